@@ -1,0 +1,202 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"gormi/refs"
+)
+
+// Error is a failure of a remote call, or of what prepares one. Fields that do not apply are zero. It is not to be
+// changed once it was returned; whoever adds what it knows (the reference, the method) does so on a copy.
+type Error struct {
+	Op        string   // what was tried: "call", "lookup", "bind", "export", "dial", ...
+	Ref       refs.Ref // the object concerned
+	Interface string   // name of its interface
+	Method    string
+	Kind      Kind
+	Outcome   Outcome
+	Origin    Origin
+	Msg       string // what happened and what the user can do about it
+	Err       error  // the cause
+
+	// said: Msg ends with, or otherwise includes, what Err says, so the text does not repeat it.
+	said bool
+}
+
+// New returns an Error whose Msg is the formatted text. What the format wraps by %w is the cause; several are one
+// cause with several of its own.
+func New(k Kind, o Outcome, format string, a ...any) *Error {
+	e := &Error{Kind: k, Outcome: o}
+	f := fmt.Errorf(format, a...)
+	e.Msg = f.Error()
+	switch w := f.(type) {
+	case interface{ Unwrap() error }:
+		e.Err = w.Unwrap()
+	case interface{ Unwrap() []error }:
+		e.Err = f
+	}
+	e.said = e.Err != nil
+	return e
+}
+
+// Error returns a text such as
+//
+//	rmi: call Account.Deposit: insufficient funds
+//	rmi: call Account.Deposit at rmi+ref://host:7000/6ba7b810/…/bank.Account: no such object (not executed, said by the peer)
+//
+// The first is of kind Application: the method's own words. The outcome is told of calls only; the origin if it is the
+// peer. Object numbers are left out.
+func (e *Error) Error() string {
+	return "rmi: " + e.text()
+}
+
+// text is Error without the prefix, which stands once however deep errors nest.
+func (e *Error) text() string {
+	var b strings.Builder
+	word := func(s string) {
+		if s == "" {
+			return
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(s)
+	}
+	word(e.Op)
+	switch {
+	case e.Interface != "" && e.Method != "":
+		word(e.Interface + "." + e.Method)
+	default:
+		word(e.Interface + e.Method)
+	}
+	if e.Kind != Application && !e.Ref.IsZero() {
+		word("at " + e.Ref.String())
+	}
+	part := func(s string) {
+		if s == "" {
+			return
+		}
+		if b.Len() > 0 {
+			b.WriteString(": ")
+		}
+		b.WriteString(s)
+	}
+	detail := e.Detail()
+	if e.Kind == Application && detail != "" {
+		part(detail)
+		return b.String()
+	}
+	part(e.Kind.phrase())
+	part(detail)
+	if e.Kind == Application {
+		return b.String()
+	}
+	var notes []string
+	if e.Op == "call" || e.Method != "" {
+		notes = append(notes, e.Outcome.phrase())
+	}
+	if e.Origin == Peer {
+		notes = append(notes, "said by the peer")
+	}
+	if notes != nil {
+		b.WriteString(" (" + strings.Join(notes, ", ") + ")")
+	}
+	return b.String()
+}
+
+// Detail returns Msg and, unless Msg says it already, the text of Err: all of the error's text that its other fields
+// do not hold. This is what travels.
+func (e *Error) Detail() string {
+	if e.Err == nil || e.said {
+		return e.Msg
+	}
+	cause := ""
+	if inner, ok := e.Err.(*Error); ok && inner != nil {
+		cause = inner.text()
+	} else {
+		cause = e.Err.Error()
+	}
+	if e.Msg == "" || cause == "" {
+		return e.Msg + cause
+	}
+	return e.Msg + ": " + cause
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is e's kind or an error of the standard library that the kind stands for: Deadline for
+// context.DeadlineExceeded and os.ErrDeadlineExceeded, Cancelled for context.Canceled, Closed for net.ErrClosed.
+func (e *Error) Is(target error) bool {
+	if k, ok := target.(Kind); ok {
+		return e.Kind == k
+	}
+	return e.Kind.Is(target)
+}
+
+// Remote is the error that a peer's method returned, made anew on this side.
+type Remote struct {
+	Text   string  // what it said
+	Causes []error // the registered errors in it, values of this process
+}
+
+// Error returns the text.
+func (r *Remote) Error() string { return r.Text }
+
+// Unwrap returns the causes, for errors.Is and errors.As.
+func (r *Remote) Unwrap() []error { return r.Causes }
+
+// OutcomeOf returns what the call that ended with err may have done: Executed if err is nil, else what the outermost
+// *Error in err says. Where errors were joined, the parts that hold an *Error must agree, or the answer is Unknown. It is
+// Unknown too when there is none.
+func OutcomeOf(err error) Outcome {
+	if err == nil {
+		return Executed
+	}
+	o, _ := outcome(err)
+	return o
+}
+
+// outcome reports whether the tree below err holds an *Error, and what the outermost ones together say.
+func outcome(err error) (Outcome, bool) {
+	switch e := err.(type) {
+	case nil:
+		return Unknown, false
+	case *Error:
+		if e == nil {
+			return Unknown, false
+		}
+		return e.Outcome, true
+	case interface{ Unwrap() error }:
+		return outcome(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		all, found := Unknown, false
+		for _, part := range e.Unwrap() {
+			o, ok := outcome(part)
+			switch {
+			case !ok:
+			case !found:
+				all, found = o, true
+			case o != all:
+				all = Unknown
+			}
+		}
+		return all, found
+	}
+	return Unknown, false
+}
+
+// KindOf returns the kind of the outermost *Error in err (where errors were joined, of the first) or, without one, the
+// first Kind that stands in err itself. It is 0 when there is neither.
+func KindOf(err error) Kind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e == nil {
+			return 0
+		}
+		return e.Kind
+	}
+	k, _ := errors.AsType[Kind](err)
+	return k
+}
