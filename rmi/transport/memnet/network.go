@@ -1,0 +1,312 @@
+package memnet
+
+import (
+	"context"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	firstEphemeral = 32768 // ports picked for port 0 and for dialers
+	lastPort       = 65535
+	backlog        = 128 // connections waiting for Accept before dials wait
+)
+
+// Network is a set of hosts and the links between them. It is safe for
+// concurrent use. It holds nothing that outlives it: an unused network is
+// collected like any value.
+type Network struct {
+	mu        sync.Mutex // guards the fields below; taken before any connection's lock
+	listeners map[Addr]*listener
+	links     map[linkKey]*link
+	conns     map[*pair]struct{} // connections with an open end
+	nextPort  map[string]int     // by host
+	changed   notice             // a partition healed
+}
+
+// linkKey names a link with its hosts in order, so that both directions find it.
+type linkKey struct{ low, high string }
+
+// link is what is out of the ordinary between two hosts.
+type link struct {
+	partitioned bool
+	delay       map[string]time.Duration // by sending host
+}
+
+func keyOf(a, b string) linkKey {
+	if b < a {
+		a, b = b, a
+	}
+	return linkKey{a, b}
+}
+
+// New returns a network without hosts, on which everything works.
+func New() *Network {
+	return &Network{
+		listeners: make(map[Addr]*listener),
+		links:     make(map[linkKey]*link),
+		conns:     make(map[*pair]struct{}),
+		nextPort:  make(map[string]int),
+	}
+}
+
+// Host is the network as one host sees it.
+type Host struct {
+	network *Network
+	name    string
+}
+
+// Host returns the view of the host called name.
+func (n *Network) Host(name string) *Host { return &Host{network: n, name: name} }
+
+// Name returns the name that the host's addresses carry.
+func (h *Host) Name() string { return h.name }
+
+// Listen announces address, which must name this host. Port 0 picks a free port.
+func (h *Host) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	a, err := resolve(h.name, network, address)
+	if err == nil && a.Host != h.name {
+		err = os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)
+	}
+	return h.network.listen(ctx, network, a, err)
+}
+
+// DialContext connects this host to address. A dial waits out the delay both
+// ways, and while the hosts are partitioned or the listener's backlog is full
+// it waits for ctx.
+func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	a, err := resolve(h.name, network, address)
+	return h.network.dial(ctx, network, h.name, a, err)
+}
+
+// localhost is the host on which a Network's own methods stand.
+const localhost = "localhost"
+
+// Listen announces address on the host that it names. Port 0 picks a free port.
+func (n *Network) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	a, err := resolve(localhost, network, address)
+	return n.listen(ctx, network, a, err)
+}
+
+// DialContext connects the host "localhost" to address, as [Host.DialContext] does.
+func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return n.Host(localhost).DialContext(ctx, network, address)
+}
+
+// Cut fails every connection between a and b at once, on both sides, with
+// ECONNRESET. What was in flight or unread is lost. New dials succeed.
+func (n *Network) Cut(a, b string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for p := range n.between(a, b) {
+		for _, h := range p.halves {
+			h.cut()
+		}
+		delete(n.conns, p)
+	}
+}
+
+// Partition stops the bytes between a and b without telling anyone: what has
+// not arrived waits, writers fill their buffers, dials hang until their context
+// ends.
+func (n *Network) Partition(a, b string) { n.setPartitioned(a, b, true) }
+
+// Heal undoes Partition. The bytes that waited go on.
+func (n *Network) Heal(a, b string) { n.setPartitioned(a, b, false) }
+
+func (n *Network) setPartitioned(a, b string, on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.linkOf(a, b).partitioned = on
+	for p := range n.between(a, b) {
+		for _, h := range p.halves {
+			h.hold(on)
+		}
+	}
+	n.changed.broadcast()
+}
+
+// Delay sets the time that bytes written on a take to reach b. The way back
+// has its own. Bytes already in flight keep the delay they left with, and never
+// overtake one another.
+func (n *Network) Delay(a, b string, d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.linkOf(a, b).delay[a] = d
+	for p := range n.between(a, b) {
+		for i, h := range p.halves {
+			if p.ends[i].Host == a {
+				h.setDelay(d)
+			}
+		}
+	}
+}
+
+// linkOf returns the link between a and b; n.mu is held.
+func (n *Network) linkOf(a, b string) *link {
+	key := keyOf(a, b)
+	l := n.links[key]
+	if l == nil {
+		l = &link{delay: make(map[string]time.Duration)}
+		n.links[key] = l
+	}
+	return l
+}
+
+// between yields the connections between a and b; n.mu is held.
+func (n *Network) between(a, b string) func(yield func(*pair) bool) {
+	key := keyOf(a, b)
+	return func(yield func(*pair) bool) {
+		for p := range n.conns {
+			if keyOf(p.ends[0].Host, p.ends[1].Host) == key && !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// forget drops a connection of which no end is open.
+func (n *Network) forget(p *pair) {
+	n.mu.Lock()
+	delete(n.conns, p)
+	n.mu.Unlock()
+}
+
+func (n *Network) listen(ctx context.Context, network string, a Addr, err error) (net.Listener, error) {
+	if err == nil {
+		err = ctx.Err()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err == nil && a.Port == 0 {
+		a.Port, err = n.freePort(a.Host)
+	}
+	if err == nil && n.listeners[a] != nil {
+		err = os.NewSyscallError("bind", syscall.EADDRINUSE)
+	}
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: a, Err: err}
+	}
+	l := &listener{network: n, addr: a, net: network}
+	n.listeners[a] = l
+	return l, nil
+}
+
+// freePort picks a port of host that nobody listens on; n.mu is held. Dialers'
+// ports are not reserved: two connections may share one if a test makes tens of
+// thousands.
+func (n *Network) freePort(host string) (int, error) {
+	const count = lastPort - firstEphemeral + 1
+	for range count {
+		port := firstEphemeral + n.nextPort[host]
+		n.nextPort[host] = (n.nextPort[host] + 1) % count
+		if n.listeners[Addr{host, port}] == nil {
+			return port, nil
+		}
+	}
+	return 0, os.NewSyscallError("bind", syscall.EADDRINUSE)
+}
+
+func (n *Network) dial(ctx context.Context, network, from string, to Addr, err error) (net.Conn, error) {
+	local := Addr{Host: from}
+	if err == nil {
+		err = ctx.Err()
+	}
+	waited := false
+	for err == nil {
+		n.mu.Lock()
+		l := n.listeners[to]
+		link := n.linkOf(from, to.Host)
+		roundTrip := link.delay[from] + link.delay[to.Host]
+		if from == to.Host {
+			roundTrip = 2 * link.delay[from]
+		}
+		var retry <-chan struct{}
+		var timer <-chan time.Time
+		switch {
+		case link.partitioned:
+			retry = n.changed.wait()
+		case roundTrip > 0 && !waited:
+			waited = true
+			timer = time.After(roundTrip)
+		case l == nil:
+			err = os.NewSyscallError("connect", syscall.ECONNREFUSED)
+		case len(l.waiting) >= backlog:
+			retry = l.changed.wait()
+		default:
+			local.Port, err = n.freePort(from)
+			if err == nil {
+				c := n.connect(network, local, to, link)
+				l.waiting = append(l.waiting, c.peer())
+				l.changed.broadcast()
+				n.mu.Unlock()
+				return c, nil
+			}
+		}
+		n.mu.Unlock()
+		if err == nil {
+			select {
+			case <-retry:
+			case <-timer:
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
+	}
+	return nil, &net.OpError{Op: "dial", Net: network, Source: local, Addr: to, Err: err}
+}
+
+// connect makes a connection and returns its dialling end; n.mu is held.
+func (n *Network) connect(network string, from, to Addr, l *link) *conn {
+	p := &pair{network: n, net: network, ends: [2]Addr{from, to}}
+	for i := range p.halves {
+		p.halves[i] = &half{delay: l.delay[p.ends[i].Host], held: l.partitioned}
+	}
+	for i := range p.conns {
+		p.conns[i] = &conn{pair: p, end: i, out: p.halves[i], in: p.halves[1-i]}
+	}
+	n.conns[p] = struct{}{}
+	return p.conns[0]
+}
+
+// Addr is the address of one end of a connection: a host's name and a port.
+type Addr struct {
+	Host string
+	Port int
+}
+
+var _ net.Addr = Addr{}
+
+// Network returns "tcp".
+func (Addr) Network() string { return "tcp" }
+
+// String returns the address as DialContext takes it.
+func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
+
+// resolve reads an address as the host called self would.
+func resolve(self, network, address string) (Addr, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+	default:
+		return Addr{}, net.UnknownNetworkError(network)
+	}
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return Addr{}, err
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return Addr{}, &net.AddrError{Err: "invalid port", Addr: address}
+	}
+	host = strings.TrimSuffix(host, ".")
+	ip := net.ParseIP(host)
+	if host == "" || host == localhost || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
+		host = self
+	}
+	return Addr{Host: host, Port: int(port)}, nil
+}

@@ -1,0 +1,193 @@
+package streams
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+)
+
+const (
+	// partSize is the largest part of a Write: with its header it fills a chunk.
+	partSize = MaxChunk - headerSize
+	// outSize is how many bytes writers may have queued for Send together.
+	outSize = 64 << 10
+	// answersSize is how many more bytes may be queued by frames that nobody
+	// waits to send: acknowledgements, window updates, resets, answers to pings.
+	answersSize = 256 << 10
+	// keepSize is the largest buffer that is kept when it is empty.
+	keepSize = 128 << 10
+)
+
+// buffers is the connection that yamux sees. Its Read waits for Feed; its Write
+// and Close wait for nothing.
+type buffers struct{ lane *Lane }
+
+var _ io.ReadWriteCloser = buffers{}
+
+// Read gives filtered frames to yamux, and end of file when the lane is over.
+func (b buffers) Read(p []byte) (int, error) {
+	l := b.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.in.Len() == 0 && l.err == nil {
+		if l.in.Cap() > keepSize {
+			l.in = bytes.Buffer{}
+		}
+		l.inReady.Wait()
+	}
+	if l.err != nil {
+		return 0, io.EOF
+	}
+	return l.in.Read(p)
+}
+
+// Write queues what yamux sends: a header, or the data of the header before.
+func (b buffers) Write(p []byte) (int, error) {
+	l := b.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.enterLocked(p)
+	}
+	if l.err != nil {
+		return 0, l.err
+	}
+	return len(p), nil
+}
+
+// Close is called when yamux has shut down, which ends the lane.
+func (b buffers) Close() error {
+	b.lane.fail(io.ErrClosedPipe)
+	return nil
+}
+
+// ledger is the state of the parser of what yamux writes. It tells the lane
+// what the filter needs to know: numbers, windows granted and ends sent.
+type ledger struct {
+	header header  // of data that yamux writes next
+	left   int     // bytes of that data, 0 if a header is next
+	stream *stream // whose they are; nil if they are dropped
+}
+
+// enterLocked notes p and queues it. Frames of streams that have ended are
+// dropped.
+func (l *Lane) enterLocked(p []byte) {
+	g := &l.ledger
+	if g.left > 0 {
+		if len(p) != g.left {
+			l.failLocked(fmt.Errorf("stream lane: yamux wrote %d bytes of data after announcing %d", len(p), g.left))
+			return
+		}
+		if g.stream != nil && !g.stream.ended {
+			l.out = append(l.out, g.header[:]...)
+			l.out = append(l.out, p...)
+			l.outReady.Signal()
+		}
+		g.left, g.stream = 0, nil
+		return
+	}
+	if len(p) != headerSize {
+		l.failLocked(fmt.Errorf("stream lane: yamux wrote a header of %d bytes", len(p)))
+		return
+	}
+	h := header(p)
+	if k := h.kind(); k != typeData && k != typeWindowUpdate {
+		return // it only goes away, and only when the lane is over for other reasons
+	}
+	if h.flags()&flagSYN != 0 && l.next != nil {
+		st := l.next
+		l.next = nil
+		st.id, st.recvWindow, st.sendWindow = h.stream(), protocolWindow, protocolWindow
+		l.lastLocal = st.id
+		l.streams[st.id] = st
+	}
+	st := l.streams[h.stream()]
+	if h.kind() == typeData && h.length() > 0 {
+		g.header, g.left, g.stream = h, int(h.length()), st
+		if st != nil {
+			st.sendWindow -= uint64(h.length())
+		}
+		return
+	}
+	if st == nil {
+		return
+	}
+	if h.kind() == typeWindowUpdate {
+		st.recvWindow += uint64(h.length())
+	}
+	l.queueLocked(h)
+	if h.flags()&flagFIN != 0 {
+		st.finOut = true
+		l.endIfDoneLocked(st)
+	}
+	if h.flags()&flagRST != 0 {
+		st.failure = ErrReset
+		l.endLocked(st)
+	}
+}
+
+// queueLocked queues a frame that is a header alone. A peer that makes us
+// answer without reading the answers ends the lane.
+func (l *Lane) queueLocked(h header) {
+	l.out = append(l.out, h[:]...)
+	if len(l.out)+l.sending > outSize+answersSize {
+		l.failLocked(violation("does not read what it makes us answer"))
+		return
+	}
+	l.outReady.Signal()
+}
+
+// roomLocked tells whether n more bytes of data may be queued.
+func (l *Lane) roomLocked(n int) bool {
+	return len(l.out)+l.sending+l.reserved+n <= outSize
+}
+
+// admitLocked gives room to the writers that wait for it, in their order.
+func (l *Lane) admitLocked() {
+	for len(l.waiting) > 0 && l.roomLocked(l.waiting[0].wants) {
+		st := l.waiting[0]
+		l.waiting = slices.Delete(l.waiting, 0, 1)
+		l.reserved += st.wants
+		st.admitted = true
+		st.changed.broadcast()
+	}
+}
+
+// flush gives what is queued to Config.Send until the lane is over.
+func (l *Lane) flush() {
+	var spare []byte
+	for {
+		l.mu.Lock()
+		for len(l.out) == 0 && l.err == nil {
+			l.outReady.Wait()
+		}
+		if l.err != nil {
+			l.mu.Unlock()
+			return
+		}
+		batch := l.out
+		l.out = spare
+		l.sending = len(batch)
+		l.mu.Unlock()
+
+		for chunk := range slices.Chunk(batch, MaxChunk) {
+			err := l.c.Send(chunk)
+			l.mu.Lock()
+			l.sending -= len(chunk)
+			if err != nil {
+				l.failLocked(err)
+			}
+			over := l.err != nil
+			l.admitLocked()
+			l.mu.Unlock()
+			if over {
+				return
+			}
+		}
+		spare = nil
+		if cap(batch) <= keepSize {
+			spare = batch[:0]
+		}
+	}
+}

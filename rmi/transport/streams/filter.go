@@ -1,0 +1,335 @@
+package streams
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// header is the header of a yamux frame: version, type, flags, stream, length.
+type header [headerSize]byte
+
+const headerSize = 12
+
+type frameType uint8
+
+const (
+	typeData frameType = iota
+	typeWindowUpdate
+	typePing
+	typeGoAway
+)
+
+const (
+	flagSYN uint16 = 1 << iota
+	flagACK
+	flagFIN
+	flagRST
+)
+
+func makeHeader(t frameType, flags uint16, id, length uint32) (h header) {
+	h[1] = byte(t)
+	binary.BigEndian.PutUint16(h[2:], flags)
+	binary.BigEndian.PutUint32(h[4:], id)
+	binary.BigEndian.PutUint32(h[8:], length)
+	return h
+}
+
+func (h *header) kind() frameType { return frameType(h[1]) }
+func (h *header) flags() uint16   { return binary.BigEndian.Uint16(h[2:]) }
+func (h *header) stream() uint32  { return binary.BigEndian.Uint32(h[4:]) }
+func (h *header) length() uint32  { return binary.BigEndian.Uint32(h[8:]) }
+
+const (
+	// maxSendWindow bounds what window updates may add up to, well below the
+	// 32 bits in which yamux counts.
+	maxSendWindow = 1 << 31
+
+	pingBurst = 16                     // pings that may come at once
+	pingEvery = 250 * time.Millisecond // and one more in this time
+)
+
+// filter is the state of the parser of what arrives.
+type filter struct {
+	header header
+	have   int // bytes of header that are there
+
+	left   uint32  // bytes that the frame under way still has to bring
+	stream *stream // whose data they are; nil if they are dropped
+	first  uint16  // flags to pass on with the next data
+	fin    bool    // the frame ends its stream
+
+	pings   int       // pings that may come now
+	pingsAt time.Time // when pings was last refilled
+}
+
+func violation(format string, a ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrProtocol}, a...)...)
+}
+
+// filterLocked checks chunk and passes on what yamux is to see; l.mu is held.
+func (l *Lane) filterLocked(chunk []byte) error {
+	f := &l.filter
+	for len(chunk) > 0 {
+		if f.left > 0 {
+			part := chunk[:min(uint64(f.left), uint64(len(chunk)))]
+			chunk = chunk[len(part):]
+			f.left -= uint32(len(part))
+			l.dataLocked(part)
+		} else {
+			n := copy(f.header[f.have:], chunk)
+			chunk = chunk[n:]
+			if f.have += n; f.have < headerSize {
+				break
+			}
+			f.have = 0
+			if err := l.frameLocked(&f.header); err != nil {
+				return err
+			}
+		}
+		if l.err != nil {
+			return l.err
+		}
+		if l.in.Len() > l.c.Buffer {
+			return violation("more than %d bytes wait to be taken in", l.c.Buffer)
+		}
+	}
+	return nil
+}
+
+func (l *Lane) frameLocked(h *header) error {
+	if h[0] != 0 {
+		return violation("frame of version %d, want 0", h[0])
+	}
+	switch h.kind() {
+	case typeData, typeWindowUpdate:
+		return l.streamFrameLocked(h)
+	case typePing:
+		return l.pingLocked(h)
+	case typeGoAway:
+		return l.goAwayLocked(h)
+	}
+	return violation("frame of unknown type %d", h.kind())
+}
+
+func (l *Lane) pingLocked(h *header) error {
+	switch {
+	case h.stream() != 0:
+		return violation("ping for stream %d", h.stream())
+	case h.flags() == flagACK:
+		return violation("answer to a ping that was not sent")
+	case h.flags() != flagSYN:
+		return violation("ping with flags %#x", h.flags())
+	}
+	f := &l.filter
+	now := time.Now()
+	if refill := now.Sub(f.pingsAt) / pingEvery; refill > 0 {
+		f.pings = int(min(pingBurst, time.Duration(f.pings)+refill))
+		f.pingsAt = now
+	}
+	if f.pings == 0 {
+		return violation("flood of pings")
+	}
+	f.pings--
+	l.queueLocked(makeHeader(typePing, flagACK, 0, h.length()))
+	return nil
+}
+
+func (l *Lane) goAwayLocked(h *header) error {
+	switch {
+	case h.stream() != 0:
+		return violation("go-away for stream %d", h.stream())
+	case h.flags() != 0:
+		return violation("go-away with flags %#x", h.flags())
+	case h.length() != 0:
+		return violation("go-away for reason %d: the peer gave up", h.length())
+	}
+	l.goingAway = true
+	return nil
+}
+
+// streamFrameLocked checks the header of a frame that belongs to a stream.
+func (l *Lane) streamFrameLocked(h *header) error {
+	f, id, flags, length := &l.filter, h.stream(), h.flags(), h.length()
+	isData := h.kind() == typeData
+	remote := l.isRemote(id)
+	switch {
+	case id == 0:
+		return violation("stream frame for stream 0")
+	case flags&^(flagSYN|flagACK|flagFIN|flagRST) != 0:
+		return violation("stream %d: unknown flags %#x", id, flags)
+	case isData && length > l.c.Window:
+		return violation("stream %d: data frame of %d bytes, larger than any window", id, length)
+	}
+	if isData { // dropped unless all is well
+		f.left, f.stream, f.first, f.fin = length, nil, 0, false
+	}
+
+	st := l.streams[id]
+	switch {
+	case flags&flagSYN != 0:
+		var err error
+		if st, err = l.arriveLocked(id, flags); err != nil {
+			return err
+		}
+	case remote && id > l.lastRemote, !remote && id > l.lastLocal:
+		return violation("frame for stream %d, which was never opened", id)
+	}
+	if st == nil {
+		return nil // refused, or the frame crossed the stream's end
+	}
+
+	first := !st.acked
+	if flags&flagACK != 0 {
+		if st.acked {
+			return violation("stream %d: acknowledged without need", id)
+		}
+		st.acked = true
+		st.changed.broadcast()
+	}
+	switch {
+	case flags&flagRST != 0:
+		cause := ErrReset
+		if !st.acked {
+			cause = ErrRefused
+		}
+		l.dropLocked(st, cause, first)
+		return nil
+	case !st.acked:
+		return violation("stream %d: used before it was acknowledged", id)
+	case st.finIn && flags&flagFIN != 0:
+		return violation("stream %d: ended twice", id)
+	case st.finIn && isData && length > 0:
+		return violation("stream %d: data after its end", id)
+	}
+
+	if isData && length > 0 {
+		if uint64(length) > st.recvWindow {
+			return violation("stream %d: %d bytes of data in a window of %d", id, length, st.recvWindow)
+		}
+		st.recvWindow -= uint64(length)
+		f.stream, f.first, f.fin = st, flags&^flagFIN, flags&flagFIN != 0
+		return nil
+	}
+	if !isData {
+		if st.sendWindow+uint64(length) > maxSendWindow {
+			return violation("stream %d: window update by %d overflows the window", id, length)
+		}
+		st.sendWindow += uint64(length)
+		st.changed.broadcast()
+	}
+	l.passLocked(*h, nil)
+	if flags&flagFIN != 0 {
+		st.finIn = true
+		l.endIfDoneLocked(st)
+	}
+	return nil
+}
+
+// arriveLocked admits a stream that the peer opens. It returns nil if the
+// stream was refused.
+func (l *Lane) arriveLocked(id uint32, flags uint16) (*stream, error) {
+	switch {
+	case !l.isRemote(id):
+		return nil, violation("opened stream %d, whose number is ours to give", id)
+	case flags&(flagACK|flagRST) != 0:
+		return nil, violation("stream %d: opened with flags %#x", id, flags)
+	case id <= l.lastRemote:
+		return nil, violation("opened stream %d after stream %d", id, l.lastRemote)
+	case l.remoteOpen >= l.c.MaxStreams:
+		return nil, violation("opened more than %d streams", l.c.MaxStreams)
+	}
+	l.lastRemote = id
+	if l.slots >= l.c.MaxStreams {
+		l.queueLocked(makeHeader(typeWindowUpdate, flagRST, id, 0))
+		return nil, nil
+	}
+	st := &stream{
+		lane: l, id: id, remote: true, acked: true,
+		recvWindow: protocolWindow, sendWindow: protocolWindow,
+	}
+	l.slots++
+	l.remoteOpen++
+	l.streams[id] = st
+	l.arriving[id] = st
+	return st, nil
+}
+
+// dataLocked passes on a part of the data of the frame under way.
+func (l *Lane) dataLocked(part []byte) {
+	f := &l.filter
+	st := f.stream
+	if st == nil || st.ended {
+		return
+	}
+	l.passLocked(makeHeader(typeData, f.first, st.id, uint32(len(part))), part)
+	st.received += uint64(len(part))
+	f.first = 0
+	if f.left == 0 && f.fin {
+		// Apart from the data: yamux tells readers of the end first.
+		l.passLocked(makeHeader(typeWindowUpdate, flagFIN, st.id, 0), nil)
+		st.finIn = true
+		l.endIfDoneLocked(st)
+	}
+}
+
+// passLocked lets yamux see a whole frame.
+func (l *Lane) passLocked(h header, data []byte) {
+	l.in.Write(h[:])
+	l.in.Write(data)
+	l.inReady.Signal()
+}
+
+// isRemote tells whether the peer gives out the number: dialers' are odd.
+func (l *Lane) isRemote(id uint32) bool { return (id%2 == 1) != l.c.Dialer }
+
+// dropLocked has yamux forget a stream that is open on the wire, and fails it
+// with cause. unacked says that yamux has not seen the acknowledgement.
+func (l *Lane) dropLocked(st *stream, cause error, unacked bool) {
+	flags := flagRST
+	if unacked {
+		flags |= flagACK
+	}
+	l.passLocked(makeHeader(typeWindowUpdate, flags, st.id, 0), nil)
+	st.failure = cause
+	l.endLocked(st)
+}
+
+// resetLocked resets a stream from this side: the peer is told, and yamux is
+// told that the peer did it.
+func (l *Lane) resetLocked(st *stream, cause error) {
+	if st.ended || l.err != nil {
+		return
+	}
+	l.dropLocked(st, cause, !st.acked)
+	l.queueLocked(makeHeader(typeWindowUpdate, flagRST, st.id, 0))
+}
+
+// endIfDoneLocked ends a stream that both ends have ended.
+func (l *Lane) endIfDoneLocked(st *stream) {
+	if st.finIn && st.finOut {
+		l.endLocked(st)
+	}
+}
+
+// endLocked forgets a stream that has left the wire.
+func (l *Lane) endLocked(st *stream) {
+	st.ended = true
+	delete(l.streams, st.id)
+	if st.remote {
+		l.remoteOpen--
+	}
+	if l.arriving[st.id] != st {
+		l.slots--
+	}
+	if st.failure != nil {
+		for i, b := range l.backlog {
+			if b == st {
+				l.backlog = append(l.backlog[:i], l.backlog[i+1:]...)
+				break
+			}
+		}
+	}
+	st.stopLingerLocked()
+	st.changed.broadcast()
+}

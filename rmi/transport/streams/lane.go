@@ -1,0 +1,382 @@
+package streams
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// MaxChunk is the size of the largest chunk given to Config.Send, in bytes.
+const MaxChunk = 32 << 10
+
+// protocolWindow is the window that yamux' protocol gives every new stream.
+const protocolWindow = 256 << 10
+
+var (
+	// ErrProtocol is wrapped by what Feed returns when the peer broke the
+	// protocol or a bound. The text says how.
+	ErrProtocol = errors.New("stream lane: peer broke the protocol")
+	// ErrReset is what a stream fails with when the peer reset it.
+	ErrReset = errors.New("stream was reset by the peer")
+	// ErrRefused is what Open returns when the peer has no room for the stream.
+	ErrRefused = errors.New("stream was refused by the peer: it has too many open")
+	// ErrTooManyStreams is what Open returns when this side has no room.
+	ErrTooManyStreams = errors.New("too many open streams: close some, or reuse them")
+	// ErrGoingAway is what Open returns after the peer asked for no more streams.
+	ErrGoingAway = errors.New("peer accepts no more streams")
+	// ErrOpenTimeout is what Open returns when the peer did not answer within
+	// Config.OpenTimeout. It is also an os.ErrDeadlineExceeded.
+	ErrOpenTimeout = fmt.Errorf("peer did not acknowledge the stream: %w", os.ErrDeadlineExceeded)
+)
+
+// Config says how a lane works. Only Send is required.
+type Config struct {
+	// Dialer is true at the end that dialled the connection. The ends must differ.
+	Dialer bool
+	// MaxStreams bounds the streams open at once, both directions together. If
+	// zero, 256. The ends should agree.
+	MaxStreams int
+	// Window is how many bytes of a stream may wait for their reader. If less
+	// than 256 KiB, which the protocol grants every stream, 256 KiB. Streams hold
+	// up to MaxStreams times Window in all.
+	Window uint32
+	// Buffer bounds the bytes that were fed and that yamux has not taken yet.
+	// It takes them as fast as it is scheduled, whether or not streams are read.
+	// If zero, 16 MiB, but never more than MaxStreams times Window.
+	Buffer int
+	// OpenTimeout is how long Open waits for the peer's answer. If zero, 10 s.
+	OpenTimeout time.Duration
+	// CloseTimeout is how long a closed stream waits for the peer to end its
+	// direction before it is reset, by which the peer loses what it has not read.
+	// If zero, five minutes.
+	CloseTimeout time.Duration
+	// Logger receives yamux' remarks. If nil they are dropped.
+	Logger *slog.Logger
+	// Send takes one chunk of at most MaxChunk bytes to the session's writer. It
+	// may block for as long as the connection is congested, must not keep the
+	// chunk, and must return an error once the session is over, which ends the
+	// lane. One goroutine calls it. It must not call Close.
+	Send func(chunk []byte) error
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxStreams <= 0 {
+		c.MaxStreams = 256
+	}
+	c.Window = max(c.Window, protocolWindow)
+	if c.Buffer <= 0 {
+		c.Buffer = 16 << 20
+	}
+	if most := uint64(c.MaxStreams) * uint64(c.Window); uint64(c.Buffer) > most {
+		c.Buffer = int(most)
+	}
+	if c.OpenTimeout <= 0 {
+		c.OpenTimeout = 10 * time.Second
+	}
+	if c.CloseTimeout <= 0 {
+		c.CloseTimeout = 5 * time.Minute
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Lane is one end of a session's stream lane. It is safe for concurrent use,
+// but chunks must be fed in order, so by one goroutine at a time.
+type Lane struct {
+	c    Config
+	done chan struct{} // closed when the lane is over, after err was set
+	wg   sync.WaitGroup
+
+	opening sync.Mutex // held while a stream is put on the wire; taken before mu
+
+	mu      sync.Mutex // guards the fields below and those of the streams
+	err     error      // why the lane is over; nil while it is not
+	session *yamux.Session
+
+	// Streams that either end may still send frames for, by number.
+	//   slots = local streams being opened or in streams
+	//         + remote streams in streams or in arriving
+	streams    map[uint32]*stream
+	slots      int
+	remoteOpen int                // streams opened by the peer, in streams
+	arriving   map[uint32]*stream // opened by the peer, not yet out of yamux
+	next       *stream            // the stream that OpenStream is putting on the wire
+	lastLocal  uint32             // highest number that this end opened
+	lastRemote uint32             // highest number that the peer opened
+	goingAway  bool               // the peer wants no more streams
+
+	backlog  []*stream // out of yamux, waiting for Accept; all in slots
+	arrivals notice    // backlog grew
+
+	filter  filter
+	in      bytes.Buffer // filtered frames on their way to yamux, whole
+	inReady sync.Cond    // in grew, or the lane is over
+
+	ledger   ledger
+	out      []byte    // frames on their way to Send
+	sending  int       // bytes that the sender took out of out and has not sent
+	outReady sync.Cond // out grew, or the lane is over
+	reserved int       // bytes that writers are handing to yamux
+	waiting  []*stream // writers waiting for a reservation, first come first served
+
+	remarks remarks
+}
+
+// New returns a lane. It is cheap: buffers, goroutines and yamux come with the
+// first Open or Feed.
+func New(c Config) *Lane {
+	l := &Lane{c: c.withDefaults(), done: make(chan struct{})}
+	l.inReady.L = &l.mu
+	l.outReady.L = &l.mu
+	l.remarks.lane = l
+	return l
+}
+
+// Stats is what a lane holds at one moment.
+type Stats struct {
+	Streams  int // open streams, both directions
+	Received int // bytes received and not yet read from open streams
+	Queued   int // bytes written and not yet taken by Config.Send
+}
+
+// Stats tells what the lane holds.
+func (l *Lane) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := Stats{Streams: len(l.streams), Queued: len(l.out) + l.sending}
+	for _, st := range l.streams {
+		s.Received += int(st.received - st.consumed)
+	}
+	return s
+}
+
+// Done is closed when the lane is over: it was closed, Send failed, or the peer
+// broke the protocol. Close is due then.
+func (l *Lane) Done() <-chan struct{} { return l.done }
+
+// Feed takes the next chunk that arrived, copies what it keeps, and never waits.
+// An error means that the lane is over: if it wraps [ErrProtocol] the peer is at
+// fault and its session must end; otherwise it is the reason that Close was
+// given.
+func (l *Lane) Feed(chunk []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.startLocked()
+	if l.err == nil {
+		if err := l.filterLocked(chunk); err != nil {
+			l.failLocked(err)
+		}
+	}
+	return l.err
+}
+
+// Open opens a stream and returns when the peer's lane has acknowledged it, its
+// program need not have accepted it. The context bounds the opening alone.
+func (l *Lane) Open(ctx context.Context) (Stream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	st, err := l.send(&stream{lane: l})
+	if err != nil {
+		return nil, err
+	}
+	timer := time.NewTimer(l.c.OpenTimeout)
+	defer timer.Stop()
+	for {
+		l.mu.Lock()
+		switch {
+		case l.err != nil:
+			err = l.err
+		case st.failure != nil:
+			err = st.failure
+		case st.acked:
+			l.mu.Unlock()
+			return st, nil
+		case err != nil:
+			l.resetLocked(st, err)
+		}
+		changed := st.changed.wait()
+		l.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-changed:
+		case <-l.done:
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-timer.C:
+			err = ErrOpenTimeout
+		}
+	}
+}
+
+// send has yamux open st. The lane learns its number when yamux writes it.
+func (l *Lane) send(st *stream) (*stream, error) {
+	l.opening.Lock()
+	defer l.opening.Unlock()
+
+	l.mu.Lock()
+	l.startLocked()
+	err := l.err
+	switch {
+	case err != nil:
+	case l.goingAway:
+		err = ErrGoingAway
+	case l.slots >= l.c.MaxStreams:
+		err = ErrTooManyStreams
+	}
+	if err != nil {
+		l.mu.Unlock()
+		return nil, err
+	}
+	l.slots++
+	l.next = st
+	session := l.session
+	l.mu.Unlock()
+
+	y, err := session.OpenStream()
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next != nil { // not even numbered
+		l.next = nil
+		l.slots--
+	}
+	if err != nil {
+		if l.err != nil {
+			err = l.err
+		}
+		return nil, err
+	}
+	st.y = y
+	return st, nil
+}
+
+// Accept returns the next stream that the peer opened, waiting for it. Streams
+// wait in order; what the peer may send on them meanwhile is their window.
+func (l *Lane) Accept(ctx context.Context) (Stream, error) {
+	for {
+		l.mu.Lock()
+		if l.err != nil {
+			l.mu.Unlock()
+			return nil, l.err
+		}
+		if len(l.backlog) > 0 {
+			st := l.backlog[0]
+			l.backlog[0] = nil
+			l.backlog = l.backlog[1:]
+			l.mu.Unlock()
+			return st, nil
+		}
+		arrivals := l.arrivals.wait()
+		l.mu.Unlock()
+		select {
+		case <-arrivals:
+		case <-l.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Close ends the lane for the reason err, nil meaning net.ErrClosed, and waits
+// for its goroutines, so Send must return. Streams deliver what they have; then
+// they fail with err, unless the peer had ended them. Nothing is sent: the peer
+// learns of it from its session. Close may be called again, and by the
+// goroutine that feeds.
+func (l *Lane) Close(err error) {
+	if err == nil {
+		err = net.ErrClosed
+	}
+	l.fail(err)
+	l.mu.Lock()
+	session := l.session
+	l.mu.Unlock()
+	if session != nil {
+		session.Close()
+	}
+	l.wg.Wait()
+}
+
+func (l *Lane) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failLocked(err)
+}
+
+// failLocked ends the lane; the first reason counts. l.mu is held.
+func (l *Lane) failLocked(err error) {
+	if l.err != nil {
+		return
+	}
+	l.err = err
+	close(l.done)
+	for _, st := range l.streams {
+		st.stopLingerLocked()
+	}
+	l.in, l.out, l.waiting, l.backlog = bytes.Buffer{}, nil, nil, nil
+	l.inReady.Broadcast()
+	l.outReady.Broadcast()
+}
+
+// startLocked sets up yamux and the lane's goroutines once; l.mu is held.
+func (l *Lane) startLocked() {
+	if l.session != nil || l.err != nil {
+		return
+	}
+	c := &yamux.Config{
+		AcceptBacklog:          l.c.MaxStreams,
+		KeepAliveInterval:      time.Hour, // not enabled, but must not be zero
+		ConnectionWriteTimeout: time.Hour, // its writes do not wait
+		MaxStreamWindowSize:    l.c.Window,
+		Logger:                 &l.remarks,
+	}
+	open := yamux.Server
+	if l.c.Dialer {
+		open = yamux.Client
+	}
+	session, err := open(buffers{l}, c)
+	if err != nil {
+		l.failLocked(err)
+		return
+	}
+	l.session = session
+	l.streams = make(map[uint32]*stream)
+	l.arriving = make(map[uint32]*stream)
+	l.filter.pings = pingBurst
+	l.wg.Go(l.accept)
+	l.wg.Go(l.flush)
+}
+
+// accept takes streams out of yamux until yamux is closed, which ends the lane.
+func (l *Lane) accept() {
+	for {
+		y, err := l.session.AcceptStream()
+		if err != nil {
+			l.fail(fmt.Errorf("stream lane: %w", err))
+			return
+		}
+		l.mu.Lock()
+		st := l.arriving[y.StreamID()]
+		delete(l.arriving, y.StreamID())
+		st.y = y
+		if st.ended {
+			l.slots--
+		} else if l.err == nil {
+			l.backlog = append(l.backlog, st)
+			l.arrivals.broadcast()
+		}
+		l.mu.Unlock()
+	}
+}
