@@ -1,0 +1,249 @@
+// Package proxy makes the caller's stand-ins for remote objects: values of Go
+// interfaces, of func types, and of structs of func fields, whose calls go to a
+// Caller.
+//
+// There are three ways to a proxy and one machinery behind them. An interface
+// gets the stub that was linked in and registered for it, if there is one, and
+// otherwise a type made at run time (package proxy/dynamic explains how). A func
+// and the func fields of a struct are made by reflect.MakeFunc, on every
+// platform. Each of them leads to a Core.
+//
+// A node has one Core for each reference identity and interface (Table), as
+// long as anything refers to it, so that == on proxies compares identity.
+package proxy
+
+import (
+	"context"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+	"weak"
+
+	"gormi/proxy/dynamic"
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/wire"
+)
+
+// Caller makes the calls of proxies: args are those behind the context,
+// results those before the error. Its implementation is the node.
+type Caller interface {
+	Call(ctx context.Context, c *Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error)
+}
+
+// Core is what stands behind a proxy, whatever its form.
+type Core struct {
+	Ref       refs.Ref
+	Interface *wire.Interface
+	Caller    Caller
+	Agreed    atomic.Bool  // the Caller's: the owner's interface was found to fit
+	Cache     atomic.Value // the Caller's: how it reached the owner last
+
+	value reflect.Value  // the proxy itself, of Interface.Type
+	fn    unsafe.Pointer // the closure of a func proxy; see funcs
+}
+
+var _ dynamic.Dispatcher = (*Core)(nil)
+
+// Value is the proxy, of the interface's type.
+func (c *Core) Value() reflect.Value { return c.value }
+
+// Dispatch makes the call of a run-time proxy: method counts in the order of
+// the interface's method names.
+func (c *Core) Dispatch(method int, args []reflect.Value) []reflect.Value {
+	return c.dispatch(c.Interface.Methods[method], args)
+}
+
+func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
+	var out []reflect.Value
+	ctx, _ := args[0].Interface().(context.Context)
+	err := error(errNilContext)
+	if ctx != nil {
+		out, err = c.Caller.Call(ctx, c, m, args[1:])
+	}
+	runtime.KeepAlive(c)
+	res := make([]reflect.Value, len(m.Out)+1)
+	for i, t := range m.Out {
+		if err == nil {
+			res[i] = out[i]
+		} else {
+			res[i] = reflect.Zero(t)
+		}
+	}
+	if err == nil {
+		res[len(m.Out)] = noError
+	} else {
+		res[len(m.Out)] = reflect.ValueOf(&err).Elem()
+	}
+	return res
+}
+
+var (
+	noError       = reflect.Zero(reflect.TypeFor[error]())
+	errNilContext = fault.New(fault.Invalid, fault.NotExecuted, "the context is nil: pass context.Background() if there is none")
+)
+
+// Supported tells whether proxies of an interface type can be made here.
+func Supported(t reflect.Type) error {
+	if t.Kind() != reflect.Interface {
+		return nil
+	}
+	if _, ok := stubs.Load(t); ok {
+		return nil
+	}
+	return dynamic.Supported()
+}
+
+// build makes the proxy's value.
+func (c *Core) build() error {
+	t := c.Interface.Type
+	switch t.Kind() {
+	case reflect.Func:
+		c.value = reflect.MakeFunc(t, func(args []reflect.Value) []reflect.Value {
+			return c.dispatch(c.Interface.Methods[0], args)
+		})
+		c.fn = closureOf(c.value)
+	case reflect.Struct:
+		v := reflect.New(t).Elem()
+		for _, m := range c.Interface.Methods {
+			f := v.FieldByName(m.Name)
+			f.Set(reflect.MakeFunc(f.Type(), func(args []reflect.Value) []reflect.Value { return c.dispatch(m, args) }))
+		}
+		c.value = v
+	default:
+		if make, ok := stubs.Load(t); ok {
+			v := reflect.New(t).Elem()
+			v.Set(reflect.ValueOf(make.(func(*Core) any)(c)))
+			c.value = v
+			return nil
+		}
+		v, err := dynamic.New(t, c)
+		if err != nil {
+			return fault.New(fault.Invalid, fault.NotExecuted, "no proxy for %s: %w", c.Interface.Name, err)
+		}
+		c.value = v
+	}
+	return nil
+}
+
+// stubs are the linked stubs: interface type → func(*Core) any.
+var stubs sync.Map
+
+// RegisterStub makes proxies of interface type t by make. It is for package
+// rmi/stub, which generated and hand-written stubs use.
+func RegisterStub(t reflect.Type, make func(*Core) any) { stubs.Store(t, make) }
+
+// Stub is implemented by linked stubs.
+type Stub interface{ RMICore() *Core }
+
+// Table holds a node's proxies, weakly.
+type Table struct {
+	mu    sync.Mutex // guards the fields below
+	cores map[key]weak.Pointer[Core]
+	funcs map[uintptr]weak.Pointer[Core] // by closure
+}
+
+type key struct {
+	id       refs.ID
+	endpoint refs.Endpoint // of well-known objects, whose id names no node
+	typ      reflect.Type
+}
+
+func keyOf(r refs.Ref, t reflect.Type) key {
+	k := key{id: r.ID, typ: t}
+	if r.ID.IsWellKnown() {
+		k.endpoint = r.Endpoint
+	}
+	return k
+}
+
+// Get returns the proxy for a reference, making it if there is none.
+func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error) {
+	k := keyOf(r, i.Type)
+	t.mu.Lock()
+	if c := t.cores[k].Value(); c != nil {
+		t.mu.Unlock()
+		return c, nil
+	}
+	t.mu.Unlock()
+
+	c := &Core{Ref: r, Interface: i, Caller: caller}
+	if err := c.build(); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if other := t.cores[k].Value(); other != nil {
+		return other, nil
+	}
+	if t.cores == nil {
+		t.cores = make(map[key]weak.Pointer[Core])
+		t.funcs = make(map[uintptr]weak.Pointer[Core])
+	}
+	w := weak.Make(c)
+	t.cores[k] = w
+	if c.fn != nil {
+		t.funcs[uintptr(c.fn)] = w
+	}
+	runtime.AddCleanup(c, func(fn uintptr) { t.forget(k, fn) }, uintptr(c.fn))
+	return c, nil
+}
+
+// forget drops the entries of a collected proxy, unless a new one has them.
+func (t *Table) forget(k key, fn uintptr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w, ok := t.cores[k]; ok && w.Value() == nil {
+		delete(t.cores, k)
+	}
+	if w, ok := t.funcs[fn]; ok && w.Value() == nil {
+		delete(t.funcs, fn)
+	}
+}
+
+// Len is the number of proxies that were not collected yet.
+func (t *Table) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.cores)
+}
+
+// CoreOf returns what stands behind v if v is a proxy (of any node, if it is of
+// an interface; of this table's node, if it is a func).
+func (t *Table) CoreOf(v reflect.Value) *Core {
+	for v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if !v.IsValid() || !v.CanInterface() {
+		return nil
+	}
+	if v.Kind() == reflect.Func {
+		if v.IsNil() {
+			return nil
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.funcs[uintptr(closureOf(v))].Value()
+	}
+	x := v.Interface()
+	if s, ok := x.(Stub); ok {
+		return s.RMICore()
+	}
+	if d, ok := dynamic.DispatcherOf(x); ok {
+		c, _ := d.(*Core)
+		return c
+	}
+	return nil
+}
+
+// closureOf is the address of a func value's closure, which is its own for
+// every func that reflect.MakeFunc made. (A collected closure's address may be
+// used again, but its Core is collected with it, and the table's weak pointer
+// is nil by then.)
+func closureOf(v reflect.Value) unsafe.Pointer {
+	p := reflect.New(v.Type())
+	p.Elem().Set(v)
+	return *(*unsafe.Pointer)(p.UnsafePointer())
+}

@@ -1,0 +1,226 @@
+package rmi
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"time"
+
+	"encoding/binary"
+
+	"gormi/proxy"
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/transport"
+	"gormi/rmi/wire"
+)
+
+var _ proxy.Caller = (*Node)(nil)
+
+// route is how to reach a reference's owner.
+type route struct {
+	session *transport.Session
+	relay   bool // session's peer is not the owner
+}
+
+// extension is what a call on the route to ref's owner carries.
+func (r route) extension(ref refs.Ref) []byte {
+	if !r.relay {
+		return nil
+	}
+	return wire.AppendTarget(nil, ref.ID.Node, ref.Time)
+}
+
+func refID(x wire.Extensions, h wire.CallHeader) refs.ID {
+	return refs.ID{Node: x.Node, Time: x.Time, Object: h.Object}
+}
+
+// route finds a session to a reference's owner: one that exists, whoever
+// dialled it; by dialling the owner; or through the relay that the reference names.
+func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
+	owner := r.ID.Node
+	if !owner.IsZero() {
+		if s := n.transport.Live(owner); s != nil {
+			return route{session: s}, nil
+		}
+	}
+	if r.Listens() || r.Via.Node.IsZero() {
+		s, err := n.transport.Session(ctx, r.Endpoint, owner)
+		return route{session: s}, err
+	}
+	s, err := n.transport.Session(ctx, r.Via.Endpoint, r.Via.Node)
+	return route{session: s, relay: true}, err
+}
+
+// Call makes the call of a proxy. It implements proxy.Caller and is not for
+// programs: they call methods of proxies, or Invoke.
+func (n *Node) Call(ctx context.Context, c *proxy.Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error) {
+	to, err := n.routeOf(ctx, c)
+	if err != nil {
+		return nil, n.failed(err, c.Ref, m)
+	}
+	if !c.Agreed.Load() {
+		if err := n.agree(ctx, c, to); err != nil {
+			return nil, n.failed(err, c.Ref, m)
+		}
+	}
+	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
+	if err := m.EncodeArgs(enc, args); err != nil {
+		enc.Release()
+		return nil, n.failed(asError(err, NotExecuted), c.Ref, m)
+	}
+	reply, err := n.send(ctx, to, c.Ref, m.ID, enc)
+	if err != nil {
+		return nil, n.failed(err, c.Ref, m)
+	}
+	defer reply.Release()
+	table, err := parseTable(reply.Table, reply.References, to.session)
+	if err != nil {
+		return nil, n.failed(asError(err, Executed), c.Ref, m)
+	}
+	dec, err := wire.NewDecoder(reply.Body, table, sideOf(to.session), &n.limits)
+	if err != nil {
+		return nil, n.failed(asError(err, Executed), c.Ref, m)
+	}
+	defer dec.Release()
+	out, err := m.DecodeResults(dec)
+	if err != nil {
+		return nil, n.failed(asError(err, Executed), c.Ref, m)
+	}
+	return out, nil
+}
+
+// routeOf is route, remembered in the proxy.
+func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
+	if r, ok := c.Cache.Load().(route); ok && r.session.Err() == nil {
+		return r, nil
+	}
+	r, err := n.route(ctx, c.Ref)
+	if err == nil {
+		c.Cache.Store(r)
+	}
+	return r, err
+}
+
+// send sends what was encoded as a call and returns a reply that is no error.
+// It releases enc.
+func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.MethodID, enc *wire.Encoder) (transport.Reply, error) {
+	var none transport.Reply
+	table, err := wire.AppendTable(nil, enc.Refs())
+	if err != nil {
+		enc.Release()
+		return none, asError(err, NotExecuted)
+	}
+	req := transport.Request{
+		Header:     wire.CallHeader{Object: r.Object, Method: method},
+		Extensions: to.extension(r), References: len(enc.Refs()), Table: table, Body: enc.Body(),
+	}
+	chain, depth, nested := transport.ChainOf(ctx)
+	if nested {
+		if depth >= wire.MaxDepth {
+			enc.Release()
+			return none, fault.New(Overloaded, NotExecuted, "the chain of calls is %d deep, the limit: do the calls call each other for ever?", depth)
+		}
+		req.Header.Chain, req.Header.Depth = chain, depth+1
+	} else {
+		binary.NativeEndian.PutUint64(req.Header.Chain[:8], rand.Uint64())
+		binary.NativeEndian.PutUint64(req.Header.Chain[8:], rand.Uint64())
+	}
+	var ok bool
+	if req.Deadline, ok = ctx.Deadline(); !ok {
+		req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
+	}
+	reply, err := to.session.Call(ctx, &req)
+	if err == nil || len(table)+len(req.Body) <= wire.MaxInline {
+		enc.Release() // else the session may still look at it
+	}
+	if err != nil {
+		return none, err
+	}
+	if reply.Failed {
+		defer reply.Release()
+		f, err := wire.ParseError(reply.Body, &n.limits)
+		if err != nil {
+			return none, asError(err, Executed)
+		}
+		return none, f
+	}
+	return reply, nil
+}
+
+// failed completes the error of a call.
+func (n *Node) failed(err error, r refs.Ref, m *wire.Method) error {
+	var f *Error
+	if !errors.As(err, &f) {
+		f = &Error{Kind: Internal, Err: err}
+	}
+	c := *f
+	if c.Op == "" {
+		c.Op = "call"
+	}
+	c.Ref, c.Interface, c.Method = r, m.Interface.Name, m.Name
+	return &c
+}
+
+// agreement is a question that agree answers once: does what a caller knows as
+// one interface fit the owner's?
+type agreement struct{ callers, owners refs.Fingerprint }
+
+// agree makes sure that the proxy's interface fits the owner's before its first
+// call. Equal fingerprints ask nothing; otherwise the object describes itself.
+func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
+	mine, owners := c.Interface.Fingerprint, c.Ref.Interface.Fingerprint
+	if mine == owners || c.Ref.ID.IsWellKnown() {
+		c.Agreed.Store(true)
+		return nil
+	}
+	q := agreement{mine, owners}
+	answer, known := n.agreed.Load(q)
+	if !known {
+		d, err := n.describe(ctx, c.Ref, to)
+		if err != nil {
+			return err
+		}
+		answer = verdict{d.Accepts(c.Interface.Description())}
+		if d.Fingerprint() == owners { // else the reference lied: ask again next time
+			n.agreed.Store(q, answer)
+		}
+	}
+	if err := answer.(verdict).err; err != nil {
+		return err
+	}
+	c.Agreed.Store(true)
+	return nil
+}
+
+type verdict struct{ err error }
+
+// describe asks an object for the description of its interface.
+func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Description, error) {
+	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
+	if err := wire.EncodeAny(enc, nil); err != nil {
+		enc.Release()
+		return nil, asError(err, NotExecuted)
+	}
+	reply, err := n.send(ctx, to, r, describe, enc)
+	if err != nil {
+		return nil, err
+	}
+	defer reply.Release()
+	dec, err := wire.NewDecoder(reply.Body, nil, sideOf(to.session), &n.limits)
+	if err != nil {
+		return nil, asError(err, NotExecuted)
+	}
+	defer dec.Release()
+	out, err := wire.DecodeAny(dec)
+	if err != nil {
+		return nil, asError(err, NotExecuted)
+	}
+	if len(out) == 1 {
+		if b, ok := out[0].([]byte); ok {
+			return wire.ParseDescription(b)
+		}
+	}
+	return nil, fault.New(Protocol, NotExecuted, "the object's description of itself is malformed")
+}

@@ -1,0 +1,127 @@
+package rmi
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+
+	"gormi/refs"
+	"gormi/rmi/transport"
+	"gormi/rmi/wire"
+	"gormi/skeleton"
+)
+
+// Threading says how the calls to one exported object relate.
+type Threading = transport.Threading
+
+const (
+	// Concurrent: every call runs on its own goroutine. The default.
+	Concurrent = transport.Concurrent
+	// PerConnection: the calls of one client run one after the other, in the order they were made.
+	PerConnection = transport.PerConnection
+	// Serial: one call runs at a time, so the object needs no locks. A call
+	// that comes back in the chain of the one that runs is let in: the one that
+	// runs waits for it.
+	Serial = transport.Serial
+)
+
+// ExportOptions say how an object is served. The zero value is the default.
+type ExportOptions struct {
+	Threading Threading
+
+	// MaxMessage bounds the arguments of one call, in bytes. If zero, Limits.Message.
+	MaxMessage int
+
+	// Number is a well-known object number, below refs.ReservedObjects. If
+	// zero, the number is random and cannot be guessed.
+	Number refs.ObjNum
+}
+
+// served is what the node keeps with an export.
+type served struct {
+	ExportOptions
+	turn transport.Turn // of Serial
+}
+
+// Handle is an explicit export: the object is exported at least until it is closed.
+type Handle[T any] struct {
+	node   *Node
+	export *skeleton.Export
+	value  T
+	once   sync.Once
+}
+
+// Value is the object. Passed in calls, it travels by reference.
+func (h *Handle[T]) Value() T { return h.value }
+
+// Ref is the object's reference.
+func (h *Handle[T]) Ref() refs.Ref { return h.node.refTo(h.export) }
+
+// Close takes the export back. References to it fail with NoSuchObject, unless
+// another handle or a holder keeps it exported.
+func (h *Handle[T]) Close() error {
+	h.once.Do(func() { h.node.exports.Unpin(h.export) })
+	return nil
+}
+
+// Export makes v callable from other nodes as the interface T (or as the func
+// type T), and nothing else of v. o may be nil. A pointer exported twice as the
+// same interface is one object.
+func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
+	i, err := exportable[T]("Export")
+	if err != nil {
+		return nil, err
+	}
+	rv := reflect.ValueOf(&v).Elem()
+	if isNil(rv) {
+		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: "the value is nil"}
+	}
+	if n.proxies.CoreOf(rv) != nil {
+		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: "the value is a proxy: its owner exports the object"}
+	}
+	if o == nil {
+		o = new(ExportOptions)
+	}
+	if o.Number >= refs.ReservedObjects {
+		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("well-known object numbers are below %d", uint64(refs.ReservedObjects))}
+	}
+	e, err := n.exports.Pin(i, rv, o.Number, func(e *skeleton.Export) { e.Extra = &served{ExportOptions: *o} })
+	if err != nil {
+		return nil, err
+	}
+	return &Handle[T]{node: n, export: e, value: v}, nil
+}
+
+// exportable describes T, or explains how to write the call of fn so that T is
+// an interface.
+func exportable[T any](fn string) (*wire.Interface, error) {
+	t := reflect.TypeFor[T]()
+	if k := t.Kind(); k != reflect.Interface && k != reflect.Func {
+		return nil, &Error{Op: "export", Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf(
+			"%v is not an interface, and an object is exported as one: name it, as in %s[Account](..., v), where Account is the remote interface that %v implements", t, fn, t)}
+	}
+	return wire.InterfaceOf(t)
+}
+
+func isNil(v reflect.Value) bool {
+	for v.Kind() == reflect.Interface {
+		if v.IsNil() {
+			return true
+		}
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	}
+	return !v.IsValid()
+}
+
+// refTo is the reference to an object of this node.
+func (n *Node) refTo(e *skeleton.Export) refs.Ref {
+	return refs.Ref{
+		Endpoint:  n.Endpoint(),
+		ID:        refs.ID{Node: n.ID(), Time: n.time, Object: e.Num},
+		Interface: refs.Interface{Name: e.Interface.Name, Fingerprint: e.Interface.Fingerprint},
+	}
+}

@@ -1,0 +1,311 @@
+package rmi
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"gormi/proxy"
+	"gormi/refs"
+	"gormi/rmi/transport"
+	"gormi/rmi/wire"
+	"gormi/skeleton"
+)
+
+// Limits bound what peers can make a node hold. A zero field means its default.
+type Limits = transport.Limits
+
+// Network opens connections and listeners for a node; see Options.Network.
+type Network = transport.Network
+
+// Options configure a node. The zero value is a good client.
+type Options struct {
+	// TLS secures all TCP connections of the node, those it accepts and those
+	// it dials, so it wants a certificate to listen and roots to dial. Nil:
+	// connections are in the clear, and Listen accepts loopback addresses only.
+	TLS *tls.Config
+
+	// Insecure lets Listen accept any address without TLS.
+	Insecure bool
+
+	// Advertise is the "host:port" by which others reach this node, if it is
+	// not what Listen was given: behind NAT, or a name instead of an address.
+	Advertise string
+
+	// Timeout is the deadline of calls whose context has none. If zero, 30 s.
+	Timeout time.Duration
+
+	// Drain bounds how long Run waits for calls in flight when its context
+	// ends, and how long Close waits for methods to return. If zero, 10 s and 2 s.
+	Drain time.Duration
+
+	// MaxExports bounds the objects that the node exports. If zero, a million.
+	MaxExports int
+
+	// Limits bound what peers can make the node hold.
+	Limits Limits
+
+	// Logger gets the node's log. If nil, slog.Default().
+	Logger *slog.Logger
+
+	// Network replaces TCP and unix sockets, for tests; see package rmitest.
+	Network Network
+}
+
+// Node is one process's place in the system: it exports objects, holds proxies
+// and owns connections. It is safe for concurrent use.
+type Node struct {
+	opts      Options
+	limits    wire.Limits
+	time      refs.Time
+	transport *transport.Transport
+	exports   *skeleton.Table
+	proxies   proxy.Table
+	relays    relays
+	agreed    sync.Map // agreement → error or nil: see agree
+
+	mu        sync.Mutex // guards the fields below
+	advertise refs.Endpoint
+	hooks     map[*hook]bool
+	closing   bool
+
+	closed chan struct{} // closed when Close is done
+}
+
+type hook struct{ f func(context.Context) }
+
+// NewNode returns a node that listens nowhere: a client, until Listen is
+// called. o may be nil. The caller must Close it.
+func NewNode(o *Options) *Node {
+	n := &Node{hooks: make(map[*hook]bool), closed: make(chan struct{})}
+	if o != nil {
+		n.opts = *o
+	}
+	if n.opts.Timeout <= 0 {
+		n.opts.Timeout = 30 * time.Second
+	}
+	if n.opts.MaxExports <= 0 {
+		n.opts.MaxExports = 1_000_000
+	}
+	if n.opts.Logger == nil {
+		n.opts.Logger = slog.Default()
+	}
+	if n.opts.Network == nil {
+		n.opts.Network = systemNetwork{}
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err) // crypto/rand does not fail
+	}
+	n.time = refs.Time(time.Now().UnixNano())
+	n.exports = skeleton.NewTable(n.opts.MaxExports)
+	n.transport = transport.New(transport.Config{
+		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS,
+		Limits: n.opts.Limits, Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded,
+	})
+	n.limits = n.transport.Limits.Limits
+	return n
+}
+
+// Listen returns a node that listens on addr: NewNode and Node.Listen.
+func Listen(addr string) (*Node, error) {
+	n := NewNode(nil)
+	if _, err := n.Listen(addr); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// systemNetwork is the operating system's.
+type systemNetwork struct{}
+
+func (systemNetwork) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
+func (systemNetwork) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, network, address)
+	if err != nil && network == "unix" && errors.Is(err, syscall.EADDRINUSE) && abandoned(ctx, address) {
+		// The socket of a program that was killed.
+		if os.Remove(address) == nil {
+			l, err = new(net.ListenConfig).Listen(ctx, network, address)
+		}
+	}
+	if err == nil && network == "unix" && address[0] == '/' {
+		err = os.Chmod(address, 0o600)
+	}
+	return l, err
+}
+
+// abandoned reports whether nobody listens on a unix socket that exists.
+func abandoned(ctx context.Context, path string) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err == nil {
+		conn.Close()
+		return false
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// Listen makes the node accept connections on addr, "host:port" or the path of
+// a unix socket, and returns the address that it got (the port, if 0 was asked
+// for). Addresses beyond loopback need Options.TLS, or Options.Insecure.
+func (n *Node) Listen(addr string) (net.Addr, error) {
+	ep, err := refs.ParseEndpoint(addr)
+	if err != nil {
+		return nil, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Err: err}
+	}
+	if _, system := n.opts.Network.(systemNetwork); system && !ep.IsUnix() && !ep.IsLoopback() && n.opts.TLS == nil && !n.opts.Insecure {
+		return nil, &Error{Op: "listen", Kind: Denied, Outcome: NotExecuted, Msg: fmt.Sprintf(
+			"%s can be reached from other machines, and the connections would be in the clear: set Options.TLS, listen on 127.0.0.1, or set Options.Insecure", addr)}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
+	defer cancel()
+	a, err := n.transport.Listen(ctx, ep.Network(), ep.Address())
+	if err != nil {
+		return nil, err
+	}
+	got, err := n.advertised(ep, a)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	if n.advertise.IsZero() || n.advertise.IsUnix() && !got.IsUnix() {
+		n.advertise = got
+	}
+	n.mu.Unlock()
+	return a, nil
+}
+
+// advertised is what references of this node say about where it listens. A
+// node that listens on all its addresses leaves the host to the receiver.
+func (n *Node) advertised(asked refs.Endpoint, got net.Addr) (refs.Endpoint, error) {
+	if n.opts.Advertise != "" {
+		ep, err := refs.ParseEndpoint(n.opts.Advertise)
+		if err != nil || !ep.Listens() {
+			return ep, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("Options.Advertise is %q: want host:port", n.opts.Advertise), Err: err}
+		}
+		return ep, nil
+	}
+	if asked.IsUnix() {
+		return asked, nil
+	}
+	ep, err := refs.ParseEndpoint(got.String())
+	if err != nil {
+		return ep, &Error{Op: "listen", Kind: Internal, Outcome: NotExecuted, Err: err}
+	}
+	if ip := net.ParseIP(ep.Host); ip != nil && ip.IsUnspecified() {
+		ep.Host = ""
+	}
+	return ep, nil
+}
+
+// ID is the node's id. It is made anew for each node.
+func (n *Node) ID() refs.NodeID { return n.transport.Node() }
+
+// Endpoint is where the node's references say that it listens; zero if it
+// does not, with a blank host if it listens on all its addresses.
+func (n *Node) Endpoint() refs.Endpoint {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.advertise
+}
+
+// Logger is the node's logger.
+func (n *Node) Logger() *slog.Logger { return n.opts.Logger }
+
+// BeforeClose has f called when the node begins to shut down or to close,
+// while calls can still be made; bindings use it to take themselves back. The
+// returned function takes f back.
+func (n *Node) BeforeClose(f func(ctx context.Context)) (remove func()) {
+	h := &hook{f}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hooks[h] = true
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.hooks, h)
+	}
+}
+
+// runHooks calls what BeforeClose was given, once, all at a time.
+func (n *Node) runHooks(ctx context.Context) {
+	n.mu.Lock()
+	hooks := n.hooks
+	n.hooks = make(map[*hook]bool)
+	n.mu.Unlock()
+	var wg sync.WaitGroup
+	for h := range hooks {
+		wg.Go(func() { h.f(ctx) })
+	}
+	wg.Wait()
+}
+
+// Run serves until ctx ends, then shuts down in good order: it takes bindings
+// back, lets calls in flight finish (Options.Drain), and closes the node. It
+// returns nil after an orderly end.
+func (n *Node) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-n.closed:
+		return nil
+	}
+	drain := n.opts.Drain
+	if drain <= 0 {
+		drain = 10 * time.Second
+	}
+	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	err := n.Shutdown(c)
+	return errors.Join(err, n.Close())
+}
+
+// Shutdown takes bindings back, stops listening, tells peers that no new calls
+// are taken, and waits for those in flight, at most until ctx ends. Close must
+// follow.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.runHooks(ctx)
+	return n.transport.Shutdown(ctx)
+}
+
+// Close ends the node at once: calls in flight fail with an error that is
+// net.ErrClosed, contexts of methods that run are cancelled. It waits for the
+// node's goroutines.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	if n.closing {
+		n.mu.Unlock()
+		<-n.closed
+		return nil
+	}
+	n.closing = true
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	n.runHooks(ctx)
+	cancel()
+	grace := n.opts.Drain
+	if grace <= 0 {
+		grace = 2 * time.Second
+	}
+	n.transport.Close(grace)
+	n.exports.Clear()
+	close(n.closed)
+	return nil
+}
+
+// sessionEnded gives back what the peer held.
+func (n *Node) sessionEnded(s *transport.Session) {
+	n.exports.Gone(s)
+	n.relays.gone(s.Peer())
+}

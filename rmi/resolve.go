@@ -1,0 +1,172 @@
+package rmi
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"gormi/proxy"
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/wire"
+)
+
+// Description says what an interface's methods are: names, parameters and
+// results as they travel. It has a binary form (MarshalBinary, ParseDescription).
+type Description = wire.Description
+
+// ParseDescription reads the binary form of a description.
+func ParseDescription(b []byte) (*Description, error) { return wire.ParseDescription(b) }
+
+// Describe returns the description of T, an interface, a func type, or a struct
+// of func fields.
+func Describe[T any]() (*Description, error) {
+	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	if err != nil {
+		return nil, err
+	}
+	return i.Description(), nil
+}
+
+// Describe asks the object behind a reference for the description of its interface.
+func (n *Node) Describe(ctx context.Context, r refs.Ref) (*Description, error) {
+	to, err := n.route(ctx, r)
+	if err != nil {
+		return nil, n.named("describe", err, r)
+	}
+	d, err := n.describe(ctx, r, to)
+	if err != nil {
+		return nil, n.named("describe", err, r)
+	}
+	return d, nil
+}
+
+func (n *Node) named(op string, err error, r refs.Ref) error {
+	f := asError(err, OutcomeOf(err))
+	f.Op, f.Ref = op, r
+	return f
+}
+
+// Resolve returns the value that a reference stands for, as a T: an interface,
+// a func type or a struct of func fields. If the object is this node's own, and
+// T is an interface, that is the object itself. d is the description of the
+// object's interface, if it is known: then a T that does not fit it is refused
+// now, otherwise at the first call. Nothing is dialled.
+func Resolve[T any](n *Node, r refs.Ref, d *Description) (T, error) {
+	var zero T
+	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	if err != nil {
+		return zero, err
+	}
+	if d != nil && i.Fingerprint != d.Fingerprint() {
+		if err := d.Accepts(i.Description()); err != nil {
+			return zero, n.named("resolve", err, r)
+		}
+	}
+	v, err := n.resolve(r, i)
+	if err != nil {
+		return zero, err
+	}
+	return v.Interface().(T), nil
+}
+
+// WellKnown is the reference to an object of a well-known number at an address,
+// whichever node listens there.
+func WellKnown(at refs.Endpoint, num refs.ObjNum) refs.Ref {
+	return refs.Ref{Endpoint: at, ID: refs.ID{Object: num}}
+}
+
+// As returns the object behind a proxy as another interface, T, if the owner's
+// interface has its methods; it asks the owner. A value that is no proxy is
+// converted as by a type assertion.
+func As[T any](ctx context.Context, v any) (T, error) {
+	var zero T
+	var none proxy.Table
+	c := none.CoreOf(reflect.ValueOf(v))
+	if c == nil {
+		if t, ok := v.(T); ok {
+			return t, nil
+		}
+		return zero, &Error{Op: "as", Kind: Mismatch, Outcome: NotExecuted, Msg: fmt.Sprintf("%T is neither a proxy nor a %v", v, reflect.TypeFor[T]())}
+	}
+	n, ok := c.Caller.(*Node)
+	if !ok {
+		return zero, fault.New(Invalid, NotExecuted, "the proxy is of no node")
+	}
+	d, err := n.Describe(ctx, c.Ref)
+	if err != nil {
+		return zero, err
+	}
+	return Resolve[T](n, c.Ref, d)
+}
+
+// RefOf returns the reference of a proxy of an interface type; ok is false if
+// v is none. Node.RefOf knows more.
+func RefOf(v any) (r refs.Ref, ok bool) {
+	var none proxy.Table
+	if c := none.CoreOf(reflect.ValueOf(v)); c != nil {
+		return c.Ref, true
+	}
+	return r, false
+}
+
+// RefOf returns the reference of a proxy, be it of an interface or a func.
+func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
+	if c := n.proxies.CoreOf(reflect.ValueOf(v)); c != nil {
+		return c.Ref, true
+	}
+	return r, false
+}
+
+// Invoke calls a method by name, for tools that do not know the object's Go
+// interface. The object is asked what its interface is. Arguments travel as
+// their own types; results are what MessagePack makes of them (int64, float64,
+// string, []byte, []any, map[string]any, ...), references are refs.Ref.
+func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...any) ([]any, error) {
+	to, err := n.route(ctx, r)
+	if err != nil {
+		return nil, n.named("invoke", err, r)
+	}
+	d, err := n.describe(ctx, r, to)
+	if err != nil {
+		return nil, n.named("invoke", err, r)
+	}
+	if err := fits(d, method, len(args)); err != nil {
+		return nil, n.named("invoke", err, r)
+	}
+	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
+	if err := wire.EncodeAny(enc, args); err != nil {
+		enc.Release()
+		return nil, n.named("invoke", asError(err, NotExecuted), r)
+	}
+	reply, err := n.send(ctx, to, r, wire.MethodIDOf(method), enc)
+	if err != nil {
+		return nil, n.named("invoke", err, r)
+	}
+	defer reply.Release()
+	table, err := parseTable(reply.Table, reply.References, to.session)
+	if err != nil {
+		return nil, n.named("invoke", asError(err, Executed), r)
+	}
+	dec, err := wire.NewDecoder(reply.Body, table, sideOf(to.session), &n.limits)
+	if err != nil {
+		return nil, n.named("invoke", asError(err, Executed), r)
+	}
+	defer dec.Release()
+	return wire.DecodeAny(dec)
+}
+
+// fits checks a call by name against the object's description: method and
+// number of arguments. Their types are the owner's to check.
+func fits(d *Description, method string, args int) error {
+	for _, m := range d.Methods {
+		if m.Name != method {
+			continue
+		}
+		if want := len(m.Params); args != want {
+			return fault.New(BadArguments, NotExecuted, "%s takes %d arguments, got %d (a variadic's are passed as one slice); the interface is:\n%s", method, want, args, d)
+		}
+		return nil
+	}
+	return fault.New(NoSuchMethod, NotExecuted, "no method %s; the interface is:\n%s", method, d)
+}

@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"gormi/rmi/wire"
+)
+
+// callContext is the context of a call being served. It ends when the method
+// returns, at the call's deadline, when the caller cancels, and with the
+// session. Its channel and its timer are made when somebody first asks for
+// them, so a method that does not look at its context does not pay for it. A
+// servant may keep it, so it is never used again.
+type callContext struct {
+	session  *Session
+	chain    wire.ChainID
+	depth    uint8
+	deadline time.Time
+
+	mu    sync.Mutex
+	done  chan struct{} // nil until asked for
+	timer *time.Timer
+	err   error
+	after []*func() // see AfterFunc
+}
+
+var _ context.Context = (*callContext)(nil)
+
+type callKey struct{}
+
+// ChainOf returns the chain of the call that ctx belongs to and that call's
+// depth. ok is false in a context that no remote call made.
+func ChainOf(ctx context.Context) (chain wire.ChainID, depth uint8, ok bool) {
+	c, ok := ctx.Value(callKey{}).(*callContext)
+	if !ok {
+		return chain, 0, false
+	}
+	return c.chain, c.depth, true
+}
+
+// SessionOf returns the session on which the call that ctx belongs to arrived, or nil.
+func SessionOf(ctx context.Context) *Session {
+	if c, ok := ctx.Value(callKey{}).(*callContext); ok {
+		return c.session
+	}
+	return nil
+}
+
+func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+func (c *callContext) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return nil
+}
+
+func (c *callContext) String() string { return "rmi call context" }
+
+func (c *callContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
+		} else {
+			c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.cancel(context.DeadlineExceeded) })
+		}
+	}
+	return c.done
+}
+
+func (c *callContext) Err() error {
+	c.mu.Lock()
+	err := c.err
+	c.mu.Unlock()
+	if err == nil && !time.Now().Before(c.deadline) {
+		c.cancel(context.DeadlineExceeded)
+		err = context.DeadlineExceeded
+	}
+	return err
+}
+
+// AfterFunc arranges for f to be called in its own goroutine when the context
+// ends. Package context uses it to derive contexts without a goroutine each.
+func (c *callContext) AfterFunc(f func()) (stop func() bool) {
+	done := c.Done() // a deadline must come even if nobody waits on Done
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	_ = done
+	p := &f
+	c.after = append(c.after, p)
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		i := slices.Index(c.after, p)
+		if i < 0 {
+			return false
+		}
+		c.after = slices.Delete(c.after, i, i+1)
+		return true
+	}
+}
+
+func (c *callContext) cancel(err error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = err
+	if c.done != nil {
+		close(c.done)
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	after := c.after
+	c.after = nil
+	c.mu.Unlock()
+	for _, f := range after {
+		go (*f)() // as package context does: it may be anybody's code
+	}
+}

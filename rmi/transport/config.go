@@ -1,0 +1,101 @@
+package transport
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+
+	"gormi/refs"
+	"gormi/rmi/wire"
+)
+
+// Network opens connections and listeners. *net.Dialer and *net.ListenConfig
+// together have its shape, and so has an in-memory network.
+type Network interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	Listen(ctx context.Context, network, address string) (net.Listener, error)
+}
+
+// Limits bound what peers can make a node hold. A zero field means its default.
+type Limits struct {
+	wire.Limits
+
+	Assembly      int // bytes of fragmented payloads under assembly on a connection; 16 MiB
+	AssemblyTotal int // the same, of all connections together; 256 MiB
+	Slots         int // calls in flight from one peer; 65,536, of which a quarter may be of depth 0
+	Handlers      int // calls of one peer being served or waiting for a servant's turn; 1,024
+	HandlersTotal int // the same, of all peers together; 8,192
+	Queue         int // calls of depth 0 of one peer that wait for a handler; 4,096
+	Streams       int // open streams on a connection; 256
+	Connections   int // connections, handshakes under way included; 16,384
+	Pending       int // bytes of small frames that wait to be written to one peer; 256 KiB
+}
+
+// WithDefaults fills in the zero fields.
+func (l Limits) WithDefaults() Limits {
+	l.Limits = l.Limits.WithDefaults()
+	for _, f := range []struct {
+		field *int
+		value int
+	}{
+		{&l.Assembly, 16 << 20}, {&l.AssemblyTotal, 256 << 20}, {&l.Slots, 1 << 16}, {&l.Handlers, 1024},
+		{&l.HandlersTotal, 8192}, {&l.Queue, 4096}, {&l.Streams, 256}, {&l.Connections, 16384}, {&l.Pending, 256 << 10},
+	} {
+		if *f.field <= 0 {
+			*f.field = f.value
+		}
+	}
+	l.Assembly = max(l.Assembly, l.Message)
+	return l
+}
+
+// Config is what a Transport is made of. All fields but TLS, Attach and OnEnd are required.
+type Config struct {
+	Key     ed25519.PrivateKey // of this node; its public half makes the node's id
+	Time    refs.Time          // when the node was made
+	Handler Handler
+	Network Network
+	TLS     *tls.Config // for TCP, both ways; nil: in the clear
+	Limits  Limits
+	Logger  *slog.Logger
+	Attach  func(*Session) any // what Session.Attached returns; may be nil
+	OnEnd   func(*Session)     // called once for each session, when it is over and no goroutine of it is left
+}
+
+// Durations of the transport's own clockwork. Time is counted in ticks, so
+// that a process that was stopped does not take its own absence for its peer's.
+const (
+	tick             = 250 * time.Millisecond
+	pingAfter        = 5 * time.Second  // without a byte received
+	deadAfter        = 15 * time.Second // without a byte received, or a write without progress
+	handshakeTimeout = 5 * time.Second
+	dialTimeout      = 10 * time.Second
+	closeTimeout     = time.Second // to get the last record out
+	workerIdle       = 10 * time.Second
+)
+
+// A Handler serves the calls that arrive.
+type Handler interface {
+	// Route tells how the calls of an object take turns. The goroutine that
+	// reads the connection calls it: it must not block.
+	Route(in *Incoming) (Threading, *Turn)
+	// Serve answers the call by in.Reply or in.Fail. It runs on a handler
+	// goroutine; in is not to be used after it returned.
+	Serve(in *Incoming)
+}
+
+// Threading says how the calls to one object relate.
+type Threading uint8
+
+const (
+	Concurrent    Threading = iota // each on its own goroutine
+	PerConnection                  // those of one connection one after the other, in the order they were made
+	Serial                         // one at a time
+)
+
+func (t Threading) String() string {
+	return [...]string{"concurrent", "per connection", "serial"}[t]
+}

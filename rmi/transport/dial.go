@@ -1,0 +1,213 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+
+	"gormi/refs"
+	"gormi/rmi/fault"
+)
+
+// dials joins concurrent dials to the same place into one, and remembers which
+// session an address led to, for references that name no node.
+type dials struct {
+	t *Transport
+
+	mu        sync.Mutex
+	underWay  map[dialKey]*dial
+	byAddress map[refs.Endpoint]*Session
+}
+
+type dialKey struct {
+	endpoint refs.Endpoint
+	node     refs.NodeID
+}
+
+type dial struct {
+	done    chan struct{}
+	session *Session
+	err     error
+}
+
+// Session returns the session with the node expected, or, if that is zero,
+// with whichever node answers at the endpoint. It dials if there is none.
+func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
+	if !expected.IsZero() {
+		if s := t.peers.live(expected); s != nil {
+			return s, nil
+		}
+	}
+	if !ep.Listens() {
+		return nil, fault.New(fault.PeerGone, fault.NotExecuted,
+			"the owner listens nowhere and has no session with this node: it can only be called while it is connected")
+	}
+	d := &t.dials
+	key := dialKey{ep, expected}
+	d.mu.Lock()
+	if expected.IsZero() {
+		if s := d.byAddress[ep]; s != nil && s.live() {
+			d.mu.Unlock()
+			return s, nil
+		}
+	}
+	job := d.underWay[key]
+	if job == nil {
+		t.mu.Lock()
+		if t.closed {
+			t.mu.Unlock()
+			d.mu.Unlock()
+			return nil, errClosed()
+		}
+		t.wg.Add(1)
+		t.mu.Unlock()
+		job = &dial{done: make(chan struct{})}
+		if d.underWay == nil {
+			d.underWay = make(map[dialKey]*dial)
+			d.byAddress = make(map[refs.Endpoint]*Session)
+		}
+		d.underWay[key] = job
+		go func() {
+			defer t.wg.Done()
+			job.session, job.err = t.dial(ep, expected)
+			d.mu.Lock()
+			delete(d.underWay, key)
+			if job.err == nil && expected.IsZero() {
+				d.remember(ep, job.session)
+			}
+			d.mu.Unlock()
+			close(job.done)
+		}()
+	}
+	d.mu.Unlock()
+	select {
+	case <-job.done:
+		return job.session, job.err
+	case <-ctx.Done():
+		e := notSent(ctx.Err())
+		e.Msg = "while dialling " + ep.String()
+		return nil, e
+	}
+}
+
+// remember keeps the session that an address led to, and forgets those that are over. mu is held.
+func (d *dials) remember(ep refs.Endpoint, s *Session) {
+	for k, v := range d.byAddress {
+		if !v.live() {
+			delete(d.byAddress, k)
+		}
+	}
+	d.byAddress[ep] = s
+}
+
+// dial dials until a connection stands or the dial's own time is over.
+func (t *Transport) dial(ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, dialTimeout)
+	defer cancel()
+	for {
+		var arrival <-chan struct{}
+		if !expected.IsZero() {
+			arrival = t.peers.wait(expected)
+		}
+		s, peer, err := t.dialOnce(ctx, ep, expected)
+		if err == nil {
+			return s, nil
+		}
+		if !errors.Is(err, errCrossed) {
+			var f *fault.Error
+			if t.ctx.Err() != nil {
+				return nil, errClosed()
+			}
+			if errors.As(err, &f) {
+				c := *f
+				c.Op, c.Outcome = "dial "+ep.String(), fault.NotExecuted
+				return nil, &c
+			}
+			return nil, err
+		}
+		// The peer's own connection is on its way, or it just came.
+		if arrival == nil {
+			arrival = t.peers.wait(peer)
+		}
+		if s := t.peers.live(peer); s != nil {
+			return s, nil
+		}
+		select {
+		case <-arrival:
+			if s := t.peers.live(peer); s != nil {
+				return s, nil
+			}
+		case <-ctx.Done():
+			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "%s: %w", ep, errCrossed)
+		}
+	}
+}
+
+// dialOnce makes one connection. peer is who answered, if anybody did.
+func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected refs.NodeID) (*Session, refs.NodeID, error) {
+	raw, err := t.Network.DialContext(ctx, ep.Network(), ep.Address())
+	if err != nil {
+		return nil, refs.NodeID{}, connectFailed(err)
+	}
+	if !t.shake(raw) {
+		raw.Close()
+		if t.ctx.Err() != nil {
+			return nil, refs.NodeID{}, errClosed()
+		}
+		return nil, refs.NodeID{}, fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit", t.Limits.Connections)
+	}
+	tune(raw)
+	conn, host := raw, ep.Host
+	if ep.IsUnix() {
+		host = "127.0.0.1" // another process of this machine
+	} else if t.TLS != nil {
+		cfg := t.TLS
+		if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
+			cfg = cfg.Clone()
+			cfg.ServerName = ep.Host
+		}
+		conn = tls.Client(raw, cfg)
+	}
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	h, err := t.newHandshake(conn, true)
+	if err != nil {
+		t.shook(raw, nil)
+		return nil, refs.NodeID{}, err
+	}
+	s, existing, err := h.dial(expected, host)
+	var peer refs.NodeID
+	if h.peers != nil {
+		peer = h.peers.Node()
+	}
+	if err != nil && !errors.Is(err, errCrossed) {
+		h.refuse(err)
+	}
+	t.shook(raw, s)
+	if existing != nil {
+		s = existing
+	}
+	return s, peer, err
+}
+
+// connectFailed is the error of a dial that reached nobody.
+func connectFailed(err error) *fault.Error {
+	hint := ""
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		hint = "nobody listens there: is the program running, and is this its port?"
+	case errors.As(err, &dns):
+		hint = "the host name is not known"
+	case errors.Is(err, context.DeadlineExceeded):
+		hint = "no answer within " + dialTimeout.String() + ": is the host up, does a firewall let the port through?"
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		// The dial's own time: not the caller's deadline.
+		return &fault.Error{Kind: fault.ConnectFailed, Outcome: fault.NotExecuted, Msg: hint}
+	}
+	return &fault.Error{Kind: fault.ConnectFailed, Outcome: fault.NotExecuted, Msg: hint, Err: err}
+}

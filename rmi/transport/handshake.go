@@ -1,0 +1,338 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/wire"
+)
+
+// handshake is one side of the exchange with which a connection begins:
+//
+//	dialling side            accepting side
+//	magic, HELLO        →
+//	                    ←    magic, HELLO, PROOF
+//	PROOF               →
+//	                    ←    WELCOME
+//
+// Either side may send REFUSE instead and close. Nothing is allocated for a
+// peer but this struct and at most wire.MaxHandshake bytes until its proof was
+// checked.
+type handshake struct {
+	t       *Transport
+	conn    net.Conn
+	dialler bool
+
+	mine, peers       *wire.Hello
+	myBytes, itsBytes []byte // of the hello messages
+	binding           []byte // the TLS channel's exporter value
+}
+
+func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error) {
+	h := &handshake{t: t, conn: conn, dialler: dialler}
+	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+		return nil, connectionLost(err)
+	}
+	if tc, ok := conn.(*tls.Conn); ok {
+		if err := tc.HandshakeContext(context.Background()); err != nil { // bounded by the deadline above
+			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "TLS: %w", err)
+		}
+		cs := tc.ConnectionState()
+		if b, err := cs.ExportKeyingMaterial("EXPORTER-GoRMI", nil, 32); err == nil {
+			h.binding = b
+		}
+	}
+	return h, nil
+}
+
+func (h *handshake) hello(expected refs.NodeID) *wire.Hello {
+	l := &h.t.Limits
+	m := &wire.Hello{
+		Version: wire.Version, Oldest: wire.Oldest, Features: wire.Features,
+		Expected: expected, Time: h.t.Time,
+		Message: uint32(l.Message), Assembly: uint32(l.Assembly), Slots: uint32(l.Slots), Streams: uint16(min(l.Streams, 1<<16-1)),
+	}
+	copy(m.Key[:], h.t.Key.Public().(ed25519.PublicKey))
+	rand.Read(m.Nonce[:])
+	h.mine = m
+	h.myBytes = m.Append(nil)
+	return m
+}
+
+// readMagic reads the first bytes of the peer and names what it seems to be
+// if they are not ours.
+func (h *handshake) readMagic() error {
+	got := make([]byte, len(wire.Magic))
+	n, err := io.ReadFull(h.conn, got)
+	got = got[:n]
+	if string(got) == wire.Magic {
+		return nil
+	}
+	if n > 0 && !bytes.HasPrefix([]byte(wire.Magic), got) {
+		return fault.New(fault.Protocol, fault.NotExecuted, "the peer is not a GoRMI node: it sent %q%s", got, guess(got))
+	}
+	var ne net.Error
+	switch {
+	case errors.As(err, &ne) && ne.Timeout():
+		return fault.New(fault.Protocol, fault.NotExecuted, "the peer did not say hello within %v: is it a GoRMI node?", handshakeTimeout)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.New(fault.Protocol, fault.NotExecuted, "the peer closed the connection without a hello: is it a GoRMI node (not a Java registry, a web server, or a node that wants TLS)?")
+	default:
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", err)
+	}
+}
+
+// guess names the protocol that begins with b.
+func guess(b []byte) string {
+	switch {
+	case bytes.HasPrefix(b, []byte("HTTP")), bytes.HasPrefix(b, []byte("GET ")), bytes.HasPrefix(b, []byte("POST")), bytes.HasPrefix(b, []byte("HEAD")):
+		return ", which looks like HTTP"
+	case bytes.HasPrefix(b, []byte("JRMI")), b[0] == 'N' || b[0] == 'Q':
+		return ", which looks like Java RMI"
+	case b[0] == 0x16, b[0] == 0x15:
+		return ", which looks like TLS: set Options.TLS on both sides or on neither"
+	}
+	return ""
+}
+
+// read reads one message, which must be of kind want.
+func (h *handshake) read(want wire.HandshakeKind) (body, all []byte, err error) {
+	var p [wire.HandshakePrefix]byte
+	if _, err := io.ReadFull(h.conn, p[:]); err != nil {
+		return nil, nil, h.lost(err)
+	}
+	kind, n, err := wire.ParseHandshakePrefix(p[:])
+	if err != nil {
+		return nil, nil, err
+	}
+	all = make([]byte, len(p)+n)
+	copy(all, p[:])
+	body = all[len(p):]
+	if _, err := io.ReadFull(h.conn, body); err != nil {
+		return nil, nil, h.lost(err)
+	}
+	if kind == wire.HandshakeRefuse {
+		k, text, err := wire.ParseRefuse(body)
+		if err != nil {
+			return nil, nil, err
+		}
+		if k == wire.RefuseCrossed {
+			return nil, nil, errCrossed
+		}
+		return nil, nil, &fault.Error{Kind: k, Outcome: fault.NotExecuted, Origin: fault.Peer, Msg: text}
+	}
+	if kind != want {
+		return nil, nil, fault.New(fault.Protocol, fault.NotExecuted, "handshake message %d where %d was due", kind, want)
+	}
+	return body, all, nil
+}
+
+func (h *handshake) lost(err error) error {
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v", handshakeTimeout)
+	}
+	return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", err)
+}
+
+func (h *handshake) readHello() error {
+	body, all, err := h.read(wire.HandshakeHello)
+	if err != nil {
+		return err
+	}
+	if h.peers, err = wire.ParseHello(body); err != nil {
+		return err
+	}
+	h.itsBytes = all
+	_, err = wire.Agree(h.mine, h.peers)
+	return err
+}
+
+func (h *handshake) transcript(dialler bool) []byte {
+	d, a := h.myBytes, h.itsBytes
+	if !h.dialler {
+		d, a = a, d
+	}
+	return wire.Transcript(dialler, d, a, h.binding)
+}
+
+// proof signs the transcript.
+func (h *handshake) proof(session, previous wire.SessionID) []byte {
+	p := wire.Proof{Session: session, Previous: previous}
+	copy(p.Signature[:], ed25519.Sign(h.t.Key, h.transcript(h.dialler)))
+	return p.Append(nil)
+}
+
+func (h *handshake) readProof() (*wire.Proof, error) {
+	body, _, err := h.read(wire.HandshakeProof)
+	if err != nil {
+		return nil, err
+	}
+	p, err := wire.ParseProof(body)
+	if err != nil {
+		return nil, err
+	}
+	if !ed25519.Verify(h.peers.Key[:], h.transcript(!h.dialler), p.Signature[:]) {
+		return nil, fault.New(fault.Denied, fault.NotExecuted, "the peer could not prove that it is node %v", h.peers.Node())
+	}
+	return p, nil
+}
+
+// write sends b.
+func (h *handshake) write(b []byte) error {
+	if _, err := h.conn.Write(b); err != nil {
+		return h.lost(err)
+	}
+	return nil
+}
+
+// refuse tells the peer why the connection ends, as well as that can be done.
+func (h *handshake) refuse(err error) {
+	if fault.KindOf(err) == fault.Protocol {
+		if s := err.Error(); bytes.Contains([]byte(s), []byte("looks like HTTP")) {
+			_, _ = io.WriteString(h.conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis port speaks GoRMI, not HTTP.\n")
+			return
+		}
+	}
+	var f *fault.Error
+	if errors.As(err, &f) && f.Origin == fault.Peer {
+		return // it refused us
+	}
+	kind := fault.KindOf(err)
+	switch {
+	case errors.Is(err, errCrossed):
+		kind = wire.RefuseCrossed
+	case kind == 0:
+		kind = fault.Internal
+	}
+	b := wire.AppendRefuse(nil, kind, text(err))
+	if h.mine == nil {
+		b = append([]byte(wire.Magic), b...)
+	}
+	_, _ = h.conn.Write(b)
+}
+
+// text is what a peer is told of err.
+func text(err error) string {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		if f.Msg != "" {
+			return f.Msg
+		}
+		if f.Err != nil {
+			return f.Err.Error()
+		}
+	}
+	return err.Error()
+}
+
+// dial runs the dialling side. existing is a session that the two nodes have
+// already; then the connection is not needed.
+func (h *handshake) dial(expected refs.NodeID, host string) (s, existing *Session, err error) {
+	h.hello(expected)
+	if err := h.write(append([]byte(wire.Magic), h.myBytes...)); err != nil {
+		return nil, nil, err
+	}
+	if err := h.readMagic(); err != nil {
+		return nil, nil, err
+	}
+	if err := h.readHello(); err != nil {
+		return nil, nil, err
+	}
+	peer := h.peers.Node()
+	if !expected.IsZero() && subtle.ConstantTimeCompare(expected[:], peer[:]) == 0 {
+		return nil, nil, staleNode(expected, peer)
+	}
+	if _, err := h.readProof(); err != nil {
+		return nil, nil, err
+	}
+	t := h.t
+	previous, existing, ticket := t.peers.dialling(t.node, peer)
+	if existing != nil {
+		return nil, existing, nil
+	}
+	defer ticket.done()
+	var id wire.SessionID
+	rand.Read(id[:])
+	if err := h.write(h.proof(id, previous)); err != nil {
+		return nil, nil, err
+	}
+	body, _, err := h.read(wire.HandshakeWelcome)
+	if err != nil {
+		return nil, nil, err
+	}
+	got, err := wire.ParseWelcome(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	if got != id {
+		return nil, nil, fault.New(fault.Protocol, fault.NotExecuted, "the peer welcomed another session")
+	}
+	s = h.session(id, peer, host)
+	if err := t.peers.dialled(s); err != nil {
+		return nil, nil, err
+	}
+	return s, nil, nil
+}
+
+// staleNode is the error of a reference to a node that is no longer there.
+func staleNode(expected, found refs.NodeID) error {
+	return fault.New(fault.StaleReference, fault.NotExecuted,
+		"node %.8s is wanted and node %.8s answers at its address: the owner was restarted or another program took its port; look the name up again", expected, found)
+}
+
+// accept runs the accepting side. The session is registered; its first write
+// will welcome the peer.
+func (h *handshake) accept() (*Session, error) {
+	if err := h.readMagic(); err != nil {
+		return nil, err
+	}
+	m := h.hello(refs.NodeID{})
+	if err := h.readHello(); err != nil {
+		h.mine = nil // the peer has not seen our magic yet
+		return nil, err
+	}
+	if e := h.peers.Expected; !e.IsZero() && e != m.Node() {
+		h.mine = nil
+		return nil, staleNode(e, m.Node())
+	}
+	if err := h.write(append(append([]byte(wire.Magic), h.myBytes...), h.proof(wire.SessionID{}, wire.SessionID{})...)); err != nil {
+		return nil, err
+	}
+	p, err := h.readProof()
+	if err != nil {
+		return nil, err
+	}
+	if p.Session == (wire.SessionID{}) {
+		return nil, fault.New(fault.Protocol, fault.NotExecuted, "a session without an id")
+	}
+	s := h.session(p.Session, h.peers.Node(), remoteHost(h.conn))
+	// From the moment it is registered others may write on it: the welcome goes first.
+	s.out.small = wire.AppendWelcome(nil, s.id)
+	if err := h.t.peers.accepted(h.t.node, s, p.Previous); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// remoteHost is the host from which conn came; for a unix socket, this machine.
+func remoteHost(conn net.Conn) string {
+	if a := conn.RemoteAddr(); a != nil && a.Network() != "unix" {
+		if host, _, err := net.SplitHostPort(a.String()); err == nil {
+			return host
+		}
+	}
+	return "127.0.0.1"
+}
+
+var errCrossed = errors.New("the two nodes dialled each other; the other connection is used")

@@ -1,0 +1,408 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+
+	"gormi/rmi/fault"
+	"gormi/rmi/wire"
+)
+
+// outbox is the writing half of a session. Frames are appended under mu to
+// small; whoever finds nobody writing may write one batch itself, if the socket
+// takes it without blocking. What is left over, and everything where such a
+// write is not possible (TLS, congestion, frames made by the reader), is the
+// flusher's, the one goroutine that may block in a write.
+//
+// Large payloads are cut into fragments, which go one at a time between batches
+// of small frames, the payloads in turn. A payload begins only while the sum of
+// those begun fits the peer's assembly budget; its header is sent when it begins.
+type outbox struct {
+	session *Session
+	try     func([]byte) (int, error) // writes what the socket takes at once; nil: not possible here
+	bound   int                       // bytes in small at which appenders wait
+	budget  int                       // the peer's assembly budget
+	wake    chan struct{}             // capacity 1: there is work for the flusher
+
+	mu        sync.Mutex
+	small     []byte // whole small frames, in order
+	spare     []byte // the other buffer, empty
+	rest      []byte // the tail of a batch that try did not take; goes before all else
+	writing   bool   // somebody owns the socket: a caller in try, or the flusher
+	bodies    []*outBody
+	waiting   []*outBody    // not begun yet
+	assembled int           // bytes of the payloads in bodies, in full
+	room      chan struct{} // closed when small was taken; nil if nobody waits
+	since     int64         // tick at which the write under way began; 0: none
+	err       error         // why nothing is sent any more
+}
+
+// outBody is a payload that travels in fragments.
+type outBody struct {
+	header   []byte // its call or return record
+	parts    [2][]byte
+	slot     wire.Slot
+	seq      wire.Seq
+	ofReturn bool
+	size     int
+	off      int
+	begun    bool
+	aborted  bool
+	done     chan struct{} // closed when nothing of it will be read any more
+}
+
+func (o *outbox) init(s *Session, try func([]byte) (int, error), bound, budget int) {
+	o.session, o.try, o.bound, o.budget = s, try, bound, budget
+	o.wake = make(chan struct{}, 1)
+}
+
+// lock takes mu once there is room for a small frame. The error is the
+// session's or the context's; nothing is locked then.
+func (o *outbox) lock(ctx context.Context) error {
+	o.mu.Lock()
+	for o.err == nil && len(o.small) >= o.bound {
+		if o.room == nil {
+			o.room = make(chan struct{})
+		}
+		room := o.room
+		o.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-o.session.done:
+		}
+		o.mu.Lock()
+	}
+	if o.err != nil {
+		defer o.mu.Unlock()
+		return o.err
+	}
+	return nil
+}
+
+// unlock releases mu after frames were appended, and gets them on their way:
+// by a write of its own if that can be done without blocking. In a crowd, where
+// more frames are about to come, it leaves them to the flusher, which writes
+// many at once.
+func (o *outbox) unlock(crowd bool) {
+	if o.writing {
+		o.mu.Unlock()
+		return
+	}
+	o.writing = true
+	if o.try == nil || crowd {
+		o.mu.Unlock()
+		o.kick()
+		return
+	}
+	batch := o.small
+	o.small, o.spare = o.spare[:0], nil
+	o.mu.Unlock()
+
+	n, err := o.try(batch)
+
+	o.mu.Lock()
+	if err != nil {
+		o.writing = false
+		o.mu.Unlock()
+		o.session.end(connectionLost(err))
+		return
+	}
+	if n < len(batch) {
+		o.rest = batch[n:]
+	} else {
+		o.recycle(batch)
+	}
+	if len(o.rest) == 0 && len(o.small) == 0 && len(o.bodies) == 0 {
+		o.writing = false
+		o.mu.Unlock()
+		return
+	}
+	o.mu.Unlock()
+	o.kick()
+}
+
+// kick wakes the flusher, to which the caller hands the socket (writing stays true).
+func (o *outbox) kick() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// recycle keeps a written batch's memory for the next one, and tells those who
+// wait for room. mu is held.
+func (o *outbox) recycle(batch []byte) {
+	if batch != nil && cap(batch) <= 64<<10 && o.spare == nil {
+		o.spare = batch[:0]
+	}
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
+}
+
+// fromReader appends a frame that the reading goroutine made; it neither waits
+// nor writes. A peer that makes us owe it more than the bound loses its connection.
+func (o *outbox) fromReader(appendTo func([]byte) []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return o.err
+	}
+	if len(o.small) > 2*o.bound {
+		return wire.ProtocolError("the peer makes answers necessary and does not read them: %d bytes wait", len(o.small))
+	}
+	o.small = appendTo(o.small)
+	if !o.writing {
+		o.writing = true
+		o.kick()
+	}
+	return nil
+}
+
+// sendBody queues a payload to travel in fragments.
+func (o *outbox) sendBody(b *outBody) error {
+	b.size = len(b.parts[0]) + len(b.parts[1])
+	b.done = make(chan struct{})
+	o.mu.Lock()
+	if o.err != nil {
+		o.mu.Unlock()
+		return o.err
+	}
+	o.waiting = append(o.waiting, b)
+	o.begin()
+	o.kickLocked()
+	o.mu.Unlock()
+	return nil
+}
+
+// kickLocked hands the socket to the flusher if nobody has it and there is something to write.
+func (o *outbox) kickLocked() {
+	if !o.writing && (len(o.small) > 0 || len(o.bodies) > 0) {
+		o.writing = true
+		o.kick()
+	}
+}
+
+// begin begins waiting payloads while the budget lasts. mu is held.
+func (o *outbox) begin() {
+	for len(o.waiting) > 0 && o.assembled+o.waiting[0].size <= o.budget {
+		b := o.waiting[0]
+		o.waiting = slices.Delete(o.waiting, 0, 1)
+		o.assembled += b.size
+		b.begun = true
+		o.small = append(o.small, b.header...)
+		o.bodies = append(o.bodies, b)
+	}
+}
+
+// abort takes a payload back. begun tells whether its header may have been sent.
+func (o *outbox) abort(b *outBody) (begun bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if b.aborted || b.off == b.size || o.err != nil {
+		return b.begun
+	}
+	b.aborted = true
+	if !b.begun {
+		if i := slices.Index(o.waiting, b); i >= 0 {
+			o.waiting = slices.Delete(o.waiting, i, i+1)
+		}
+		close(b.done)
+		return false
+	}
+	if i := slices.Index(o.bodies, b); i >= 0 { // else the flusher has it and will see aborted
+		o.bodies = slices.Delete(o.bodies, i, i+1)
+		o.finish(b)
+	}
+	return true
+}
+
+// finish gives the budget of a payload back. mu is held.
+func (o *outbox) finish(b *outBody) {
+	o.assembled -= b.size
+	close(b.done)
+	o.begin()
+}
+
+// fail ends the outbox: nothing is sent any more, waiting payloads are let go.
+func (o *outbox) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return
+	}
+	o.err = err
+	for _, b := range append(o.bodies, o.waiting...) {
+		close(b.done)
+	}
+	o.bodies, o.waiting = nil, nil
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
+}
+
+// trim drops buffers that an idle session does not need.
+func (o *outbox) trim() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.writing && len(o.small) == 0 {
+		o.small, o.spare = nil, nil
+	}
+}
+
+// stalled returns for how many ticks the write under way has made no progress.
+func (o *outbox) stalled(now int64) int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.since == 0 {
+		return 0
+	}
+	return now - o.since
+}
+
+// flush is the flusher's loop; it ends with the session.
+func (o *outbox) flush(conn net.Conn) {
+	fw := fragmentWriter{conn: conn}
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		fw.vectored = true
+	}
+	for {
+		select {
+		case <-o.wake:
+		case <-o.session.done:
+			return
+		}
+		for yielded := false; ; yielded = true {
+			if !yielded {
+				runtime.Gosched() // let those who are about to append do so: one write instead of many
+			}
+			o.mu.Lock()
+			if o.err != nil {
+				o.mu.Unlock()
+				return
+			}
+			batch, small, body := o.next()
+			if batch == nil && body == nil {
+				o.writing, o.since = false, 0
+				o.recycle(nil)
+				o.mu.Unlock()
+				break
+			}
+			o.since = o.session.transport.now.Load()
+			o.mu.Unlock()
+
+			var err error
+			if batch != nil {
+				_, err = conn.Write(batch)
+			}
+			n := 0
+			if err == nil && body != nil {
+				n, err = fw.write(body)
+			}
+			if err != nil {
+				if body != nil { // it is out of o.bodies: nobody else lets it go
+					close(body.done)
+				}
+				o.session.end(connectionLost(err))
+				return
+			}
+
+			o.mu.Lock()
+			if !small {
+				batch = nil // a tail: not worth keeping
+			}
+			o.recycle(batch)
+			if body != nil {
+				body.off += n
+				switch {
+				case body.off == body.size || body.aborted:
+					o.finish(body)
+				case o.err != nil:
+					close(body.done)
+				default:
+					o.bodies = append(o.bodies, body)
+				}
+			}
+			o.mu.Unlock()
+		}
+	}
+}
+
+// next takes what to write next: the rest of a batch or all small frames (then
+// small is true), and a fragment's payload. mu is held.
+func (o *outbox) next() (batch []byte, small bool, body *outBody) {
+	if len(o.rest) > 0 {
+		batch, o.rest = o.rest, nil
+		return batch, false, nil
+	}
+	if len(o.small) > 0 {
+		batch, small = o.small, true
+		o.small, o.spare = o.spare[:0], nil
+	}
+	if len(o.bodies) > 0 {
+		body = o.bodies[0]
+		o.bodies = slices.Delete(o.bodies, 0, 1)
+	}
+	return batch, small, body
+}
+
+// fragmentWriter writes fragments, header and piece in one system call.
+type fragmentWriter struct {
+	conn     net.Conn
+	vectored bool // net.Buffers become one writev
+	buf      []byte
+}
+
+// write writes the next piece of b and returns its length.
+func (w *fragmentWriter) write(b *outBody) (int, error) {
+	piece := b.parts[0]
+	if b.off < len(piece) {
+		piece = piece[b.off:]
+	} else {
+		piece = b.parts[1][b.off-len(piece):]
+	}
+	piece = piece[:min(len(piece), wire.MaxInline)]
+	w.buf = wire.AppendFragment(w.buf[:0], b.slot, b.seq, b.ofReturn, len(piece))
+	if w.vectored {
+		bufs := net.Buffers{w.buf, piece}
+		_, err := bufs.WriteTo(w.conn)
+		return len(piece), err
+	}
+	w.buf = append(w.buf, piece...)
+	_, err := w.conn.Write(w.buf)
+	return len(piece), err
+}
+
+// connectionLost is the error of a session whose connection failed.
+func connectionLost(err error) *fault.Error {
+	return &fault.Error{Kind: fault.PeerGone, Msg: "the connection was lost", Err: err}
+}
+
+// drained waits until all small frames were written or the session is over.
+func (o *outbox) drained(over <-chan struct{}) {
+	for {
+		o.mu.Lock()
+		if o.err != nil || (len(o.small) == 0 && len(o.rest) == 0 && !o.writing) {
+			o.mu.Unlock()
+			return
+		}
+		if o.room == nil {
+			o.room = make(chan struct{})
+		}
+		room := o.room
+		o.mu.Unlock()
+		select {
+		case <-room:
+		case <-over:
+			return
+		}
+	}
+}

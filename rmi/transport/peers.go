@@ -1,0 +1,193 @@
+package transport
+
+import (
+	"bytes"
+	"sync"
+
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/wire"
+)
+
+// peers keeps one session with each node. Two nodes that dial each other at
+// the same time must leave the same one of the two connections, and a node
+// whose connection broke must not be turned away because its peer has not
+// noticed. So of each pair the node with the smaller id decides:
+//
+//   - When it dials and has proved who it is, it holds to that dial: until that
+//     ended, and while the session that came of it lives, it refuses connections
+//     from that peer as crossed.
+//   - Unless the peer says that the session which stands in the way is over
+//     (Proof.Previous): then that session is ended and the new one taken.
+//   - The other node takes whatever the deciding one dials.
+//
+// A node's session with itself (a proxy by address in the process of the owner)
+// has its dialling end here; the accepting end is not looked up by anybody.
+type peers struct {
+	mu     sync.Mutex
+	byNode map[refs.NodeID]*peer
+	closed bool
+}
+
+// peer is what is known of one other node.
+type peer struct {
+	session  *Session
+	last     wire.SessionID // of the last session that is over; for Proof.Previous
+	holding  int            // dials under way that this node holds to; only if it decides
+	arrival  chan struct{}  // closed when a session arrives or a held dial ends; nil if nobody waits
+	forgetAt int64          // tick after which an entry without a session is dropped
+}
+
+// decides reports whether node a decides for the pair.
+func decides(a, b refs.NodeID) bool { return bytes.Compare(a[:], b[:]) < 0 }
+
+// get returns the entry for a node. mu is held.
+func (p *peers) get(n refs.NodeID) *peer {
+	e := p.byNode[n]
+	if e == nil {
+		e = new(peer)
+		p.byNode[n] = e
+	}
+	return e
+}
+
+// live returns the session with a node, if there is one.
+func (p *peers) live(n refs.NodeID) *Session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.byNode[n]; e != nil && e.session != nil && e.session.live() {
+		return e.session
+	}
+	return nil
+}
+
+// ticket is a dial that its node holds to.
+type ticket struct {
+	p    *peers
+	node refs.NodeID
+	held bool
+}
+
+func (t ticket) done() {
+	if !t.held {
+		return
+	}
+	t.p.mu.Lock()
+	defer t.p.mu.Unlock()
+	if e := t.p.byNode[t.node]; e != nil {
+		e.holding--
+		e.arrived()
+	}
+}
+
+// arrived wakes those who wait for a session. peers.mu is held.
+func (e *peer) arrived() {
+	if e.arrival != nil {
+		close(e.arrival)
+		e.arrival = nil
+	}
+}
+
+// dialling is asked before the dialling side proves itself. It returns a
+// session that makes the dial unnecessary, or the last one that is over.
+func (p *peers) dialling(self, node refs.NodeID) (previous wire.SessionID, existing *Session, t ticket) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.get(node)
+	if e.session != nil && e.session.live() {
+		return previous, e.session, ticket{}
+	}
+	t = ticket{p: p, node: node, held: decides(self, node)}
+	if t.held {
+		e.holding++
+	}
+	return e.last, nil, t
+}
+
+// dialled registers a session that this node dialled.
+func (p *peers) dialled(s *Session) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return errClosed()
+	}
+	old := p.put(s)
+	p.mu.Unlock()
+	replaced(old)
+	return nil
+}
+
+// accepted registers a session that the peer dialled, or tells why not.
+func (p *peers) accepted(self refs.NodeID, s *Session, previous wire.SessionID) error {
+	if s.peer == self {
+		return nil
+	}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return errClosed()
+	}
+	e := p.get(s.peer)
+	lives := e.session != nil && e.session.live() && e.session.id != previous
+	if decides(self, s.peer) && (lives || e.holding > 0) {
+		p.mu.Unlock()
+		return errCrossed
+	}
+	old := p.put(s)
+	p.mu.Unlock()
+	replaced(old)
+	return nil
+}
+
+// replaced ends a session in whose place another one stands.
+func replaced(old *Session) {
+	if old != nil {
+		old.end(fault.New(fault.PeerGone, fault.Unknown, "the peer began a new session"))
+	}
+}
+
+// put makes s the session with its peer and returns the one that was. mu is held.
+func (p *peers) put(s *Session) (old *Session) {
+	e := p.get(s.peer)
+	if old = e.session; old != nil {
+		e.last = old.id
+	}
+	e.session = s
+	e.arrived()
+	return old
+}
+
+// wait returns a channel that is closed when something about a node changed.
+func (p *peers) wait(n refs.NodeID) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.get(n)
+	if e.arrival == nil {
+		e.arrival = make(chan struct{})
+	}
+	return e.arrival
+}
+
+// remove takes a session that is over out.
+func (p *peers) remove(s *Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.byNode[s.peer]; e != nil && e.session == s {
+		e.session, e.last = nil, s.id
+		e.forgetAt = s.transport.now.Load() + forgetAfter
+	}
+}
+
+// forgetAfter is for how many ticks the id of a session that is over is kept.
+const forgetAfter = 120 * 4
+
+// forget drops the entries of nodes that were not heard of for long.
+func (p *peers) forget(now int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n, e := range p.byNode {
+		if e.session == nil && e.holding == 0 && e.arrival == nil && e.forgetAt < now {
+			delete(p.byNode, n)
+		}
+	}
+}

@@ -1,0 +1,374 @@
+package transport
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/transport/streams"
+	"gormi/rmi/wire"
+)
+
+// Transport is a node's part in connections: it listens, dials, keeps one
+// session with each peer, and owns every goroutine that serves them.
+type Transport struct {
+	Config
+	node refs.NodeID
+
+	now     atomic.Int64 // ticks since the beginning; see tick
+	held    atomic.Int64 // bytes of assembled payloads, of all sessions
+	conns   atomic.Int64 // connections, handshakes under way included
+	peers   peers
+	workers workers
+	dials   dials
+
+	ctx    context.Context // ends with the transport; bounds dials
+	cancel context.CancelFunc
+
+	mu        sync.Mutex // guards the fields below
+	listeners map[net.Listener]bool
+	sessions  map[*Session]bool
+	shaking   map[net.Conn]bool // in the handshake
+	closed    bool
+	changed   chan struct{} // closed when a session or a handshake ended; nil if nobody waits
+
+	wg sync.WaitGroup // accept loops, handshakes, dials, the clock, sessions' readers
+}
+
+// New returns a transport that neither listens nor has a connection yet. The
+// caller must Close it.
+func New(c Config) *Transport {
+	c.Limits = c.Limits.WithDefaults()
+	t := &Transport{
+		Config:    c,
+		node:      refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
+		listeners: make(map[net.Listener]bool),
+		sessions:  make(map[*Session]bool),
+		shaking:   make(map[net.Conn]bool),
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.peers.byNode = make(map[refs.NodeID]*peer)
+	t.workers.handler, t.workers.limit = c.Handler, t.Limits.HandlersTotal
+	t.dials.t = t
+	t.wg.Go(t.clock)
+	return t
+}
+
+// Node is the id of this node.
+func (t *Transport) Node() refs.NodeID { return t.node }
+
+func errClosed() *fault.Error {
+	return &fault.Error{Kind: fault.Closed, Outcome: fault.NotExecuted, Msg: "the node is closed"}
+}
+
+// Listen begins to accept connections and returns the address at which it
+// does. network is "tcp" or "unix".
+func (t *Transport) Listen(ctx context.Context, network, address string) (net.Addr, error) {
+	l, err := t.Network.Listen(ctx, network, address)
+	if err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted,
+				"cannot listen on %s: another program has the address already; stop it, or choose another port (0 for any that is free): %w", address, err)
+		}
+		return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "cannot listen on %s: %w", address, err)
+	}
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		l.Close()
+		return nil, errClosed()
+	}
+	t.listeners[l] = true
+	t.wg.Add(1)
+	t.mu.Unlock()
+	go t.acceptLoop(l)
+	return l.Addr(), nil
+}
+
+func (t *Transport) acceptLoop(l net.Listener) {
+	defer t.wg.Done()
+	for pause := time.Duration(0); ; {
+		conn, err := l.Accept()
+		if err != nil {
+			if t.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Out of descriptors, most likely: it may pass.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			t.Logger.Warn("accept failed", "address", l.Addr().String(), "err", err, "again_in", pause)
+			select {
+			case <-time.After(pause):
+				continue
+			case <-t.ctx.Done():
+				return
+			}
+		}
+		pause = 0
+		if !t.shake(conn) {
+			conn.Close()
+			continue
+		}
+		go t.serveConn(conn, l.Addr().Network())
+	}
+}
+
+// shake enters a connection that is about to do its handshake.
+func (t *Transport) shake(conn net.Conn) bool {
+	if n := t.conns.Add(1); n > int64(t.Limits.Connections) {
+		t.conns.Add(-1)
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		t.conns.Add(-1)
+		return false
+	}
+	t.shaking[conn] = true
+	t.wg.Add(1)
+	return true
+}
+
+// shook takes a connection out after its handshake; it closes it unless a
+// session s began.
+func (t *Transport) shook(conn net.Conn, s *Session) {
+	t.mu.Lock()
+	delete(t.shaking, conn)
+	if s != nil {
+		t.sessions[s] = true
+		if t.closed {
+			defer s.end(errClosed())
+		}
+	}
+	t.tellChanged()
+	t.mu.Unlock()
+	if s != nil {
+		_ = conn.SetDeadline(time.Time{})
+		t.wg.Add(1)
+		s.run()
+	} else {
+		conn.Close()
+		t.conns.Add(-1)
+	}
+	t.wg.Done()
+}
+
+// serveConn does the accepting side of the handshake.
+func (t *Transport) serveConn(conn net.Conn, network string) {
+	tune(conn)
+	raw := conn
+	if t.TLS != nil && network != "unix" {
+		conn = tls.Server(conn, t.TLS)
+	}
+	var s *Session
+	h, err := t.newHandshake(conn, false)
+	if err == nil {
+		if s, err = h.accept(); err != nil {
+			h.refuse(err)
+		}
+	}
+	if err != nil && !errors.Is(err, errCrossed) {
+		t.Logger.Info("connection refused", "from", raw.RemoteAddr().String(), "reason", text(err))
+	}
+	if err != nil {
+		lingerClose(raw)
+	}
+	t.shook(raw, s)
+	if s != nil {
+		s.out.mu.Lock()
+		s.out.kickLocked() // the welcome
+		s.out.mu.Unlock()
+	}
+}
+
+// lingerClose lets a refusal get through: closing a TCP connection with bytes
+// unread resets it, and the peer might never see why.
+func lingerClose(conn net.Conn) {
+	if cw, ok := conn.(interface{ CloseWrite() error }); ok && cw.CloseWrite() == nil {
+		_ = conn.SetReadDeadline(time.Now().Add(closeTimeout))
+		var waste [1024]byte
+		for range 16 {
+			if _, err := conn.Read(waste[:]); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// session makes the session that a handshake agreed on.
+func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *Session {
+	t, p := h.t, h.peers
+	s := &Session{
+		transport: t, id: id, peer: peer, peerTime: p.Time, host: host, dialled: h.dialler, conn: h.conn,
+		limits: wire.Limits{Message: int(p.Message), References: t.Limits.References},
+		done:   make(chan struct{}), gone: make(chan struct{}),
+	}
+	s.calls.init(int(min(p.Slots, 1<<20)))
+	s.out.init(s, newTry(h.conn), t.Limits.Pending, int(p.Assembly))
+	s.lane = streams.New(streams.Config{
+		Dialer: h.dialler, MaxStreams: min(t.Limits.Streams, int(p.Streams)), Logger: t.Logger, Send: s.sendChunk,
+	})
+	s.lastRead.Store(t.now.Load())
+	if t.Attach != nil {
+		s.attached = t.Attach(s)
+	}
+	return s
+}
+
+// sendChunk gives a chunk of the stream lane to the outbox.
+func (s *Session) sendChunk(chunk []byte) error {
+	if err := s.out.lock(context.Background()); err != nil { // the keepalive bounds the wait
+		return err
+	}
+	s.out.small = append(wire.AppendStream(s.out.small, len(chunk)), chunk...)
+	s.out.unlock(true)
+	return nil
+}
+
+// ended takes a session out when all its goroutines but the calling one are gone.
+func (t *Transport) ended(s *Session) {
+	t.peers.remove(s)
+	t.conns.Add(-1)
+	t.mu.Lock()
+	delete(t.sessions, s)
+	t.tellChanged()
+	t.mu.Unlock()
+	if t.OnEnd != nil {
+		t.OnEnd(s)
+	}
+	level := slog.LevelDebug
+	if fault.KindOf(s.err) == fault.Protocol {
+		level = slog.LevelWarn
+	}
+	t.Logger.Log(context.Background(), level, "session ended", "peer", s.peer.String(), "reason", s.err)
+	t.wg.Done()
+}
+
+func (t *Transport) tellChanged() {
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// clock advances the transport's time and looks after what depends on it.
+func (t *Transport) clock() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var list []*Session
+	for {
+		select {
+		case <-ticker.C:
+		case <-t.ctx.Done():
+			return
+		}
+		now := t.now.Add(1)
+		list = t.list(list[:0])
+		for _, s := range list {
+			s.onTick(now)
+		}
+		clear(list)
+		if now%int64(workerIdle/tick) == 0 {
+			t.workers.trim()
+			t.peers.forget(now)
+		}
+	}
+}
+
+func (t *Transport) list(to []*Session) []*Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s := range t.sessions {
+		to = append(to, s)
+	}
+	return to
+}
+
+// Sessions returns the sessions that live.
+func (t *Transport) Sessions() []*Session { return t.list(nil) }
+
+// Live returns the session with a node, or nil.
+func (t *Transport) Live(n refs.NodeID) *Session { return t.peers.live(n) }
+
+// stopListening closes the listeners: no connection is accepted any more.
+func (t *Transport) stopListening() {
+	t.mu.Lock()
+	ls := t.listeners
+	t.listeners = make(map[net.Listener]bool)
+	t.mu.Unlock()
+	for l := range ls {
+		l.Close()
+	}
+}
+
+// Shutdown ends the transport in good order: no new connections and calls,
+// those in flight finish, at most until ctx ends. It does not Close.
+func (t *Transport) Shutdown(ctx context.Context) error {
+	t.stopListening()
+	sessions := t.Sessions()
+	for _, s := range sessions {
+		s.GoAway()
+	}
+	for _, s := range sessions {
+		for _, quiet := range []<-chan struct{}{s.callee.quiet(), s.calls.quiet()} {
+			select {
+			case <-quiet:
+			case <-s.done:
+			case <-ctx.Done():
+				return fmt.Errorf("shutdown: calls are still in flight: %w", ctx.Err())
+			}
+		}
+	}
+	return nil
+}
+
+// Close ends everything at once: calls in flight fail with a Closed error,
+// handlers' contexts are cancelled. It waits for every goroutine of the
+// transport, for handlers at most grace: a servant that does not look at its
+// context is left behind, and logged.
+func (t *Transport) Close(grace time.Duration) {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		t.wg.Wait()
+		return
+	}
+	t.closed = true
+	var shaking []net.Conn
+	for c := range t.shaking {
+		shaking = append(shaking, c)
+	}
+	t.mu.Unlock()
+	t.cancel()
+	t.peers.mu.Lock()
+	t.peers.closed = true
+	t.peers.mu.Unlock()
+	t.stopListening()
+	for _, c := range shaking {
+		c.Close()
+	}
+	var closing sync.WaitGroup
+	for _, s := range t.Sessions() {
+		closing.Go(func() { s.Close(errClosed()) })
+	}
+	closing.Wait()
+	t.wg.Wait()
+	t.workers.drain()
+	served := make(chan struct{})
+	go func() { t.workers.wg.Wait(); close(served) }()
+	select {
+	case <-served:
+	case <-time.After(grace):
+		t.Logger.Warn("methods of this node's objects still run after close; they ignore their context", "calls", t.workers.total.Load())
+	}
+}

@@ -1,0 +1,117 @@
+package wire
+
+import (
+	"encoding/binary"
+
+	"gormi/refs"
+)
+
+// ExtensionType names an extension of a header. Values are wire values: append only.
+type ExtensionType uint8
+
+const (
+	// ExtTarget: the call is for an object of another node; the receiver relays it. Calls only.
+	ExtTarget ExtensionType = 0x01
+	// ExtMetadata and ExtTrace are skippable and reserved for key-value pairs
+	// and for a trace context.
+	ExtMetadata ExtensionType = 0x82
+	ExtTrace    ExtensionType = 0x83
+)
+
+const targetSize = 16 + 8
+
+// AppendExtension appends one extension: type, length, value.
+func AppendExtension(b []byte, t ExtensionType, value []byte) []byte {
+	b = append(b, byte(t), byte(len(value)>>8), byte(len(value)))
+	return append(b, value...)
+}
+
+// AppendTarget appends the extension that names the node and the start time of a relayed call's owner.
+func AppendTarget(b []byte, node refs.NodeID, time refs.Time) []byte {
+	var v [targetSize]byte
+	copy(v[:], node[:])
+	binary.BigEndian.PutUint64(v[16:], uint64(time))
+	return AppendExtension(b, ExtTarget, v[:])
+}
+
+// Extensions is what a receiver of today understands of a header's extensions.
+type Extensions struct {
+	Relay bool // Node and Time name the owner of the call's object
+	Node  refs.NodeID
+	Time  refs.Time
+}
+
+// ParseExtensions reads the extensions of a header. A type that is not known
+// and not skippable is an error.
+func ParseExtensions(b []byte) (Extensions, error) {
+	var e Extensions
+	for len(b) > 0 {
+		if len(b) < 3 {
+			return e, ProtocolError("extension is cut short")
+		}
+		t, n := ExtensionType(b[0]), int(binary.BigEndian.Uint16(b[1:]))
+		if n > len(b)-3 {
+			return e, ProtocolError("extension %d of %d bytes: only %d are left", t, n, len(b)-3)
+		}
+		v := b[3 : 3+n]
+		b = b[3+n:]
+		switch {
+		case t == ExtTarget:
+			if n != targetSize || e.Relay {
+				return e, ProtocolError("relay target of %d bytes, or a second one", n)
+			}
+			e.Relay = true
+			copy(e.Node[:], v)
+			e.Time = refs.Time(binary.BigEndian.Uint64(v[16:]))
+		case t&Skippable == 0:
+			return e, ProtocolError("extension %d is not known here and may not be skipped", t)
+		}
+	}
+	return e, nil
+}
+
+// AppendTable appends the table of references: per entry its length and its wire form.
+func AppendTable(b []byte, table []refs.Ref) ([]byte, error) {
+	for _, r := range table {
+		at := len(b)
+		b = append(b, 0, 0)
+		var err error
+		if b, err = r.AppendBinary(b); err != nil {
+			return nil, err
+		}
+		binary.BigEndian.PutUint16(b[at:], uint16(len(b)-at-2))
+	}
+	return b, nil
+}
+
+// ParseTable reads a table of n references. n was checked against the limit by
+// ParseCall or ParseReturn.
+func ParseTable(b []byte, n uint32) ([]refs.Ref, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	const least = 2 + 53 // no reference is shorter
+	if uint64(n)*least > uint64(len(b)) {
+		return nil, ProtocolError("%d references in a table of %d bytes", n, len(b))
+	}
+	table := make([]refs.Ref, n)
+	for i := range table {
+		if len(b) < 2 {
+			return nil, ProtocolError("reference %d is cut short", i)
+		}
+		l := int(binary.BigEndian.Uint16(b))
+		if l > len(b)-2 {
+			return nil, ProtocolError("reference %d of %d bytes: only %d are left", i, l, len(b)-2)
+		}
+		r, err := refs.ParseBinary(b[2 : 2+l])
+		if err != nil {
+			return nil, ProtocolError("reference %d: %w", i, err)
+		}
+		table[i] = r
+		b = b[2+l:]
+	}
+	if len(b) != 0 {
+		return nil, ProtocolError("%d bytes after the last reference", len(b))
+	}
+	return table, nil
+}

@@ -1,0 +1,255 @@
+package wire
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"gormi/refs"
+	"gormi/rmi/fault"
+)
+
+// Magic are the first bytes that either side sends on a connection.
+const Magic = "GoRMI\n"
+
+// Version is the newest version of the protocol that this package speaks, and
+// Oldest the oldest.
+const (
+	Version uint16 = 1
+	Oldest  uint16 = 1
+)
+
+// Feature is a bit that a node sets in its hello; a feature is in use on a
+// session when both sides set its bit.
+type Feature uint64
+
+// Features are those that this package offers.
+const Features Feature = 0
+
+// SessionID names a session; the dialling side draws it at random.
+type SessionID [16]byte
+
+// HandshakeKind says what a handshake message is.
+type HandshakeKind uint8
+
+const (
+	HandshakeHello   HandshakeKind = 1 // both sides: who I am, what I can do
+	HandshakeProof   HandshakeKind = 2 // both sides: the signature over both hellos
+	HandshakeWelcome HandshakeKind = 3 // accepting side: the session begins
+	HandshakeRefuse  HandshakeKind = 4 // either side, instead of any of these
+)
+
+// Sizes of the handshake's messages without their extensions.
+const (
+	HandshakePrefix = 3 // kind u8, length u16
+	helloSize       = 2 + 2 + 8 + 32 + 32 + 16 + 8 + 4 + 4 + 4 + 2 + 2
+	proofSize       = ed25519.SignatureSize + 16 + 16
+	welcomeSize     = 16
+
+	// MaxHandshake bounds the body of a handshake message.
+	MaxHandshake = 4 << 10
+)
+
+// Hello is the first message of both sides.
+type Hello struct {
+	Version, Oldest uint16
+	Features        Feature
+	Key             [ed25519.PublicKeySize]byte
+	Nonce           [32]byte
+	Expected        refs.NodeID // who the dialling side wants to reach; zero: whoever answers
+	Time            refs.Time   // when the sender's node was made
+
+	// What the sender accepts from its peer.
+	Message  uint32 // bytes of one payload
+	Assembly uint32 // bytes of fragmented payloads begun and not ended
+	Slots    uint32 // calls in flight
+	Streams  uint16 // open streams
+}
+
+// Node is the id that the hello's key stands for.
+func (h *Hello) Node() refs.NodeID { return refs.NodeIDFromKey(h.Key[:]) }
+
+// Append appends the hello as a message, prefix included.
+func (h *Hello) Append(b []byte) []byte {
+	b = appendHandshake(b, HandshakeHello, helloSize)
+	be := binary.BigEndian
+	b = be.AppendUint16(b, h.Version)
+	b = be.AppendUint16(b, h.Oldest)
+	b = be.AppendUint64(b, uint64(h.Features))
+	b = append(b, h.Key[:]...)
+	b = append(b, h.Nonce[:]...)
+	b = append(b, h.Expected[:]...)
+	b = be.AppendUint64(b, uint64(h.Time))
+	b = be.AppendUint32(b, h.Message)
+	b = be.AppendUint32(b, h.Assembly)
+	b = be.AppendUint32(b, h.Slots)
+	b = be.AppendUint16(b, h.Streams)
+	return be.AppendUint16(b, 0) // bytes of extensions
+}
+
+// ParseHello reads the body of a hello.
+func ParseHello(b []byte) (*Hello, error) {
+	h := new(Hello)
+	b, err := fixed(HandshakeHello, b, helloSize)
+	if err != nil {
+		return nil, err
+	}
+	be := binary.BigEndian
+	h.Version, h.Oldest = be.Uint16(b), be.Uint16(b[2:])
+	h.Features = Feature(be.Uint64(b[4:]))
+	b = b[12:]
+	copy(h.Key[:], b)
+	copy(h.Nonce[:], b[32:])
+	copy(h.Expected[:], b[64:])
+	b = b[80:]
+	h.Time = refs.Time(be.Uint64(b))
+	h.Message, h.Assembly, h.Slots = be.Uint32(b[8:]), be.Uint32(b[12:]), be.Uint32(b[16:])
+	h.Streams = be.Uint16(b[20:])
+	if h.Oldest == 0 || h.Oldest > h.Version {
+		return nil, ProtocolError("hello speaks versions %d to %d", h.Oldest, h.Version)
+	}
+	if h.Slots == 0 || h.Assembly < h.Message || h.Message < 1<<10 {
+		return nil, ProtocolError("hello accepts %d calls, messages of %d bytes and %d bytes under assembly", h.Slots, h.Message, h.Assembly)
+	}
+	return h, nil
+}
+
+// Agree returns the version that both sides speak.
+func Agree(mine, peers *Hello) (uint16, error) {
+	v := min(mine.Version, peers.Version)
+	if v < mine.Oldest || v < peers.Oldest {
+		return 0, ProtocolError("the peer speaks versions %d to %d of the protocol, this node %d to %d: upgrade the older one",
+			peers.Oldest, peers.Version, mine.Oldest, mine.Version)
+	}
+	return v, nil
+}
+
+// Proof shows that the sender holds the key of its hello. The dialling side's
+// also says which session begins.
+type Proof struct {
+	Signature [ed25519.SignatureSize]byte
+	Session   SessionID // of the session that begins; zero from the accepting side
+	Previous  SessionID // the last session with this peer that the sender knows to be over; or zero
+}
+
+// Append appends the proof as a message.
+func (p *Proof) Append(b []byte) []byte {
+	b = appendHandshake(b, HandshakeProof, proofSize+2)
+	b = append(b, p.Signature[:]...)
+	b = append(b, p.Session[:]...)
+	b = append(b, p.Previous[:]...)
+	return append(b, 0, 0)
+}
+
+// ParseProof reads the body of a proof.
+func ParseProof(b []byte) (*Proof, error) {
+	b, err := fixed(HandshakeProof, b, proofSize+2)
+	if err != nil {
+		return nil, err
+	}
+	p := new(Proof)
+	copy(p.Signature[:], b)
+	copy(p.Session[:], b[64:])
+	copy(p.Previous[:], b[80:])
+	return p, nil
+}
+
+// AppendWelcome appends the message that begins a session.
+func AppendWelcome(b []byte, id SessionID) []byte {
+	b = appendHandshake(b, HandshakeWelcome, welcomeSize+2)
+	b = append(b, id[:]...)
+	return append(b, 0, 0)
+}
+
+// ParseWelcome reads the body of a welcome.
+func ParseWelcome(b []byte) (id SessionID, err error) {
+	if b, err = fixed(HandshakeWelcome, b, welcomeSize+2); err != nil {
+		return id, err
+	}
+	copy(id[:], b)
+	return id, nil
+}
+
+// RefuseCrossed in a refusal says that the two nodes dialled each other, and
+// that the accepting side holds to its own dial: its connection will come.
+const RefuseCrossed fault.Kind = 0
+
+// AppendRefuse appends the message that ends a handshake: a fault kind and a text.
+func AppendRefuse(b []byte, kind fault.Kind, text string) []byte {
+	if len(text) > MaxText {
+		text = text[:MaxText]
+	}
+	b = appendHandshake(b, HandshakeRefuse, 1+len(text))
+	return append(append(b, byte(kind)), text...)
+}
+
+// ParseRefuse reads the body of a refusal.
+func ParseRefuse(b []byte) (fault.Kind, string, error) {
+	if len(b) < 1 || len(b) > 1+MaxText {
+		return 0, "", ProtocolError("refusal of %d bytes", len(b))
+	}
+	return fault.Kind(b[0]), cleanText(b[1:]), nil
+}
+
+// ParseHandshakePrefix reads kind and length of a handshake message.
+func ParseHandshakePrefix(b []byte) (HandshakeKind, int, error) {
+	k, n := HandshakeKind(b[0]), int(binary.BigEndian.Uint16(b[1:]))
+	if k < HandshakeHello || k > HandshakeRefuse {
+		return 0, 0, ProtocolError("handshake message of unknown kind %d", k)
+	}
+	if n > MaxHandshake {
+		return 0, 0, ProtocolError("handshake message of %d bytes: the limit is %d", n, MaxHandshake)
+	}
+	return k, n, nil
+}
+
+// Transcript is what both sides sign: the two hello messages (prefix
+// included), the dialling side's first, and the TLS channel's exporter value
+// (empty without TLS), which ties the proof to this very connection.
+func Transcript(dialler bool, diallerHello, acceptorHello, binding []byte) []byte {
+	h := sha256.New()
+	h.Write(diallerHello)
+	h.Write(acceptorHello)
+	h.Write(binding)
+	role := byte('A')
+	if dialler {
+		role = 'D'
+	}
+	return h.Sum(append([]byte("GoRMI handshake 1 "), role))
+}
+
+func appendHandshake(b []byte, k HandshakeKind, n int) []byte {
+	return append(b, byte(k), byte(n>>8), byte(n))
+}
+
+// fixed cuts the extensions off a handshake message of n fixed bytes, of which
+// the last two are the extensions' length. Extensions must be well formed;
+// types that are not skippable are refused.
+func fixed(k HandshakeKind, b []byte, n int) ([]byte, error) {
+	if len(b) < n || int(binary.BigEndian.Uint16(b[n-2:])) != len(b)-n {
+		return nil, ProtocolError("handshake message %d of %d bytes is cut short or too long", k, len(b))
+	}
+	if _, err := ParseExtensions(b[n:]); err != nil {
+		return nil, err
+	}
+	return b[:n], nil
+}
+
+// cleanText makes a peer's text fit to be logged.
+func cleanText(b []byte) string {
+	s := strings.ToValidUTF8(string(b), "\uFFFD")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// ProtocolError is the error of bytes that break the specification.
+func ProtocolError(format string, a ...any) error {
+	return &fault.Error{Op: "protocol", Kind: fault.Protocol, Err: fmt.Errorf(format, a...)}
+}

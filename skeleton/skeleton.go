@@ -1,0 +1,101 @@
+package skeleton
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+
+	"gormi/rmi/fault"
+	"gormi/rmi/wire"
+)
+
+// Skeleton is the receiver of calls for one value seen as one interface.
+type Skeleton struct {
+	Interface *wire.Interface
+	value     reflect.Value   // of the interface's or func's type
+	methods   []reflect.Value // by wire.Method.Index
+}
+
+// New returns the skeleton of v, which must be assignable to the interface's
+// type and not nil.
+func New(i *wire.Interface, v reflect.Value) *Skeleton {
+	typed := reflect.New(i.Type).Elem()
+	typed.Set(v)
+	s := &Skeleton{Interface: i, value: typed, methods: make([]reflect.Value, len(i.Methods))}
+	for _, m := range i.Methods {
+		if i.Type.Kind() == reflect.Func {
+			s.methods[m.Index] = typed
+		} else {
+			s.methods[m.Index] = typed.MethodByName(m.Name)
+		}
+	}
+	return s
+}
+
+// Value is the object itself, of the interface's type.
+func (s *Skeleton) Value() reflect.Value { return s.value }
+
+// PanicError is what a method's panic becomes in the owner's process.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Serve runs one call: arguments from d, results to e. A nil error means that
+// e holds the results. A panic of the method is a *fault.Error that wraps a
+// *PanicError.
+func (s *Skeleton) Serve(ctx context.Context, m *wire.Method, d *wire.Decoder, e *wire.Encoder) *fault.Error {
+	args, err := m.DecodeArgs(d)
+	if err != nil {
+		return refused(m, err, fault.BadArguments, fault.NotExecuted)
+	}
+	out, err := s.invoke(ctx, m, args)
+	if err != nil {
+		var p *PanicError
+		if errors.As(err, &p) && err == error(p) {
+			return &fault.Error{Kind: fault.Panic, Outcome: fault.Executed, Msg: p.Error(), Err: p}
+		}
+		return &fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: err}
+	}
+	if err := m.EncodeResults(e, out); err != nil {
+		return refused(m, err, fault.Invalid, fault.Executed)
+	}
+	return nil
+}
+
+// invoke calls the method and splits its error from its results.
+func (s *Skeleton) invoke(ctx context.Context, m *wire.Method, args []reflect.Value) (out []reflect.Value, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	in := make([]reflect.Value, 1, 1+len(args))
+	in[0] = reflect.ValueOf(&ctx).Elem()
+	in = append(in, args...)
+	if m.Variadic {
+		out = s.methods[m.Index].CallSlice(in)
+	} else {
+		out = s.methods[m.Index].Call(in)
+	}
+	last := len(out) - 1
+	if e, ok := out[last].Interface().(error); ok && e != nil {
+		err = e
+	}
+	return out[:last], err
+}
+
+// refused is the error of a call whose arguments or results could not be used.
+func refused(m *wire.Method, err error, kind fault.Kind, outcome fault.Outcome) *fault.Error {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		c := *f
+		c.Outcome = outcome
+		return &c
+	}
+	return &fault.Error{Kind: kind, Outcome: outcome, Method: m.Name, Err: err}
+}
