@@ -59,7 +59,7 @@ func (c *Core) Dispatch(method int, args []reflect.Value) []reflect.Value {
 func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
 	var out []reflect.Value
 	ctx, _ := args[0].Interface().(context.Context)
-	err := error(errNilContext)
+	var err error = errNilContext
 	if ctx != nil {
 		out, err = c.Caller.Call(ctx, c, m, args[1:])
 	}
@@ -75,10 +75,13 @@ func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
 	if err == nil {
 		res[len(m.Out)] = noError
 	} else {
-		res[len(m.Out)] = reflect.ValueOf(&err).Elem()
+		res[len(m.Out)] = errorValue(err)
 	}
 	return res
 }
+
+// errorValue is err as a value of type error.
+func errorValue(err error) reflect.Value { return reflect.ValueOf(&err).Elem() }
 
 var (
 	noError       = reflect.Zero(reflect.TypeFor[error]())

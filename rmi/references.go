@@ -20,8 +20,9 @@ type side struct {
 }
 
 var (
-	_ wire.Exporter = (*side)(nil)
-	_ wire.Importer = (*side)(nil)
+	_ wire.Exporter  = (*side)(nil)
+	_ wire.Forwarder = (*side)(nil)
+	_ wire.Importer  = (*side)(nil)
 )
 
 // attach makes the side of a new session; it is found again by sideOf.
@@ -51,6 +52,9 @@ func (x *side) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	}
 	return n.refTo(e), nil
 }
+
+// ForwardRef implements wire.Forwarder.
+func (x *side) ForwardRef(r refs.Ref) refs.Ref { return x.n.outgoing(r, x.s) }
 
 // outgoing makes a reference to another node's object fit to be sent on s. A
 // reference that its receiver could not use, because the owner listens nowhere,

@@ -186,7 +186,8 @@ func (p *peers) forget(now int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, e := range p.byNode {
-		if e.session == nil && e.holding == 0 && e.arrival == nil && e.forgetAt < now {
+		if e.session == nil && e.holding == 0 && e.forgetAt < now {
+			e.arrived() // who waits asks again
 			delete(p.byNode, n)
 		}
 	}

@@ -145,6 +145,7 @@ func (s *Session) arrive(in *Incoming) {
 	c.mu.Lock()
 	if c.over {
 		c.mu.Unlock()
+		in.recycle()
 		return
 	}
 	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || t.workers.total.Load() >= int64(t.Limits.HandlersTotal)) {

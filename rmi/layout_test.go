@@ -1,0 +1,157 @@
+package rmi_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers lists the packages of the module from the bottom up: a package may
+// import those in the lines above its own, and none beside or below it.
+var layers = [][]string{
+	{"gormi/refs", "gormi/proxy/dynamic"},
+	{"gormi/rmi/fault"},
+	{"gormi/rmi/wire"},
+	{"gormi/rmi/transport/streams", "gormi/rmi/transport/memnet", "gormi/proxy", "gormi/skeleton"},
+	{"gormi/rmi/transport", "gormi/rmi/stub"},
+	{"gormi/rmi"},
+	{"gormi/rmi/rmitest", "gormi/registry", "gormi/callback"},
+	{"gormi/cmd/*", "gormi/examples/*"},
+}
+
+// forbidden are arrows that the order of layers would allow.
+var forbidden = map[string][]string{
+	"gormi/skeleton":      {"gormi/proxy", "gormi/rmi/transport"},
+	"gormi/proxy":         {"gormi/skeleton", "gormi/rmi/transport"},
+	"gormi/rmi/transport": {"gormi/proxy", "gormi/skeleton", "gormi/proxy/dynamic"},
+	"gormi/registry":      {"gormi/rmi/fault", "gormi/rmi/wire", "gormi/rmi/transport", "gormi/proxy", "gormi/skeleton"},
+	"gormi/callback":      {"gormi/rmi/fault", "gormi/rmi/wire", "gormi/rmi/transport", "gormi/proxy", "gormi/skeleton"},
+}
+
+// onlyIn names the one package that may import a module.
+var onlyIn = map[string]string{
+	"github.com/vmihailenco/msgpack/v5": "gormi/rmi/wire",
+	"github.com/hashicorp/yamux":        "gormi/rmi/transport/streams",
+}
+
+// rmiNeeds are the modules that package rmi may depend on, with their own needs.
+var rmiNeeds = []string{
+	"github.com/google/uuid", "github.com/hashicorp/yamux", "github.com/vmihailenco/msgpack/v5",
+	"github.com/vmihailenco/tagparser/v2", // msgpack's
+	"golang.org/x/",
+}
+
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+}
+
+func goList(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports"}, args...)...)
+	cmd.Dir = ".."
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func layerOf(pkg string) int {
+	return slices.IndexFunc(layers, func(l []string) bool {
+		return slices.ContainsFunc(l, func(pattern string) bool {
+			prefix, wild := strings.CutSuffix(pattern, "*")
+			return pkg == pattern || wild && strings.HasPrefix(pkg, prefix)
+		})
+	})
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	for _, p := range goList(t, "./...") {
+		mine := layerOf(p.ImportPath)
+		if mine < 0 {
+			t.Errorf("%s is in no layer: add it to the list in layout_test.go", p.ImportPath)
+			continue
+		}
+		for _, i := range p.Imports {
+			if only, ok := onlyIn[i]; ok && only != p.ImportPath {
+				t.Errorf("%s imports %s, which only %s may", p.ImportPath, i, only)
+			}
+			if slices.Contains(forbidden[p.ImportPath], i) {
+				t.Errorf("%s may not import %s", p.ImportPath, i)
+			}
+			if !strings.HasPrefix(i, "gormi/") || mine == len(layers)-1 {
+				continue // a program may import anything, packages of its own too
+			}
+			if theirs := layerOf(i); theirs >= mine {
+				t.Errorf("%s imports %s: arrows point down", p.ImportPath, i)
+			}
+		}
+	}
+}
+
+func TestPackageRmiNeedsLittle(t *testing.T) {
+	for _, p := range goList(t, "-deps", "./rmi", "./rmi/rmitest", "./registry", "./callback", "./rmi/stub") {
+		if p.Standard || strings.HasPrefix(p.ImportPath, "gormi/") {
+			continue
+		}
+		if !slices.ContainsFunc(rmiNeeds, func(m string) bool { return p.ImportPath == m || strings.HasPrefix(p.ImportPath, strings.TrimSuffix(m, "/")+"/") }) {
+			t.Errorf("package rmi comes to depend on %s", p.ImportPath)
+		}
+	}
+}
+
+func TestRootHoldsWhatTheLayoutSays(t *testing.T) {
+	want := strings.Fields("go.mod go.sum rmi registry refs proxy skeleton callback cmd examples README.md")
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(want, e.Name()) {
+			t.Errorf("%s is not part of the layout", filepath.Join("/", e.Name()))
+		}
+	}
+}
+
+// The package doc lists the files that a call passes.
+func TestDocNamesFilesThatExist(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, word := range strings.FieldsFunc(string(doc), func(r rune) bool { return strings.ContainsRune(" \n\t,:;()", r) }) {
+		if !strings.HasSuffix(strings.TrimSuffix(word, "."), ".go") {
+			continue
+		}
+		found++
+		name := strings.TrimSuffix(word, ".")
+		if !strings.Contains(name, "/") {
+			name = "rmi/transport/" + name
+		}
+		if _, err := os.Stat(filepath.Join("..", name)); err != nil {
+			t.Errorf("the package doc names a file that is not there: %v", err)
+		}
+	}
+	if found < 10 {
+		t.Errorf("found only %d file names", found)
+	}
+}

@@ -1,0 +1,130 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gormi/refs"
+	"gormi/rmi/fault"
+)
+
+// An Exporter turns a remote value met while encoding into a reference: a
+// local object is exported, a proxy tells the reference it stands for. v is a
+// non-nil value of i's type.
+type Exporter interface {
+	ExportRef(v reflect.Value, i *Interface) (refs.Ref, error)
+}
+
+// A Forwarder is an Exporter that also looks at refs.Ref values, which are data
+// to the program: a reference that its receiver could not use as it stands, for
+// its owner listens nowhere, is made one that leads through this node.
+type Forwarder interface {
+	ForwardRef(r refs.Ref) refs.Ref
+}
+
+// An Importer turns a reference met while decoding into a value that is
+// assignable to i.Type: a proxy, or the object itself when it came home.
+type Importer interface {
+	ImportRef(r refs.Ref, i *Interface) (reflect.Value, error)
+}
+
+// valueError is an error on its way out of a value that was being encoded or
+// decoded: each level adds where it was, so that a success costs nothing.
+type valueError struct {
+	kind fault.Kind
+	msg  string
+	err  error    // cause, nil when msg says it all
+	path []string // innermost first: "[3]", ".Listeners", ".Opts"
+}
+
+func (e *valueError) Error() string {
+	if e.err == nil {
+		return e.msg
+	}
+	return e.msg + e.err.Error()
+}
+
+func (e *valueError) Unwrap() error { return e.err }
+
+func refuse(kind fault.Kind, format string, a ...any) error {
+	return &valueError{kind: kind, msg: fmt.Sprintf(format, a...)}
+}
+
+// within adds one step of the path to an error that passes by.
+func within(err error, step string) error {
+	e, ok := err.(*valueError)
+	if !ok {
+		e = &valueError{kind: fault.KindOf(err), err: err}
+	}
+	e.path = append(e.path, step)
+	return e
+}
+
+func withinField(err error, name string) error { return within(err, "."+name) }
+func withinIndex(err error, i int) error       { return within(err, "["+strconv.Itoa(i)+"]") }
+
+func withinKey(err error, key reflect.Value) error {
+	switch key.Kind() {
+	case reflect.String:
+		s := key.String()
+		if len(s) > 40 {
+			s = s[:40] + "…"
+		}
+		return within(err, "["+strconv.Quote(s)+"]")
+	case reflect.Struct, reflect.Array, reflect.Slice:
+		return within(err, "[…]")
+	}
+	return within(err, fmt.Sprintf("[%v]", key))
+}
+
+// pathSteps is how many steps of a path an error shows from either end of it:
+// a cycle's path is as long as the depth limit.
+const pathSteps = 8
+
+// location writes a path as a reader of Go writes it: ".Opts.Listeners[3]".
+func location(path []string) string {
+	steps := slices.Clone(path)
+	slices.Reverse(steps)
+	if len(steps) > 2*pathSteps {
+		steps = slices.Concat(steps[:pathSteps], []string{"…"}, steps[len(steps)-pathSteps:])
+	}
+	return strings.Join(steps, "")
+}
+
+// failure makes the error that leaves this package. what names the whole
+// value, as "argument 2"; kind counts where the cause has none of its own.
+func failure(err error, what string, kind fault.Kind, outcome fault.Outcome) *fault.Error {
+	out := &fault.Error{Kind: kind, Outcome: outcome}
+	where := what
+	if e, ok := err.(*valueError); ok {
+		if e.kind != 0 {
+			out.Kind = e.kind
+		}
+		if l := location(e.path); strings.HasPrefix(l, "[") || strings.HasPrefix(l, ".(") {
+			where += l
+		} else {
+			where = join(where, strings.TrimPrefix(l, "."))
+		}
+		out.Msg, out.Err = join(where, e.msg), e.err
+		return out
+	}
+	if k := fault.KindOf(err); k != 0 {
+		out.Kind = k
+	}
+	out.Msg, out.Err = where, err
+	return out
+}
+
+func join(where, msg string) string {
+	if where == "" || msg == "" {
+		return where + msg
+	}
+	return where + ": " + msg
+}
+
+// errSize is what the body's buffer answers once the message limit is passed.
+var errSize = errors.New("the body is above the message limit")

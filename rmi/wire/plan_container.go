@@ -1,0 +1,273 @@
+package wire
+
+import (
+	"reflect"
+
+	"gormi/rmi/fault"
+)
+
+// maxPointers is how many pointers may follow each other in a type. A type
+// made of pointers only (type P *P) would otherwise never end.
+const maxPointers = 8
+
+func (c *compiler) fillPointer(p *plan) {
+	t := p.typ
+	for n := 0; t.Kind() == reflect.Pointer; t = t.Elem() {
+		if n++; n > maxPointers {
+			c.cannot("%v is more than %d pointers deep", p.typ, maxPointers)
+			return
+		}
+	}
+	elem := c.plan(p.typ.Elem())
+	p.kind, p.elem = kindPointer, elem
+	p.empty = reflect.Value.IsNil
+	p.enc = func(e *Encoder, v reflect.Value) error {
+		if v.IsNil() {
+			return e.mp.EncodeNil()
+		}
+		return elem.enc(e, v.Elem())
+	}
+	p.dec = func(d *Decoder, v reflect.Value) error {
+		if d.null() {
+			return nil
+		}
+		if err := d.charge(1, elem.typ.Size()); err != nil {
+			return err
+		}
+		target := reflect.New(elem.typ)
+		if err := elem.dec(d, target.Elem()); err != nil {
+			return err
+		}
+		if target.Type() != v.Type() { // a named pointer type
+			target = target.Convert(v.Type())
+		}
+		v.Set(target)
+		return nil
+	}
+}
+
+func emptyByLength(v reflect.Value) bool { return v.Len() == 0 }
+
+func (c *compiler) fillSlice(p *plan) {
+	p.empty = emptyByLength
+	if p.typ.Elem().Kind() == reflect.Uint8 {
+		fillBytes(p)
+		return
+	}
+	elem := c.planInside("[]", p.typ.Elem())
+	p.kind, p.elem = KindList, elem
+	p.enc = func(e *Encoder, v reflect.Value) error {
+		if v.IsNil() {
+			return e.mp.EncodeNil()
+		}
+		return elem.encodeEach(e, v)
+	}
+	size := elem.typ.Size()
+	p.dec = func(d *Decoder, v reflect.Value) error {
+		if d.null() {
+			return nil
+		}
+		n, err := d.length(classArray, p.typ)
+		if err == nil {
+			err = d.charge(n, size)
+		}
+		if err != nil {
+			return err
+		}
+		v.Set(reflect.MakeSlice(p.typ, n, n))
+		return elem.decodeEach(d, v, n)
+	}
+}
+
+// encodeEach writes the elements of an array or slice.
+func (p *plan) encodeEach(e *Encoder, v reflect.Value) error {
+	n := v.Len()
+	if err := e.array(n); err != nil {
+		return err
+	}
+	for i := range n {
+		if err := p.enc(e, v.Index(i)); err != nil {
+			return withinIndex(err, i)
+		}
+	}
+	e.depth--
+	return nil
+}
+
+func (p *plan) decodeEach(d *Decoder, v reflect.Value, n int) error {
+	for i := range n {
+		if err := p.dec(d, v.Index(i)); err != nil {
+			return withinIndex(err, i)
+		}
+	}
+	return nil
+}
+
+func fillBytes(p *plan) {
+	p.kind = KindBytes
+	p.enc = func(e *Encoder, v reflect.Value) error {
+		if v.IsNil() {
+			return e.mp.EncodeNil()
+		}
+		return e.bytes(v.Bytes())
+	}
+	p.dec = func(d *Decoder, v reflect.Value) error {
+		b, err := d.binary(p.typ)
+		if b == nil || err != nil {
+			return err
+		}
+		if err := d.charge(len(b), 1); err != nil {
+			return err
+		}
+		v.SetBytes(append(make([]byte, 0, len(b)), b...))
+		return nil
+	}
+}
+
+// binary reads binary data and returns it inside the body; nil for a nil.
+func (d *Decoder) binary(t reflect.Type) ([]byte, error) {
+	h, err := d.head()
+	if err != nil || h.class == classNil {
+		return nil, err
+	}
+	if h.class != classBinary {
+		return nil, unexpected(h, t)
+	}
+	return d.payload(h)
+}
+
+func (c *compiler) fillArray(p *plan) {
+	size := p.typ.Len()
+	p.empty = emptyByLength
+	if p.typ.Elem().Kind() == reflect.Uint8 {
+		fillByteArray(p)
+		return
+	}
+	elem := c.planInside("[]", p.typ.Elem())
+	p.kind, p.elem = KindArray, elem
+	p.enc = func(e *Encoder, v reflect.Value) error { return elem.encodeEach(e, v) }
+	p.dec = func(d *Decoder, v reflect.Value) error {
+		if d.null() {
+			return nil
+		}
+		n, err := d.length(classArray, p.typ)
+		if err != nil {
+			return err
+		}
+		if n != size {
+			return refuse(fault.BadArguments, "got %d elements for a %s", n, typeName(p.typ))
+		}
+		return elem.decodeEach(d, v, n)
+	}
+}
+
+func fillByteArray(p *plan) {
+	size := p.typ.Len()
+	p.kind = KindByteArray
+	p.enc = func(e *Encoder, v reflect.Value) error {
+		if !v.CanAddr() {
+			v = addressable(v)
+		}
+		return e.bytes(v.Slice(0, size).Bytes())
+	}
+	p.dec = func(d *Decoder, v reflect.Value) error {
+		b, err := d.binary(p.typ)
+		if b == nil || err != nil {
+			return err
+		}
+		if len(b) != size {
+			return refuse(fault.BadArguments, "got %d bytes for a %s", len(b), typeName(p.typ))
+		}
+		copy(v.Slice(0, size).Bytes(), b)
+		return nil
+	}
+}
+
+func addressable(v reflect.Value) reflect.Value {
+	a := reflect.New(v.Type()).Elem()
+	a.Set(v)
+	return a
+}
+
+// mapEntry is what an entry of a map costs beyond key and value, in bytes: a
+// control byte at a load between 7/16 and 7/8, and its share of the table.
+const mapEntry = 16
+
+func (c *compiler) fillMap(p *plan) {
+	p.empty = emptyByLength
+	key := c.planInside("[key]", p.typ.Key())
+	elem := c.planInside("[]", p.typ.Elem())
+	p.kind, p.key, p.elem = KindMap, key, elem
+	switch k := key.kind; {
+	case k >= KindBool && k <= KindUint64, k == KindString, k == KindByteArray, k == KindBinary, k == KindText:
+	case key.enc != nil:
+		c.cannot("a map's key is a string, an integer, a bool or a type with a text form, not %s", typeName(p.typ.Key()))
+		return
+	}
+	p.enc = func(e *Encoder, v reflect.Value) error {
+		if v.IsNil() {
+			return e.mp.EncodeNil()
+		}
+		return p.encodeMap(e, v)
+	}
+	p.dec = p.decodeMap
+}
+
+func (p *plan) encodeMap(e *Encoder, v reflect.Value) error {
+	n := v.Len()
+	if err := e.enter(2 * n); err != nil {
+		return err
+	}
+	if err := e.mp.EncodeMapLen(n); err != nil {
+		return err
+	}
+	key, elem := reflect.New(p.key.typ).Elem(), reflect.New(p.elem.typ).Elem()
+	for it := v.MapRange(); it.Next(); n-- {
+		key.SetIterKey(it)
+		elem.SetIterValue(it)
+		err := p.key.enc(e, key)
+		if err == nil {
+			err = p.elem.enc(e, elem)
+		}
+		if err != nil {
+			return withinKey(err, key)
+		}
+	}
+	if n != 0 {
+		return refuse(fault.Invalid, "the map was changed while it was encoded")
+	}
+	e.depth--
+	return nil
+}
+
+func (p *plan) decodeMap(d *Decoder, v reflect.Value) error {
+	if d.null() {
+		return nil
+	}
+	n, err := d.length(classMap, p.typ)
+	if err == nil {
+		// Tables are at most 7/8 full and double: twice the entries.
+		err = d.charge(n, 2*(p.key.typ.Size()+p.elem.typ.Size()+mapEntry))
+	}
+	if err != nil {
+		return err
+	}
+	m := reflect.MakeMapWithSize(p.typ, n)
+	key, elem := reflect.New(p.key.typ).Elem(), reflect.New(p.elem.typ).Elem()
+	for i := range n {
+		key.SetZero()
+		elem.SetZero()
+		if err := p.key.dec(d, key); err != nil {
+			return within(err, "[key]")
+		}
+		if err := p.elem.dec(d, elem); err != nil {
+			return withinKey(err, key)
+		}
+		m.SetMapIndex(key, elem)
+		if m.Len() != i+1 {
+			return withinKey(refuse(fault.BadArguments, "the key comes twice"), key)
+		}
+	}
+	v.Set(m)
+	return nil
+}

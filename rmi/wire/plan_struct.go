@@ -1,0 +1,414 @@
+package wire
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"gormi/rmi/fault"
+)
+
+// A field is one value of a struct that travels.
+type field struct {
+	name  string // on the wire
+	key   []byte // name as a msgpack string
+	alias string // a second name that decoding accepts, or empty
+	goes  string // name in Go, for errors
+	typ   reflect.Type
+	plan  *plan
+	index []int // from the struct, through the structs it embeds
+	// pointers: an embedded pointer lies on the way, which may be nil.
+	pointers  bool
+	omitEmpty bool
+}
+
+// fieldTag is what msgpack's struct tag says: `msgpack:"name,option,alias:x"`.
+type fieldTag struct {
+	name, alias                          string
+	omitEmpty, inline, noInline, asArray bool
+}
+
+func parseTag(s string) (fieldTag, error) {
+	var t fieldTag
+	if strings.ContainsAny(s, `'\`) {
+		return t, fmt.Errorf("quotes in the tag %q are not supported", s)
+	}
+	for i, part := range strings.Split(s, ",") {
+		key, value, pair := strings.Cut(strings.TrimSpace(part), ":")
+		switch {
+		case key == "alias" && pair:
+			t.alias = strings.TrimSpace(value)
+		case i == 0 && !pair:
+			t.name = key
+		case key == "omitempty":
+			t.omitEmpty = true
+		case key == "inline":
+			t.inline = true
+		case key == "noinline":
+			t.noInline = true
+		case key == "as_array", key == "asArray":
+			t.asArray = true
+		}
+	}
+	return t, nil
+}
+
+// fillStruct plans a struct: a map by field name, or, with an as_array tag on a
+// field `_msgpack struct{}`, a tuple: the fields' values in order.
+func (c *compiler) fillStruct(p *plan) {
+	l := layout{c: c, open: []reflect.Type{p.typ}}
+	p.fields = l.fields(p.typ)
+	if len(p.fields) == 0 && !l.exported && p.typ.NumField() > 0 {
+		c.cannot("%s has no exported fields, so nothing of it would travel; export them, give it MarshalBinary and UnmarshalBinary, or leave it out with the tag `msgpack:\"-\"`",
+			typeName(p.typ))
+	}
+	byName := make(map[string]int, len(p.fields))
+	for i, f := range p.fields {
+		for _, name := range []string{f.name, f.alias} {
+			if j, taken := byName[name]; taken && name != "" && j != i {
+				c.cannot("fields %s and %s both travel as %q", p.fields[j].goes, f.goes, name)
+			}
+			byName[name] = i
+		}
+		delete(byName, "")
+		if len(f.name) > maxName {
+			c.cannot("the name of field %s is longer than %d bytes", f.goes, maxName)
+		}
+		f.plan = c.planInside("."+f.goes, f.typ)
+	}
+	p.empty = func(v reflect.Value) bool {
+		return !slices.ContainsFunc(p.fields, func(f *field) bool { return !f.omitted(v) })
+	}
+	if l.asArray {
+		p.kind = KindTuple
+		p.enc = p.encodeTuple
+		p.dec = p.decodeTuple
+		return
+	}
+	p.kind = KindStruct
+	p.enc = p.encodeStruct
+	p.dec = func(d *Decoder, v reflect.Value) error { return p.decodeStruct(d, v, byName) }
+}
+
+// A layout collects the fields of a struct as msgpack's tags order them.
+type layout struct {
+	c        *compiler
+	open     []reflect.Type // structs being inlined into each other
+	asArray  bool
+	exported bool // a field was exported, travelling or not
+}
+
+func (l *layout) fields(t reflect.Type) []*field {
+	type entry struct {
+		reflect.StructField
+		fieldTag
+		embedded reflect.Type // struct to inline, or nil
+	}
+	var entries []entry
+	direct := map[string]bool{}
+	omitAll := false
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, err := parseTag(f.Tag.Get("msgpack"))
+		if err != nil {
+			l.c.inside("."+f.Name, func() { l.c.cannot("%v", err) })
+		}
+		if f.Name == "_msgpack" {
+			omitAll = tag.omitEmpty
+			if len(l.open) == 1 {
+				l.asArray = tag.asArray
+			}
+		}
+		l.exported = l.exported || f.IsExported()
+		if tag.name == "-" {
+			continue
+		}
+		e := entry{StructField: f, fieldTag: tag}
+		if f.Anonymous && !tag.noInline {
+			e.embedded = l.inlinable(f.Type)
+		}
+		if e.embedded == nil && !f.IsExported() {
+			continue
+		}
+		if e.name == "" {
+			e.name = f.Name
+		}
+		if e.embedded == nil {
+			direct[e.name] = true
+		}
+		entries = append(entries, e)
+	}
+	var out []*field
+	taken := map[string]bool{}
+	add := func(f *field) {
+		taken[f.name] = true
+		out = append(out, f)
+	}
+	for _, e := range entries {
+		if e.embedded != nil {
+			inner, ok := l.inline(e.StructField, e.embedded, e.inline, func(name string) bool { return direct[name] || taken[name] })
+			if ok {
+				for _, f := range inner {
+					f.omitEmpty = f.omitEmpty || omitAll
+					add(f)
+				}
+				continue
+			}
+			if !e.IsExported() {
+				continue
+			}
+		}
+		key, _ := msgpack.Marshal(e.name) // of a string: cannot fail
+		add(&field{name: e.name, key: key, alias: e.alias, goes: e.Name, typ: e.Type, index: e.Index,
+			omitEmpty: e.omitEmpty || omitAll})
+	}
+	return out
+}
+
+// inlinable returns the struct whose fields an embedded field of type t offers.
+func (l *layout) inlinable(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == typeTime || t == typeRef || slices.Contains(l.open, t) {
+		return nil
+	}
+	if form, _ := codecOf(t); form != nil {
+		return nil
+	}
+	return t
+}
+
+// inline returns the fields of an embedded struct, unless the outer struct
+// has one of the same name: then the embedded one stays a field of its own,
+// or, if its tag asks for inlining, loses the shadowed fields. The order in
+// which the fields are declared makes no difference (in msgpack it does: an
+// outer field declared later is written as a second key of the same name).
+func (l *layout) inline(f reflect.StructField, t reflect.Type, force bool, shadowed func(string) bool) ([]*field, bool) {
+	l.open = append(l.open, t)
+	inner := l.fields(t)
+	l.open = l.open[:len(l.open)-1]
+	kept := inner[:0]
+	for _, in := range inner {
+		switch {
+		case !shadowed(in.name):
+			kept = append(kept, in)
+		case !force:
+			return nil, false
+		}
+	}
+	pointer := f.Type.Kind() == reflect.Pointer
+	if pointer && !f.IsExported() && len(kept) > 0 {
+		l.c.inside("."+f.Name, func() {
+			l.c.cannot("an embedded pointer to an unexported struct cannot be filled in; embed the struct itself")
+		})
+	}
+	for _, in := range kept {
+		in.index = slices.Concat(f.Index, in.index)
+		in.pointers = in.pointers || pointer
+	}
+	return kept, true
+}
+
+// of returns the field's value in the struct v; false when an embedded
+// pointer on the way is nil.
+func (f *field) of(v reflect.Value) (reflect.Value, bool) {
+	if len(f.index) == 1 {
+		return v.Field(f.index[0]), true
+	}
+	for i, at := range f.index {
+		if i > 0 && v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				return v, false
+			}
+			v = v.Elem()
+		}
+		v = v.Field(at)
+	}
+	return v, true
+}
+
+func (f *field) omitted(strct reflect.Value) bool {
+	v, ok := f.of(strct)
+	return !ok || f.omitEmpty && f.plan.empty != nil && f.plan.empty(v)
+}
+
+func (p *plan) encodeStruct(e *Encoder, v reflect.Value) error {
+	n := len(p.fields)
+	if err := e.enter(2 * n); err != nil {
+		return err
+	}
+	head := len(e.w.buf)
+	if err := e.mp.EncodeMapLen(n); err != nil {
+		return err
+	}
+	written := 0
+	for _, f := range p.fields {
+		fv, ok := f.of(v)
+		if !ok || f.omitEmpty && f.plan.empty != nil && f.plan.empty(fv) {
+			continue
+		}
+		if _, err := e.w.Write(f.key); err != nil {
+			return err
+		}
+		if err := f.plan.enc(e, fv); err != nil {
+			return withinField(err, f.goes)
+		}
+		written++
+	}
+	if written != n {
+		// The head keeps its width; shorter ones exist, but this is legal.
+		b := e.w.buf[head:]
+		if n < 16 {
+			b[0] = 0x80 | byte(written)
+		} else {
+			b[1], b[2] = byte(written>>8), byte(written)
+		}
+		e.elements -= 2 * (n - written)
+	}
+	e.depth--
+	return nil
+}
+
+func (p *plan) decodeStruct(d *Decoder, v reflect.Value, byName map[string]int) error {
+	if d.null() {
+		return nil
+	}
+	n, err := d.length(classMap, p.typ)
+	if err != nil {
+		return err
+	}
+	var seen fieldSet
+	next := 0 // senders of the same type keep to the order
+	for range n {
+		start := d.r.pos
+		h, err := d.head()
+		if err != nil {
+			return err
+		}
+		i, known := -1, false
+		if h.class == classString {
+			name, err := d.payload(h)
+			if err != nil {
+				return err
+			}
+			if next < len(p.fields) && p.fields[next].name == string(name) {
+				i, known = next, true
+			} else {
+				i, known = byName[string(name)]
+			}
+		} else {
+			d.r.pos = start
+			if _, _, err := d.raw(); err != nil {
+				return err
+			}
+		}
+		if !known {
+			if _, _, err := d.raw(); err != nil {
+				return err
+			}
+			continue
+		}
+		f := p.fields[i]
+		if seen.add(i, len(p.fields)) {
+			return withinField(refuse(fault.BadArguments, "the field comes twice"), f.goes)
+		}
+		if err := f.decode(d, v); err != nil {
+			return withinField(err, f.goes)
+		}
+		next = i + 1
+	}
+	return nil
+}
+
+// fieldSet is a set of field numbers; small structs need no allocation.
+type fieldSet struct {
+	first uint64
+	rest  []uint64
+}
+
+// add puts i into the set of numbers below size and tells whether it was there.
+func (s *fieldSet) add(i, size int) (was bool) {
+	word := &s.first
+	if i >= 64 {
+		if s.rest == nil {
+			s.rest = make([]uint64, size/64)
+		}
+		word = &s.rest[i/64-1]
+	}
+	bit := uint64(1) << (i % 64)
+	was = *word&bit != 0
+	*word |= bit
+	return was
+}
+
+// decode fills the field in, making the embedded structs that pointers on the
+// way lack, unless the value is nil.
+func (f *field) decode(d *Decoder, v reflect.Value) error {
+	if !f.pointers {
+		fv, _ := f.of(v)
+		return f.plan.dec(d, fv)
+	}
+	if d.null() {
+		return nil
+	}
+	for i, at := range f.index {
+		if i > 0 && v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				if err := d.charge(1, v.Type().Elem().Size()); err != nil {
+					return err
+				}
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		v = v.Field(at)
+	}
+	return f.plan.dec(d, v)
+}
+
+func (p *plan) encodeTuple(e *Encoder, v reflect.Value) error {
+	if err := e.array(len(p.fields)); err != nil {
+		return err
+	}
+	for _, f := range p.fields {
+		fv, ok := f.of(v)
+		if !ok {
+			if err := e.mp.EncodeNil(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := f.plan.enc(e, fv); err != nil {
+			return withinField(err, f.goes)
+		}
+	}
+	e.depth--
+	return nil
+}
+
+// decodeTuple takes tuples of other lengths too: later versions append fields.
+func (p *plan) decodeTuple(d *Decoder, v reflect.Value) error {
+	if d.null() {
+		return nil
+	}
+	n, err := d.length(classArray, p.typ)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		if i >= len(p.fields) {
+			if _, _, err := d.raw(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.fields[i].decode(d, v); err != nil {
+			return withinField(err, p.fields[i].goes)
+		}
+	}
+	return nil
+}
