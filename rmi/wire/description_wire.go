@@ -12,6 +12,7 @@ const (
 	descriptionVersion = 1
 	maxDescription     = 64 << 10 // bytes
 	maxTypes           = 4096
+	maxIndices         = 8192
 )
 
 // MarshalBinary returns the wire form, which is msgpack:
@@ -217,7 +218,8 @@ func (p *parts) name() string {
 
 type descriptionParser struct {
 	parts
-	types int // how many types there are, which bounds indices
+	indexed int // indices read so far
+	types   int // how many types there are, which bounds indices
 }
 
 func (p *descriptionParser) description() *Description {
@@ -268,15 +270,25 @@ func (p *descriptionParser) describedType() (t DescribedType) {
 	return t
 }
 
-func (p *descriptionParser) index() int { return p.below(p.types) }
+// index reads an index into the table of types. Their number bounds the work
+// that a fingerprint is.
+func (p *descriptionParser) index() int {
+	if p.indexed++; p.indexed > maxIndices {
+		p.fail("more than %d types of parameters, results, fields and elements", maxIndices)
+		return 0
+	}
+	return p.below(p.types)
+}
 
 func (p *descriptionParser) fields() (out []DescribedField) {
 	seen := map[string]bool{}
 	for n := p.array(); n > 0 && p.err == nil; n-- {
-		if parts := p.array(); parts != 2 {
+		parts := p.array() // a later version may add some
+		if parts < 2 {
 			p.fail("a field of %d parts", parts)
 		}
 		f := DescribedField{Name: p.name(), Type: p.index()}
+		p.skip(parts - 2)
 		if seen[f.Name] {
 			p.fail("the field %q comes twice", f.Name)
 		}
@@ -292,10 +304,12 @@ func (p *descriptionParser) methods() (out []DescribedMethod) {
 		p.fail("%d methods, more than %d", n, maxMethods)
 	}
 	for ; n > 0 && p.err == nil; n-- {
-		if parts := p.array(); parts != 4 {
+		parts := p.array() // a later version may add some
+		if parts < 4 {
 			p.fail("a method of %d parts", parts)
 		}
 		m := DescribedMethod{Name: p.name(), Variadic: p.flag(), Params: p.indices(), Results: p.indices()}
+		p.skip(parts - 4)
 		if len(out) > 0 && out[len(out)-1].Name >= m.Name {
 			p.fail("the method %q comes twice or out of order", m.Name)
 		}

@@ -1,17 +1,17 @@
 // Package wire is GoRMI's protocol: this comment specifies it, the code beside it writes and reads it.
 //
 // The specification is for whoever implements a node in another language, and needs no other source but RFC 8032
-// (Ed25519), the MessagePack specification and, for peers that open streams, yamux's spec.md. Every kind of message has an
-// example with its bytes explained under testdata/golden, and a whole exchange stands at the end.
+// (Ed25519), the MessagePack specification and, for peers that open streams, yamux's spec.md. Every kind of message
+// has an example with its bytes explained under testdata/golden, and a whole exchange stands at the end.
 //
 // # Conventions
 //
 // Integers are unsigned and big endian unless a table says otherwise; u8 to u64 give their width in bits, and sizes
-// and lengths count bytes. A "must" that a peer breaks is a protocol error: the receiver ends the connection, and only
-// that. What is reserved is sent as 0. KiB is 1024 bytes, MiB is 1024 KiB.
+// and lengths count bytes. A "must" that a peer breaks is a protocol error: the receiver ends the connection, and
+// only that. What is reserved is sent as 0. KiB is 1024 bytes, MiB is 1024 KiB.
 //
-// A node is one end. D is the node that dialled, A the one that accepted; after the handshake they are equals. Caller and
-// callee are the two ends of one call. Calls travel in both directions of a connection, so a node that does not
+// A node is one end. D is the node that dialled, A the one that accepted; after the handshake they are equals. Caller
+// and callee are the two ends of one call. Calls travel in both directions of a connection, so a node that does not
 // listen can still be called: that is how callbacks reach clients.
 //
 // # Beginning of a connection
@@ -25,8 +25,8 @@
 //	PROOF                 →
 //	                      ←         WELCOME
 //
-// A sends nothing before it has read D's HELLO. After its PROOF, D sends nothing until it has read WELCOME. In place of
-// any message either side may send REFUSE and close. A D that finds that it needs no connection closes without a
+// A sends nothing before it has read D's HELLO. After its PROOF, D sends nothing until it has read WELCOME. In place
+// of any message either side may send REFUSE and close. A D that finds that it needs no connection closes without a
 // PROOF. All of it, TLS included, must be over in 5 seconds. Each message is
 //
 //	1     kind: 1 HELLO, 2 PROOF, 3 WELCOME, 4 REFUSE; no other
@@ -44,7 +44,8 @@
 //	8     time when the node started: nanoseconds since 1970 UTC, signed; the time in its references
 //	4     message limit: bytes of one payload (table and body); at least 1024
 //	4     assembly budget: see "Fragments"; at least the message limit
-//	4     slots: calls in flight from the receiver of this hello to its sender; at least 1
+//	4     slots: calls in flight from the receiver of this hello to its sender; at least 16
+//	4     entries of one table of references
 //	2     open streams, 0 for none
 //	2     length of the extensions
 //	n     extensions
@@ -52,9 +53,10 @@
 // The session's version is the smaller of the two newest ones; if it is below either oldest, the hello is refused. A
 // feature is in use if both hellos have its bit; unknown bits mean nothing.
 //
-// A node's id is a UUID of version 8: the first 16 bytes of the SHA-256 of the 32-byte key, with the upper four bits of
-// byte 6 set to 1000 and the upper two bits of byte 8 set to 10 (bytes counted from 0). A refuses a hello that expects
-// another id than its own, and D ends the handshake if A's key does not make the id it expects: kind StaleReference.
+// A node's id is a UUID of version 8: the first 16 bytes of the SHA-256 of the 32-byte key, with the upper four bits
+// of byte 6 set to 1000 and the upper two bits of byte 8 set to 10 (bytes counted from 0). A refuses a hello that
+// expects another id than its own, and D ends the handshake if A's key does not make the id it expects: kind
+// StaleReference.
 //
 // PROOF: the sender holds the key.
 //
@@ -64,29 +66,30 @@
 //	2     length of the extensions
 //	n     extensions
 //
-// What is signed are the 19 bytes "GoRMI handshake 1 " followed by "D" or "A" for the signer's role, and then the SHA-256
-// of: D's HELLO message, A's HELLO message (both with kind, length and extensions), and the TLS binding. The binding is the
-// keying material exporter's value (RFC 5705, RFC 8446 section 7.5) for the label "EXPORTER-GoRMI", no context and 32
-// bytes; without TLS it is empty. Use TLS 1.3: earlier versions may have no exporter. Who fails to verify is
-// refused with kind Denied. Without TLS the proof tells who is there, but does not protect what follows from somebody on
-// the path.
+// What is signed are the 19 bytes "GoRMI handshake 1 " followed by "D" or "A" for the signer's role, the SHA-256 of
+// D's HELLO message, A's HELLO message (both with kind, length and extensions) and the TLS binding, and then the two
+// session ids and the extensions (without their length) of this very proof. The
+// binding is the keying material exporter's value (RFC 5705, RFC 8446 section 7.5) for the label "EXPORTER-GoRMI", no
+// context and 32 bytes; without TLS it is empty. A TLS connection that has no such value (before 1.3 without the
+// extended master secret) is refused: it could be another's. Who fails to verify is refused with kind Denied. Without TLS the proof tells who is there, but does not protect what follows
+// from somebody on the path.
 //
-// WELCOME, from A: 16 bytes, the session's id as D drew it; 2 bytes, length of the extensions; the extensions. With it
-// the session begins. REFUSE: 1 byte, an error kind (see "Errors"), and UTF-8 text for people, at most 1024 bytes, to the
-// end of the message. Kind 0 in REFUSE means "crossed":
+// WELCOME, from A: 16 bytes, the session's id as D drew it; 2 bytes, length of the extensions; the extensions. With
+// it the session begins. REFUSE: 1 byte, an error kind (see "Errors"), and UTF-8 text for people, at most 1024 bytes,
+// to the end of the message. Kind 0 in REFUSE means "crossed":
 //
 // Two nodes may dial each other at once, and must come to use the same connection. Of each pair the node with the
 // smaller id, compared byte by byte, decides. From its own PROOF on, until that dial failed, and while a session with
-// the peer lives, it refuses the peer's dials as crossed, unless the session that stands in the way is the one that the
-// peer's PROOF calls over. The other node takes every dial of the deciding node, and ends the session it replaces. Who
-// is refused as crossed waits for the other's connection.
+// the peer lives, it refuses the peer's dials as crossed, unless the session that stands in the way is the one that
+// the peer's PROOF calls over. The other node takes every dial of the deciding node, and ends the session it
+// replaces. Who is refused as crossed waits for the other's connection.
 //
 // # Records
 //
 // After WELCOME both sides send records, in any order that the rules below allow:
 //
 //	1     kind
-//	1     flags; bits that the kind does not name are sent as 0 and ignored
+//	1     flags; of a known kind, bits that the table does not name are a protocol error
 //	2     length of the extensions, at most 8192
 //	4     length of all that follows these 8 bytes, at most 41018 (58 + 8192 + 32768)
 //	h     header of the kind
@@ -116,8 +119,8 @@
 //	0x82  metadata, reserved: key-value pairs
 //	0x83  trace, reserved: a trace context
 //
-// A call with an unknown extension that is not skippable is answered with an error of kind Protocol. Anywhere else that
-// is a protocol error.
+// A call with an unknown extension that is not skippable is answered with an error of kind Protocol. Anywhere else
+// that is a protocol error.
 //
 // # Calls
 //
@@ -135,55 +138,59 @@
 //	1     depth: 0 for a call from outside, else one more than the depth of the call that is being served; at most 32
 //	1     hops: relays passed, at most 8
 //
-// The header of a return: slot (4), sequence number (4), and references, length of the table and length of the body as
-// above. The payload is the table followed by the body; together they are at most the receiver's message limit, and at
-// most 32768 bytes when they are not fragmented. A table has at most 1024 entries unless both sides are set up
-// otherwise.
+// The header of a return: slot (4), sequence number (4), and references, length of the table and length of the body
+// as above. The payload is the table followed by the body; together they are at most the receiver's message limit,
+// and at most 32768 bytes when they are not fragmented. A table has at most as many entries as the receiver's hello
+// says. Each entry of a table counts as one reference given to the receiver when the payload is complete, whatever
+// then becomes of the body; a payload that was cancelled counts for nothing.
 //
 // Slots. The caller numbers its calls in flight by slots, from 0 and below the number in the callee's hello; each
-// direction has its own. A slot is one call's from the call record until the last byte of its return. The sequence number
-// of a slot's first call is 1, and each next one's is one more, wrapping to 0 after 2^32-1; a call that was never sent uses
-// no number. So using a slot again says that its last return arrived. A call in a slot that is in use or with another
-// number, and a return for a call that is not in flight, are protocol errors. Leave three quarters of the slots (rounded
-// down) to calls of depth above 0: they must not wait for a slot, or cycles of calls could lock up; without one they fail.
+// direction has its own. A slot is one call's from the call record until the last byte of its return. The sequence
+// number of a slot's first call is 1, and each next one's is one more, wrapping to 0 after 2^32-1; a call that was
+// never sent uses no number. So using a slot again says that its last return arrived. A call in a slot that is in use
+// or with another number, and a return for a call that is not in flight, are protocol errors. Leave three quarters of
+// the slots (rounded down) to calls of depth above 0: they must not wait for a slot, or cycles of calls could lock
+// up; without one they fail.
 //
 // Every call is answered by exactly one return, be it cancelled, refused or late, once its payload is complete or was
-// cancelled, never before. Returns come in any order. A callee keeps a call's time by its own clock, from the arrival of
-// the header. It hands deadline, chain and depth plus one on to the calls that a method makes, wherever they go.
+// cancelled, never before. Returns come in any order. A callee keeps a call's time by its own clock, from the arrival
+// of the header. It hands deadline, chain and depth plus one on to the calls that a method makes, wherever they go.
 //
-// Order. Records arrive in the order they were sent. Calls begin in the order in which their payloads become complete,
-// but, unless the object was exported with turns per connection or one at a time, run side by side. A call's large
-// payload may let later small calls pass.
+// Order. Records arrive in the order they were sent. Calls begin in the order in which their payloads become
+// complete, but, unless the object was exported with turns per connection or one at a time, run side by side. A
+// call's large payload may let later small calls pass.
 //
-// Cancel. The caller gives up by a cancel record with the call's slot and number. The slot stays taken until the return
-// comes. The callee cancels the method's context, and answers when the method returns; a call that is answered already
-// or not known is no error, for the two may have crossed. A cancel for a call whose fragments are not all sent ends them:
-// the caller sends no more, what arrived is thrown away, and the return has kind Cancelled and outcome NotExecuted. A
-// return's fragments go on to the end. Who reached the deadline of a call cancels it too.
+// Cancel. The caller gives up by a cancel record with the call's slot and number. The slot stays taken until the
+// return comes. The callee cancels the method's context, and answers when the method returns; a call that is answered
+// already or not known is no error, for the two may have crossed. A cancel for a call whose fragments are not all
+// sent ends them: the caller sends no more, what arrived is thrown away, and the return has kind Cancelled and
+// outcome NotExecuted. A return's fragments go on to the end. Who reached the deadline of a call cancels it too.
 //
-// Fragments. A payload that is longer than 32 KiB, and any other that is not empty, may travel in fragment records after
-// the call or return that has the flag: the same slot and number, pieces in order, cut anywhere, until the announced lengths
-// are complete. Payloads may be interleaved, and other records may come between; short ones should not wait for long
-// ones. A payload is under assembly from its header until its last fragment, or its cancel. The sum of the announced
-// lengths of those under assembly in one direction, calls and returns, must not exceed the receiver's budget. Both sides
-// count alike without acknowledgements: the sender adds a payload when it sends the header and takes it off when it sent
-// the last fragment or the cancel, and sends no header that does not fit, nor any before the cancel that makes the room.
+// Fragments. A payload that is longer than 32 KiB, and any other that is not empty, may travel in fragment records
+// after the call or return that has the flag: the same slot and number, pieces in order, cut anywhere, until the
+// announced lengths are complete. Payloads may be interleaved, and other records may come between; short ones should
+// not wait for long ones. A payload is under assembly from its header until its last fragment, or its cancel. The sum
+// of the announced lengths of those under assembly in one direction, calls and returns, must not exceed the
+// receiver's budget. Both sides count alike without acknowledgements: the sender adds a payload when it sends the
+// header and takes it off when it sent the last fragment or the cancel, and sends no header that does not fit, nor
+// any before the cancel that makes the room.
 //
-// A callee that has no room for more calls answers with Overloaded and NotExecuted; calls of depth above 0 do not wait
-// in queues there. Depth above 32 is answered alike.
+// A callee that has no room for more calls answers with Overloaded and NotExecuted; calls of depth above 0 do not
+// wait in queues there. Depth above 32 is answered alike.
 //
 // # The other records
 //
-// Stream: the chunks of one direction, joined, are a byte stream of yamux, version 0, D being its client, A its server. A
-// node that announces 0 open streams need not implement it and is not sent any; nothing in this version depends on it.
-// Beyond yamux's rules the lane ends the session for streams past the limit, data past a window, and floods of pings.
+// Stream: the chunks of one direction, joined, are a byte stream of yamux, version 0, D being its client, A its
+// server. A node that announces 0 open streams need not implement it and is not sent any; nothing in this version
+// depends on it. Beyond yamux's rules the lane ends the session for streams past the limit, data past a window, and
+// floods of pings.
 //
-// Ping: answered at once by a pong with the same token. A node that received no byte for 5 seconds sends one, and after
-// 15 seconds without a byte, or with a write that makes no progress, it ends the session.
+// Ping: answered at once by a pong with the same token. A node that received no byte for 5 seconds sends one, and
+// after 15 seconds without a byte, or with a write that makes no progress, it ends the session.
 //
-// Goaway and close have a notice: 1 byte, an error kind, and text as in REFUSE. After goaway the sender takes no new calls
-// of depth 0 (PeerGone, NotExecuted); those in flight and what they cause go on. Close is the last record: the session is
-// over, calls in flight have outcome Unknown. An end of the connection without close is the same.
+// Goaway and close have a notice: 1 byte, an error kind, and text as in REFUSE. After goaway the sender takes no new
+// calls of depth 0 (PeerGone, NotExecuted); those in flight and what they cause go on. Close is the last record: the
+// session is over, calls in flight have outcome Unknown. An end of the connection without close is the same.
 //
 // # References
 //
@@ -203,30 +210,32 @@
 //	2     port of the relay
 //	1+n   host of the relay, its length first
 //
-// Hosts are DNS names, IPv4 addresses, IPv6 addresses without brackets, and sockets ("/path" or "@name", with port 0).
-// A table with a malformed reference fails its call with kind Protocol, not the connection.
+// Hosts are DNS names, IPv4 addresses, IPv6 addresses without brackets, and sockets ("/path" or "@name", with port
+// 0). A table with a malformed reference fails its call with kind Protocol, not the connection.
 //
 // Two references are to one object if node, time and number are equal. Host completion: a node that listens but does
 // not know its host sends it blank (empty, with a port), and the receiver fills in the host by which it reached the
-// sender or saw it come from. A loopback host that was filled in so is made blank again when the reference is sent on. The
-// two COMPLETED flags are for storage; senders leave them 0 and receivers take a host marked so for blank.
+// sender or saw it come from. A loopback host that was filled in so is made blank again when the reference is sent
+// on. The two COMPLETED flags are for storage; senders leave them 0 and receivers take a host marked so for blank.
 //
-// To call an object, use the session with its owner if there is one, whoever dialled it; else dial the owner, expecting
-// its node id; else, if it does not listen, its relay. A reference without node id goes to whoever answers at the place.
+// To call an object, use the session with its owner if there is one, whoever dialled it; else dial the owner,
+// expecting its node id; else, if it does not listen, its relay. A reference without node id goes to whoever answers
+// at the place.
 //
 // Relays. A node that hands on a reference whose owner does not listen sets VIA to itself, unless the receiver is the
-// owner or the relay, or the reference has a relay that listens already. Calls to a relay carry the target extension; it
-// relays those, and only those, whose reference it handed on. It sends header and body on in a slot of its own with hops
-// plus 1, the time that is left, the chain and depth as they were, and the table made fit for the next receiver by the rules
-// above, and does the same with the return. It refuses at 8 hops. A target that is the receiver itself is an ordinary call.
+// owner or the relay, or the reference has a relay that listens already. Calls to a relay carry the target extension;
+// it relays those, and only those, whose reference it handed on. It sends header and body on in a slot of its own
+// with hops plus 1, the time that is left, the chain and depth as they were, and the table made fit for the next
+// receiver by the rules above, and does the same with the return. It refuses at 8 hops. A target that is the receiver
+// itself is an ordinary call.
 //
 // # Bodies
 //
-// A call's body is one MessagePack array of the arguments, a return's one of the results, without context and error: a
-// method without results returns an empty array. A variadic parameter is an array. With the flag error the body is an error
-// form. A receiver refuses bodies that are not exactly one value, nest deeper than 64 (the outer array counts), declare
-// more than 1,048,576 elements (keys and values count) or more memory than it grants, and ext types other than the two
-// below. Defaults; a node may be set up otherwise. Numbers and lengths may have any of
+// A call's body is one MessagePack array of the arguments, a return's one of the results, without context and error:
+// a method without results returns an empty array. A variadic parameter is an array. With the flag error the body is
+// an error form. A receiver refuses bodies that are not exactly one value, nest deeper than 64 (the outer array
+// counts), declare more than 1,048,576 elements (keys and values count) or more memory than it grants, and ext types
+// other than the two below. Defaults; a node may be set up otherwise. Numbers and lengths may have any of
 // MessagePack's forms, whatever their width.
 //
 //	kind                        value
@@ -251,21 +260,21 @@
 //	26 text form                the same
 //	27 custom                   whatever the type itself reads
 //
-// A nil stands for the zero value of every kind. A pointer is what it points to, or nil. The same reference needs only
-// one entry in the table. Names for 18, known from the start: bool, string, []byte, int, int8, int16, int32, int64, uint,
-// uint8, uint16, uint32, uint64, float32, float64, time.Time, time.Duration (kind 5), []any, []string, map[string]any,
-// refs.Ref; a name with "*" in front is a pointer to that type.
+// A nil stands for the zero value of every kind. A pointer is what it points to, or nil. The same reference needs
+// only one entry in the table. Names for 18, known from the start: bool, string, []byte, int, int8, int16, int32,
+// int64, uint, uint8, uint16, uint32, uint64, float32, float64, time.Time, time.Duration (kind 5), []any, []string,
+// map[string]any, refs.Ref; a name with "*" in front is a pointer to that type.
 //
 // # Errors
 //
 // The error form is an array [kind, outcome, text, op, identities]; readers skip elements past these. Kind and
 // outcome are integers, text and op strings (at most 64 KiB; op may be empty). Identities is an array of at most 16
-// entries [name, nil] for sentinels that both sides know, [name, bin] for typed errors, whose value as MessagePack is in
-// the bin, and ["rmi.Error", bin] for an error of this protocol inside an application's, the bin holding [kind, outcome,
-// op, text]. Unknown names are skipped. Known from the start: context.Canceled, context.DeadlineExceeded,
+// entries [name, nil] for sentinels that both sides know, [name, bin] for typed errors, whose value as MessagePack is
+// in the bin, and ["rmi.Error", bin] for an error of this protocol inside an application's, the bin holding [kind,
+// outcome, op, text]. Unknown names are skipped. Known from the start: context.Canceled, context.DeadlineExceeded,
 // errors.ErrUnsupported, fs.ErrClosed, fs.ErrExist, fs.ErrInvalid, fs.ErrNotExist, fs.ErrPermission, io.EOF,
-// io.ErrClosedPipe, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded. An error that a method returned has kind
-// Application and outcome Executed, whatever it is itself.
+// io.ErrClosedPipe, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded. An error that a method returned has
+// kind Application and outcome Executed, whatever it is itself.
 //
 //	1   Invalid          6   NoSuchMethod     11  Deadline         16  Application
 //	2   NotBound         7   BadArguments     12  Cancelled        17  Mismatch
@@ -273,8 +282,8 @@
 //	4   NoSuchObject     9   Denied           14  PeerGone         19  Protocol
 //	5   StaleReference   10  Overloaded       15  Panic            20  Internal
 //
-// Outcomes: 0 Unknown (it may have run), 1 NotExecuted (it did not and will not), 2 Executed (it ran to its end). Unknown
-// kinds are kept as numbers, unknown outcomes are Unknown.
+// Outcomes: 0 Unknown (it may have run), 1 NotExecuted (it did not and will not), 2 Executed (it ran to its end).
+// Unknown kinds are kept as numbers, unknown outcomes are Unknown.
 //
 // # Descriptions and agreement
 //
@@ -285,19 +294,21 @@
 //	method:      [name, variadic, [type of each parameter...], [type of each result...]]
 //
 // A type stands as its index in the list of types. Trailing parts of a type that are 0 or empty are left out. elem is
-// for kinds 19 to 21, key for 21, len for 14 and 20, fields for 22 and 23, methods for 24; names of types are for people.
-// Methods are sorted by name, bytewise; a func has one, "Call". At most 64 KiB, 4096 types, 255 methods, 255 parameters.
+// for kinds 19 to 21, key for 21, len for 14 and 20, fields for 22 and 23, methods for 24; names of types are for
+// people. Methods are sorted by name, bytewise; a func has one, "Call". At most 64 KiB, 4096 types, 255 methods, 255
+// parameters.
 //
-// A caller agrees with an owner if its methods are a subset of the owner's with equal arity, and types are of equal kind
-// (and len), recursively: structs by the field names that both have, tuples by the positions that both have. For remote
-// interfaces in parameters the subset is the other way round, since the owner calls them. Equal fingerprints need no
-// comparison; otherwise a caller asks for the description before its first call. So a client that passes a callback
-// must answer method 0 for it, unless it knows the fingerprint that the owner expects.
+// A caller agrees with an owner if its methods are a subset of the owner's with equal arity, and types are of equal
+// kind (and len), recursively: structs by the field names that both have, tuples by the positions that both have. For
+// remote interfaces in parameters the subset is the other way round, since the owner calls them. Equal fingerprints
+// need no comparison; otherwise a caller asks for the description before its first call. So a client that passes a
+// callback must answer method 0 for it, unless it knows the fingerprint that the owner expects.
 //
-// The fingerprint is the first 16 bytes of a SHA-256 over the interface's methods. With v for an unsigned LEB128 varint, str
-// for v(length) and the bytes, H[t] for the hash of type t, methods are v(count), and for each, in order, str(name), v(count)
-// and H of each parameter, v(count) and H of each result. H[t] begins as the SHA-256 of the kind as one byte, and is then
-// replaced 64 times, for all types at once from the values of the round before, by the SHA-256 of: the kind as one byte, v(len), and
+// The fingerprint is the first 16 bytes of a SHA-256 over the interface's methods. With v for an unsigned LEB128
+// varint, str for v(length) and the bytes, H[t] for the hash of type t, methods are v(count), and for each, in order,
+// str(name), v(count) and H of each parameter, v(count) and H of each result. H[t] begins as the SHA-256 of the kind
+// as one byte, and is then replaced 64 times, for all types at once from the values of the round before, by the
+// SHA-256 of: the kind as one byte, v(len), and
 //
 //	19 list, 20 array   v(1), H[elem]
 //	21 map              v(2), H[key], H[elem]
@@ -313,46 +324,50 @@
 //	Rebind (name string, e Entry)                            0x6ce63aa7   takes the name in any case
 //	Unbind (name string, only reference)                     0x04cfadf9   NotBound; nil: whatever is bound
 //	Lookup (name string) Entry                               0x69ab10ab   NotBound
-//	List   (prefix string, after string, limit int64) Page   0x8d2937a1   names in order, those after after
+//	List   (prefix string, after string, limit int64) Page   0x8d2937a1
 //
-//	Entry    struct {Ref: reference, Description: bytes}     the description of the object's interface
+//	Entry    struct {Ref: reference, Description: bytes}
 //	Page     struct {Names: list of NameInfo, More: bool}
 //	NameInfo struct {Name: string, Interface: string}
 //
+// Description is that of the object's interface, empty if not known. Unbind with a reference removes the name only if it
+// is bound to that object. List returns, in the order of their bytes, names that begin with prefix and come behind after,
+// at most limit (0 is 100) and at most 1000; More says that others follow. Which names are legal, package registry says.
 // Its errors come as Application with an identity "rmi.Error" of the kind above. The usual port is 1099.
 //
 // # Versions
 //
-// Within a version may be added: skippable kinds and extensions; feature bits, which may bring anything that is used only
-// where both hellos have the bit; error kinds, outcomes, identities, elements at the end of error forms, descriptions and
-// types; well-known objects; methods of the registry. What changes the meaning or the place of what stands here, the
-// magic and the message format of HELLO excepted, needs a new version number; these two never change, so that versions can
-// be agreed on. Error kinds, record kinds and type kinds are never given a second meaning.
+// Within a version may be added: skippable kinds and extensions; feature bits, which may bring anything that is used
+// only where both hellos have the bit; error kinds, outcomes, identities, elements at the end of error forms,
+// descriptions and types; well-known objects; methods of the registry. What changes the meaning or the place of what
+// stands here, the magic and the message format of HELLO excepted, needs a new version number; these two never
+// change, so that versions can be agreed on. Error kinds, record kinds and type kinds are never given a second
+// meaning.
 //
 // # A worked example
 //
-// D, whose key is made from the seed 00 01 ... 1f, calls Null() of an object of A, key from 20 21 ... 3f, over TCP without
-// TLS. Lines are hexadecimal.
+// D, whose key is made from the seed 00 01 ... 1f, calls Null() of an object of A, key from 20 21 ... 3f, over TCP
+// without TLS. Lines are hexadecimal.
 //
 //	476f524d490a                                                      # D: magic
-//	010074 0001 0001 0000000000000000                                 # D: HELLO, versions, features
+//	010078 0001 0001 0000000000000000                                 # D: HELLO, versions, features
 //	03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8  # key
 //	d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1  # nonce
 //	24f6ed6acbfe80098030d7ca567c33ca 17979cfe362a0000                 # expected node, time
-//	00400000 01000000 00010000 0100 0000                              # limits, no extensions
+//	00400000 01000000 00010000 00004000 0100 0000                           # limits, no extensions
 //	476f524d490a                                                      # A: magic
-//	010074 0001 0001 0000000000000000                                 # A: HELLO
+//	010078 0001 0001 0000000000000000                                 # A: HELLO
 //	29acbae141bccaf0b22e1a94d34d0bc7361e526d0bfe12c89794bc9322966dd7  # key
 //	a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1  # nonce
 //	00000000000000000000000000000000 17979cfe362a0000                 # expects nobody, time
-//	00400000 01000000 00010000 0100 0000                              # limits
+//	00400000 01000000 00010000 00004000 0100 0000                           # limits
 //	020062                                                            # A: PROOF, signature
-//	43824db653109184adc0c0e796504b748784639e41c501eab1cf823b2b9a599f
-//	513a2981d5b99c3eef6505e380b7b03eee601b32a96360d6bb1faff31c369609
+//	439ed48b65a81af13836915c0dbed9dda6226ccdb37f2380dbfbe9db7442d7dc
+//	3d0f1046aa79a7f0f3e4aa6516b97ebc4a60c300b2a7f4e4ed64ad07516a6607
 //	00000000000000000000000000000000 00000000000000000000000000000000 0000
 //	020062                                                            # D: PROOF, signature
-//	71721bdfc138f23ff6de937c2920ff716ab22564223bf6836d51d8fcf46cac64
-//	c6367f444da45013067629b357a2f031161eebe58641af9d4773d90245106309
+//	8abf5ca3117f362a196a0f529810ff4c85183dbada40beb2836d8fc69a1e479c
+//	66081f2c48b92f8f3dede1b6b55956d564220d79f5f5ebf84997fcdff2836300
 //	e0e1e2e3e4e5e6e7e8e9eaebecedeeef 00000000000000000000000000000000 0000
 //	030012 e0e1e2e3e4e5e6e7e8e9eaebecedeeef 0000                      # A: WELCOME
 //	01 00 0000 0000003b 00000000 00000001                             # D: call, slot 0, number 1

@@ -30,7 +30,8 @@ const (
 // entry of the list is an error found in err's tree that the other side can
 // make anew: a registered sentinel (payload nil), a value of a registered type
 // (payload binary data that holds the value as msgpack), or a *fault.Error,
-// named "rmi.Error" (payload binary data that holds [kind, outcome, op, text]).
+// named "rmi.Error" (payload binary data that holds [kind, outcome, op, text]),
+// unless it is of kind Application, which says nothing of its own.
 // A reader skips names that it does not know and further elements.
 //
 // If err itself is a *fault.Error, its kind, outcome, op and text are the
@@ -131,8 +132,10 @@ func (e *Encoder) identities(err error) (entries [][]byte) {
 		if again {
 			// Its causes count towards the nodes all the same: they may lead back.
 		} else if f, ok := node.(*fault.Error); ok && f != nil {
-			value := append(appendArray(nil, 4), numberPair(f.Kind, f.Outcome)...)
-			add(fault.ErrorName, appendString(appendString(value, clip(f.Op)), clip(safely(f.Detail))))
+			if f.Kind != fault.Application { // each hop of a chain adds one of those: they would push out what they wrap
+				value := append(appendArray(nil, 4), numberPair(f.Kind, f.Outcome)...)
+				add(fault.ErrorName, appendString(appendString(value, clip(f.Op)), clip(safely(f.Detail))))
+			}
 		} else if name, ok := fault.NameOfType(reflect.TypeOf(node)); ok && tried < maxErrorIdentities {
 			tried++ // also if it fails: each value walks its own causes
 			if value := e.errorValue(node); value != nil {

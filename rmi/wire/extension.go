@@ -41,8 +41,21 @@ type Extensions struct {
 	Time  refs.Time
 }
 
-// ParseExtensions reads the extensions of a header. A type that is not known
-// and not skippable is an error.
+// skipExtensions checks the extensions of a header that has none which this
+// package knows.
+func skipExtensions(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	e, err := ParseExtensions(b)
+	if err == nil && e.Relay {
+		err = ProtocolError("extension %d is for calls", ExtTarget)
+	}
+	return err
+}
+
+// ParseExtensions reads the extensions of a call. A type that is not known and
+// not skippable is an error.
 func ParseExtensions(b []byte) (Extensions, error) {
 	var e Extensions
 	for len(b) > 0 {

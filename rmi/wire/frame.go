@@ -50,6 +50,20 @@ const (
 	FlagError uint8 = 1 << 1
 )
 
+// flags are those that a record of kind k may have. A later version may add
+// some, which a node sends only to peers that set the feature's bit.
+func (k FrameKind) flags() uint8 {
+	switch k {
+	case FrameCall:
+		return FlagFragmented
+	case FrameReturn:
+		return FlagFragmented | FlagError
+	case FrameFragment:
+		return FlagOfReturn
+	}
+	return 0
+}
+
 // Sizes in bytes of the parts of a record.
 const (
 	PrefixSize         = 8
@@ -105,6 +119,9 @@ func ParsePrefix(b []byte) (Prefix, error) {
 	p := Prefix{
 		Kind: FrameKind(b[0]), Flags: b[1],
 		Extensions: binary.BigEndian.Uint16(b[2:]), Length: binary.BigEndian.Uint32(b[4:]),
+	}
+	if p.Flags&^p.Kind.flags() != 0 && !p.Kind.Skippable() {
+		return p, ProtocolError("%v record with unknown flags %#x", p.Kind, p.Flags)
 	}
 	if p.Length > MaxRecord {
 		return p, ProtocolError("%v record of %d bytes: the limit is %d", p.Kind, p.Length, MaxRecord)
@@ -216,15 +233,19 @@ func AppendReturn(b []byte, h *ReturnHeader, flags uint8, ext []byte) []byte {
 	return append(b, ext...)
 }
 
-// ParseReturn reads the header and extensions of a return; see ParseCall.
-func ParseReturn(p Prefix, rec []byte, l *Limits, h *ReturnHeader) (ext, rest []byte, err error) {
+// ParseReturn reads the header of a return; rest is as for ParseCall.
+func ParseReturn(p Prefix, rec []byte, l *Limits, h *ReturnHeader) (rest []byte, err error) {
 	if len(rec) < ReturnHeaderSize+int(p.Extensions) {
-		return nil, nil, ProtocolError("return record of %d bytes is cut short", len(rec))
+		return nil, ProtocolError("return record of %d bytes is cut short", len(rec))
 	}
 	h.Slot = Slot(binary.BigEndian.Uint32(rec))
 	h.Seq = Seq(binary.BigEndian.Uint32(rec[4:]))
 	h.Payload.parse(rec[8:])
-	return payload(p, rec, ReturnHeaderSize, h.Payload, l)
+	ext, rest, err := payload(p, rec, ReturnHeaderSize, h.Payload, l)
+	if err == nil {
+		err = skipExtensions(ext)
+	}
+	return rest, err
 }
 
 // payload splits what follows a fixed header of size n and checks it against
@@ -235,6 +256,8 @@ func payload(p Prefix, rec []byte, n int, pl Payload, l *Limits) (ext, rest []by
 	}
 	ext, rest = rec[n:n+int(p.Extensions)], rec[n+int(p.Extensions):]
 	switch {
+	case p.Flags&FlagFragmented == 0 && len(rest) > MaxInline:
+		return nil, nil, ProtocolError("%v carries %d bytes itself: from %d on a payload is fragmented", p.Kind, len(rest), MaxInline+1)
 	case p.Flags&FlagFragmented == 0 && len(rest) != pl.Len():
 		return nil, nil, ProtocolError("%v announces a payload of %d bytes and carries %d", p.Kind, pl.Len(), len(rest))
 	case p.Flags&FlagFragmented != 0 && len(rest) != 0:
@@ -284,6 +307,9 @@ func ParseCancel(p Prefix, rec []byte) (Slot, Seq, error) {
 	if len(rec) != CancelSize+int(p.Extensions) {
 		return 0, 0, ProtocolError("cancel record of %d bytes", len(rec))
 	}
+	if err := skipExtensions(rec[CancelSize:]); err != nil {
+		return 0, 0, err
+	}
 	return Slot(binary.BigEndian.Uint32(rec)), Seq(binary.BigEndian.Uint32(rec[4:])), nil
 }
 
@@ -304,6 +330,9 @@ func ParseFragment(p Prefix, rec []byte) (Fragment, error) {
 	if f.Size <= 0 || f.Size > MaxInline || len(rec) < n {
 		return f, ProtocolError("fragment record of %d bytes", p.Length)
 	}
+	if err := skipExtensions(rec[FragmentHeaderSize:n]); err != nil {
+		return f, err
+	}
 	f.Slot, f.Seq = Slot(binary.BigEndian.Uint32(rec)), Seq(binary.BigEndian.Uint32(rec[4:]))
 	f.Piece = rec[n:]
 	return f, nil
@@ -322,6 +351,9 @@ func ParsePing(p Prefix, rec []byte) (uint64, error) {
 	if len(rec) != PingSize+int(p.Extensions) {
 		return 0, ProtocolError("%v record of %d bytes", p.Kind, len(rec))
 	}
+	if err := skipExtensions(rec[PingSize:]); err != nil {
+		return 0, err
+	}
 	return binary.BigEndian.Uint64(rec), nil
 }
 
@@ -330,6 +362,17 @@ func AppendStream(b []byte, n int) []byte {
 	b, p := grow(b, PrefixSize)
 	Prefix{FrameStream, 0, 0, uint32(n)}.put(p)
 	return b
+}
+
+// ParseStream returns the chunk that a stream record carries.
+func ParseStream(p Prefix, rec []byte) ([]byte, error) {
+	if err := skipExtensions(rec[:p.Extensions]); err != nil {
+		return nil, err
+	}
+	if rec = rec[p.Extensions:]; len(rec) > MaxInline {
+		return nil, ProtocolError("stream record of %d bytes", len(rec))
+	}
+	return rec, nil
 }
 
 // AppendNotice appends a goaway or close record: a fault kind and a text.
@@ -344,6 +387,9 @@ func AppendNotice(b []byte, k FrameKind, kind uint8, text string) []byte {
 
 // ParseNotice reads a goaway or close record.
 func ParseNotice(p Prefix, rec []byte) (kind uint8, text string, err error) {
+	if err := skipExtensions(rec[:p.Extensions]); err != nil {
+		return 0, "", err
+	}
 	rec = rec[p.Extensions:]
 	if len(rec) < 1 || len(rec) > 1+MaxText {
 		return 0, "", ProtocolError("%v record of %d bytes", p.Kind, len(rec))

@@ -29,7 +29,10 @@ func TestPrefixesAreBounded(t *testing.T) {
 		hex, want string // want is empty if the prefix is legal
 	}{
 		{"01 00 0000 00000000", ""},
-		{"09 ff 2000 0000a03a", ""},
+		{"09 00 2000 0000a03a", ""},
+		{"88 ff 2000 0000a03a", ""}, // not known, nor are its flags
+		{"09 01 0000 00000001", "unknown flags 0x1"}, {"01 02 0000 00000001", "unknown flags 0x2"},
+		{"02 04 0000 00000001", "unknown flags 0x4"}, {"03 02 0000 00000001", "unknown flags 0x2"},
 		{"ff 00 0000 00000001", ""}, // not known, but may be skipped
 		{"01 00 0000 0000a03b", "41019 bytes: the limit is 41018"},
 		{"02 00 0000 ffffffff", "4294967295 bytes"},
@@ -113,7 +116,7 @@ func TestCallsAndReturnsAreRefused(t *testing.T) {
 			b := wire.AppendReturn(nil, &wire.ReturnHeader{Payload: test.payload}, wire.FlagFragmented, nil)
 			rec = append(b[wire.PrefixSize:], make([]byte, test.carried)...)
 			p = wire.Prefix{Kind: wire.FrameReturn, Flags: test.flags, Length: uint32(len(rec))}
-			_, rest, err = wire.ParseReturn(p, rec, &limits, new(wire.ReturnHeader))
+			rest, err = wire.ParseReturn(p, rec, &limits, new(wire.ReturnHeader))
 			check(rest, err)
 		})
 	}

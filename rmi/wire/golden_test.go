@@ -126,7 +126,7 @@ func nodeOf(k ed25519.PrivateKey) refs.NodeID {
 func hello(k ed25519.PrivateKey, nonce byte, expected refs.NodeID) *wire.Hello {
 	h := &wire.Hello{
 		Version: 1, Oldest: 1, Expected: expected, Time: 1_700_000_000_000_000_000,
-		Message: 4 << 20, Assembly: 16 << 20, Slots: 1 << 16, Streams: 256,
+		Message: 4 << 20, Assembly: 16 << 20, Slots: 1 << 16, Entries: 16384, Streams: 256,
 	}
 	copy(h.Key[:], k.Public().(ed25519.PublicKey))
 	copy(h.Nonce[:], bytes.Repeat([]byte{nonce}, len(h.Nonce)))
@@ -141,7 +141,7 @@ func acceptorHello() []byte { return hello(acceptorKey, 0xa1, refs.NodeID{}).App
 
 func proof(k ed25519.PrivateKey, dialler bool, id, last wire.SessionID) []byte {
 	p := wire.Proof{Session: id, Previous: last}
-	copy(p.Signature[:], ed25519.Sign(k, wire.Transcript(dialler, diallerHello(), acceptorHello(), nil)))
+	copy(p.Signature[:], ed25519.Sign(k, p.Signed(wire.Transcript(dialler, diallerHello(), acceptorHello(), nil))))
 	return p.Append(nil)
 }
 func acceptorProof() []byte { return proof(acceptorKey, false, wire.SessionID{}, wire.SessionID{}) }
@@ -151,7 +151,7 @@ var (
 	handshakePrefix = []part{{1, "kind"}, {2, "length"}}
 	helloParts      = append(handshakePrefix[:2:2], part{2, "version"}, part{2, "oldest version"}, part{8, "features"}, part{32, "key"},
 		part{32, "nonce"}, part{16, "expected node"}, part{8, "time"}, part{4, "message limit"}, part{4, "assembly budget"},
-		part{4, "slots"}, part{2, "streams"}, part{2, "length of extensions"})
+		part{4, "slots"}, part{4, "entries of a table"}, part{2, "streams"}, part{2, "length of extensions"})
 	proofParts = append(handshakePrefix[:2:2], part{64, "signature"}, part{16, "session"}, part{16, "previous session"}, part{2, "length of extensions"})
 
 	recordPrefix = []part{{1, "kind"}, {1, "flags"}, {2, "length of extensions"}, {4, "length"}}
@@ -192,7 +192,7 @@ func TestGoldenHandshake(t *testing.T) {
 		if dialler {
 			key = diallerKey
 		}
-		signed := wire.Transcript(dialler, diallerHello(), acceptorHello(), nil)
+		signed := p.Signed(wire.Transcript(dialler, diallerHello(), acceptorHello(), nil))
 		if !ed25519.Verify(key.Public().(ed25519.PublicKey), signed, p.Signature[:]) {
 			t.Errorf("%s: the signature is not over the transcript", name)
 		}
@@ -317,10 +317,11 @@ func writeAgain(p wire.Prefix, rec []byte, l *wire.Limits) ([]byte, error) {
 		return append(wire.AppendCall(nil, &h, p.Flags, ext), rest...), nil
 	case wire.FrameReturn:
 		var h wire.ReturnHeader
-		ext, rest, err := wire.ParseReturn(p, rec, l, &h)
+		rest, err := wire.ParseReturn(p, rec, l, &h)
 		if err != nil {
 			return nil, err
 		}
+		ext := rec[wire.ReturnHeaderSize:][:p.Extensions]
 		return append(wire.AppendReturn(nil, &h, p.Flags, ext), rest...), nil
 	case wire.FrameFragment:
 		f, err := wire.ParseFragment(p, rec)

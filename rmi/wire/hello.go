@@ -45,13 +45,17 @@ const (
 // Sizes of the handshake's messages without their extensions.
 const (
 	HandshakePrefix = 3 // kind u8, length u16
-	helloSize       = 2 + 2 + 8 + 32 + 32 + 16 + 8 + 4 + 4 + 4 + 2 + 2
+	helloSize       = 2 + 2 + 8 + 32 + 32 + 16 + 8 + 4 + 4 + 4 + 4 + 2 + 2
 	proofSize       = ed25519.SignatureSize + 16 + 16
 	welcomeSize     = 16
 
 	// MaxHandshake bounds the body of a handshake message.
 	MaxHandshake = 4 << 10
 )
+
+// LeastSlots is the smallest number of calls in flight that a node may accept:
+// a quarter of them is for calls of depth 0, the others for nested ones.
+const LeastSlots = 16
 
 // Hello is the first message of both sides.
 type Hello struct {
@@ -65,7 +69,8 @@ type Hello struct {
 	// What the sender accepts from its peer.
 	Message  uint32 // bytes of one payload
 	Assembly uint32 // bytes of fragmented payloads begun and not ended
-	Slots    uint32 // calls in flight
+	Slots    uint32 // calls in flight; at least LeastSlots
+	Entries  uint32 // references in one frame's table
 	Streams  uint16 // open streams
 }
 
@@ -86,6 +91,7 @@ func (h *Hello) Append(b []byte) []byte {
 	b = be.AppendUint32(b, h.Message)
 	b = be.AppendUint32(b, h.Assembly)
 	b = be.AppendUint32(b, h.Slots)
+	b = be.AppendUint32(b, h.Entries)
 	b = be.AppendUint16(b, h.Streams)
 	return be.AppendUint16(b, 0) // bytes of extensions
 }
@@ -107,11 +113,12 @@ func ParseHello(b []byte) (*Hello, error) {
 	b = b[80:]
 	h.Time = refs.Time(be.Uint64(b))
 	h.Message, h.Assembly, h.Slots = be.Uint32(b[8:]), be.Uint32(b[12:]), be.Uint32(b[16:])
-	h.Streams = be.Uint16(b[20:])
+	h.Entries = be.Uint32(b[20:])
+	h.Streams = be.Uint16(b[24:])
 	if h.Oldest == 0 || h.Oldest > h.Version {
 		return nil, ProtocolError("hello speaks versions %d to %d", h.Oldest, h.Version)
 	}
-	if h.Slots == 0 || h.Assembly < h.Message || h.Message < 1<<10 {
+	if h.Slots < LeastSlots || h.Assembly < h.Message || h.Message < 1<<10 {
 		return nil, ProtocolError("hello accepts %d calls, messages of %d bytes and %d bytes under assembly", h.Slots, h.Message, h.Assembly)
 	}
 	return h, nil
@@ -133,24 +140,36 @@ type Proof struct {
 	Signature [ed25519.SignatureSize]byte
 	Session   SessionID // of the session that begins; zero from the accepting side
 	Previous  SessionID // the last session with this peer that the sender knows to be over; or zero
+
+	Extensions []byte // see ParseExtensions; signed too
+}
+
+// Signed is what the signature is over: the transcript, then what the proof
+// itself says.
+func (p *Proof) Signed(transcript []byte) []byte {
+	b := append([]byte(nil), transcript...)
+	b = append(append(b, p.Session[:]...), p.Previous[:]...)
+	return append(b, p.Extensions...)
 }
 
 // Append appends the proof as a message.
 func (p *Proof) Append(b []byte) []byte {
-	b = appendHandshake(b, HandshakeProof, proofSize+2)
+	b = appendHandshake(b, HandshakeProof, proofSize+2+len(p.Extensions))
 	b = append(b, p.Signature[:]...)
 	b = append(b, p.Session[:]...)
 	b = append(b, p.Previous[:]...)
-	return append(b, 0, 0)
+	b = append(b, byte(len(p.Extensions)>>8), byte(len(p.Extensions)))
+	return append(b, p.Extensions...)
 }
 
 // ParseProof reads the body of a proof.
 func ParseProof(b []byte) (*Proof, error) {
+	ext := b[min(len(b), proofSize+2):]
 	b, err := fixed(HandshakeProof, b, proofSize+2)
 	if err != nil {
 		return nil, err
 	}
-	p := new(Proof)
+	p := &Proof{Extensions: ext}
 	copy(p.Signature[:], b)
 	copy(p.Session[:], b[64:])
 	copy(p.Previous[:], b[80:])
@@ -206,7 +225,8 @@ func ParseHandshakePrefix(b []byte) (HandshakeKind, int, error) {
 	return k, n, nil
 }
 
-// Transcript is what both sides sign: the two hello messages (prefix
+// Transcript is what both sides sign, each before what its own proof says
+// (Proof.Signed): the two hello messages (prefix
 // included), the dialling side's first, and the TLS channel's exporter value
 // (empty without TLS), which ties the proof to this very connection.
 func Transcript(dialler bool, diallerHello, acceptorHello, binding []byte) []byte {
@@ -232,7 +252,7 @@ func fixed(k HandshakeKind, b []byte, n int) ([]byte, error) {
 	if len(b) < n || int(binary.BigEndian.Uint16(b[n-2:])) != len(b)-n {
 		return nil, ProtocolError("handshake message %d of %d bytes is cut short or too long", k, len(b))
 	}
-	if _, err := ParseExtensions(b[n:]); err != nil {
+	if err := skipExtensions(b[n:]); err != nil {
 		return nil, err
 	}
 	return b[:n], nil

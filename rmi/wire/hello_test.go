@@ -38,11 +38,11 @@ func TestHellosAreRefused(t *testing.T) {
 		{"later version", func(h *wire.Hello) { h.Version = 9 }, ""},
 		{"unknown features", func(h *wire.Hello) { h.Features = 1<<64 - 1 }, ""},
 		{"no streams", func(h *wire.Hello) { h.Streams = 0 }, ""},
-		{"smallest limits", func(h *wire.Hello) { h.Message, h.Assembly, h.Slots = 1024, 1024, 1 }, ""},
+		{"smallest limits", func(h *wire.Hello) { h.Message, h.Assembly, h.Slots = 1024, 1024, 16 }, ""},
 		{"version 0", func(h *wire.Hello) { h.Version, h.Oldest = 0, 0 }, "versions 0 to 0"},
 		{"oldest 0", func(h *wire.Hello) { h.Oldest = 0 }, "versions 0 to 1"},
 		{"oldest above newest", func(h *wire.Hello) { h.Oldest = 2 }, "versions 2 to 1"},
-		{"no slots", func(h *wire.Hello) { h.Slots = 0 }, "accepts 0 calls"},
+		{"too few slots", func(h *wire.Hello) { h.Slots = 15 }, "accepts 15 calls"},
 		{"tiny messages", func(h *wire.Hello) { h.Message = 1023 }, "messages of 1023 bytes"},
 		{"a message does not fit the budget", func(h *wire.Hello) { h.Assembly = h.Message - 1 }, "bytes under assembly"},
 	} {

@@ -1,0 +1,74 @@
+// Package callback has what servers and clients share when the one calls the
+// other back.
+//
+// A client that wants to be told of something passes a function, or a value of a
+// remote interface, to a method of the server; the server calls it over the
+// connection that the client opened. What the method returns is a
+// [Subscription], by which the client says that it has heard enough:
+//
+//	type Account interface {
+//		Watch(ctx context.Context, f func(ctx context.Context, balance int64) error) (callback.Subscription, error)
+//	}
+//
+//	func (a *account) Watch(ctx context.Context, f func(context.Context, int64) error) (callback.Subscription, error) {
+//		id := a.listeners.add(f)
+//		return callback.NewSubscription(func() { a.listeners.remove(id) }), nil
+//	}
+package callback
+
+import (
+	"context"
+	"sync/atomic"
+
+	"gormi/rmi/stub"
+)
+
+// Subscription is a remote interface: the subscriber's hold on a subscription
+// that lives at the publisher.
+type Subscription interface {
+	// Cancel ends the subscription. Once it returned nil, nothing new is sent,
+	// though what was under way may still arrive. Cancelling again does nothing.
+	Cancel(ctx context.Context) error
+}
+
+// NewSubscription returns a subscription whose first Cancel calls cancel; a nil
+// cancel is none. It is safe for concurrent use: a Cancel that comes while cancel
+// runs waits for it, at most until its own context ends, so cancel must not
+// cancel its own subscription.
+func NewSubscription(cancel func()) Subscription {
+	return &subscription{cancel: cancel, done: make(chan struct{})}
+}
+
+type subscription struct {
+	cancel func()
+	begun  atomic.Bool
+	done   chan struct{} // closed when cancel has returned
+}
+
+func (s *subscription) Cancel(ctx context.Context) error {
+	if s.begun.CompareAndSwap(false, true) {
+		defer close(s.done) // if cancel panics too
+		if s.cancel != nil {
+			s.cancel()
+		}
+		return nil
+	}
+	select {
+	case <-s.done:
+		return nil
+	default:
+	}
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// subscriptionStub makes proxies on every platform.
+type subscriptionStub struct{ stub.Object }
+
+func (s subscriptionStub) Cancel(ctx context.Context) error { return s.Invoke(ctx, "Cancel", nil) }
+
+func init() { stub.Register(func(o stub.Object) Subscription { return subscriptionStub{o} }) }

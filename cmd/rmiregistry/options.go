@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+
+	"gormi/registry"
+)
+
+// options are the command line's.
+type options struct {
+	addr, advertise              string
+	tlsCert, tlsKey, tlsClientCA string
+	insecure                     bool
+	logFormat                    string
+	verbose, version             bool
+}
+
+func (o *options) flags() *flag.FlagSet {
+	f := flag.NewFlagSet("rmiregistry", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // run prints errors and usage, each where it belongs
+	f.StringVar(&o.addr, "addr", fmt.Sprintf("127.0.0.1:%d", registry.DefaultPort),
+		"listen on `HOST:PORT`, port 0 for any that is free, or on the unix socket of an absolute path; beyond loopback only with TLS or -insecure")
+	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` by which others reach the registry, if that is not -addr")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "secure connections with the certificate chain in `FILE` (PEM)")
+	f.StringVar(&o.tlsKey, "tls-key", "", "`FILE` of the certificate's private key (PEM)")
+	f.StringVar(&o.tlsClientCA, "tls-client-ca", "", "accept only clients with a certificate of an authority in `FILE` (PEM)")
+	f.BoolVar(&o.insecure, "insecure", false, "allow -addr beyond loopback without TLS")
+	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
+	f.BoolVar(&o.verbose, "v", false, "log every binding and connection too")
+	f.BoolVar(&o.version, "version", false, "print the version and exit")
+	return f
+}
+
+// parse reads the command line. The error is flag.ErrHelp if help was asked for.
+func parse(args []string) (*options, error) {
+	o := new(options)
+	f := o.flags()
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.NArg() > 0:
+		if port, err := strconv.ParseUint(f.Arg(0), 10, 16); err == nil {
+			return nil, fmt.Errorf("unexpected argument %q: the port is given by -addr 127.0.0.1:%d", f.Arg(0), port)
+		}
+		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case o.logFormat != "text" && o.logFormat != "json":
+		return nil, fmt.Errorf("-log-format is %q: want text or json", o.logFormat)
+	case (o.tlsCert == "") != (o.tlsKey == ""):
+		return nil, errors.New("-tls-cert and -tls-key go together")
+	case o.tlsClientCA != "" && o.tlsCert == "":
+		return nil, errors.New("-tls-client-ca needs -tls-cert and -tls-key")
+	}
+	return o, nil
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "Usage: rmiregistry [flags]\n\nThe registry of GoRMI: it leads from names to remote objects.\n\nFlags:\n")
+	f := new(options).flags()
+	f.SetOutput(w)
+	f.PrintDefaults()
+}
+
+func (o *options) logger(w io.Writer) *slog.Logger {
+	h := slog.HandlerOptions{Level: slog.LevelInfo}
+	if o.verbose {
+		h.Level = slog.LevelDebug
+	}
+	if o.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, &h))
+	}
+	return slog.New(slog.NewTextHandler(w, &h))
+}
+
+// version is one line that tells this program from others of its name.
+func version() string {
+	v := "devel"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		v = info.Main.Version
+	}
+	return fmt.Sprintf("rmiregistry (GoRMI) %s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}

@@ -1,0 +1,102 @@
+package registry_test
+
+import (
+	"context"
+	"testing"
+
+	"gormi/refs"
+	"gormi/registry"
+	"gormi/rmi"
+)
+
+// fake is a registry that does what a test says; what it does not say panics.
+type fake struct {
+	registry.Registry
+	bind   func() error
+	unbind func(only refs.Ref) error
+	lookup registry.Entry
+	list   func(after string) registry.Page
+}
+
+func (f *fake) Bind(context.Context, string, registry.Entry) error { return f.bind() }
+func (f *fake) Unbind(_ context.Context, _ string, only refs.Ref) error {
+	return f.unbind(only)
+}
+func (f *fake) Lookup(context.Context, string) (registry.Entry, error) { return f.lookup, nil }
+func (f *fake) List(_ context.Context, _, after string, _ int) (registry.Page, error) {
+	return f.list(after), nil
+}
+
+// serve returns the URL of the name "a" in f.
+func (f *fake) serve(t *testing.T) string {
+	n := listening(t, "127.0.0.1:0", nil)
+	if _, err := rmi.Export[registry.Registry](n, f, &rmi.ExportOptions{Number: refs.RegistryObject}); err != nil {
+		t.Fatal(err)
+	}
+	return registry.URL{Endpoint: n.Endpoint(), Name: "a"}.String()
+}
+
+func TestANodeThatClosesWhileItBindsUnbinds(t *testing.T) {
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	var unbound []refs.Ref
+	f := &fake{
+		bind:   func() error { close(entered); <-proceed; return nil },
+		unbind: func(only refs.Ref) error { unbound = append(unbound, only); return nil },
+	}
+	url := f.serve(t)
+	owner := listening(t, "127.0.0.1:0", nil)
+	bound := make(chan error, 1)
+	go func() { // ends when proceed is closed
+		_, err := registry.Bind[Account](testContext(t), owner, url, &account{})
+		bound <- err
+	}()
+	<-entered
+	closed := make(chan error, 1)
+	go func() { closed <- owner.Close() }() // waits for the binding, for a second
+	close(proceed)
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	if err := <-bound; err != nil {
+		t.Fatal(err)
+	}
+	if len(unbound) != 1 || unbound[0].ID.Node != owner.ID() {
+		t.Errorf("unbound %v", unbound)
+	}
+}
+
+func TestARegistryThatLies(t *testing.T) {
+	ctx := testContext(t)
+	n := newNode(t, nil)
+	names := func(names ...string) registry.Page {
+		p := registry.Page{More: true}
+		for _, name := range names {
+			p.Names = append(p.Names, registry.NameInfo{Name: name})
+		}
+		return p
+	}
+	for what, f := range map[string]*fake{
+		"the same page for ever": {list: func(string) registry.Page { return names("a", "b") }},
+		"no order":               {list: func(string) registry.Page { return names("b", "a") }},
+		"no name":                {list: func(string) registry.Page { return names("\x1b[2J") }},
+		"empty name":             {list: func(string) registry.Page { return names("") }},
+	} {
+		var err error
+		for _, err = range registry.List(ctx, n, f.serve(t)) {
+		}
+		if rmi.KindOf(err) != rmi.Protocol {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, err := range registry.List(ctx, n, (&fake{list: func(string) registry.Page { return names() }}).serve(t)) {
+		t.Errorf("an empty page that promises more: %v", err)
+	}
+
+	_, err := registry.Lookup[accountFuncs](ctx, n, new(fake).serve(t))
+	wantKind(t, err, rmi.Protocol)
+	somewhere := refs.Ref{Endpoint: refs.Endpoint{Host: "127.0.0.1", Port: 1}, ID: refs.ID{Node: refs.NodeID{1}, Object: 1 << 40}}
+	_, err = registry.Lookup[accountFuncs](ctx, n, (&fake{lookup: registry.Entry{Ref: somewhere, Description: []byte("nonsense")}}).serve(t))
+	if err == nil {
+		t.Error("a description that cannot be read was taken")
+	}
+}

@@ -1,0 +1,130 @@
+package registry
+
+import (
+	"context"
+	"iter"
+
+	"gormi/refs"
+	"gormi/rmi"
+)
+
+// Lookup returns what a name is bound to, as a T: a remote interface, a func
+// type, or a struct of func fields. It is a proxy, or the object itself if it is
+// n's own and T an interface or a func type. Nothing but the registry is dialled.
+func Lookup[T any](ctx context.Context, n *rmi.Node, name string) (T, error) {
+	var zero T
+	wanted, err := rmi.Describe[T]()
+	if err != nil {
+		return zero, failed("lookup", "", err)
+	}
+	e, u, err := lookup(ctx, n, name)
+	if err != nil {
+		return zero, err
+	}
+	d, err := e.differing(wanted)
+	if err != nil {
+		return zero, failed("lookup", u.String(), err)
+	}
+	v, err := rmi.Resolve[T](n, e.Ref, d)
+	if err != nil {
+		return zero, failed("lookup", u.String(), err)
+	}
+	return v, nil
+}
+
+// differing returns the description of the object's interface if it is known
+// and need be compared: equal fingerprints are equal descriptions.
+func (e Entry) differing(wanted *rmi.Description) (*rmi.Description, error) {
+	if len(e.Description) == 0 || e.Ref.Interface.Fingerprint == wanted.Fingerprint() {
+		return nil, nil
+	}
+	return rmi.ParseDescription(e.Description)
+}
+
+// LookupRef returns what a name is bound to as the registry keeps it.
+func LookupRef(ctx context.Context, n *rmi.Node, name string) (Entry, error) {
+	e, _, err := lookup(ctx, n, name)
+	return e, err
+}
+
+func lookup(ctx context.Context, n *rmi.Node, name string) (Entry, URL, error) {
+	u, r, err := resolveName(n, name)
+	if err != nil {
+		return Entry{}, u, failed("lookup", "", err)
+	}
+	e, err := r.Lookup(ctx, u.Name)
+	if err == nil && e.Ref.IsZero() {
+		err = &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer holds no reference"}
+	}
+	if err != nil {
+		return Entry{}, u, failed("lookup", u.String(), err)
+	}
+	return e, u, nil
+}
+
+// resolveName reads the URL of a legal name and returns the proxy of its registry.
+func resolveName(n *rmi.Node, name string) (URL, Registry, error) {
+	u, err := ParseURL(name)
+	if err == nil {
+		err = ValidName(u.Name)
+	}
+	if err != nil {
+		return u, nil, err
+	}
+	r, err := u.registry(n)
+	return u, r, err
+}
+
+// Unbind removes a name, whoever bound it.
+func Unbind(ctx context.Context, n *rmi.Node, name string) error {
+	u, r, err := resolveName(n, name)
+	if err != nil {
+		return failed("unbind", "", err)
+	}
+	if err := r.Unbind(ctx, u.Name, refs.Ref{}); err != nil {
+		return failed("unbind", u.String(), err)
+	}
+	return nil
+}
+
+// List walks, in order, the names that begin with a prefix: all of the default
+// registry for "", those below bank for "bank/", and with the registry's address
+// "rmi://host:port" or "rmi://host:port/bank/". It asks for one page after the
+// other, so names that are bound or removed meanwhile may be seen or missed. An
+// error ends it.
+func List(ctx context.Context, n *rmi.Node, prefix string) iter.Seq2[NameInfo, error] {
+	return func(yield func(NameInfo, error) bool) {
+		u, err := splitURL(prefix)
+		if err == nil {
+			err = validPrefix(u.Name)
+		}
+		var r Registry
+		if err == nil {
+			r, err = u.registry(n)
+		}
+		if err != nil {
+			yield(NameInfo{}, failed("list", "", err))
+			return
+		}
+		for after, more := "", true; more; {
+			p, err := r.List(ctx, u.Name, after, maxPage)
+			if err != nil {
+				yield(NameInfo{}, failed("list", u.String(), err))
+				return
+			}
+			for _, info := range p.Names {
+				if info.Name <= after || ValidName(info.Name) != nil {
+					// A list without order could keep us here for ever.
+					err := &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's list is not in order, or a name in it is not legal"}
+					yield(NameInfo{}, failed("list", u.String(), err))
+					return
+				}
+				if !yield(info, nil) {
+					return
+				}
+				after = info.Name
+			}
+			more = p.More && len(p.Names) > 0
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"gormi/rmi"
+)
+
+// MaxName is the length of the longest legal name, in bytes.
+const MaxName = 255
+
+// ValidName returns nil if name is legal, or an error of kind rmi.Invalid that
+// says which rule of the package documentation it breaks.
+func ValidName(name string) error {
+	if name == "" {
+		return illegal(name, 1, "it is empty")
+	}
+	if err := validPrefix(name); err != nil {
+		return err
+	}
+	for segment := range strings.SplitSeq(name, "/") {
+		switch segment {
+		case "":
+			return illegal(name, 2, `a "/" stands at its beginning, at its end, or after another`)
+		case ".", "..":
+			return illegal(name, 3, fmt.Sprintf("the segment %q", segment))
+		}
+	}
+	return nil
+}
+
+// validPrefix checks the rules that hold for the beginning of a name too.
+func validPrefix(s string) error {
+	switch {
+	case len(s) > MaxName:
+		return illegal(s, 1, fmt.Sprintf("it is %d bytes long, more than %d", len(s), MaxName))
+	case !utf8.ValidString(s):
+		return illegal(s, 1, "it is not UTF-8")
+	}
+	for _, r := range s {
+		if r != '/' && !legal(r) {
+			hint := ""
+			if r == ':' {
+				hint = "; is this an address that lacks its rmi://?"
+			}
+			return illegal(s, 4, fmt.Sprintf("the character %q%s", r, hint))
+		}
+	}
+	return nil
+}
+
+// legal reports whether r may stand in a segment.
+func legal(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r) || strings.ContainsRune("-_.~@+=,", r)
+}
+
+func illegal(name string, rule int, why string) error {
+	const most = 64
+	if len(name) > most {
+		name = name[:most] + "…"
+	}
+	return invalid("%q is no legal name by rule %d: %s", name, rule, why)
+}
+
+func invalid(format string, a ...any) *rmi.Error {
+	return &rmi.Error{Kind: rmi.Invalid, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(format, a...)}
+}

@@ -1,0 +1,69 @@
+package registry
+
+import (
+	"gormi/refs"
+	"gormi/rmi"
+)
+
+// MaxMessage is how many bytes of arguments a registry accepts in one call.
+const MaxMessage = 64 << 10
+
+// ServeOptions bound what a registry holds. The zero value is the default.
+type ServeOptions struct {
+	// MaxNames is how many names can be bound. If zero, a million.
+	MaxNames int
+
+	// MaxBytes is how many bytes the names and the descriptions of interfaces
+	// may have together. If zero, 256 MiB.
+	MaxBytes int
+}
+
+// Server is a registry that a node serves.
+type Server struct {
+	node   *rmi.Node
+	handle *rmi.Handle[Registry]
+	store  *store
+}
+
+// Serve makes n serve an empty registry, until the Server or the node is closed.
+// The node must listen, and has at most one registry. o may be nil.
+func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
+	if o == nil {
+		o = new(ServeOptions)
+	}
+	if !n.Endpoint().Listens() {
+		return nil, failed("serve", "", invalid(`the node does not listen, so nobody could reach its registry: call node.Listen("127.0.0.1:%d") first`, DefaultPort))
+	}
+	s := &store{maxNames: o.MaxNames, maxBytes: o.MaxBytes, log: n.Logger(), endpoint: n.Endpoint}
+	if s.maxNames <= 0 {
+		s.maxNames = 1_000_000
+	}
+	if s.maxBytes <= 0 {
+		s.maxBytes = 256 << 20
+	}
+	h, err := rmi.Export[Registry](n, s, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: MaxMessage})
+	if err != nil {
+		if rmi.KindOf(err) == rmi.AlreadyBound {
+			err = &rmi.Error{Kind: rmi.AlreadyBound, Outcome: rmi.NotExecuted, Msg: "the node serves a registry already"}
+		}
+		return nil, failed("serve", "", err)
+	}
+	return &Server{node: n, handle: h, store: s}, nil
+}
+
+// URL returns the address of a name in the registry, "" for the registry's own,
+// for use in this process, and elsewhere as far as the node's address means the
+// same there. Of a node that listens on all its addresses the host is localhost.
+func (s *Server) URL(name string) string {
+	ep := s.node.Endpoint()
+	if ep.IsBlank() {
+		ep.Host = "localhost"
+	}
+	return URL{ep, name}.String()
+}
+
+// Len is the number of names that are bound.
+func (s *Server) Len() int { return s.store.len() }
+
+// Close ends the registry: all its names are gone. The node goes on.
+func (s *Server) Close() error { return s.handle.Close() }

@@ -1,0 +1,111 @@
+package registry
+
+import (
+	"errors"
+	"net/url"
+	"os"
+	"strings"
+
+	"gormi/refs"
+)
+
+const (
+	// DefaultPort is where a registry is sought if a URL says nothing else.
+	DefaultPort = 1099
+
+	// Env is the environment variable that tells where the default registry is:
+	// "rmi://host:port".
+	Env = "RMI_REGISTRY"
+
+	scheme = "rmi://"
+)
+
+// URL is the address of a registry and a name in it. An empty name stands for
+// the registry.
+type URL struct {
+	Endpoint refs.Endpoint
+	Name     string
+}
+
+// ParseURL reads the forms that the package documentation lists. Errors are of
+// kind rmi.Invalid.
+func ParseURL(s string) (URL, error) {
+	u, err := splitURL(s)
+	if err == nil && u.Name != "" {
+		err = ValidName(u.Name)
+	}
+	if err != nil {
+		return URL{}, err
+	}
+	return u, nil
+}
+
+// splitURL is ParseURL without the check of the name.
+func splitURL(s string) (URL, error) {
+	if !hasScheme(s) {
+		if before, _, ok := strings.Cut(s, "://"); ok {
+			return URL{}, invalid("%.64q is no address of a registry: it begins with rmi://, not with %.16s://", s, before)
+		}
+		ep, err := defaultRegistry()
+		return URL{ep, s}, err
+	}
+	authority, name, _ := strings.Cut(s[len(scheme):], "/")
+	ep, err := parseAuthority(authority)
+	if err != nil {
+		return URL{}, invalid("%.300q is no address of a registry (want rmi://HOST:PORT/NAME): %v", s, err)
+	}
+	return URL{ep, name}, nil
+}
+
+func hasScheme(s string) bool {
+	return len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme)
+}
+
+// defaultRegistry is where names without an address are sought.
+func defaultRegistry() (refs.Endpoint, error) {
+	s := os.Getenv(Env)
+	if s == "" {
+		return refs.Endpoint{Host: "localhost", Port: DefaultPort}, nil
+	}
+	if hasScheme(s) {
+		if u, err := splitURL(s); err == nil && u.Name == "" {
+			return u.Endpoint, nil
+		}
+	}
+	return refs.Endpoint{}, invalid("the environment variable %s is %.64q: want rmi://HOST:PORT", Env, s)
+}
+
+// parseAuthority reads what stands between "rmi://" and the next "/".
+func parseAuthority(s string) (refs.Endpoint, error) {
+	a, err := url.PathUnescape(s)
+	if err != nil {
+		return refs.Endpoint{}, err
+	}
+	switch {
+	case a == "" || strings.LastIndexByte(a, ':') == 0:
+		return refs.Endpoint{}, errors.New("the host is missing")
+	case a[0] == '/' || a[0] == '@': // a unix socket
+	case strings.HasSuffix(a, "]") || !strings.Contains(a, ":"):
+		a += ":1099"
+	}
+	ep, err := refs.ParseEndpoint(a)
+	if err == nil && !ep.Listens() {
+		err = errors.New("port 0 is nobody's")
+	}
+	return ep, err
+}
+
+// String returns the URL as ParseURL reads it.
+func (u URL) String() string {
+	host := u.Endpoint.Host
+	if u.Endpoint.IsUnix() {
+		// QueryEscape leaves nothing that means something in an authority.
+		host = strings.ReplaceAll(url.QueryEscape(host), "+", "%20")
+	} else {
+		host = strings.Replace(u.Endpoint.Address(), "%", "%25", 1) // of a zone
+	}
+	if u.Name == "" {
+		return scheme + host
+	}
+	return scheme + host + "/" + u.Name
+}
