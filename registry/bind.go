@@ -43,7 +43,13 @@ type Binding struct {
 // A BindOption changes how Bind and Rebind bind.
 type BindOption func(*bindOptions)
 
-type bindOptions struct{ relayed bool }
+type bindOptions struct {
+	relayed bool
+	export  *rmi.ExportOptions
+}
+
+// With says how the object is served, as rmi.Export does.
+func With(o rmi.ExportOptions) BindOption { return func(b *bindOptions) { b.export = &o } }
 
 // Relayed allows to bind an object of a node that does not listen. Calls of it
 // go through the registry's node, over the connection that this node has with
@@ -73,12 +79,16 @@ func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options
 	if err != nil {
 		return nil, failed(op, "", err)
 	}
-	e, release, err := offer(ctx, n, op, name, v)
+	var o bindOptions
+	for _, set := range options {
+		set(&o)
+	}
+	e, release, err := offer(ctx, n, op, name, v, o.export)
 	if err != nil {
 		return nil, failed(op, u.String(), err)
 	}
 	b := &Binding{url: u, registry: r, ref: e.Ref, release: release, made: make(chan struct{}), done: make(chan struct{})}
-	if err := b.bind(ctx, n, op, e, options); err != nil {
+	if err := b.bind(ctx, n, op, e, o); err != nil {
 		_ = release()
 		return nil, failed(op, u.String(), err)
 	}
@@ -86,7 +96,7 @@ func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options
 }
 
 // offer makes v callable and returns what the registry shall know of it.
-func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T) (e Entry, release func() error, err error) {
+func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi.ExportOptions) (e Entry, release func() error, err error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k != reflect.Interface && k != reflect.Func {
 		return e, nil, invalid("%v is not an interface, and an object is bound as one: write registry.%s[Account](ctx, node, %q, v), where Account is the remote interface that %v implements",
@@ -104,7 +114,7 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T) (e Ent
 		}
 		e.Ref, release = r, func() error { return nil }
 	} else {
-		h, err := rmi.Export[T](n, v, nil)
+		h, err := rmi.Export[T](n, v, o)
 		if err != nil {
 			return e, nil, err
 		}
@@ -121,11 +131,7 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T) (e Ent
 }
 
 // bind calls the registry. From before that, the node's end is ours.
-func (b *Binding) bind(ctx context.Context, n *rmi.Node, op string, e Entry, options []BindOption) error {
-	var o bindOptions
-	for _, set := range options {
-		set(&o)
-	}
+func (b *Binding) bind(ctx context.Context, n *rmi.Node, op string, e Entry, o bindOptions) error {
 	if !o.relayed && !e.Ref.Listens() && !e.Ref.Via.Listens() && !n.Endpoint().Listens() {
 		return invalid(`the node does not listen, so nobody could call the object: call node.Listen("127.0.0.1:0") first, ` +
 			"or pass registry.Relayed() to have calls go through the registry's node")

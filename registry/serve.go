@@ -34,7 +34,7 @@ func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 	if !n.Endpoint().Listens() {
 		return nil, failed("serve", "", invalid(`the node does not listen, so nobody could reach its registry: call node.Listen("127.0.0.1:%d") first`, DefaultPort))
 	}
-	s := &store{maxNames: o.MaxNames, maxBytes: o.MaxBytes, log: n.Logger(), endpoint: n.Endpoint}
+	s := &store{maxNames: o.MaxNames, maxBytes: o.MaxBytes, log: n.Logger(), public: n.Public}
 	if s.maxNames <= 0 {
 		s.maxNames = 1_000_000
 	}

@@ -21,8 +21,8 @@ const (
 type store struct {
 	maxNames, maxBytes int
 	log                *slog.Logger
-	// endpoint tells where the registry's node can be reached now.
-	endpoint func() refs.Endpoint
+	// public tells whether other machines can reach the registry's node.
+	public func() bool
 
 	mu    sync.RWMutex // guards the fields below
 	names names
@@ -85,7 +85,7 @@ func (s *store) check(name string, e Entry) error {
 			return invalid("the description of the object's interface: %v", err)
 		}
 	}
-	if at := s.endpoint(); e.Ref.OnlyLoopback() && !at.IsLoopback() {
+	if e.Ref.OnlyLoopback() && s.public() {
 		return invalid("the reference leads to %s, which only its own machine can reach, and this registry can be reached by others: "+
 			"let the object's node listen on an address that others reach, or set its Options.Advertise", e.Ref.Endpoint)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func newStore(at refs.Endpoint) *store {
-	return &store{maxNames: 1e6, maxBytes: 1 << 30, log: slog.New(slog.DiscardHandler), endpoint: func() refs.Endpoint { return at }}
+	return &store{maxNames: 1e6, maxBytes: 1 << 30, log: slog.New(slog.DiscardHandler), public: func() bool { return !at.IsLoopback() }}
 }
 
 var local = refs.Endpoint{Host: "127.0.0.1", Port: 1099}

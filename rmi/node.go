@@ -75,6 +75,7 @@ type Node struct {
 
 	mu        sync.Mutex // guards the fields below
 	advertise refs.Endpoint
+	public    bool // see Public
 	hooks     map[*hook]bool
 	closing   bool
 
@@ -183,6 +184,7 @@ func (n *Node) Listen(addr string) (net.Addr, error) {
 	if n.advertise.IsZero() || n.advertise.IsUnix() && !got.IsUnix() {
 		n.advertise = got
 	}
+	n.public = n.public || !got.IsLoopback()
 	n.mu.Unlock()
 	return a, nil
 }
@@ -219,6 +221,14 @@ func (n *Node) Endpoint() refs.Endpoint {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.advertise
+}
+
+// Public reports whether the node listens on an address that programs on other
+// machines can reach.
+func (n *Node) Public() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.public
 }
 
 // Logger is the node's logger.

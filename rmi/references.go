@@ -65,7 +65,7 @@ func (n *Node) outgoing(r refs.Ref, s *transport.Session) refs.Ref {
 	case r.ID.Node == n.ID():
 		r.Endpoint, r.Completed = n.Endpoint(), false
 	case r.Listens(), r.ID.Node == peer, r.Via.Node == peer:
-	case !r.Via.Node.IsZero() && r.Via.Listens():
+	case r.Via.Node == n.ID(), !r.Via.Node.IsZero() && r.Via.Listens():
 	default:
 		n.relays.add(r)
 		r.Via = refs.Via{Node: n.ID(), Endpoint: n.Endpoint()}
@@ -128,7 +128,8 @@ func (r *relays) add(ref refs.Ref) {
 	if r.byID == nil {
 		r.byID = make(map[refs.ID]refs.Ref)
 	}
-	if len(r.byID) < maxRelays {
+	// Whoever knows an object can name a relay for it: the first one stays.
+	if _, known := r.byID[ref.ID]; !known && len(r.byID) < maxRelays {
 		r.byID[ref.ID] = ref
 	}
 }

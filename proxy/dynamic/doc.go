@@ -74,7 +74,7 @@
 //
 // If a check fails, nothing is made and the error says what was found. On other platforms, with other compilers and
 // with the build tag rmi_safe, which compiles all of this out, Supported and New return the same kind of
-// error: it wraps errors.ErrUnsupported and tells to link a stub made by rmigen or to use a struct of func fields.
+// error: it wraps errors.ErrUnsupported and tells to link a stub or to use a struct of func fields.
 //
 // # Decisions
 //

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long goroutines that are about to end get for it.
-const patience = 5 * time.Second
+const patience = 2 * time.Second
 
 // labels are the labels in use, one per test: its networks share it, and the
 // last that ends looks for what is left.
