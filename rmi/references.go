@@ -15,8 +15,9 @@ import (
 // side is a node's side of a session as the codec sees it: it turns remote
 // values that are sent into references, and references that arrive into values.
 type side struct {
-	n *Node
-	s *transport.Session
+	n    *Node
+	s    *transport.Session
+	peer Peer
 }
 
 var (
@@ -26,7 +27,11 @@ var (
 )
 
 // attach makes the side of a new session; it is found again by sideOf.
-func (n *Node) attach(s *transport.Session) any { return &side{n, s} }
+func (n *Node) attach(s *transport.Session) any {
+	x := &side{n: n, s: s}
+	x.peer.side = x
+	return x
+}
 
 func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 

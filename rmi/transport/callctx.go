@@ -76,26 +76,23 @@ func (c *callContext) Done() <-chan struct{} {
 
 func (c *callContext) Err() error {
 	c.mu.Lock()
-	err := c.err
-	c.mu.Unlock()
-	if err == nil && !time.Now().Before(c.deadline) {
-		c.cancel(context.DeadlineExceeded)
-		err = context.DeadlineExceeded
+	defer c.mu.Unlock()
+	if c.err == nil && !time.Now().Before(c.deadline) {
+		c.end(context.DeadlineExceeded)
 	}
-	return err
+	return c.err
 }
 
 // AfterFunc arranges for f to be called in its own goroutine when the context
 // ends. Package context uses it to derive contexts without a goroutine each.
 func (c *callContext) AfterFunc(f func()) (stop func() bool) {
-	done := c.Done() // a deadline must come even if nobody waits on Done
+	c.Done() // a deadline must come even if nobody waits for it
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		go f()
 		return func() bool { return false }
 	}
-	_ = done
 	p := &f
 	c.after = append(c.after, p)
 	return func() bool {
@@ -112,10 +109,14 @@ func (c *callContext) AfterFunc(f func()) (stop func() bool) {
 
 func (c *callContext) cancel(err error) {
 	c.mu.Lock()
-	if c.err != nil {
-		c.mu.Unlock()
-		return
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.end(err)
 	}
+}
+
+// end is cancel of a context that has not ended. mu is held.
+func (c *callContext) end(err error) {
 	c.err = err
 	if c.done != nil {
 		close(c.done)
@@ -123,10 +124,8 @@ func (c *callContext) cancel(err error) {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	after := c.after
-	c.after = nil
-	c.mu.Unlock()
-	for _, f := range after {
+	for _, f := range c.after {
 		go (*f)() // as package context does: it may be anybody's code
 	}
+	c.after = nil
 }

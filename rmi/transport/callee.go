@@ -64,7 +64,7 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) {
 		Payload: wire.Payload{References: uint32(references), Table: uint32(len(table)), Body: uint32(len(body))}}
 	if h.Payload.Len() <= wire.MaxInline {
 		// A reply waits for room as long as the session lives: the keepalive bounds that.
-		if s.out.lock(context.Background()) != nil {
+		if s.out.lock(context.Background(), time.Time{}) != nil {
 			return
 		}
 		s.out.small = wire.AppendReturn(s.out.small, &h, flags, nil)

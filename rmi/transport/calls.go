@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gormi/rmi/fault"
@@ -47,12 +48,12 @@ type slot struct {
 	num wire.Slot
 
 	// Guarded by callTable.mu; once done was received from, the caller's.
-	done    chan struct{} // capacity 1: the call in it was completed
+	done    chan struct{} // capacity 1: the call in it was completed; closed: it expired
 	seq     wire.Seq
 	state   slotState
 	nested  bool
-	crowd   bool  // many calls were in flight when this one began
-	expires int64 // tick at which a coarse deadline ends; 0: none
+	crowd   bool         // many calls were in flight when this one began
+	expires atomic.Int64 // tick at which a coarse deadline ends; 0: none. Set once the call was sent
 	buf     []byte
 	payload wire.Payload
 	failed  bool
@@ -87,6 +88,7 @@ type callTable struct {
 	free    []*slot // last in, first out: few slots are ever used
 	roots   int     // slots in use by calls of depth 0
 	busy    int     // slots not free
+	kept    bool    // some free slot has a buffer
 	waiting []chan struct{}
 	err     error         // why no call can be made any more
 	idle    chan struct{} // closed when busy is 0; nil if nobody waits for it
@@ -97,8 +99,8 @@ func (c *callTable) init(max int) {
 }
 
 // acquire returns a slot, its sequence number advanced, waiting for one if the
-// call is of depth 0. expires is the tick of its coarse deadline, or 0.
-func (c *callTable) acquire(ctx context.Context, nested bool, expires int64) (*slot, error) {
+// call is of depth 0, at most until the end of ctx or, if it is not zero, until.
+func (c *callTable) acquire(ctx context.Context, nested bool, until time.Time) (*slot, error) {
 	c.mu.Lock()
 	for {
 		if c.err != nil {
@@ -108,7 +110,6 @@ func (c *callTable) acquire(ctx context.Context, nested bool, expires int64) (*s
 		}
 		if nested || c.roots < c.rootMax {
 			if s := c.take(nested); s != nil {
-				s.expires = expires
 				c.mu.Unlock()
 				return s, nil
 			}
@@ -117,6 +118,12 @@ func (c *callTable) acquire(ctx context.Context, nested bool, expires int64) (*s
 				return nil, fault.New(fault.Overloaded, fault.NotExecuted,
 					"%d calls are in flight to this peer, as many as it accepts, and a nested call does not wait", c.max)
 			}
+		}
+		if !until.IsZero() {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, until)
+			defer cancel()
+			until = time.Time{}
 		}
 		turn := make(chan struct{})
 		c.waiting = append(c.waiting, turn)
@@ -150,6 +157,7 @@ func (c *callTable) take(nested bool) *slot {
 	}
 	s.seq++
 	s.state, s.nested, s.err, s.failed = slotWaiting, nested, nil, false
+	s.expires.Store(0)
 	c.busy++
 	s.crowd = c.busy > crowd
 	if !nested {
@@ -170,10 +178,13 @@ func (c *callTable) releaseLocked(s *slot) {
 	if cap(s.buf) > 64<<10 {
 		s.buf = nil
 	}
+	c.kept = c.kept || s.buf != nil
 	c.free = append(c.free, s)
 	c.busy--
 	if !s.nested {
 		c.roots--
+	}
+	if c.roots < c.rootMax {
 		c.wakeOne()
 	}
 	if c.busy == 0 && c.idle != nil {
@@ -182,12 +193,15 @@ func (c *callTable) releaseLocked(s *slot) {
 	}
 }
 
-// unsent frees a slot whose call never left: its sequence number was not used.
+// unsent frees the abandoned slot of a call that never left: its sequence
+// number was not used. (fail frees abandoned slots too.)
 func (c *callTable) unsent(s *slot) {
 	c.mu.Lock()
-	s.seq--
-	c.releaseLocked(s)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		s.seq--
+		c.releaseLocked(s)
+	}
 }
 
 func (c *callTable) wakeOne() {
@@ -260,6 +274,9 @@ func (c *callTable) assembled(num wire.Slot) {
 	sl.in = nil
 	buf, refused := a.buf, a.refused
 	a.release()
+	if c.err != nil { // fail has completed the call
+		return
+	}
 	if sl.state == slotAbandoned {
 		c.releaseLocked(sl)
 		return
@@ -317,15 +334,26 @@ func (c *callTable) expire(now int64) (cancels []byte) {
 		return nil
 	}
 	for _, s := range c.slots {
-		if s.state == slotWaiting && s.expires != 0 && s.expires <= now {
+		if e := s.expires.Load(); s.state == slotWaiting && e != 0 && e <= now {
 			s.state = slotAbandoned
-			told := s.done
-			s.done = make(chan struct{}, 1) // for the next call; who waits on the old one sees that it is not the slot's
-			told <- struct{}{}
+			close(s.done)
+			s.done = make(chan struct{}, 1) // for the next call
 			cancels = wire.AppendCancel(cancels, s.num, s.seq)
 		}
 	}
 	return cancels
+}
+
+// trim drops the buffers of free slots, which an idle session does not need.
+func (c *callTable) trim() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept {
+		for _, s := range c.free {
+			s.buf = nil
+		}
+		c.kept = false
+	}
 }
 
 // quiet returns a channel that is closed when no call is in flight.

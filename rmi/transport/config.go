@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )
 
@@ -48,6 +49,8 @@ func (l Limits) WithDefaults() Limits {
 			*f.field = f.value
 		}
 	}
+	l.Slots = max(l.Slots, wire.LeastSlots)
+	l.Message = max(l.Message, 1<<10) // as a hello must offer
 	l.Assembly = max(l.Assembly, l.Message)
 	return l
 }
@@ -63,6 +66,11 @@ type Config struct {
 	Logger  *slog.Logger
 	Attach  func(*Session) any // what Session.Attached returns; may be nil
 	OnEnd   func(*Session)     // called once for each session, when it is over and no goroutine of it is left
+
+	// OnStream is called on a goroutine of its own for each stream that a peer
+	// opens. It must return when the stream fails, as it does when the session is
+	// over. If nil, such streams wait unread.
+	OnStream func(*Session, streams.Stream)
 }
 
 // Durations of the transport's own clockwork. Time is counted in ticks, so
@@ -73,7 +81,8 @@ const (
 	deadAfter        = 15 * time.Second // without a byte received, or a write without progress
 	handshakeTimeout = 5 * time.Second
 	dialTimeout      = 10 * time.Second
-	closeTimeout     = time.Second // to get the last record out
+	crossedRetry     = 500 * time.Millisecond // how long a dial that was crossed waits for the other
+	closeTimeout     = time.Second            // to get the last record out
 	workerIdle       = 10 * time.Second
 )
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 
 	"gormi/refs"
 	"gormi/rmi/fault"
@@ -41,6 +42,9 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 			return s, nil
 		}
 	}
+	if t.ctx.Err() != nil {
+		return nil, errClosed()
+	}
 	if !ep.Listens() {
 		return nil, fault.New(fault.PeerGone, fault.NotExecuted,
 			"the owner listens nowhere and has no session with this node: it can only be called while it is connected")
@@ -55,6 +59,12 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 		}
 	}
 	job := d.underWay[key]
+	if job == nil && !expected.IsZero() {
+		if s := t.peers.live(expected); s != nil { // a dial ended just now
+			d.mu.Unlock()
+			return s, nil
+		}
+	}
 	if job == nil {
 		t.mu.Lock()
 		if t.closed {
@@ -140,6 +150,7 @@ func (t *Transport) dial(ep refs.Endpoint, expected refs.NodeID) (*Session, erro
 			if s := t.peers.live(peer); s != nil {
 				return s, nil
 			}
+		case <-time.After(crossedRetry): // the other connection failed, and nobody told us
 		case <-ctx.Done():
 			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "%s: %w", ep, errCrossed)
 		}

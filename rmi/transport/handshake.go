@@ -48,8 +48,9 @@ func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error
 			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "TLS: %w", err)
 		}
 		cs := tc.ConnectionState()
-		if b, err := cs.ExportKeyingMaterial("EXPORTER-GoRMI", nil, 32); err == nil {
-			h.binding = b
+		var err error
+		if h.binding, err = cs.ExportKeyingMaterial("EXPORTER-GoRMI", nil, 32); err != nil {
+			return nil, fault.New(fault.Denied, fault.NotExecuted, "the TLS channel cannot be bound to the nodes' proofs: use TLS 1.3, or 1.2 with the extended master secret: %w", err)
 		}
 	}
 	return h, nil
@@ -60,7 +61,7 @@ func (h *handshake) hello(expected refs.NodeID) *wire.Hello {
 	m := &wire.Hello{
 		Version: wire.Version, Oldest: wire.Oldest, Features: wire.Features,
 		Expected: expected, Time: h.t.Time,
-		Message: uint32(l.Message), Assembly: uint32(l.Assembly), Slots: uint32(l.Slots), Streams: uint16(min(l.Streams, 1<<16-1)),
+		Message: uint32(l.Message), Assembly: uint32(l.Assembly), Slots: uint32(l.Slots), Entries: uint32(l.References), Streams: uint16(min(l.Streams, 1<<16-1)),
 	}
 	copy(m.Key[:], h.t.Key.Public().(ed25519.PublicKey))
 	rand.Read(m.Nonce[:])
@@ -169,7 +170,7 @@ func (h *handshake) transcript(dialler bool) []byte {
 // proof signs the transcript.
 func (h *handshake) proof(session, previous wire.SessionID) []byte {
 	p := wire.Proof{Session: session, Previous: previous}
-	copy(p.Signature[:], ed25519.Sign(h.t.Key, h.transcript(h.dialler)))
+	copy(p.Signature[:], ed25519.Sign(h.t.Key, p.Signed(h.transcript(h.dialler))))
 	return p.Append(nil)
 }
 
@@ -182,7 +183,7 @@ func (h *handshake) readProof() (*wire.Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !ed25519.Verify(h.peers.Key[:], h.transcript(!h.dialler), p.Signature[:]) {
+	if !ed25519.Verify(h.peers.Key[:], p.Signed(h.transcript(!h.dialler)), p.Signature[:]) {
 		return nil, fault.New(fault.Denied, fault.NotExecuted, "the peer could not prove that it is node %v", h.peers.Node())
 	}
 	return p, nil
@@ -198,7 +199,7 @@ func (h *handshake) write(b []byte) error {
 
 // refuse tells the peer why the connection ends, as well as that can be done.
 func (h *handshake) refuse(err error) {
-	if fault.KindOf(err) == fault.Protocol {
+	if fault.KindOf(err) == fault.Protocol && !h.dialler {
 		if s := err.Error(); bytes.Contains([]byte(s), []byte("looks like HTTP")) {
 			_, _ = io.WriteString(h.conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis port speaks GoRMI, not HTTP.\n")
 			return
@@ -257,9 +258,9 @@ func (h *handshake) dial(expected refs.NodeID, host string) (s, existing *Sessio
 		return nil, nil, err
 	}
 	t := h.t
-	previous, existing, ticket := t.peers.dialling(t.node, peer)
-	if existing != nil {
-		return nil, existing, nil
+	previous, existing, ticket, err := t.peers.dialling(t.node, peer)
+	if existing != nil || err != nil {
+		return nil, existing, err
 	}
 	defer ticket.done()
 	var id wire.SessionID

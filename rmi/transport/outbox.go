@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
@@ -59,10 +60,30 @@ func (o *outbox) init(s *Session, try func([]byte) (int, error), bound, budget i
 	o.wake = make(chan struct{}, 1)
 }
 
-// lock takes mu once there is room for a small frame. The error is the
-// session's or the context's; nothing is locked then.
-func (o *outbox) lock(ctx context.Context) error {
+// lock takes mu once there is room for a small frame. The wait ends with ctx
+// and, if it is not zero, at until. The error is the session's or the
+// context's; nothing is locked then.
+func (o *outbox) lock(ctx context.Context, until time.Time) error {
 	o.mu.Lock()
+	if o.err == nil && len(o.small) >= o.bound {
+		if err := o.waitForRoom(ctx, until); err != nil {
+			return err
+		}
+	}
+	if o.err != nil {
+		defer o.mu.Unlock()
+		return o.err
+	}
+	return nil
+}
+
+// waitForRoom is the slow part of lock: mu is held, and still is unless there is an error.
+func (o *outbox) waitForRoom(ctx context.Context, until time.Time) error {
+	if !until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
 	for o.err == nil && len(o.small) >= o.bound {
 		if o.room == nil {
 			o.room = make(chan struct{})
@@ -76,10 +97,6 @@ func (o *outbox) lock(ctx context.Context) error {
 		case <-o.session.done:
 		}
 		o.mu.Lock()
-	}
-	if o.err != nil {
-		defer o.mu.Unlock()
-		return o.err
 	}
 	return nil
 }
@@ -201,12 +218,14 @@ func (o *outbox) begin() {
 	}
 }
 
-// abort takes a payload back. begun tells whether its header may have been sent.
-func (o *outbox) abort(b *outBody) (begun bool) {
+// abort takes a call's payload back. begun tells whether its header may have
+// been sent, told that the peer needs no cancel record from the caller: it is on
+// its way, before whatever takes the payload's room in the budget.
+func (o *outbox) abort(b *outBody) (begun, told bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if b.aborted || b.off == b.size || o.err != nil {
-		return b.begun
+	if b.off == b.size || o.err != nil {
+		return b.begun, o.err != nil
 	}
 	b.aborted = true
 	if !b.begun {
@@ -214,13 +233,15 @@ func (o *outbox) abort(b *outBody) (begun bool) {
 			o.waiting = slices.Delete(o.waiting, i, i+1)
 		}
 		close(b.done)
-		return false
+		return false, true
 	}
+	o.small = wire.AppendCancel(o.small, b.slot, b.seq)
 	if i := slices.Index(o.bodies, b); i >= 0 { // else the flusher has it and will see aborted
 		o.bodies = slices.Delete(o.bodies, i, i+1)
 		o.finish(b)
 	}
-	return true
+	o.kickLocked()
+	return true, true
 }
 
 // finish gives the budget of a payload back. mu is held.
@@ -267,6 +288,13 @@ func (o *outbox) stalled(now int64) int64 {
 	return now - o.since
 }
 
+// progress notes that the peer took something.
+func (o *outbox) progress() {
+	o.mu.Lock()
+	o.since = o.session.transport.now.Load()
+	o.mu.Unlock()
+}
+
 // flush is the flusher's loop; it ends with the session.
 func (o *outbox) flush(conn net.Conn) {
 	fw := fragmentWriter{conn: conn}
@@ -294,17 +322,24 @@ func (o *outbox) flush(conn net.Conn) {
 				o.writing, o.since = false, 0
 				o.recycle(nil)
 				o.mu.Unlock()
+				fw.buf = nil // a fragment's size; an idle session does not need it
 				break
 			}
 			o.since = o.session.transport.now.Load()
 			o.mu.Unlock()
 
 			var err error
-			if batch != nil {
-				_, err = conn.Write(batch)
+			for rest := batch; len(rest) > 0 && err == nil; rest = rest[min(len(rest), wire.MaxInline):] {
+				if len(rest) < len(batch) {
+					o.progress()
+				}
+				_, err = conn.Write(rest[:min(len(rest), wire.MaxInline)])
 			}
 			n := 0
 			if err == nil && body != nil {
+				if batch != nil {
+					o.progress()
+				}
 				n, err = fw.write(body)
 			}
 			if err != nil {

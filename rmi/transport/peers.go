@@ -33,6 +33,7 @@ type peers struct {
 type peer struct {
 	session  *Session
 	last     wire.SessionID // of the last session that is over; for Proof.Previous
+	proving  bool           // a dial under way has sent its proof
 	holding  int            // dials under way that this node holds to; only if it decides
 	arrival  chan struct{}  // closed when a session arrives or a held dial ends; nil if nobody waits
 	forgetAt int64          // tick after which an entry without a session is dropped
@@ -61,7 +62,7 @@ func (p *peers) live(n refs.NodeID) *Session {
 	return nil
 }
 
-// ticket is a dial that its node holds to.
+// ticket is a dial that has proved who it is; held says that its node holds to it.
 type ticket struct {
 	p    *peers
 	node refs.NodeID
@@ -69,13 +70,13 @@ type ticket struct {
 }
 
 func (t ticket) done() {
-	if !t.held {
-		return
-	}
 	t.p.mu.Lock()
 	defer t.p.mu.Unlock()
 	if e := t.p.byNode[t.node]; e != nil {
-		e.holding--
+		e.proving = false
+		if t.held {
+			e.holding--
+		}
 		e.arrived()
 	}
 }
@@ -89,19 +90,28 @@ func (e *peer) arrived() {
 }
 
 // dialling is asked before the dialling side proves itself. It returns a
-// session that makes the dial unnecessary, or the last one that is over.
-func (p *peers) dialling(self, node refs.NodeID) (previous wire.SessionID, existing *Session, t ticket) {
+// session that makes the dial unnecessary, or the last one that is over. The
+// error is errCrossed if another dial to the same node (by another address,
+// say) has come as far already.
+func (p *peers) dialling(self, node refs.NodeID) (previous wire.SessionID, existing *Session, t ticket, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.get(node)
 	if e.session != nil && e.session.live() {
-		return previous, e.session, ticket{}
+		return previous, e.session, ticket{}, nil
 	}
+	if e.proving {
+		return previous, nil, ticket{}, errCrossed // with a dial of our own
+	}
+	e.proving = true
 	t = ticket{p: p, node: node, held: decides(self, node)}
 	if t.held {
 		e.holding++
 	}
-	return e.last, nil, t
+	if e.session != nil { // over, and about to be removed
+		return e.session.id, nil, t, nil
+	}
+	return e.last, nil, t, nil
 }
 
 // dialled registers a session that this node dialled.
@@ -175,18 +185,25 @@ func (p *peers) remove(s *Session) {
 	if e := p.byNode[s.peer]; e != nil && e.session == s {
 		e.session, e.last = nil, s.id
 		e.forgetAt = s.transport.now.Load() + forgetAfter
+		if len(p.byNode) > maxForgotten && !e.proving { // keys are free: anybody can come as many nodes
+			e.arrived()
+			delete(p.byNode, s.peer)
+		}
 	}
 }
 
 // forgetAfter is for how many ticks the id of a session that is over is kept.
 const forgetAfter = 120 * 4
 
+// maxForgotten is the number of nodes from which on those without a session are forgotten at once.
+const maxForgotten = 1 << 16
+
 // forget drops the entries of nodes that were not heard of for long.
 func (p *peers) forget(now int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, e := range p.byNode {
-		if e.session == nil && e.holding == 0 && e.forgetAt < now {
+		if e.session == nil && !e.proving && e.forgetAt < now {
 			e.arrived() // who waits asks again
 			delete(p.byNode, n)
 		}

@@ -91,14 +91,9 @@ func (s *Session) record(p wire.Prefix, rec []byte) error {
 		return s.call(p, rec)
 	case wire.FrameReturn:
 		var h wire.ReturnHeader
-		ext, rest, err := wire.ParseReturn(p, rec, &s.transport.Limits.Limits, &h)
+		rest, err := wire.ParseReturn(p, rec, &s.transport.Limits.Limits, &h)
 		if err != nil {
 			return err
-		}
-		if len(ext) > 0 {
-			if _, err := wire.ParseExtensions(ext); err != nil {
-				return err
-			}
 		}
 		return s.calls.returned(s, p, &h, rest)
 	case wire.FrameFragment:
@@ -125,8 +120,16 @@ func (s *Session) record(p wire.Prefix, rec []byte) error {
 		_, err := wire.ParsePing(p, rec) // that a byte came is all it says
 		return err
 	case wire.FrameStream:
-		if err := s.lane.Feed(rec[p.Extensions:]); err != nil {
+		chunk, err := wire.ParseStream(p, rec)
+		if err != nil {
+			return err
+		}
+		if err := s.lane.Feed(chunk); err != nil {
 			return wire.ProtocolError("stream lane: %w", err)
+		}
+		if !s.accepting && s.transport.OnStream != nil {
+			s.accepting = true
+			s.acceptors.Go(s.acceptStreams)
 		}
 		return nil
 	case wire.FrameGoAway:

@@ -27,7 +27,9 @@ import (
 //     and never waits for anything but the socket, so replies always get in and
 //     a cycle of calls cannot stop at a reader.
 //   - The flusher (outbox.go) writes what callers could not write themselves.
-//   - The stream lane's, once a stream was opened (package streams).
+//   - The stream lane's, once a stream was opened (package streams), and those
+//     that read streams which the peer opened (Config.OnStream). They end with
+//     the lane.
 //
 // Callers run Call on their own goroutines; handlers are the transport's
 // (workers.go), and the transport waits for them. The transport's clock ticks
@@ -69,10 +71,15 @@ type Session struct {
 	done     chan struct{} // closed by end
 	gone     chan struct{} // closed when no goroutine is left
 	endOnce  sync.Once
-	err      error // set before done is closed
+	err      error                       // set before done is closed
+	closing  atomic.Pointer[fault.Error] // why this node closes the session; then that is err
 	goingOff atomic.Bool
 	peerOff  atomic.Bool // the peer said goaway
 	flushers sync.WaitGroup
+
+	noStreams bool           // the peer announced none
+	accepting bool           // acceptStreams runs: since the first record of the lane; the reader's
+	acceptors sync.WaitGroup // acceptStreams and Config.OnStream; they end with the lane
 }
 
 // Peer is the node at the other end.
@@ -81,6 +88,9 @@ func (s *Session) Peer() refs.NodeID { return s.peer }
 // PeerHost is the host by which this node reached the peer or saw it come
 // from; it completes references that the peer sends with a blank host.
 func (s *Session) PeerHost() string { return s.host }
+
+// PeerMessage is how many bytes of one message the peer accepts.
+func (s *Session) PeerMessage() int { return s.limits.Message }
 
 // Attached is what Config.Attach made for the session.
 func (s *Session) Attached() any { return s.attached }
@@ -111,11 +121,22 @@ func (s *Session) live() bool {
 }
 
 // OpenStream opens a stream on the session's stream lane.
-func (s *Session) OpenStream(ctx context.Context) (streams.Stream, error) { return s.lane.Open(ctx) }
+func (s *Session) OpenStream(ctx context.Context) (streams.Stream, error) {
+	if s.noStreams {
+		return nil, fault.New(fault.Invalid, fault.NotExecuted, "the peer takes no streams")
+	}
+	return s.lane.Open(ctx)
+}
 
-// AcceptStream returns the next stream that the peer opened.
-func (s *Session) AcceptStream(ctx context.Context) (streams.Stream, error) {
-	return s.lane.Accept(ctx)
+// acceptStreams hands the streams that the peer opens to Config.OnStream.
+func (s *Session) acceptStreams() {
+	for {
+		st, err := s.lane.Accept(s.transport.ctx)
+		if err != nil {
+			return
+		}
+		s.acceptors.Go(func() { s.transport.OnStream(s, st) })
+	}
 }
 
 // Call sends a request and waits for its reply, at most until r.Deadline or
@@ -147,11 +168,19 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	if left <= 0 {
 		return nil, notSent(context.DeadlineExceeded)
 	}
-	var expires int64
-	if r.Coarse {
-		expires = s.transport.now.Load() + int64(left/tick) + 1
+	if err := ctx.Err(); err != nil {
+		return nil, notSent(err)
 	}
-	sl, err := s.calls.acquire(ctx, h.Depth > 0, expires)
+	until := time.Time{} // when waiting before the call is sent ends, besides with ctx
+	if r.Coarse {
+		if until = r.Deadline; size > wire.MaxInline {
+			// The clock's cancel could overtake a fragment, and a timer is nothing beside such a body.
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, r.Deadline)
+			defer cancel()
+		}
+	}
+	sl, err := s.calls.acquire(ctx, h.Depth > 0, until)
 	if err != nil {
 		return nil, notSent(err)
 	}
@@ -160,12 +189,16 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	done := sl.done
 	var body *outBody
 	if size <= wire.MaxInline {
-		if err := s.out.lock(ctx); err != nil {
+		if err := s.out.lock(ctx, until); err != nil {
 			return nil, s.unsent(sl, done, err)
 		}
 		s.out.small = wire.AppendCall(s.out.small, h, 0, r.Extensions)
 		s.out.small = append(append(s.out.small, r.Table...), r.Body...)
-		s.out.unlock(sl.crowd)
+		crowd := sl.crowd
+		if r.Coarse { // from here on the peer knows the call, so a cancel makes sense
+			sl.expires.Store(s.transport.now.Load() + int64(left/tick) + 1)
+		}
+		s.out.unlock(crowd)
 	} else {
 		body = &outBody{
 			header: wire.AppendCall(nil, h, wire.FlagFragmented, r.Extensions),
@@ -176,19 +209,20 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 		}
 	}
 
+	var completed bool
 	if ctx.Done() == nil {
-		<-done
+		_, completed = <-done
 	} else {
 		select {
-		case <-done:
+		case _, completed = <-done:
 		case <-ctx.Done():
 			if err, left := s.leave(ctx, sl, done, body); left {
 				return nil, err
 			}
-			<-done
+			_, completed = <-done
 		}
 	}
-	if sl.done != done { // expire took the slot back
+	if !completed { // expire took the slot back
 		return nil, fault.New(fault.Deadline, fault.Unknown, "no reply within the default deadline; give the context a longer one if the method needs it")
 	}
 	if body != nil {
@@ -217,23 +251,39 @@ func (s *Session) unsent(sl *slot, done chan struct{}, err error) error {
 // leave ends the wait for a call whose context is over. left is false if the
 // call was completed at the same time: then its result counts.
 func (s *Session) leave(ctx context.Context, sl *slot, done chan struct{}, body *outBody) (err error, left bool) {
-	if body != nil && !s.out.abort(body) {
-		if !s.calls.abandon(sl, done) {
-			return nil, false
-		}
-		s.calls.unsent(sl)
-		return notSent(ctx.Err()), true
-	}
 	num, seq := sl.num, sl.seq
 	if !s.calls.abandon(sl, done) {
 		return nil, false
 	}
-	if err := s.out.fromReader(func(b []byte) []byte { return wire.AppendCancel(b, num, seq) }); err != nil {
-		s.end(err)
+	if body != nil {
+		if !s.takeBack(sl, body) {
+			return notSent(ctx.Err()), true
+		}
+	} else {
+		s.sendCancel(num, seq)
 	}
 	e := notSent(ctx.Err())
 	e.Outcome = fault.Unknown
 	return e, true
+}
+
+// takeBack stops sending the payload of a call whose slot was abandoned. sent
+// is false if nothing of the call was sent; then the slot is free again.
+func (s *Session) takeBack(sl *slot, body *outBody) (sent bool) {
+	sent, told := s.out.abort(body)
+	switch {
+	case !sent:
+		s.calls.unsent(sl)
+	case !told:
+		s.sendCancel(body.slot, body.seq)
+	}
+	return sent
+}
+
+func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
+	if err := s.out.fromReader(func(b []byte) []byte { return wire.AppendCancel(b, num, seq) }); err != nil {
+		s.end(err)
+	}
 }
 
 // notSent makes a call's error of err, for a call that was not sent.
@@ -265,6 +315,7 @@ func (s *Session) GoAway() {
 // Close tells the peer that the session is over, and ends it. Calls in flight
 // fail with err.
 func (s *Session) Close(err *fault.Error) {
+	s.closing.CompareAndSwap(nil, err) // whatever the connection says from now on
 	if s.live() {
 		// The flusher gets a moment to write the notice; end closes the connection.
 		_ = s.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
@@ -281,7 +332,9 @@ func (s *Session) Close(err *fault.Error) {
 func (s *Session) end(err error) {
 	s.endOnce.Do(func() {
 		var f *fault.Error
-		if !errors.As(err, &f) {
+		if c := s.closing.Load(); c != nil {
+			f = c
+		} else if !errors.As(err, &f) {
 			f = connectionLost(err)
 		}
 		// A call that was on its way may have run.
@@ -307,6 +360,7 @@ func (s *Session) run() {
 		s.callee.drop()
 		s.flushers.Wait()
 		s.lane.Close(s.err)
+		s.acceptors.Wait()
 		s.transport.ended(s)
 		close(s.gone)
 	}()
@@ -338,5 +392,6 @@ func (s *Session) onTick(now int64) {
 	s.callee.expire(s)
 	if silent >= time.Second {
 		s.out.trim()
+		s.calls.trim()
 	}
 }

@@ -64,6 +64,9 @@ func New(c Config) *Transport {
 	return t
 }
 
+// windowsAddressInUse is WSAEADDRINUSE, which syscall.EADDRINUSE does not match.
+const windowsAddressInUse = syscall.Errno(10048)
+
 // Node is the id of this node.
 func (t *Transport) Node() refs.NodeID { return t.node }
 
@@ -76,7 +79,7 @@ func errClosed() *fault.Error {
 func (t *Transport) Listen(ctx context.Context, network, address string) (net.Addr, error) {
 	l, err := t.Network.Listen(ctx, network, address)
 	if err != nil {
-		if errors.Is(err, syscall.EADDRINUSE) {
+		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, windowsAddressInUse) {
 			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted,
 				"cannot listen on %s: another program has the address already; stop it, or choose another port (0 for any that is free): %w", address, err)
 		}
@@ -115,6 +118,11 @@ func (t *Transport) acceptLoop(l net.Listener) {
 		}
 		pause = 0
 		if !t.shake(conn) {
+			if t.ctx.Err() == nil && (t.TLS == nil || l.Addr().Network() == "unix") {
+				// It fits the socket's empty buffer.
+				_ = conn.SetWriteDeadline(time.Now().Add(closeTimeout))
+				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.Overloaded, "the node has as many connections as it accepts"))
+			}
 			conn.Close()
 			continue
 		}
@@ -218,6 +226,7 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 	s.lane = streams.New(streams.Config{
 		Dialer: h.dialler, MaxStreams: min(t.Limits.Streams, int(p.Streams)), Logger: t.Logger, Send: s.sendChunk,
 	})
+	s.noStreams = p.Streams == 0
 	s.lastRead.Store(t.now.Load())
 	if t.Attach != nil {
 		s.attached = t.Attach(s)
@@ -227,7 +236,7 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 
 // sendChunk gives a chunk of the stream lane to the outbox.
 func (s *Session) sendChunk(chunk []byte) error {
-	if err := s.out.lock(context.Background()); err != nil { // the keepalive bounds the wait
+	if err := s.out.lock(context.Background(), time.Time{}); err != nil { // the keepalive bounds the wait
 		return err
 	}
 	s.out.small = append(wire.AppendStream(s.out.small, len(chunk)), chunk...)

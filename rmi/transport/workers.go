@@ -63,11 +63,34 @@ func (w *workers) serve(in *Incoming) *Incoming {
 	if err := in.ctx.Err(); err != nil {
 		in.Fail(notSent(err))
 	} else {
-		w.handler.Serve(in)
-		if !in.answered {
-			in.Fail(fault.New(fault.Internal, fault.Unknown, "the call was not answered"))
-		}
+		w.handle(in)
 	}
+	return w.finish(in)
+}
+
+// handle has the call answered. A method may end its goroutine (runtime.Goexit,
+// which a test's FailNow calls): then the call, and this worker, end here.
+func (w *workers) handle(in *Incoming) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		in.Fail(fault.New(fault.Panic, fault.Executed, "the method ended its goroutine instead of returning"))
+		if next := w.finish(in); next != nil {
+			w.run(next)
+		}
+	}()
+	w.handler.Serve(in)
+	returned = true
+	if !in.answered {
+		in.Fail(fault.New(fault.Internal, fault.Unknown, "the call was not answered"))
+	}
+}
+
+// finish takes an answered call out of the books and returns the next for this
+// goroutine, or nil.
+func (w *workers) finish(in *Incoming) *Incoming {
 	s := in.Session
 	var next *Incoming
 	if in.turn != nil {
@@ -81,12 +104,22 @@ func (w *workers) serve(in *Incoming) *Incoming {
 	if in := s.admitQueued(next == nil); in != nil {
 		next = in
 	}
-	if other := w.unlist(); other != nil {
-		if in := other.admitQueued(next == nil); in != nil {
-			next = in
-		}
+	if in := w.admitListed(next == nil); in != nil {
+		next = in
 	}
 	return next
+}
+
+// admitListed hands out calls of sessions that the limit on all sessions'
+// calls holds up, while there is room. If keep is true it returns one of them
+// to be served by the caller.
+func (w *workers) admitListed(keep bool) (kept *Incoming) {
+	for s := w.unlist(); s != nil; s = w.unlist() {
+		if in := s.admitQueued(keep && kept == nil); in != nil {
+			kept = in
+		}
+	}
+	return kept
 }
 
 // unlist takes a session off the waiting list if there is room for a call of its.
@@ -149,9 +182,9 @@ func (s *Session) arrive(in *Incoming) {
 		return
 	}
 	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || t.workers.total.Load() >= int64(t.Limits.HandlersTotal)) {
-		if c.queued >= t.Limits.Queue {
+		if c.queued >= t.Limits.Queue || c.bytes+len(in.payload) > t.Limits.Assembly {
 			c.mu.Unlock()
-			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "%d calls of this peer are being served and %d wait: the limits", t.Limits.Handlers, t.Limits.Queue))
+			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler is free, and %d calls of this peer or %d bytes of their arguments wait already: the limits", t.Limits.Queue, t.Limits.Assembly))
 			return
 		}
 		c.push(in)
@@ -160,6 +193,7 @@ func (s *Session) arrive(in *Incoming) {
 		c.mu.Unlock()
 		if list {
 			t.workers.list(s)
+			t.workers.admitListed(false) // the last call of another session may have ended just before
 		}
 		return
 	}

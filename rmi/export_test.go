@@ -1,0 +1,7 @@
+package rmi
+
+// Exports is how many objects a node exports, for tests.
+func (n *Node) Exports() int { return n.exports.Len() }
+
+// Sessions is how many connections a node has, for tests.
+func (n *Node) Sessions() int { return len(n.transport.Sessions()) }
