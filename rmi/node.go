@@ -71,6 +71,7 @@ type Node struct {
 	exports   *skeleton.Table
 	proxies   proxy.Table
 	relays    relays
+	receivers receivers
 	agreed    sync.Map // agreement → error or nil: see agree
 
 	mu        sync.Mutex // guards the fields below
@@ -111,7 +112,7 @@ func NewNode(o *Options) *Node {
 	n.exports = skeleton.NewTable(n.opts.MaxExports)
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS,
-		Limits: n.opts.Limits, Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded,
+		Limits: n.opts.Limits, Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
 	})
 	n.limits = n.transport.Limits.Limits
 	return n
@@ -316,6 +317,7 @@ func (n *Node) Close() error {
 
 // sessionEnded gives back what the peer held.
 func (n *Node) sessionEnded(s *transport.Session) {
+	sideOf(s).peer.ended()
 	n.exports.Gone(s)
 	n.relays.gone(s.Peer())
 }

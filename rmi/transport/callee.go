@@ -58,6 +58,11 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) {
 		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d bytes of results: the caller accepts %d in one message", n, s.limits.Message))
 		return
 	}
+	if references > s.limits.References {
+		in.answered = false
+		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d references among the results: the caller accepts %d in one message", references, s.limits.References))
+		return
+	}
 	// From here on the peer may use the slot again.
 	many := s.callee.free(in)
 	h := wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq,
@@ -284,11 +289,16 @@ func (c *callee) expire(s *Session) {
 		c.queued++
 		c.bytes += len(in.payload)
 	}
+	c.checkIdle()
 	c.mu.Unlock()
 	for late != nil {
 		in := late
 		late, in.next = in.next, nil
-		s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler became free before the call's deadline"))
+		if now.Before(in.deadline) {
+			s.refuse(in, notSent(context.Canceled))
+		} else {
+			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler became free before the call's deadline"))
+		}
 	}
 }
 

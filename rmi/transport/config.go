@@ -29,6 +29,7 @@ type Limits struct {
 	Slots         int // calls in flight from one peer; 65,536, of which a quarter may be of depth 0
 	Handlers      int // calls of one peer being served or waiting for a servant's turn; 1,024
 	HandlersTotal int // the same, of all peers together; 8,192
+	Nested        int // calls of depth above 0 of one peer being served, which pass the two limits above; 8,192
 	Queue         int // calls of depth 0 of one peer that wait for a handler; 4,096
 	Streams       int // open streams on a connection; 256
 	Connections   int // connections, handshakes under way included; 16,384
@@ -43,7 +44,7 @@ func (l Limits) WithDefaults() Limits {
 		value int
 	}{
 		{&l.Assembly, 16 << 20}, {&l.AssemblyTotal, 256 << 20}, {&l.Slots, 1 << 16}, {&l.Handlers, 1024},
-		{&l.HandlersTotal, 8192}, {&l.Queue, 4096}, {&l.Streams, 256}, {&l.Connections, 16384}, {&l.Pending, 256 << 10},
+		{&l.HandlersTotal, 8192}, {&l.Nested, 8192}, {&l.Queue, 4096}, {&l.Streams, 256}, {&l.Connections, 16384}, {&l.Pending, 256 << 10},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value
@@ -51,7 +52,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	l.Slots = max(l.Slots, wire.LeastSlots)
 	l.Message = max(l.Message, 1<<10) // as a hello must offer
-	l.Assembly = max(l.Assembly, l.Message)
+	l.Message = max(l.Message, 1<<10) // the protocol's least
+	l.Assembly = min(max(l.Assembly, l.Message), 1<<30)
+	l.Slots = min(max(l.Slots, wire.LeastSlots), 1<<20)
 	return l
 }
 

@@ -118,10 +118,6 @@ func (t *Transport) dial(ep refs.Endpoint, expected refs.NodeID) (*Session, erro
 	ctx, cancel := context.WithTimeout(t.ctx, dialTimeout)
 	defer cancel()
 	for {
-		var arrival <-chan struct{}
-		if !expected.IsZero() {
-			arrival = t.peers.wait(expected)
-		}
 		s, peer, err := t.dialOnce(ctx, ep, expected)
 		if err == nil {
 			return s, nil
@@ -139,9 +135,7 @@ func (t *Transport) dial(ep refs.Endpoint, expected refs.NodeID) (*Session, erro
 			return nil, err
 		}
 		// The peer's own connection is on its way, or it just came.
-		if arrival == nil {
-			arrival = t.peers.wait(peer)
-		}
+		arrival := t.peers.wait(peer) // not before: the end of our own dial is no news
 		if s := t.peers.live(peer); s != nil {
 			return s, nil
 		}

@@ -217,6 +217,7 @@ type raw struct {
 	key  ed25519.PrivateKey
 
 	hello, proof []byte // as sent
+	its          []byte // the node's hello
 	session      wire.SessionID
 	seq          map[wire.Slot]wire.Seq
 }
@@ -290,12 +291,17 @@ func (p *raw) greet(h wire.Hello) *wire.Proof {
 	p.hello = h.Append(nil)
 	p.write(append([]byte(wire.Magic), p.hello...))
 	p.readMagic()
-	_, its := p.message(wire.HandshakeHello)
+	_, p.its = p.message(wire.HandshakeHello)
 	p.message(wire.HandshakeProof)
 	pr := new(wire.Proof)
 	rand.Read(pr.Session[:])
-	copy(pr.Signature[:], ed25519.Sign(p.key, pr.Signed(wire.Transcript(true, p.hello, its, nil))))
+	p.sign(pr)
 	return pr
+}
+
+// sign signs a proof of the dialling side.
+func (p *raw) sign(pr *wire.Proof) {
+	copy(pr.Signature[:], ed25519.Sign(p.key, pr.Signed(wire.Transcript(true, p.hello, p.its, nil))))
 }
 
 // join does the whole handshake of the dialling side.

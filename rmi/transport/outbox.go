@@ -182,6 +182,18 @@ func (o *outbox) fromReader(appendTo func([]byte) []byte) error {
 	return nil
 }
 
+// control appends a frame that this side's own calls bound, at most one for
+// each slot: a cancel. It neither waits nor writes.
+func (o *outbox) control(appendTo func([]byte) []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return
+	}
+	o.small = appendTo(o.small)
+	o.kickLocked()
+}
+
 // sendBody queues a payload to travel in fragments.
 func (o *outbox) sendBody(b *outBody) error {
 	b.size = len(b.parts[0]) + len(b.parts[1])

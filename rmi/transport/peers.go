@@ -74,10 +74,10 @@ func (t ticket) done() {
 	defer t.p.mu.Unlock()
 	if e := t.p.byNode[t.node]; e != nil {
 		e.proving = false
-		if t.held {
+		if t.held { // the other dials may wait for their crossed ones: waking them is for the one that decides
 			e.holding--
+			e.arrived()
 		}
-		e.arrived()
 	}
 }
 

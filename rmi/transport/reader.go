@@ -141,7 +141,11 @@ func (s *Session) record(p wire.Prefix, rec []byte) error {
 		if err != nil {
 			return err
 		}
-		return &fault.Error{Kind: fault.Kind(kind), Origin: fault.Peer, Msg: text}
+		k := fault.Kind(kind)
+		if k == 0 {
+			k = fault.PeerGone
+		}
+		return &fault.Error{Kind: k, Origin: fault.Peer, Msg: text}
 	default:
 		if p.Kind.Skippable() {
 			return nil

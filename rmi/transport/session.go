@@ -55,6 +55,7 @@ type Session struct {
 	host      string // by which this node reached the peer, or from which it was reached
 	dialled   bool   // by this node
 	conn      net.Conn
+	raw       net.Conn // conn, or what is below its TLS layer
 	attached  any
 	limits    wire.Limits // of what the peer accepts
 
@@ -161,6 +162,9 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	if size > s.limits.Message {
 		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d bytes of arguments: the peer accepts %d in one message", size, s.limits.Message)
 	}
+	if r.References > s.limits.References {
+		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d references among the arguments: the peer accepts %d in one message", r.References, s.limits.References)
+	}
 	if s.peerOff.Load() && h.Depth == 0 {
 		return nil, fault.New(fault.PeerGone, fault.NotExecuted, "the peer is shutting down and takes no new calls")
 	}
@@ -226,7 +230,15 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 		return nil, fault.New(fault.Deadline, fault.Unknown, "no reply within the default deadline; give the context a longer one if the method needs it")
 	}
 	if body != nil {
-		<-body.done // the flusher may still look at the caller's bytes
+		// The flusher may still look at the caller's bytes, for a moment: or for
+		// longer, if the peer answered before it had them all.
+		select {
+		case <-body.done:
+		case <-ctx.Done():
+			s.out.abort(body)
+			s.calls.release(sl)
+			return nil, &fault.Error{Kind: notSent(ctx.Err()).Kind, Outcome: fault.Unknown, Err: ctx.Err()}
+		}
 	}
 	if sl.err != nil {
 		err := sl.err
@@ -281,9 +293,7 @@ func (s *Session) takeBack(sl *slot, body *outBody) (sent bool) {
 }
 
 func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
-	if err := s.out.fromReader(func(b []byte) []byte { return wire.AppendCancel(b, num, seq) }); err != nil {
-		s.end(err)
-	}
+	s.out.control(func(b []byte) []byte { return wire.AppendCancel(b, num, seq) })
 }
 
 // notSent makes a call's error of err, for a call that was not sent.
@@ -345,7 +355,7 @@ func (s *Session) end(err error) {
 		s.calls.fail(s.err)
 		s.out.fail(s.err)
 		s.callee.cancelAll()
-		s.conn.Close()
+		s.raw.Close() // not the TLS layer's Close, which waits to say goodbye
 	})
 }
 
@@ -384,10 +394,7 @@ func (s *Session) onTick(now int64) {
 		}
 	}
 	if cancels := s.calls.expire(now); cancels != nil {
-		if err := s.out.fromReader(func(b []byte) []byte { return append(b, cancels...) }); err != nil {
-			s.end(err)
-			return
-		}
+		s.out.control(func(b []byte) []byte { return append(b, cancels...) })
 	}
 	s.callee.expire(s)
 	if silent >= time.Second {

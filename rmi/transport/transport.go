@@ -60,6 +60,7 @@ func New(c Config) *Transport {
 	t.peers.byNode = make(map[refs.NodeID]*peer)
 	t.workers.handler, t.workers.limit = c.Handler, t.Limits.HandlersTotal
 	t.dials.t = t
+	t.now.Store(1) // a tick of 0 stands for never
 	t.wg.Go(t.clock)
 	return t
 }
@@ -217,12 +218,15 @@ func lingerClose(conn net.Conn) {
 func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *Session {
 	t, p := h.t, h.peers
 	s := &Session{
-		transport: t, id: id, peer: peer, peerTime: p.Time, host: host, dialled: h.dialler, conn: h.conn,
-		limits: wire.Limits{Message: int(p.Message), References: t.Limits.References},
+		transport: t, id: id, peer: peer, peerTime: p.Time, host: host, dialled: h.dialler, conn: h.conn, raw: h.conn,
+		limits: wire.Limits{Message: int(min(p.Message, 1<<30)), References: int(min(p.Entries, 1<<16))},
 		done:   make(chan struct{}), gone: make(chan struct{}),
 	}
+	if tc, ok := h.conn.(*tls.Conn); ok {
+		s.raw = tc.NetConn()
+	}
 	s.calls.init(int(min(p.Slots, 1<<20)))
-	s.out.init(s, newTry(h.conn), t.Limits.Pending, int(p.Assembly))
+	s.out.init(s, newTry(h.conn), t.Limits.Pending, int(min(p.Assembly, 1<<30)))
 	s.lane = streams.New(streams.Config{
 		Dialer: h.dialler, MaxStreams: min(t.Limits.Streams, int(p.Streams)), Logger: t.Logger, Send: s.sendChunk,
 	})

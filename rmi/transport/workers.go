@@ -197,6 +197,12 @@ func (s *Session) arrive(in *Incoming) {
 		}
 		return
 	}
+	if c.running >= t.Limits.Handlers+t.Limits.Nested { // whatever depth the peer claims
+		c.mu.Unlock()
+		s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted,
+			"%d calls of this peer are being served, nested ones included, and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested))
+		return
+	}
 	runs := s.admit(in)
 	c.mu.Unlock()
 	if runs {

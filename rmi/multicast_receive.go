@@ -1,0 +1,217 @@
+package rmi
+
+import (
+	"encoding/binary"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gormi/rmi/transport/streams"
+	"gormi/rmi/wire"
+)
+
+// Receiver gets the packets that peers send to its id. A peer's packets come
+// on one goroutine, in order; those of different peers may come at a time. It
+// must not block: all other receivers of that peer's packets wait meanwhile.
+type Receiver interface {
+	// Receive takes a packet. d is valid until it returns.
+	Receive(d *Delivery)
+	// Flush is called after Receive was, once nothing more is there to be read
+	// at once, or many packets were.
+	Flush(p *Peer)
+}
+
+// Delivery is a packet that arrived.
+type Delivery struct {
+	Peer *Peer  // the sender
+	Head []byte // as the sender made it
+
+	packet wire.Multicast
+	value  any // what was decoded, for the other receivers
+	err    error
+}
+
+// receivers are those of a node.
+type receivers struct {
+	last atomic.Uint64
+	mu   sync.RWMutex // guards byID
+	byID map[ReceiverID]Receiver
+}
+
+// Receive gives r an id by which peers can send to it, until stop is called. A
+// Receive or Flush under way may still end after that.
+func (n *Node) Receive(r Receiver) (id ReceiverID, stop func()) {
+	x := &n.receivers
+	id = ReceiverID(x.last.Add(1))
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.byID == nil {
+		x.byID = make(map[ReceiverID]Receiver)
+	}
+	x.byID[id] = r
+	return id, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		delete(x.byID, id)
+	}
+}
+
+// Value decodes the packet's value. It is decoded once for all receivers of
+// the packet that ask for the same type, who share it: *T is read-only.
+func (c *Codec[T]) Value(d *Delivery) (*T, error) {
+	if v, ok := d.value.(*T); ok {
+		return v, d.err
+	}
+	v, err := c.decode(d)
+	d.value, d.err = v, err
+	return v, err
+}
+
+func (c *Codec[T]) decode(d *Delivery) (*T, error) {
+	x := d.Peer.side
+	table, err := parseTable(d.packet.Table, d.packet.References, x.s)
+	if err != nil {
+		return nil, err
+	}
+	dec, err := wire.NewDecoder(d.packet.Body, table, x, &x.n.limits)
+	if err != nil {
+		return nil, err
+	}
+	defer dec.Release()
+	out, err := c.m.DecodeArgs(dec)
+	if err != nil {
+		return nil, err
+	}
+	return out[0].Addr().Interface().(*T), nil
+}
+
+// inlet is the receiving end of a peer's packets.
+type inlet struct {
+	reading atomic.Bool // a stream of packets is being read
+	ids     []ReceiverID
+	touched []Receiver // Receive was called and Flush is due
+}
+
+const (
+	idleBuffer  = 4 << 10  // while there is little to read
+	burstBuffer = 64 << 10 // while there is much
+	// preambleTime is how long the sender of a stream may take to say what it is for.
+	preambleTime = 10 * time.Second
+	// flushAfter is after how many packets receivers are flushed even if there
+	// is more: a receiver must not have to keep a whole buffer of packets.
+	flushAfter = 256
+)
+
+// read takes packets from a stream until it fails. An error is the peer's
+// breach of the protocol.
+func (in *inlet) read(p *Peer, st streams.Stream) error {
+	defer st.Reset()
+	var preamble [len(wire.MulticastPreamble)]byte
+	st.SetReadDeadline(time.Now().Add(preambleTime))
+	if _, err := io.ReadFull(st, preamble[:]); err != nil || string(preamble[:]) != wire.MulticastPreamble {
+		return nil // of a purpose that is not known here: reset
+	}
+	st.SetReadDeadline(time.Time{})
+	if in.reading.Swap(true) {
+		return wire.ProtocolError("a second stream of multicast packets")
+	}
+	defer in.reading.Store(false)
+
+	l := &p.side.n.limits
+	buf := make([]byte, idleBuffer)
+	r, w := 0, 0
+	small := 0 // reads in a row that a small buffer would have served
+	for {
+		need := 4
+		for n := 0; w-r >= 4; n++ {
+			size := int64(binary.BigEndian.Uint32(buf[r:]))
+			if size > int64(l.Message)+wire.MaxMulticast {
+				in.flush(p)
+				return wire.ProtocolError("multicast packet of %d bytes: the limit is %d and its head", size, l.Message)
+			}
+			if need = 4 + int(size); w-r < need {
+				break
+			}
+			if err := in.packet(p, buf[r+4:r+need], l); err != nil {
+				in.flush(p)
+				return err
+			}
+			r += need
+			need = 4
+			if n%flushAfter == flushAfter-1 {
+				in.flush(p)
+			}
+		}
+		in.flush(p)
+		switch {
+		case r == w:
+			r, w = 0, 0
+			if len(buf) > burstBuffer || small > 8 && len(buf) > idleBuffer {
+				buf = make([]byte, idleBuffer)
+			}
+		case r > 0:
+			w = copy(buf, buf[r:w])
+			r = 0
+		}
+		if w == len(buf) {
+			// Grows with what has arrived, not with what was announced.
+			b := make([]byte, min(max(2*len(buf), burstBuffer), max(need, burstBuffer)))
+			copy(b, buf[:w])
+			buf = b
+		}
+		n, err := st.Read(buf[w:])
+		w += n
+		if err != nil {
+			return nil
+		}
+		if small++; n >= idleBuffer/2 {
+			small = 0
+		}
+		if n >= idleBuffer && len(buf) < burstBuffer {
+			b := make([]byte, burstBuffer)
+			copy(b, buf[:w])
+			buf = b
+		}
+	}
+}
+
+func (in *inlet) packet(p *Peer, b []byte, l *wire.Limits) (err error) {
+	d := Delivery{Peer: p}
+	if in.ids, err = wire.ParseMulticast(b, in.ids[:0], l, &d.packet); err != nil {
+		return err
+	}
+	d.Head = d.packet.Head
+	rs := &p.side.n.receivers
+	for _, id := range in.ids {
+		rs.mu.RLock()
+		r := rs.byID[id]
+		rs.mu.RUnlock()
+		if r == nil {
+			continue // it has just been closed, and the sender does not know yet
+		}
+		in.touch(p, r)
+		r.Receive(&d)
+	}
+	return nil
+}
+
+// touch notes that a receiver is to be flushed.
+func (in *inlet) touch(p *Peer, r Receiver) {
+	n := len(in.touched)
+	if n > 0 && in.touched[n-1] == r {
+		return
+	}
+	if n >= wire.MaxReceivers {
+		in.flush(p)
+	}
+	in.touched = append(in.touched, r)
+}
+
+func (in *inlet) flush(p *Peer) {
+	for _, r := range in.touched {
+		r.Flush(p)
+	}
+	clear(in.touched)
+	in.touched = in.touched[:0]
+}

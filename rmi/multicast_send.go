@@ -1,0 +1,235 @@
+package rmi
+
+import (
+	"context"
+	"reflect"
+	"runtime"
+	"sync"
+
+	"gormi/proxy"
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/transport/streams"
+	"gormi/rmi/wire"
+	"gormi/skeleton"
+)
+
+// ReceiverID names a receiver in its node.
+type ReceiverID = wire.ReceiverID
+
+// Codec encodes and decodes the values of one type for multicast. It is
+// immutable.
+type Codec[T any] struct{ m *wire.Method }
+
+// CodecOf returns the codec of T, or tells why values of T cannot travel.
+func CodecOf[T any]() (*Codec[T], error) {
+	// A func that takes a T describes it as a call's argument.
+	i, err := wire.InterfaceOf(reflect.TypeFor[func(context.Context, T) error]())
+	if err != nil {
+		return nil, err
+	}
+	return &Codec[T]{i.Methods[0]}, nil
+}
+
+// Packet is a value encoded once, to be sent to any number of peers. It is
+// immutable. What it refers to of its node stays exported while it is reachable.
+type Packet struct {
+	body []byte
+	refs []refs.Ref
+	own  []*skeleton.Export // the exports among refs; pinned
+}
+
+// Size is the length of the encoded value in bytes.
+func (p *Packet) Size() int { return len(p.body) }
+
+// Packet encodes v, under n's limits.
+func (c *Codec[T]) Packet(n *Node, v T) (*Packet, error) {
+	p := new(Packet)
+	enc := wire.NewEncoder(&packetSide{n, p}, &n.limits)
+	defer enc.Release()
+	err := c.m.EncodeArgs(enc, []reflect.Value{reflect.ValueOf(&v).Elem()})
+	if err != nil {
+		p.unpin(n)
+		return nil, asError(err, NotExecuted)
+	}
+	p.body = append(make([]byte, 0, len(enc.Body())), enc.Body()...)
+	if r := enc.Refs(); len(r) > 0 {
+		p.refs = append([]refs.Ref(nil), r...)
+		if own := p.own; own != nil {
+			runtime.AddCleanup(p, func(own []*skeleton.Export) { unpin(n, own) }, own)
+		}
+	}
+	return p, nil
+}
+
+func (p *Packet) unpin(n *Node) { unpin(n, p.own) }
+
+func unpin(n *Node, own []*skeleton.Export) {
+	for _, e := range own {
+		n.exports.Unpin(e)
+	}
+}
+
+// packetSide is the codec's view of a packet under construction, which is for
+// no session in particular.
+type packetSide struct {
+	n *Node
+	p *Packet
+}
+
+var _ wire.Exporter = (*packetSide)(nil)
+
+// ExportRef implements wire.Exporter.
+func (x *packetSide) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
+	if c := x.n.proxies.CoreOf(v); c != nil {
+		if c.Caller == proxy.Caller(x.n) {
+			return c.Ref, nil
+		}
+		if c.Ref.Listens() {
+			return c.Ref.Outgoing(), nil
+		}
+	}
+	e, err := x.n.exports.Pin(i, v, 0, func(e *skeleton.Export) { e.Extra = new(served) })
+	if err != nil {
+		return refs.Ref{}, err
+	}
+	x.p.own = append(x.p.own, e)
+	return x.n.refTo(e), nil
+}
+
+// table makes the references of a packet fit to be sent on a session.
+func (p *Packet) table(x *side) ([]byte, error) {
+	if len(p.refs) == 0 {
+		return nil, nil
+	}
+	for _, e := range p.own {
+		x.n.exports.HoldExport(e, x.s)
+	}
+	if x.s.Err() != nil { // ended meanwhile: nobody would give the holds back
+		x.n.exports.Gone(x.s)
+	}
+	out := make([]refs.Ref, len(p.refs))
+	for i, r := range p.refs {
+		out[i] = x.n.outgoing(r, x.s)
+	}
+	return wire.AppendTable(nil, out)
+}
+
+// Message is one packet on its way to receivers of one peer.
+type Message struct {
+	To     []ReceiverID // ascending, each once
+	Head   []byte       // at most MaxHead bytes, for the receivers to interpret
+	Packet *Packet      // nil: the head is all
+}
+
+// MaxHead bounds Message.Head, in bytes.
+const MaxHead = wire.MaxHead
+
+// outlet is the sending end of a peer's packets.
+type outlet struct {
+	mu     sync.Mutex // guards the fields below; held while the stream takes bytes
+	stream streams.Stream
+	buf    []byte
+	err    error // why nothing can be sent any more
+}
+
+// batchSize is how many bytes of packets are given to the stream at once.
+const batchSize = 32 << 10
+
+// MaxMessage is how many bytes of one encoded value the peer accepts.
+func (p *Peer) MaxMessage() int { return p.side.s.PeerMessage() }
+
+// Multicast sends messages, in order. It waits while the stream's window is
+// full, at most until the session is over. Messages may be used again when it
+// returns. A packet over MaxMessage is an error of kind TooLarge: nothing of
+// ms from it on is sent then, and sent tells how many were before it. Other
+// errors are for good.
+func (p *Peer) Multicast(ms []Message) (sent int, err error) {
+	o := &p.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return 0, o.err
+	}
+	if o.stream == nil {
+		if o.err = o.open(p); o.err != nil {
+			return 0, o.err
+		}
+	}
+	written := 0
+	for i := range ms {
+		err := o.append(p, &ms[i])
+		if err != nil {
+			if o.flush() == nil {
+				return i, err
+			}
+			return written, o.err
+		}
+		if len(o.buf) >= batchSize {
+			if o.flush() != nil {
+				return written, o.err
+			}
+			written = i + 1
+		}
+	}
+	if o.flush() != nil {
+		return written, o.err
+	}
+	return len(ms), nil
+}
+
+func (o *outlet) open(p *Peer) error {
+	st, err := p.side.s.OpenStream(context.Background()) // the lane bounds the wait
+	if err != nil {
+		if e := p.Err(); e != nil {
+			err = e
+		}
+		return asError(err, NotExecuted)
+	}
+	o.stream = st
+	o.buf = append(o.buf, wire.MulticastPreamble...)
+	return nil
+}
+
+// append appends a message to the buffer, in packets of at most
+// wire.MaxReceivers receivers.
+func (o *outlet) append(p *Peer, m *Message) error {
+	var body []byte
+	var table []byte
+	references := 0
+	if m.Packet != nil {
+		body, references = m.Packet.body, len(m.Packet.refs)
+		if references > 0 {
+			var err error
+			if table, err = m.Packet.table(p.side); err != nil {
+				return asError(err, NotExecuted)
+			}
+		}
+		if n := len(body) + len(table); n > p.MaxMessage() {
+			return fault.New(TooLarge, NotExecuted, "%d bytes: the peer accepts %d in one message", n, p.MaxMessage())
+		}
+	}
+	for to := m.To; len(to) > 0; {
+		n := min(len(to), wire.MaxReceivers)
+		o.buf = wire.AppendMulticast(o.buf, to[:n], m.Head, references, table, len(body))
+		o.buf = append(o.buf, body...)
+		to = to[n:]
+	}
+	return nil
+}
+
+// flush gives the buffer to the stream.
+func (o *outlet) flush() error {
+	if len(o.buf) == 0 {
+		return nil
+	}
+	if _, err := o.stream.Write(o.buf); err != nil {
+		o.err = asError(err, Unknown)
+		o.stream.Reset()
+	}
+	if cap(o.buf) > 2*batchSize {
+		o.buf = nil
+	}
+	o.buf = o.buf[:0]
+	return o.err
+}

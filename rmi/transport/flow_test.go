@@ -1,0 +1,534 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gormi/rmi/fault"
+	"gormi/rmi/transport/memnet"
+	"gormi/rmi/transport/streams"
+	"gormi/rmi/wire"
+)
+
+func TestSmallFramesOvertakeFragments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memnet.New()
+		a := newNode(t, mem.Host("a"), "")
+		p, s, h, end := calledRaw(t, a, mem, echo)
+		p.write(p.answer(h, ""))
+		<-end
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			if _, err := do(t.Context(), s, request(t.Context(), echo, make([]byte, 3<<20))); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait() // the peer does not read: the rest waits in the outbox
+		for range 5 {
+			calls.Go(func() { works(t, s) })
+		}
+		synctest.Wait()
+		var large wire.CallHeader
+		before, got, small := 0, 0, 0
+		for got < 3<<20 || small < 5 {
+			switch pre, rec, err := p.record(); {
+			case err != nil:
+				t.Fatal(err)
+			case pre.Kind == wire.FrameFragment:
+				if got += len(rec) - wire.FragmentHeaderSize; small == 0 {
+					before++
+				}
+			case pre.Flags&wire.FlagFragmented != 0:
+				large, _ = p.parseCall(pre, rec)
+			default:
+				h, body := p.parseCall(pre, rec)
+				p.write(p.answer(h, body))
+				small++
+			}
+		}
+		if before > 10 { // what the connection had taken already, of 96
+			t.Errorf("%d fragments went ahead of the small calls", before)
+		}
+		p.write(p.answer(large, ""))
+		calls.Wait()
+	})
+}
+
+func TestFragmentsOfSeveralBodiesTakeTurnsWithinTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memnet.New()
+		a := newNode(t, mem.Host("a"), "")
+		p, s, h, end := calledRaw(t, a, mem, echo)
+		p.write(p.answer(h, ""))
+		<-end
+		var calls sync.WaitGroup
+		for range 6 { // 24 MiB; the peer's budget is 16
+			calls.Go(func() {
+				if _, err := do(t.Context(), s, request(t.Context(), echo, make([]byte, 4<<20))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		left := map[wire.Slot]int{}
+		headers := map[wire.Slot]wire.CallHeader{}
+		var order []wire.Slot
+		for done := 0; done < 6; {
+			pre, rec, err := p.record()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pre.Kind == wire.FrameCall {
+				h, _ := p.parseCall(pre, rec)
+				headers[h.Slot], left[h.Slot] = h, h.Payload.Len()
+			} else {
+				f, err := wire.ParseFragment(pre, rec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				order = append(order, f.Slot)
+				if left[f.Slot] -= f.Size; left[f.Slot] == 0 {
+					delete(left, f.Slot)
+					p.write(p.answer(headers[f.Slot], ""))
+					done++
+				}
+			}
+			if len(left) > 4 {
+				t.Fatalf("%d bodies of 4 MiB are under assembly", len(left))
+			}
+		}
+		for i := 20; i < 200; i++ { // the connection took the first ones when not all had begun
+			if slices.Contains(order[i-3:i], order[i]) {
+				t.Fatalf("the bodies do not take turns: %v", order[:i+1])
+			}
+		}
+		calls.Wait()
+	})
+}
+
+func TestPendingBytesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memnet.New()
+		const bound = 4 << 10
+		a := newNode(t, mem.Host("a"), "", func(c *Config) { c.Limits.Pending = bound })
+		p, s, h, end := calledRaw(t, a, mem, echo)
+		p.write(p.answer(h, ""))
+		<-end
+		var calls sync.WaitGroup
+		for range 500 {
+			calls.Go(func() {
+				if _, err := do(t.Context(), s, request(t.Context(), echo, make([]byte, 1000))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		s.out.mu.Lock()
+		if n := len(s.out.small); n > bound+1100 {
+			t.Errorf("%d bytes wait in the outbox", n)
+		}
+		s.out.mu.Unlock()
+		for range 500 {
+			h, body := p.called()
+			p.write(p.answer(h, body))
+		}
+		calls.Wait()
+	})
+}
+
+func TestCallsWaitForASlotNestedOnesDoNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memnet.New()
+		a := newNode(t, mem.Host("a"), "")
+		p, s, h, end := calledRaw(t, a, mem, echo)
+		p.write(p.answer(h, ""))
+		<-end
+		s.calls.max, s.calls.rootMax = 4, 2
+		ends := make(chan error, 10)
+		start := func(depth uint8) {
+			go func() {
+				r := request(t.Context(), echo, nil)
+				r.Header.Depth = depth
+				_, err := do(t.Context(), s, r)
+				ends <- err
+			}()
+			synctest.Wait()
+		}
+		for range 4 {
+			start(1)
+		}
+		start(0) // waits: nested calls have all slots
+		start(1)
+		wantKind(t, <-ends, fault.Overloaded, fault.NotExecuted, "a nested call does not wait")
+		for range 5 {
+			h, _ := p.called()
+			p.write(p.answer(h, ""))
+			if err := <-ends; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestALargeReplyForACallerThatLeftIsDiscarded(t *testing.T) {
+	mem := memnet.New()
+	a := newNode(t, mem.Host("a"), "")
+	p, s, h, end := calledRaw(t, a, mem, echo)
+	p.write(p.answer(h, ""))
+	<-end
+	const size = 100000
+	for begun := range 2 { // does the caller leave before or after the reply began?
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, err := do(ctx, s, request(ctx, echo, nil)); end <- err }()
+		h, _ = p.called()
+		r := wire.ReturnHeader{Slot: h.Slot, Seq: h.Seq, Payload: wire.Payload{Body: size}}
+		fragment := func(n int) []byte {
+			return append(wire.AppendFragment(nil, h.Slot, h.Seq, true, n), make([]byte, n)...)
+		}
+		begin := join(wire.AppendReturn(nil, &r, wire.FlagFragmented, nil), fragment(30000), wire.AppendPing(nil, wire.FramePing, 1))
+		if begun == 1 {
+			p.write(begin)
+			p.next(wire.FramePong) // it was taken in
+		}
+		cancel()
+		err := <-end
+		wantKind(t, err, fault.Cancelled, fault.Unknown, "")
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%v is not context.Canceled", err)
+		}
+		p.next(wire.FrameCancel)
+		if begun == 0 {
+			p.write(begin)
+			p.next(wire.FramePong)
+		}
+		p.write(join(fragment(30000), fragment(30000), fragment(10000)))
+		go func() { _, err := do(t.Context(), s, request(t.Context(), echo, nil)); end <- err }()
+		next, _ := p.called()
+		p.write(p.answer(next, ""))
+		if err := <-end; err != nil {
+			t.Error(err)
+		}
+		if held := a.held.Load(); held != 0 {
+			t.Errorf("%d bytes are still charged", held)
+		}
+	}
+}
+
+func TestLargeBodiesBothWays(t *testing.T) {
+	for _, network := range []Network{&tcp{}, memnet.New()} {
+		a, b := newNode(t, network, ""), newNode(t, network, "127.0.0.1")
+		s := a.session(t, b)
+		var calls sync.WaitGroup
+		for i, size := range []int{0, 1, wire.MaxInline, wire.MaxInline + 1, 60000, 1 << 20, 3<<20 + 7, 4 << 20} {
+			calls.Go(func() {
+				body := bytes.Repeat([]byte{byte(i + 1)}, size)
+				for _, from := range []*Session{s, b.Live(a.Node())} {
+					if got, err := do(t.Context(), from, request(t.Context(), echo, body)); err != nil || !bytes.Equal(got, body) {
+						t.Errorf("echo of %d bytes returned %d, %v", size, len(got), err)
+					}
+				}
+			})
+		}
+		calls.Wait()
+		_, err := do(t.Context(), s, request(t.Context(), echo, make([]byte, 4<<20+1)))
+		wantKind(t, err, fault.TooLarge, fault.NotExecuted, "4194305 bytes of arguments: the peer accepts 4194304")
+		b.handler.methods[first] = func(in *Incoming) { in.Reply(0, nil, make([]byte, 5<<20)) }
+		_, err = do(t.Context(), s, request(t.Context(), first, nil))
+		wantKind(t, err, fault.TooLarge, fault.Executed, "5242880 bytes of results: the caller accepts 4194304")
+		if held := a.held.Load() + b.held.Load(); held != 0 {
+			t.Errorf("%d bytes are still charged", held)
+		}
+	}
+}
+
+func TestNoRoomForABody(t *testing.T) {
+	mem := memnet.New()
+	set := func(c *Config) { c.Limits.Message, c.Limits.Assembly, c.Limits.AssemblyTotal = 1<<20, 1<<20, 1<<20 }
+	a, b := newNode(t, mem.Host("a"), "", set), newNode(t, mem.Host("b"), "b", set)
+	s := a.session(t, b)
+	entered, release := make(chan struct{}), make(chan struct{})
+	b.handler.methods[first] = func(in *Incoming) { close(entered); <-release; in.Reply(0, nil, nil) }
+	end := make(chan error)
+	go func() {
+		_, err := do(t.Context(), s, request(t.Context(), first, make([]byte, 1<<20)))
+		end <- err
+	}()
+	<-entered
+	_, err := do(t.Context(), s, request(t.Context(), echo, make([]byte, 1<<20)))
+	wantKind(t, err, fault.Overloaded, fault.NotExecuted, "holds as many bytes of payloads as its limits allow")
+	works(t, s)
+	close(release)
+	if err := <-end; err != nil {
+		t.Error(err)
+	}
+}
+
+// When one of the sessions that wait for room has ended, the others get it.
+func TestTheLimitOnAllCallsPassesRoomOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memnet.New()
+		b := newNode(t, mem.Host("b"), "b", func(c *Config) { c.Limits.HandlersTotal = 1 })
+		var peers [4]*raw
+		for i := range peers {
+			peers[i] = rawTo(t, b, b.Network).join()
+		}
+		for i, p := range peers {
+			m := echo
+			if i == 0 {
+				m = linger
+			}
+			p.write(p.call(0, m, "x"))
+			synctest.Wait()
+		}
+		for _, p := range peers[1:3] {
+			p.conn.Close()
+		}
+		synctest.Wait()
+		start := time.Now()
+		peers[0].write(wire.AppendCancel(nil, 0, 1))
+		if got, err := peers[3].returned(0); got != "x" || err != nil {
+			t.Errorf("the last in the queue got %q, %v", got, err)
+		}
+		if d := time.Since(start); d != 0 {
+			t.Errorf("it waited %v", d)
+		}
+		synctest.Wait()
+		if n := b.workers.total.Load(); n != 0 {
+			t.Errorf("%d calls are counted", n)
+		}
+	})
+}
+
+func TestQueuedBytesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, b, _ := pair(t, func(c *Config) {
+			c.Limits.Handlers, c.Limits.Message, c.Limits.Assembly = 1, 50000, 50000
+		})
+		p := rawTo(t, b, b.Network).join()
+		p.write(p.call(0, linger, ""))
+		for i := range wire.Slot(3) {
+			p.write(p.call(1+i, echo, string(make([]byte, 20000))))
+		}
+		_, err := p.returned(3)
+		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "bytes of their arguments wait already")
+	})
+}
+
+func TestCallsOfOneConnectionInOrder(t *testing.T) {
+	_, b, _ := pair(t)
+	var running atomic.Int32
+	var order []byte
+	b.handler.route = func(*Incoming) (Threading, *Turn) { return PerConnection, nil }
+	b.handler.methods[first] = func(in *Incoming) {
+		if running.Add(1) != 1 {
+			t.Error("two run at once")
+		}
+		order = append(order, in.Body()...)
+		running.Add(-1)
+		in.Reply(0, nil, nil)
+	}
+	p := rawTo(t, b, b.Network).join()
+	var all, want []byte
+	for i := range wire.Slot(200) {
+		all = append(all, p.call(i, first, string([]byte{byte(i)}))...)
+		want = append(want, byte(i))
+	}
+	p.write(all)
+	for range want {
+		p.next(wire.FrameReturn)
+	}
+	if !bytes.Equal(order, want) {
+		t.Errorf("the order was %v", order)
+	}
+}
+
+func TestSerialCallsAndThoseThatComeBack(t *testing.T) {
+	a, b, s := pair(t)
+	var turn Turn
+	b.handler.route = func(in *Incoming) (Threading, *Turn) { return Serial, &turn }
+	nested := func(in *Incoming, m wire.MethodID) error {
+		chain, depth, ok := ChainOf(in.Context())
+		if !ok || SessionOf(in.Context()) != in.Session {
+			t.Error("the context does not know its call")
+		}
+		r := request(in.Context(), m, nil)
+		r.Header.Chain, r.Header.Depth = chain, depth+1
+		_, err := do(in.Context(), in.Session, r)
+		return err
+	}
+	var running atomic.Int32
+	b.handler.methods[first] = func(in *Incoming) {
+		if running.Add(1) != 1 {
+			t.Error("two chains are in the servant")
+		}
+		if err := nested(in, first); err != nil { // calls a back, which calls b
+			t.Error(err)
+		}
+		running.Add(-1)
+		in.Reply(0, nil, nil)
+	}
+	a.handler.methods[first] = func(in *Incoming) {
+		if err := nested(in, echo); err != nil {
+			t.Error(err)
+		}
+		in.Reply(0, nil, nil)
+	}
+	var calls sync.WaitGroup
+	for range 20 {
+		calls.Go(func() {
+			if _, err := do(t.Context(), s, request(t.Context(), first, nil)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	if !turn.idle() {
+		t.Error("somebody has the turn")
+	}
+}
+
+func TestTurn(t *testing.T) {
+	call := func(chain, depth byte) *Incoming {
+		return &Incoming{Header: wire.CallHeader{Chain: wire.ChainID{chain}, Depth: depth}}
+	}
+	var turn Turn
+	one, two, three, back, again := call(1, 0), call(2, 0), call(3, 3), call(1, 2), call(1, 0)
+	if !turn.enter(one) || turn.enter(two) || turn.enter(three) || turn.idle() {
+		t.Fatal("the first has the turn, the others wait")
+	}
+	if !turn.enter(back) || turn.leave(back) != nil {
+		t.Error("a call that comes back in the chain re-enters, and ends no turn")
+	}
+	if turn.enter(again) {
+		t.Error("a call of depth 0 is no call that comes back")
+	}
+	for i, c := range []struct{ leaves, next *Incoming }{{one, two}, {two, three}, {three, again}, {again, nil}} {
+		if next := turn.leave(c.leaves); next != c.next {
+			t.Errorf("%d: the turn went to another", i)
+		}
+	}
+	if !turn.idle() {
+		t.Error("nobody is left, and the turn is taken")
+	}
+}
+
+func TestShutdownLetsCallsFinish(t *testing.T) {
+	_, b, s := pair(t)
+	entered, release := make(chan struct{}), make(chan struct{})
+	b.handler.methods[first] = func(in *Incoming) {
+		close(entered)
+		<-release
+		r := request(in.Context(), echo, nil)
+		r.Header.Depth = 1
+		if _, err := do(in.Context(), in.Session, r); err != nil {
+			t.Errorf("a nested call: %v", err)
+		}
+		in.Reply(0, nil, []byte("finished"))
+	}
+	type result struct {
+		body []byte
+		err  error
+	}
+	end := make(chan result)
+	go func() {
+		body, err := do(t.Context(), s, request(t.Context(), first, nil))
+		end <- result{body, err}
+	}()
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown returned %v", err)
+	}
+	down := make(chan error)
+	go func() { down <- b.Shutdown(t.Context()) }()
+	for err := error(nil); err == nil; { // until the peer's goaway is here
+		_, err = do(t.Context(), s, request(t.Context(), echo, nil))
+	}
+	_, err := do(t.Context(), s, request(t.Context(), echo, nil))
+	wantKind(t, err, fault.PeerGone, fault.NotExecuted, "shutting down")
+	close(release)
+	if r := <-end; string(r.body) != "finished" || r.err != nil {
+		t.Errorf("the call in flight returned %q, %v", r.body, r.err)
+	}
+	if err := <-down; err != nil {
+		t.Errorf("Shutdown returned %v", err)
+	}
+	b.Close(time.Second)
+	<-s.Done()
+}
+
+func TestCloseFailsCallsInFlightOnBothSides(t *testing.T) {
+	for _, stuck := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			mem := memnet.New()
+			a := newNode(t, mem.Host("a"), "")
+			p, s, _, end := calledRaw(t, a, mem, linger)
+			if stuck { // its peer does not read
+				go do(t.Context(), s, request(t.Context(), linger, make([]byte, 1<<20)))
+			} else {
+				go func() { // and this one closes as soon as it hears of it
+					for {
+						if pre, _, err := p.record(); err != nil || pre.Kind == wire.FrameClose {
+							p.conn.Close()
+							return
+						}
+					}
+				}()
+			}
+			synctest.Wait()
+			start := time.Now()
+			a.Close(time.Second)
+			if d := time.Since(start); d > closeTimeout {
+				t.Errorf("Close took %v", d)
+			}
+			err := <-end
+			wantKind(t, err, fault.Closed, fault.Unknown, "the node is closed")
+			if !errors.Is(err, net.ErrClosed) {
+				t.Errorf("%v is not net.ErrClosed", err)
+			}
+			if a.conns.Load() != 0 || len(a.Sessions()) != 0 {
+				t.Error("something is left")
+			}
+		})
+	}
+}
+
+func TestStreams(t *testing.T) {
+	net, echoed := &tcp{}, make(chan error, 1)
+	a, b := newNode(t, net, ""), newNode(t, net, "127.0.0.1", func(c *Config) {
+		c.OnStream = func(_ *Session, st streams.Stream) {
+			_, err := io.Copy(st, st)
+			echoed <- err
+		}
+	})
+	s := a.session(t, b)
+	st, err := s.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := bytes.Repeat([]byte("GoRMI streams. "), 200000) // 3 MB
+	var writer sync.WaitGroup
+	writer.Go(func() { st.Write(sent); works(t, s) })
+	got := make([]byte, len(sent))
+	if _, err := io.ReadFull(st, got); err != nil || !bytes.Equal(got, sent) {
+		t.Fatalf("the echo differs: %v", err)
+	}
+	writer.Wait()
+	s.end(fault.New(fault.PeerGone, fault.Unknown, "cut"))
+	if _, err := st.Read(got); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("a stream of a session that is over reads %v", err)
+	}
+	if err := <-echoed; err == nil {
+		t.Error("the other end took the end of the session for the end of the stream")
+	}
+}
