@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gormi/rmi/wire"
@@ -19,6 +20,7 @@ type callContext struct {
 	chain    wire.ChainID
 	depth    uint8
 	deadline time.Time
+	nested   atomic.Int32 // calls under way that the method made and waits for; see Turn
 
 	mu    sync.Mutex
 	done  chan struct{} // nil until asked for

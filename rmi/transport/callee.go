@@ -19,13 +19,12 @@ type Incoming struct {
 	payload    []byte // the table, then the body
 	buf        []byte // memory of small payloads, kept from use to use
 
-	deadline  time.Time
-	turn      *Turn
-	reentrant bool
-	refused   *fault.Error // why it will not be served although its payload must be taken in
-	answered  bool
-	asm       *assembly // of a payload that came in fragments; holds its charge
-	next      *Incoming // in callee.queue
+	deadline time.Time
+	turn     *Turn
+	refused  *fault.Error // why it will not be served although its payload must be taken in
+	answered bool
+	asm      *assembly // of a payload that came in fragments; holds its charge
+	next     *Incoming // in callee.queue
 }
 
 // Context is the context that the method gets.

@@ -398,15 +398,25 @@ func TestSerialCallsAndThoseThatComeBack(t *testing.T) {
 
 func TestTurn(t *testing.T) {
 	call := func(chain, depth byte) *Incoming {
-		return &Incoming{Header: wire.CallHeader{Chain: wire.ChainID{chain}, Depth: depth}}
+		return &Incoming{Header: wire.CallHeader{Chain: wire.ChainID{chain}, Depth: depth}, ctx: new(callContext)}
 	}
 	var turn Turn
-	one, two, three, back, again := call(1, 0), call(2, 0), call(3, 3), call(1, 2), call(1, 0)
+	one, two, three, back, also, again := call(1, 0), call(2, 0), call(3, 3), call(1, 2), call(1, 2), call(1, 0)
+	one.ctx.nested.Store(2)
 	if !turn.enter(one) || turn.enter(two) || turn.enter(three) || turn.idle() {
 		t.Fatal("the first has the turn, the others wait")
 	}
-	if !turn.enter(back) || turn.leave(back) != nil {
-		t.Error("a call that comes back in the chain re-enters, and ends no turn")
+	if !turn.enter(back) || turn.enter(also) {
+		t.Error("a call that comes back in the chain re-enters, and the next one waits for it")
+	}
+	if turn.leave(back) != also || turn.leave(also) != nil {
+		t.Error("the next call that comes back re-enters, and ends no turn")
+	}
+	one.ctx.nested.Store(0)
+	if late := call(1, 2); turn.enter(late) {
+		t.Error("a call is let in although the one that runs waits for none")
+	} else {
+		turn.queue = turn.queue[:2]
 	}
 	if turn.enter(again) {
 		t.Error("a call of depth 0 is no call that comes back")

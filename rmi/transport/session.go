@@ -168,6 +168,12 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	if s.peerOff.Load() && h.Depth == 0 {
 		return nil, fault.New(fault.PeerGone, fault.NotExecuted, "the peer is shutting down and takes no new calls")
 	}
+	if h.Depth > 0 {
+		if c, ok := ctx.Value(callKey{}).(*callContext); ok {
+			c.nested.Add(1)
+			defer c.nested.Add(-1)
+		}
+	}
 	left := time.Until(r.Deadline)
 	if left <= 0 {
 		return nil, notSent(context.DeadlineExceeded)

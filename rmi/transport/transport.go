@@ -25,12 +25,13 @@ type Transport struct {
 	Config
 	node refs.NodeID
 
-	now     atomic.Int64 // ticks since the beginning; see tick
-	held    atomic.Int64 // bytes of assembled payloads, of all sessions
-	conns   atomic.Int64 // connections, handshakes under way included
-	peers   peers
-	workers workers
-	dials   dials
+	unlogged atomic.Int64 // remarks of this second; see remark
+	now      atomic.Int64 // ticks since the beginning; see tick
+	held     atomic.Int64 // bytes of assembled payloads, of all sessions
+	conns    atomic.Int64 // connections, handshakes under way included
+	peers    peers
+	workers  workers
+	dials    dials
 
 	ctx    context.Context // ends with the transport; bounds dials
 	cancel context.CancelFunc
@@ -40,7 +41,7 @@ type Transport struct {
 	sessions  map[*Session]bool
 	shaking   map[net.Conn]bool // in the handshake
 	closed    bool
-	changed   chan struct{} // closed when a session or a handshake ended; nil if nobody waits
+	leaving   bool // Shutdown was called
 
 	wg sync.WaitGroup // accept loops, handshakes, dials, the clock, sessions' readers
 }
@@ -131,6 +132,16 @@ func (t *Transport) acceptLoop(l net.Listener) {
 	}
 }
 
+// remarksPerSecond bounds what strangers can make a node log.
+const remarksPerSecond = 10
+
+// remark logs what a peer did that is no session of ours, but not too often.
+func (t *Transport) remark(msg string, args ...any) {
+	if t.unlogged.Add(1) <= remarksPerSecond {
+		t.Logger.Info(msg, args...)
+	}
+}
+
 // shake enters a connection that is about to do its handshake.
 func (t *Transport) shake(conn net.Conn) bool {
 	if n := t.conns.Add(1); n > int64(t.Limits.Connections) {
@@ -159,9 +170,12 @@ func (t *Transport) shook(conn net.Conn, s *Session) {
 			defer s.end(errClosed())
 		}
 	}
-	t.tellChanged()
+	leaving := t.leaving
 	t.mu.Unlock()
 	if s != nil {
+		if leaving {
+			s.GoAway()
+		}
 		_ = conn.SetDeadline(time.Time{})
 		t.wg.Add(1)
 		s.run()
@@ -187,7 +201,7 @@ func (t *Transport) serveConn(conn net.Conn, network string) {
 		}
 	}
 	if err != nil && !errors.Is(err, errCrossed) {
-		t.Logger.Info("connection refused", "from", raw.RemoteAddr().String(), "reason", text(err))
+		t.remark("connection refused", "from", raw.RemoteAddr().String(), "reason", text(err))
 	}
 	if err != nil {
 		lingerClose(raw)
@@ -254,7 +268,6 @@ func (t *Transport) ended(s *Session) {
 	t.conns.Add(-1)
 	t.mu.Lock()
 	delete(t.sessions, s)
-	t.tellChanged()
 	t.mu.Unlock()
 	if t.OnEnd != nil {
 		t.OnEnd(s)
@@ -265,13 +278,6 @@ func (t *Transport) ended(s *Session) {
 	}
 	t.Logger.Log(context.Background(), level, "session ended", "peer", s.peer.String(), "reason", s.err)
 	t.wg.Done()
-}
-
-func (t *Transport) tellChanged() {
-	if t.changed != nil {
-		close(t.changed)
-		t.changed = nil
-	}
 }
 
 // clock advances the transport's time and looks after what depends on it.
@@ -291,6 +297,11 @@ func (t *Transport) clock() {
 			s.onTick(now)
 		}
 		clear(list)
+		if now%int64(time.Second/tick) == 0 {
+			if left := t.unlogged.Swap(0); left > remarksPerSecond {
+				t.Logger.Info("connections refused and not logged one by one", "number", left-remarksPerSecond)
+			}
+		}
 		if now%int64(workerIdle/tick) == 0 {
 			t.workers.trim()
 			t.peers.forget(now)
@@ -328,6 +339,9 @@ func (t *Transport) stopListening() {
 // those in flight finish, at most until ctx ends. It does not Close.
 func (t *Transport) Shutdown(ctx context.Context) error {
 	t.stopListening()
+	t.mu.Lock()
+	t.leaving = true
+	t.mu.Unlock()
 	sessions := t.Sessions()
 	for _, s := range sessions {
 		s.GoAway()
