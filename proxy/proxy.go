@@ -35,17 +35,21 @@ type Caller interface {
 
 // Core is what stands behind a proxy, whatever its form.
 type Core struct {
-	Ref       refs.Ref
 	Interface *wire.Interface
 	Caller    Caller
 	Agreed    atomic.Bool  // the Caller's: the owner's interface was found to fit
 	Cache     atomic.Value // the Caller's: how it reached the owner last
 
+	ref   atomic.Pointer[refs.Ref]
 	value reflect.Value  // the proxy itself, of Interface.Type
 	fn    unsafe.Pointer // the closure of a func proxy; see funcs
 }
 
 var _ dynamic.Dispatcher = (*Core)(nil)
+
+// Ref is the reference to the object: of those that came to this node the
+// newest, which knows best where the owner is.
+func (c *Core) Ref() refs.Ref { return *c.ref.Load() }
 
 // Value is the proxy, of the interface's type.
 func (c *Core) Value() reflect.Value { return c.value }
@@ -168,11 +172,15 @@ func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error)
 	t.mu.Lock()
 	if c := t.cores[k].Value(); c != nil {
 		t.mu.Unlock()
+		if c.Ref() != r {
+			c.ref.Store(&r)
+		}
 		return c, nil
 	}
 	t.mu.Unlock()
 
-	c := &Core{Ref: r, Interface: i, Caller: caller}
+	c := &Core{Interface: i, Caller: caller}
+	c.ref.Store(&r)
 	if err := c.build(); err != nil {
 		return nil, err
 	}

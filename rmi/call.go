@@ -58,35 +58,35 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 func (n *Node) Call(ctx context.Context, c *proxy.Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error) {
 	to, err := n.routeOf(ctx, c)
 	if err != nil {
-		return nil, n.failed(err, c.Ref, m)
+		return nil, n.failed(err, c.Ref(), m)
 	}
 	if !c.Agreed.Load() {
 		if err := n.agree(ctx, c, to); err != nil {
-			return nil, n.failed(err, c.Ref, m)
+			return nil, n.failed(err, c.Ref(), m)
 		}
 	}
 	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
 	if err := m.EncodeArgs(enc, args); err != nil {
 		enc.Release()
-		return nil, n.failed(asError(err, NotExecuted), c.Ref, m)
+		return nil, n.failed(asError(err, NotExecuted), c.Ref(), m)
 	}
-	reply, err := n.send(ctx, to, c.Ref, m.ID, enc)
+	reply, err := n.send(ctx, to, c.Ref(), m.ID, enc)
 	if err != nil {
-		return nil, n.failed(err, c.Ref, m)
+		return nil, n.failed(err, c.Ref(), m)
 	}
 	defer reply.Release()
 	table, err := parseTable(reply.Table, reply.References, to.session)
 	if err != nil {
-		return nil, n.failed(asError(err, Executed), c.Ref, m)
+		return nil, n.failed(asError(err, Executed), c.Ref(), m)
 	}
 	dec, err := wire.NewDecoder(reply.Body, table, sideOf(to.session), &n.limits)
 	if err != nil {
-		return nil, n.failed(asError(err, Executed), c.Ref, m)
+		return nil, n.failed(asError(err, Executed), c.Ref(), m)
 	}
 	defer dec.Release()
 	out, err := m.DecodeResults(dec)
 	if err != nil {
-		return nil, n.failed(asError(err, Executed), c.Ref, m)
+		return nil, n.failed(asError(err, Executed), c.Ref(), m)
 	}
 	return out, nil
 }
@@ -96,7 +96,7 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	if r, ok := c.Cache.Load().(route); ok && r.session.Err() == nil {
 		return r, nil
 	}
-	r, err := n.route(ctx, c.Ref)
+	r, err := n.route(ctx, c.Ref())
 	if err == nil {
 		c.Cache.Store(r)
 	}
@@ -170,15 +170,15 @@ type agreement struct{ callers, owners refs.Fingerprint }
 // agree makes sure that the proxy's interface fits the owner's before its first
 // call. Equal fingerprints ask nothing; otherwise the object describes itself.
 func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
-	mine, owners := c.Interface.Fingerprint, c.Ref.Interface.Fingerprint
-	if mine == owners || c.Ref.ID.IsWellKnown() {
+	mine, owners := c.Interface.Fingerprint, c.Ref().Interface.Fingerprint
+	if mine == owners || c.Ref().ID.IsWellKnown() {
 		c.Agreed.Store(true)
 		return nil
 	}
 	q := agreement{mine, owners}
 	answer, known := n.agreed.Load(q)
 	if !known {
-		d, err := n.describe(ctx, c.Ref, to)
+		d, err := n.describe(ctx, c.Ref(), to)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package rmi
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"sync"
@@ -69,6 +70,18 @@ func (c *Codec[T]) Value(d *Delivery) (*T, error) {
 }
 
 func (c *Codec[T]) decode(d *Delivery) (*T, error) {
+	switch any((*T)(nil)).(type) { // plain bytes need no Decoder
+	case *[]byte:
+		if b, ok := wire.SoleBytes(d.packet.Body, false); ok {
+			v := bytes.Clone(b)
+			return any(&v).(*T), nil
+		}
+	case *string:
+		if b, ok := wire.SoleBytes(d.packet.Body, true); ok {
+			v := string(b)
+			return any(&v).(*T), nil
+		}
+	}
 	x := d.Peer.side
 	table, err := parseTable(d.packet.Table, d.packet.References, x.s)
 	if err != nil {
@@ -100,7 +113,7 @@ const (
 	preambleTime = 10 * time.Second
 	// flushAfter is after how many packets receivers are flushed even if there
 	// is more: a receiver must not have to keep a whole buffer of packets.
-	flushAfter = 256
+	flushAfter = 128
 )
 
 // read takes packets from a stream until it fails. An error is the peer's

@@ -83,10 +83,10 @@ var _ wire.Exporter = (*packetSide)(nil)
 func (x *packetSide) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	if c := x.n.proxies.CoreOf(v); c != nil {
 		if c.Caller == proxy.Caller(x.n) {
-			return c.Ref, nil
+			return c.Ref(), nil
 		}
-		if c.Ref.Listens() {
-			return c.Ref.Outgoing(), nil
+		if c.Ref().Listens() {
+			return c.Ref().Outgoing(), nil
 		}
 	}
 	e, err := x.n.exports.Pin(i, v, 0, func(e *skeleton.Export) { e.Extra = new(served) })

@@ -319,5 +319,7 @@ func (n *Node) Close() error {
 func (n *Node) sessionEnded(s *transport.Session) {
 	sideOf(s).peer.ended()
 	n.exports.Gone(s)
-	n.relays.gone(s.Peer())
+	if n.transport.Live(s.Peer()) == nil { // else what was reached through the peer still is
+		n.relays.gone(s.Peer())
+	}
 }

@@ -42,10 +42,10 @@ func (x *side) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	n := x.n
 	if c := n.proxies.CoreOf(v); c != nil {
 		if c.Caller == proxy.Caller(n) {
-			return n.outgoing(c.Ref, x.s), nil
+			return n.outgoing(c.Ref(), x.s), nil
 		}
-		if c.Ref.Listens() { // another node of this process: its reference serves anybody
-			return c.Ref.Outgoing(), nil
+		if c.Ref().Listens() { // another node of this process: its reference serves anybody
+			return c.Ref().Outgoing(), nil
 		}
 	}
 	e, err := n.exports.Hold(i, v, x.s, func(e *skeleton.Export) { e.Extra = new(served) })

@@ -93,11 +93,11 @@ func As[T any](ctx context.Context, v any) (T, error) {
 	if !ok {
 		return zero, fault.New(Invalid, NotExecuted, "the proxy is of no node")
 	}
-	d, err := n.Describe(ctx, c.Ref)
+	d, err := n.Describe(ctx, c.Ref())
 	if err != nil {
 		return zero, err
 	}
-	return Resolve[T](n, c.Ref, d)
+	return Resolve[T](n, c.Ref(), d)
 }
 
 // RefOf returns the reference of a proxy of an interface type; ok is false if
@@ -105,7 +105,7 @@ func As[T any](ctx context.Context, v any) (T, error) {
 func RefOf(v any) (r refs.Ref, ok bool) {
 	var none proxy.Table
 	if c := none.CoreOf(reflect.ValueOf(v)); c != nil {
-		return c.Ref, true
+		return c.Ref(), true
 	}
 	return r, false
 }
@@ -113,7 +113,7 @@ func RefOf(v any) (r refs.Ref, ok bool) {
 // RefOf returns the reference of a proxy, be it of an interface or a func.
 func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
 	if c := n.proxies.CoreOf(reflect.ValueOf(v)); c != nil {
-		return c.Ref, true
+		return c.Ref(), true
 	}
 	return r, false
 }

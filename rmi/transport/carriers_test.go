@@ -48,7 +48,7 @@ func TestTLS(t *testing.T) {
 
 	plain := newNode(t, &tcp{}, "127.0.0.1")
 	_, err := plain.Session(t.Context(), b.at, refs.NodeID{})
-	wantKind(t, err, fault.Protocol, fault.NotExecuted, "a node that wants TLS")
+	wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "a node that wants TLS")
 	_, err = b.Session(t.Context(), plain.at, refs.NodeID{})
 	wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "TLS")
 	plain.logs.wait(t, "looks like TLS")

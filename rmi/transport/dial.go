@@ -129,7 +129,10 @@ func (t *Transport) dial(ep refs.Endpoint, expected refs.NodeID) (*Session, erro
 			}
 			if errors.As(err, &f) {
 				c := *f
-				c.Op, c.Outcome = "dial "+ep.String(), fault.NotExecuted
+				c.Outcome = fault.NotExecuted
+				if c.Msg = "dialling " + ep.String(); f.Msg != "" {
+					c.Msg += ": " + f.Msg
+				}
 				return nil, &c
 			}
 			return nil, err

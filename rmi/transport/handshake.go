@@ -85,9 +85,9 @@ func (h *handshake) readMagic() error {
 	var ne net.Error
 	switch {
 	case errors.As(err, &ne) && ne.Timeout():
-		return fault.New(fault.Protocol, fault.NotExecuted, "the peer did not say hello within %v: is it a GoRMI node?", handshakeTimeout)
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the peer did not say hello within %v: is it a GoRMI node?", handshakeTimeout)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.New(fault.Protocol, fault.NotExecuted, "the peer closed the connection without a hello: is it a GoRMI node (not a Java registry, a web server, or a node that wants TLS)?")
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the peer closed the connection without a hello: is it a GoRMI node (not a Java registry, a web server, or a node that wants TLS)?")
 	default:
 		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", err)
 	}

@@ -181,7 +181,7 @@ func (s *Session) call(p wire.Prefix, rec []byte) error {
 	in.Session = s
 	if len(ext) > 0 {
 		if in.Extensions, err = wire.ParseExtensions(ext); err != nil {
-			in.refused = fault.New(fault.Protocol, fault.NotExecuted, "%w", err)
+			in.refused = &fault.Error{Kind: fault.Protocol, Outcome: fault.NotExecuted, Msg: text(err)}
 		}
 	}
 	if h.Depth > wire.MaxDepth {

@@ -66,9 +66,9 @@
 //	2     length of the extensions
 //	n     extensions
 //
-// What is signed are the 19 bytes "GoRMI handshake 1 " followed by "D" or "A" for the signer's role, the SHA-256 of
-// D's HELLO message, A's HELLO message (both with kind, length and extensions) and the TLS binding, and then the two
-// session ids and the extensions (without their length) of this very proof. The
+// What is signed are the 19 bytes "GoRMI handshake 1 " followed by "D" or "A" for the signer's role; one SHA-256 over
+// D's HELLO message, A's HELLO message (both with kind, length and extensions) and the TLS binding, joined; and, not
+// hashed, the two session ids and the extensions (without their length) of this very proof. The
 // binding is the keying material exporter's value (RFC 5705, RFC 8446 section 7.5) for the label "EXPORTER-GoRMI", no
 // context and 32 bytes; without TLS it is empty. A TLS connection that has no such value (before 1.3 without the
 // extended master secret) is refused: it could be another's. Who fails to verify is refused with kind Denied. Without TLS the proof tells who is there, but does not protect what follows
@@ -89,7 +89,7 @@
 // After WELCOME both sides send records, in any order that the rules below allow:
 //
 //	1     kind
-//	1     flags; of a known kind, bits that the table does not name are a protocol error
+//	1     flags; of a known kind, bits that the table does not name are a protocol error; of others, they mean nothing
 //	2     length of the extensions, at most 8192
 //	4     length of all that follows these 8 bytes, at most 41018 (58 + 8192 + 32768)
 //	h     header of the kind
@@ -119,8 +119,8 @@
 //	0x82  metadata, reserved: key-value pairs
 //	0x83  trace, reserved: a trace context
 //
-// A call with an unknown extension that is not skippable is answered with an error of kind Protocol. Anywhere else
-// that is a protocol error.
+// A call with an unknown extension that is not skippable, or with malformed ones, is answered with an error of kind
+// Protocol. Anywhere else that is a protocol error.
 //
 // # Calls
 //
@@ -142,7 +142,8 @@
 // as above. The payload is the table followed by the body; together they are at most the receiver's message limit,
 // and at most 32768 bytes when they are not fragmented. A table has at most as many entries as the receiver's hello
 // says. Each entry of a table counts as one reference given to the receiver when the payload is complete, whatever
-// then becomes of the body; a payload that was cancelled counts for nothing.
+// then becomes of the body; a payload that was cancelled counts for nothing. An owner keeps an object callable at least
+// until every session on which it gave out a reference to it is over; this version has no record that gives one back.
 //
 // Slots. The caller numbers its calls in flight by slots, from 0 and below the number in the callee's hello; each
 // direction has its own. A slot is one call's from the call record until the last byte of its return. The sequence
@@ -162,7 +163,8 @@
 //
 // Cancel. The caller gives up by a cancel record with the call's slot and number. The slot stays taken until the
 // return comes. The callee cancels the method's context, and answers when the method returns; a call that is answered
-// already or not known is no error, for the two may have crossed. A cancel for a call whose fragments are not all
+// already or not known is no error, for the two may have crossed. The return of a cancelled call is whatever the
+// method gave in the end. A cancel for a call whose fragments are not all
 // sent ends them: the caller sends no more, what arrived is thrown away, and the return has kind Cancelled and
 // outcome NotExecuted. A return's fragments go on to the end. Who reached the deadline of a call cancels it too.
 //
@@ -181,8 +183,8 @@
 // # The other records
 //
 // Stream: the chunks of one direction, joined, are a byte stream of yamux, version 0, D being its client, A its
-// server. A node that announces 0 open streams need not implement it and is not sent any; nothing in this version
-// depends on it. Beyond yamux's rules the lane ends the session for streams past the limit, data past a window, and
+// server. A node that announces 0 open streams need not implement it and is not sent any; in this version multicast
+// alone depends on it. Beyond yamux's rules the lane ends the session for streams past the limit, data past a window, and
 // floods of pings.
 //
 // Ping: answered at once by a pong with the same token. A node that received no byte for 5 seconds sends one, and
@@ -190,7 +192,29 @@
 //
 // Goaway and close have a notice: 1 byte, an error kind, and text as in REFUSE. After goaway the sender takes no new
 // calls of depth 0 (PeerGone, NotExecuted); those in flight and what they cause go on. Close is the last record: the
-// session is over, calls in flight have outcome Unknown. An end of the connection without close is the same.
+// session is over, calls in flight have outcome Unknown, and both sides close the connection without an answer. An end
+// of the connection without close is the same. The kind is PeerGone unless there is a better one, and 0 means it too.
+//
+// # Multicast
+//
+// Values for many receivers of a node travel on a stream, at most one in each direction of a session, which the
+// sender opens for its first packet and which carries nothing the other way. It begins with the eight bytes "EVNT",
+// 1 for the version, 0, 0, 0; a stream that begins otherwise, or not within 10 seconds, is reset. Then come packets,
+// with v for an unsigned LEB128 varint:
+//
+//	4     length of what follows
+//	v     count of receivers, 1 to 4096
+//	v     each receiver's number less the one before it; the first less 0; never 0, so they ascend
+//	2     length of the head, at most 1024
+//	n     head: for the receivers to interpret
+//	v     references: entries of the table
+//	v, n  length of the table, and the table; only if there are references
+//	n     body: an array of one value, as the arguments of a call, or nothing
+//
+// Table and body together are at most the receiver's message limit. A malformed packet ends the session; a table or a
+// body that cannot be used costs this packet. A node gives out the numbers of its receivers; who is to send to them
+// learns them by calls, as in package callback. Numbers that the node does not know are skipped: they may have just
+// ended. The stream's window is all the flow control that there is: a receiver takes packets as they come.
 //
 // # References
 //
@@ -215,14 +239,15 @@
 //
 // Two references are to one object if node, time and number are equal. Host completion: a node that listens but does
 // not know its host sends it blank (empty, with a port), and the receiver fills in the host by which it reached the
-// sender or saw it come from. A loopback host that was filled in so is made blank again when the reference is sent
+// sender or saw it come from, "127.0.0.1" over a unix socket; so too a relay's. A loopback host that was filled in so is made blank again when the reference is sent
 // on. The two COMPLETED flags are for storage; senders leave them 0 and receivers take a host marked so for blank.
 //
 // To call an object, use the session with its owner if there is one, whoever dialled it; else dial the owner,
 // expecting its node id; else, if it does not listen, its relay. A reference without node id goes to whoever answers
-// at the place.
+// at the place. The time only tells objects apart: a call to an object of an earlier start finds another node, or
+// NoSuchObject.
 //
-// Relays. A node that hands on a reference whose owner does not listen sets VIA to itself, unless the receiver is the
+// Relays. A node other than the owner that hands on a reference whose owner does not listen sets VIA to itself, unless the receiver is the
 // owner or the relay, or the reference has a relay that listens already. Calls to a relay carry the target extension;
 // it relays those, and only those, whose reference it handed on. It sends header and body on in a slot of its own
 // with hops plus 1, the time that is left, the chain and depth as they were, and the table made fit for the next
@@ -270,8 +295,8 @@
 // The error form is an array [kind, outcome, text, op, identities]; readers skip elements past these. Kind and
 // outcome are integers, text and op strings (at most 64 KiB; op may be empty). Identities is an array of at most 16
 // entries [name, nil] for sentinels that both sides know, [name, bin] for typed errors, whose value as MessagePack is
-// in the bin, and ["rmi.Error", bin] for an error of this protocol inside an application's, the bin holding [kind,
-// outcome, op, text]. Unknown names are skipped. Known from the start: context.Canceled, context.DeadlineExceeded,
+// in the bin, and ["rmi.Error", bin] for an error of this protocol inside another, the bin holding [kind, outcome, op,
+// text] or more. Unknown names are skipped. Known from the start: context.Canceled, context.DeadlineExceeded,
 // errors.ErrUnsupported, fs.ErrClosed, fs.ErrExist, fs.ErrInvalid, fs.ErrNotExist, fs.ErrPermission, io.EOF,
 // io.ErrClosedPipe, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded. An error that a method returned has
 // kind Application and outcome Executed, whatever it is itself.
@@ -281,6 +306,13 @@
 //	3   AlreadyBound     8   TooLarge         13  ConnectFailed    18  Closed
 //	4   NoSuchObject     9   Denied           14  PeerGone         19  Protocol
 //	5   StaleReference   10  Overloaded       15  Panic            20  Internal
+//
+// Which kind a callee or relay answers with: NoSuchObject for an object that it does not export and a target that it
+// does not relay; NoSuchMethod; BadArguments for a body that is malformed or does not fit the parameters; Protocol for
+// a malformed table; TooLarge for results, or references among them, past the caller's limits; Overloaded where there is
+// no room for the call or its payload, and where its time ran out in a queue; Invalid past 8 hops; Panic for a method
+// that crashed; Deadline and Cancelled for a call that ended so before its method began. The outcome is NotExecuted
+// before the method began, and Executed from then on.
 //
 // Outcomes: 0 Unknown (it may have run), 1 NotExecuted (it did not and will not), 2 Executed (it ran to its end).
 // Unknown kinds are kept as numbers, unknown outcomes are Unknown.
@@ -301,7 +333,8 @@
 // A caller agrees with an owner if its methods are a subset of the owner's with equal arity, and types are of equal
 // kind (and len), recursively: structs by the field names that both have, tuples by the positions that both have. For
 // remote interfaces in parameters the subset is the other way round, since the owner calls them. Equal fingerprints
-// need no comparison; otherwise a caller asks for the description before its first call. So a client that passes a
+// need no comparison; otherwise a caller asks for the description before its first call, but not of well-known objects.
+// The flag variadic plays no part in it: the parameter stands there as kind 19. So a client that passes a
 // callback must answer method 0 for it, unless it knows the fingerprint that the owner expects.
 //
 // The fingerprint is the first 16 bytes of a SHA-256 over the interface's methods. With v for an unsigned LEB128

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// callTime is how long a call may take.
+const callTime = 5 * time.Second
+
+// describe is the method that every object has.
+const describe = ""
+
+// request is what to call.
+type request struct {
+	object uint64
+	method string
+	args   []any
+	target *owner // if the call goes to a relay
+	extra  []byte // more extensions
+}
+
+// outgoing is a call in flight.
+type outgoing struct {
+	s *session
+	number
+	chain    [16]byte
+	deadline time.Time
+
+	args   []byte // what is still to be sent of its payload
+	result *payload
+	failed bool          // by an error form
+	done   chan struct{} // closed when the return is complete
+}
+
+// methodHash is the 32-bit FNV-1a hash of a method's name.
+func methodHash(name string) uint32 {
+	if name == describe {
+		return 0
+	}
+	h := uint32(0x811c9dc5)
+	for i := range len(name) {
+		h = (h ^ uint32(name[i])) * 0x01000193
+	}
+	return h
+}
+
+// call makes a call, and waits for its results.
+func (s *session) call(r request) ([]any, error) {
+	c, err := s.begin(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.sendArgs(len(c.args)); err != nil {
+		return nil, err
+	}
+	return c.wait()
+}
+
+// begin sends a call's record. Large arguments are still to be sent by sendArgs.
+func (s *session) begin(r request) (*outgoing, error) {
+	var e encoder
+	e.value(append([]any{}, r.args...))
+	table := appendTable(nil, e.table)
+	c := &outgoing{s: s, deadline: time.Now().Add(callTime), args: append(table, e.body...), done: make(chan struct{})}
+	rand.Read(c.chain[:])
+	if len(c.args) > int(s.peer.MessageLimit) || len(e.table) > int(s.peer.TableEntries) {
+		return nil, fmt.Errorf("the call is too large: %d bytes, %d references", len(c.args), len(e.table))
+	}
+	if err := c.takeSlot(); err != nil {
+		return nil, err
+	}
+
+	h := append(c.header(), c.chain[:]...)
+	h = binary.BigEndian.AppendUint64(h, r.object)
+	h = binary.BigEndian.AppendUint64(h, uint64(callTime.Microseconds()))
+	h = binary.BigEndian.AppendUint32(h, methodHash(r.method))
+	h = binary.BigEndian.AppendUint32(h, uint32(len(e.table)))
+	h = binary.BigEndian.AppendUint32(h, uint32(len(table)))
+	h = binary.BigEndian.AppendUint32(h, uint32(len(e.body)))
+	h = append(h, 0, 0) // all calls of this program come from outside, and none was relayed before
+
+	extensions := r.extra
+	if r.target != nil {
+		extensions = append(append(extensions, extTarget, 0, 24), r.target.node[:]...)
+		extensions = binary.BigEndian.AppendUint64(extensions, uint64(r.target.started))
+	}
+	var flags byte
+	var rest []byte
+	if len(c.args) > maxChunk {
+		// The peer's budget is no concern: one payload fits, and this program never sends two of them at a time.
+		flags = fragmented
+	} else {
+		rest, c.args = c.args, nil
+	}
+	return c, s.write(recordCall, flags, extensions, h, rest...)
+}
+
+// takeSlot gives the call a slot and the next number of that slot.
+func (c *outgoing) takeSlot() error {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.peer.Slots
+	for slot := range all - uint32(uint64(all)*3/4) { // the others are for calls made while serving one
+		if s.calls[slot] == nil {
+			s.sent[slot]++
+			c.number = number{slot, s.sent[slot]}
+			s.calls[slot] = c
+			return nil
+		}
+	}
+	return errors.New("no slot is free")
+}
+
+// sendArgs sends n bytes of the arguments in fragments.
+func (c *outgoing) sendArgs(n int) error {
+	for n > 0 {
+		piece := c.args[:min(n, maxChunk)]
+		c.args, n = c.args[len(piece):], n-len(piece)
+		if err := c.s.write(recordFragment, 0, nil, c.header(), piece...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cancel gives the call up. It is in flight until the return comes.
+func (c *outgoing) cancel() error {
+	return c.s.write(recordCancel, 0, nil, c.header())
+}
+
+// wait returns the results.
+func (c *outgoing) wait() ([]any, error) {
+	late := time.After(time.Until(c.deadline))
+	for over := false; !over; {
+		select {
+		case <-late:
+			if err := c.cancel(); err != nil {
+				return nil, err
+			}
+		case <-c.done:
+			over = true
+		case <-c.s.done:
+			return nil, errors.Join(errOver, c.s.err)
+		}
+	}
+	list, err := c.result.decode(c.s)
+	if err != nil || !c.failed {
+		return list, err
+	}
+	e, err := parseError(list)
+	if err != nil {
+		return nil, err
+	}
+	return nil, e
+}
+
+// readReturn handles the return of a call.
+func (s *session) readReturn(flags byte, header, rest []byte) error {
+	s.mu.Lock()
+	c := s.calls[binary.BigEndian.Uint32(header)]
+	s.mu.Unlock()
+	if c == nil || c.number != numberOf(header) || c.result != nil {
+		return fmt.Errorf("a return for %v, which is not in flight", numberOf(header))
+	}
+	p, err := s.newPayload(header[8:], flags, rest)
+	if err != nil {
+		return err
+	}
+	c.result, c.failed = p, flags&failed != 0
+	if p.complete() {
+		s.finish(c)
+	}
+	return nil
+}
+
+// finish frees the slot of a call that has returned.
+func (s *session) finish(c *outgoing) {
+	s.mu.Lock()
+	delete(s.calls, c.slot)
+	s.mu.Unlock()
+	close(c.done)
+}

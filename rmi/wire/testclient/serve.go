@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// incoming is a call by the peer.
+type incoming struct {
+	s *session
+	number
+	chain  [16]byte
+	object uint64
+	method uint32
+	depth  byte
+	hops   byte
+	args   *payload
+	wrong  error // in its extensions
+
+	ctx    context.Context // ends when the caller gives up, or at the deadline
+	cancel context.CancelFunc
+}
+
+// readCall handles the record of a call.
+func (s *session) readCall(flags byte, header, extensions, rest []byte) error {
+	in := &incoming{
+		s: s, number: numberOf(header), chain: [16]byte(header[8:24]),
+		object: binary.BigEndian.Uint64(header[24:]),
+		method: binary.BigEndian.Uint32(header[40:]),
+		depth:  header[56], hops: header[57],
+	}
+	micros := binary.BigEndian.Uint64(header[32:])
+	if micros == 0 || in.slot >= slots {
+		return fmt.Errorf("a call in slot %d with %d microseconds", in.slot, micros)
+	}
+	err := eachExtension(extensions, func(kind byte, value []byte) error {
+		switch me := (owner{s.node.id, s.node.started}); {
+		case kind == extTarget && len(value) != 24:
+			return errors.New("a malformed target")
+		case kind == extTarget && (nodeID(value) != me.node || binary.BigEndian.Uint64(value[16:]) != uint64(me.started)):
+			in.wrong = &callError{kind: noSuchObject, outcome: notExecuted, text: "this node relays nothing"}
+		case kind != extTarget && kind&skippable == 0:
+			in.wrong = &callError{kind: protocol, outcome: notExecuted, text: "an unknown extension"}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if in.args, err = s.newPayload(header[44:], flags, rest); err != nil {
+		return err
+	}
+	day := 24 * time.Hour
+	time := time.Duration(min(micros, uint64(day.Microseconds()))) * time.Microsecond
+	in.ctx, in.cancel = context.WithTimeout(context.Background(), time)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.serving[in.slot] != nil || s.taken[in.slot]+1 != in.sequence {
+		in.cancel()
+		return fmt.Errorf("a call %v in a slot that is in use or with a number that is not the next", in.number)
+	}
+	s.taken[in.slot], s.serving[in.slot] = in.sequence, in
+	if in.args.complete() {
+		go in.serve()
+	}
+	return nil
+}
+
+// readCancel handles that the peer gives up a call.
+func (s *session) readCancel(n number) error {
+	s.mu.Lock()
+	in := s.serving[n.slot]
+	s.mu.Unlock()
+	if in == nil || in.number != n {
+		return nil // it was answered
+	}
+	in.cancel()
+	if !in.args.complete() {
+		s.drop(in.args)
+		return in.answer(nil, &callError{kind: cancelled, outcome: notExecuted, text: "given up before it began"})
+	}
+	return nil
+}
+
+// serve runs a call whose payload is complete, and answers it.
+func (in *incoming) serve() {
+	results, err := in.run()
+	in.answer(results, err) // an error ends the session, and its reader finds that out
+}
+
+func (in *incoming) run() ([]any, error) {
+	if in.wrong != nil {
+		return nil, in.wrong
+	}
+	if in.depth > maxDepth {
+		return nil, &callError{kind: overloaded, outcome: notExecuted, text: "the calls are nested too deeply"}
+	}
+	args, err := in.args.decode(in.s)
+	switch {
+	case errors.Is(err, errTable):
+		return nil, &callError{kind: protocol, outcome: notExecuted, text: err.Error()}
+	case err != nil:
+		return nil, &callError{kind: badArguments, outcome: notExecuted, text: err.Error()}
+	}
+	o := in.s.node.object(in.object)
+	switch {
+	case o == nil:
+		return nil, &callError{kind: noSuchObject, outcome: notExecuted, text: "no such object"}
+	case in.method == methodHash(describe):
+		select {
+		case o.described <- struct{}{}:
+		default:
+		}
+		return []any{o.description}, nil
+	case in.method != methodHash("Call"):
+		return nil, &callError{kind: noSuchMethod, outcome: notExecuted, text: "a function has the method Call only"}
+	}
+	if len(args) == 1 {
+		if name, ok := args[0].(string); ok {
+			return nil, o.call(in.ctx, in, name)
+		}
+	}
+	return nil, &callError{kind: badArguments, outcome: notExecuted, text: "want one string"}
+}
+
+// answer sends the return of a call, which must be short, and frees its slot.
+func (in *incoming) answer(results []any, err error) error {
+	in.cancel()
+	value, flags := slices.Concat([]any{}, results), byte(0)
+	if err != nil {
+		var e *callError
+		if !errors.As(err, &e) {
+			e = &callError{kind: application, outcome: executed, text: err.Error()}
+		}
+		value, flags = e.form(), failed
+	}
+	var e encoder
+	e.value(value)
+	table := appendTable(nil, e.table)
+	h := binary.BigEndian.AppendUint32(in.header(), uint32(len(e.table)))
+	h = binary.BigEndian.AppendUint32(h, uint32(len(table)))
+	h = binary.BigEndian.AppendUint32(h, uint32(len(e.body)))
+	in.s.mu.Lock()
+	delete(in.s.serving, in.slot) // before the peer can use it again
+	in.s.mu.Unlock()
+	return in.s.write(recordReturn, flags, nil, h, append(table, e.body...)...)
+}

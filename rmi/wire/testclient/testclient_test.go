@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+)
+
+// build compiles the client and its counterparts, with the race detector if this test has it, and returns where they are.
+func build(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir() + string(filepath.Separator)
+	args := []string{"build", "-o", dir}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-race" || s.Key == "-tags" {
+				args = append(args, s.Key+"="+s.Value)
+			}
+		}
+	}
+	args = append(args, ".", "gormi/cmd/rmiregistry", "gormi/examples/hello/server")
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return dir
+}
+
+// command prepares a program, which is killed when ctx ends.
+func command(ctx context.Context, path string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, path, args...)
+	c.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else -race delays its end by a second
+	c.WaitDelay = time.Second
+	return c
+}
+
+// start runs a program until the test ends, and returns the first line that it prints.
+func start(ctx context.Context, t *testing.T, path string, args ...string) string {
+	t.Helper()
+	c := command(ctx, path, args...)
+	var log strings.Builder
+	c.Stderr = &log
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Process.Kill()
+		c.Wait()
+		if t.Failed() {
+			t.Logf("%s wrote:\n%s", filepath.Base(path), log.String())
+		}
+	})
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatalf("%s printed nothing", path)
+	}
+	return lines.Text()
+}
+
+// steps that the client prints, one a line. What comes behind … are the peers' own words.
+const printed = `registry: handshake done, the node holds its key
+registry: hello is an object of the interface hello.Greeter
+greeter: handshake done, the node is the one that the reference names
+greeter: who expects another node is refused: StaleReference: …
+registry: list map[More:false Names:[map[Interface:hello.Greeter Name:hello]]]
+registry: lookup of a name that is not bound: Application/Executed with NotBound: …
+greeter: describes itself as hello.Greeter: Greet(string)(string) Watch(remote{Call(string)()})(remote{Cancel()()})
+greeter: the description that the registry has is the same: true
+greeter: the fingerprint in the reference is that of the description: true
+greeter: Hello, testclient!
+greeter: greets a name of 102400 bytes in 102408 bytes, as expected: true
+callback: callback is greeted, says a call at depth 1 of the same chain: true; asked for the description: true
+callback: the subscription (callback.Subscription) is cancelled, calls after that: 0
+callback: callback is greeted, says a call at depth 1 of the same chain: true; asked for the description: false
+callback: the subscription (callback.Subscription) is cancelled, calls after that: 0
+greeter: an unknown object: NoSuchObject/NotExecuted: …
+greeter: an unknown method: NoSuchMethod/NotExecuted: …
+greeter: a wrong argument: BadArguments/NotExecuted: …
+greeter: no argument: BadArguments/NotExecuted: …
+greeter: a target that is not relayed: NoSuchObject/NotExecuted: …
+greeter: a target that is the node itself: Hello, target!
+greeter: a record and an extension that may be skipped: Hello, skipped!
+greeter: an extension that may not: Protocol/NotExecuted…
+greeter: a call cancelled between its fragments: Cancelled/NotExecuted: …
+callback: ended by context canceled
+greeter: a call cancelled while it runs returns all the same: Hello, cancel!
+relay: the reference has a place: false, a relay that is the registry: true, and its place: true
+relay: called with "relayed" at depth 0 after 1 hops
+relay: the call returns: Application/Executed: the function's own error
+greeter: answers a ping
+greeter: pings after a silence, and takes the pong
+both sessions are closed, and the peers have closed the connections
+`
+
+func TestClient(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	dir := build(ctx, t)
+	line := start(ctx, t, dir+"rmiregistry", "-addr", "127.0.0.1:0")
+	registry := line[strings.LastIndexByte(line, ' ')+1:]
+
+	// Nothing is bound yet.
+	_, err := command(ctx, dir+"testclient", "-registry", registry).Output()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || exit.ExitCode() != 1 || !strings.Contains(string(exit.Stderr), "NotBound") {
+		t.Fatalf("without a server: %v, want status 1 and an error that the name is not bound", err)
+	}
+
+	start(ctx, t, dir+"server", "-registry", "rmi://"+registry)
+	for range 2 { // again, for it leaves nothing behind
+		client := command(ctx, dir+"testclient", "-registry", registry, "-idle")
+		var log strings.Builder
+		client.Stderr = &log
+		out, err := client.Output()
+		if err != nil {
+			t.Errorf("%v\n%s", err, log.String())
+		}
+		got, want := strings.Split(string(out), "\n"), strings.Split(printed, "\n")
+		for i := range max(len(got), len(want)) {
+			if i >= len(got) || i >= len(want) || !matches(got[i], want[i]) {
+				t.Fatalf("line %d is not as expected in\n%s\nwant\n%s", i+1, out, printed)
+			}
+		}
+	}
+}
+
+// matches compares a line with one that may end in "…".
+func matches(line, want string) bool {
+	begin, some := strings.CutSuffix(want, "…")
+	return line == want || some && strings.HasPrefix(line, begin)
+}
