@@ -1,19 +1,3 @@
-// Package callback has what servers and clients share when the one calls the
-// other back.
-//
-// A client that wants to be told of something passes a function, or a value of a
-// remote interface, to a method of the server; the server calls it over the
-// connection that the client opened. What the method returns is a
-// [Subscription], by which the client says that it has heard enough:
-//
-//	type Account interface {
-//		Watch(ctx context.Context, f func(ctx context.Context, balance int64) error) (callback.Subscription, error)
-//	}
-//
-//	func (a *account) Watch(ctx context.Context, f func(context.Context, int64) error) (callback.Subscription, error) {
-//		id := a.listeners.add(f)
-//		return callback.NewSubscription(func() { a.listeners.remove(id) }), nil
-//	}
 package callback
 
 import (

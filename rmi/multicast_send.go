@@ -2,6 +2,7 @@ package rmi
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"runtime"
 	"sync"
@@ -179,7 +180,10 @@ func (p *Peer) Multicast(ms []Message) (sent int, err error) {
 }
 
 func (o *outlet) open(p *Peer) error {
-	st, err := p.side.s.OpenStream(context.Background()) // the lane bounds the wait
+	st, err := p.side.s.OpenStream(context.Background())
+	for errors.Is(err, streams.ErrOpenTimeout) && p.Err() == nil { // the connection is slow: the session bounds the wait
+		st, err = p.side.s.OpenStream(context.Background())
+	}
 	if err != nil {
 		if e := p.Err(); e != nil {
 			err = e

@@ -1,0 +1,66 @@
+package callback
+
+import "errors"
+
+// Seq numbers the events of a topic within an epoch: the first is 1, and each
+// next one is one more.
+type Seq uint64
+
+// Epoch is one life of a topic. A topic that was made anew, because its owner
+// restarted, has another one, and counts from 1 again.
+type Epoch int64
+
+// Kind says what an Event is.
+type Kind uint8
+
+const (
+	// Published: an event that was published.
+	Published Kind = iota
+	// State: a part of a snapshot. All of a snapshot comes before the first
+	// event that was published after it.
+	State
+	// Gap: events were lost here. It has no value.
+	Gap
+)
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown kind"
+}
+
+var kindNames = [...]string{"published", "state", "gap"}
+
+// Event is what a subscriber gets.
+type Event[E any] struct {
+	Kind Kind
+
+	// Seq is the event's number; of State, the number of the newest event that
+	// it may contain; of a Gap, the number of the last event that is lost, or 0 if
+	// that is not known.
+	Seq   Seq
+	Epoch Epoch
+
+	// Key is what TopicOptions.Key made of Value.
+	Key string
+
+	// Value is shared by all subscriptions of the process: what it points to is
+	// read-only. It is zero for a Gap.
+	Value E
+
+	// Missed counts the events that a Gap stands for, 0 if that is not known. It
+	// is exact where they were dropped from a queue. Where the owner does not keep
+	// them any more it is the length of the gap in sequence numbers, so with
+	// SubscribeOptions.Match it may count some that would not have matched.
+	Missed uint64
+
+	// Restarted, of a Gap: the owner restarted, so this is another epoch. If the
+	// subscription started with a snapshot, one follows, which replaces all that
+	// was known.
+	Restarted bool
+}
+
+// ErrSlow is what a subscription with the policy Disconnect fails with when its
+// queue is full.
+var ErrSlow = errors.New("the subscriber is too slow: its queue is full")

@@ -1,0 +1,191 @@
+package callback
+
+import (
+	"context"
+	"iter"
+	"os"
+	"reflect"
+
+	"gormi/refs"
+	"gormi/rmi"
+)
+
+// Events subscribes to a source and returns what comes, for a range loop:
+//
+//	for ev, err := range callback.Events(ctx, quotes, &callback.SubscribeOptions{Match: "AC*"}) {
+//
+// The subscription begins with the loop and ends when it is left. An error is
+// the last that comes: ctx's, that of a subscription that was refused or could not
+// be made, ErrSlow. The loop ends without one when the topic was closed. A lost
+// connection is mended inside, see the package documentation. o may be nil.
+func Events[E any](ctx context.Context, src Source[E], o *SubscribeOptions) iter.Seq2[Event[E], error] {
+	return events(ctx, target[E]{src: src}, o)
+}
+
+// EventsFrom is Events for a source that find finds: at the beginning, and again
+// when its owner restarted. All that find returns are proxies of one node, or the
+// same topic of this process.
+func EventsFrom[E any](ctx context.Context, find func(context.Context) (Source[E], error), o *SubscribeOptions) iter.Seq2[Event[E], error] {
+	return events(ctx, target[E]{find: find, key: feedKey{only: new(int)}}, o)
+}
+
+// EventsByName is Events for the source that is bound under a name, as in
+// registry.Lookup. The name is looked up again when the owner restarted.
+func EventsByName[E any](ctx context.Context, n *rmi.Node, name string, o *SubscribeOptions) iter.Seq2[Event[E], error] {
+	return events(ctx, named[E](n, name), o)
+}
+
+// target is what is subscribed to: a source, or a way to find it.
+type target[E any] struct {
+	src  Source[E]
+	find func(context.Context) (Source[E], error)
+	key  feedKey // if find is set: name or only
+}
+
+func named[E any](n *rmi.Node, name string) target[E] {
+	Register[E]()
+	return target[E]{
+		find: func(ctx context.Context) (Source[E], error) { return lookup[E](ctx, n, name) },
+		key:  feedKey{name: name + "\x00" + os.Getenv("RMI_REGISTRY")},
+	}
+}
+
+func events[E any](ctx context.Context, to target[E], o *SubscribeOptions) iter.Seq2[Event[E], error] {
+	return func(yield func(Event[E], error) bool) {
+		var none Event[E]
+		opts, err := o.withDefaults()
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		ready := make(chan struct{}, 1)
+		in := newInbox[E](&opts, func() {
+			select {
+			case ready <- struct{}{}:
+			default: // the loop has not looked since the last time
+			}
+		})
+		leave, err := subscribe(ctx, to, &opts, in)
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		defer leave()
+		var batch []*Event[E]
+		for {
+			var over bool
+			if batch, over, err = in.take(batch[:0]); over {
+				if err != nil {
+					yield(none, err)
+				}
+				return
+			}
+			for i, e := range batch {
+				if ctx.Err() != nil {
+					break
+				}
+				batch[i] = nil
+				if !yield(*e, nil) {
+					return
+				}
+			}
+			if len(batch) == 0 {
+				select {
+				case <-ready:
+				case <-ctx.Done():
+				}
+			}
+			if err := ctx.Err(); err != nil {
+				yield(none, err)
+				return
+			}
+		}
+	}
+}
+
+// subscribe opens a subscription and returns when it stands.
+func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in *inbox[E]) (leave func(), err error) {
+	src := to.src
+	if to.find != nil {
+		if src, err = to.find(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if src == nil {
+		return nil, invalid("subscribe", "the source is nil")
+	}
+	if t, ok := src.(*Topic[E]); ok {
+		return t.attach(in, o)
+	}
+	n := rmi.NodeOf(src)
+	if n == nil {
+		return nil, invalid("subscribe", "the source is neither a *Topic nor a proxy of one")
+	}
+	key := to.key
+	if to.find == nil {
+		r, _ := rmi.RefOf(src)
+		if key.id = r.ID; r.ID.IsWellKnown() {
+			key.at = r.Endpoint
+		}
+		if err := relayed(r); err != nil && n.Peer(r.ID.Node) == nil {
+			return nil, err
+		}
+	}
+	key.events = reflect.TypeFor[E]()
+	key.ask = selection{o.Match, o.Queue, o.Policy, o.Start == Snapshot}
+	m := &member[E]{in: in, start: o.Start, seq: o.Seq, epoch: o.Epoch, done: make(chan struct{})}
+	if err := join(hubOf(n), key, to.find, src, m); err != nil {
+		return nil, err
+	}
+	select {
+	case <-m.done:
+		if m.err != nil {
+			return nil, m.err
+		}
+	case <-ctx.Done():
+		m.feed.leave(m)
+		return nil, ctx.Err()
+	}
+	return func() { m.feed.leave(m) }, nil
+}
+
+// relayed refuses a source whose owner cannot send here.
+func relayed(r refs.Ref) error {
+	if r.Listens() || r.ID.IsWellKnown() {
+		return nil
+	}
+	return invalid("subscribe", "the source's owner listens nowhere, and this node has no session with it: events are not relayed (Source.Read is)")
+}
+
+// attach subscribes within the topic's own process.
+func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err error) {
+	r := Request{Receiver: 1, Subs: []SubID{1}, Match: o.Match, Queue: o.Queue, Policy: o.Policy,
+		Snapshot: o.Start == Snapshot, Start: o.Start, Seq: o.Seq, Epoch: o.Epoch}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		in.end(nil)
+		return func() {}, nil
+	}
+	if t.count >= t.o.Subscriptions {
+		return nil, tooMany(t.o.Subscriptions, "all clients", "Subscriptions")
+	}
+	entries, err := t.begin(&r)
+	if err != nil {
+		return nil, err
+	}
+	kept := make([]*Event[E], len(entries))
+	for i, e := range entries {
+		kept[i] = &e.Event
+	}
+	in.keep(kept)
+	g := &group[E]{match: o.Match, local: in}
+	t.index.add(g)
+	t.count++
+	return func() {
+		in.end(nil)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.remove(g)
+	}, nil
+}

@@ -1,0 +1,182 @@
+package callback_test
+
+import (
+	"context"
+	"fmt"
+
+	"gormi/callback"
+	"gormi/registry"
+	"gormi/rmi"
+)
+
+// exampleNodes are the processes of the examples: an owner, whose node has a
+// registry too, and a client.
+func exampleNodes() (owner, client *rmi.Node, names *registry.Server) {
+	owner, err := rmi.Listen("127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	if names, err = registry.Serve(owner, nil); err != nil {
+		panic(err)
+	}
+	return owner, rmi.NewNode(nil), names
+}
+
+func ExampleTopic() {
+	ctx := context.Background()
+	owner, client, names := exampleNodes()
+	defer owner.Close()
+	defer client.Close()
+
+	quotes, err := callback.NewTopic(owner, &callback.TopicOptions[Quote]{
+		Key:    func(q Quote) string { return q.Symbol },
+		Latest: true, // newcomers get the newest quote of each symbol
+	})
+	if err != nil {
+		panic(err)
+	}
+	if _, err := registry.Bind[callback.Source[Quote]](ctx, owner, names.URL("quotes"), quotes); err != nil {
+		panic(err)
+	}
+	for _, q := range []Quote{{"ACME", 100}, {"ZINC", 7}, {"ACME", 101}} {
+		quotes.Publish(q)
+	}
+
+	for ev, err := range callback.EventsByName[Quote](ctx, client, names.URL("quotes"), &callback.SubscribeOptions{Start: callback.Snapshot}) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(ev.Kind, ev.Seq, ev.Value.Symbol, ev.Value.Cents)
+		if ev.Kind == callback.State && ev.Seq == 3 {
+			quotes.Publish(Quote{"ZINC", 8})
+		}
+		if ev.Kind == callback.Published {
+			break
+		}
+	}
+	// Output:
+	// state 2 ZINC 7
+	// state 3 ACME 101
+	// published 4 ZINC 8
+}
+
+func ExampleEvents() {
+	owner, client, names := exampleNodes()
+	defer owner.Close()
+	defer client.Close()
+	ctx := context.Background()
+	topic, _ := callback.NewTopic(owner, &callback.TopicOptions[Quote]{Key: quoteKey})
+	registry.Bind[callback.Source[Quote]](ctx, owner, names.URL("quotes"), topic)
+	topic.Publish(Quote{"ACME", 100})
+	topic.Publish(Quote{"ZINC", 7})
+	topic.Publish(Quote{"ACDC", 3})
+
+	callback.Register[Quote]() // in an init function, if the program is to run with -tags rmi_safe
+	src, err := registry.Lookup[callback.Source[Quote]](ctx, client, names.URL("quotes"))
+	if err != nil {
+		panic(err)
+	}
+	for ev, err := range callback.Events(ctx, src, &callback.SubscribeOptions{Match: "AC*", Start: callback.Oldest}) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(ev.Seq, ev.Value.Symbol)
+		if ev.Seq == topic.Last() {
+			break
+		}
+	}
+	// Output:
+	// 1 ACME
+	// 3 ACDC
+}
+
+func ExampleSubscribe() {
+	owner, err := rmi.Listen("127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer owner.Close()
+	ctx := context.Background()
+	topic, _ := callback.NewTopic[string](owner, nil)
+	done := make(chan struct{})
+	sub, err := callback.Subscribe(ctx, topic, func(_ context.Context, ev callback.Event[string]) error {
+		fmt.Println(ev.Value)
+		if ev.Value == "goodbye" {
+			close(done)
+		}
+		return nil
+	}, nil)
+	if err != nil {
+		panic(err)
+	}
+	topic.Publish("hello")
+	topic.Publish("goodbye")
+	<-done
+	sub.Cancel(ctx)
+	// Output:
+	// hello
+	// goodbye
+}
+
+func ExampleListeners() {
+	ctx := context.Background()
+	owner, client, names := exampleNodes()
+	defer owner.Close()
+	defer client.Close()
+
+	// The owner: a remote object with a set of listeners.
+	listeners := callback.NewListeners[func(context.Context, string) error](owner, nil)
+	defer listeners.Close()
+	watch := func(_ context.Context, f func(context.Context, string) error) (callback.Subscription, error) {
+		return listeners.Add(f)
+	}
+	if _, err := registry.Bind(ctx, owner, names.URL("watch"), watch); err != nil {
+		panic(err)
+	}
+
+	// The client passes a function.
+	subscribe, err := registry.Lookup[func(context.Context, func(context.Context, string) error) (callback.Subscription, error)](ctx, client, names.URL("watch"))
+	if err != nil {
+		panic(err)
+	}
+	heard := make(chan string)
+	sub, err := subscribe(ctx, func(_ context.Context, text string) error {
+		heard <- text
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	listeners.Notify(func(ctx context.Context, f func(context.Context, string) error) error { return f(ctx, "ping") })
+	fmt.Println(<-heard)
+	fmt.Println(sub.Cancel(ctx), listeners.Len())
+	// Output:
+	// ping
+	// <nil> 0
+}
+
+func ExampleTopic_Change() {
+	owner := rmi.NewNode(nil)
+	defer owner.Close()
+	shapes := []string{"circle"} // changed in Change only
+	topic, _ := callback.NewTopic(owner, &callback.TopicOptions[string]{Snapshot: func() []string { return shapes }})
+	draw := func(s string) {
+		topic.Change(func() (string, error) {
+			shapes = append(shapes, s)
+			return s, nil
+		})
+	}
+	for ev, err := range callback.Events(context.Background(), topic, &callback.SubscribeOptions{Start: callback.Snapshot}) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(ev.Kind, ev.Value)
+		if ev.Value == "square" {
+			break
+		}
+		draw("square")
+	}
+	// Output:
+	// state circle
+	// published square
+}

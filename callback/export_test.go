@@ -1,0 +1,21 @@
+package callback
+
+import "gormi/rmi"
+
+// Links is how many peers a topic knows.
+func Links[E any](t *Topic[E]) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.links)
+}
+
+// Feeds is how many feeds a node has.
+func Feeds(n *rmi.Node) int {
+	h, ok := hubs.Load(n)
+	if !ok {
+		return 0
+	}
+	h.(*hub).mu.Lock()
+	defer h.(*hub).mu.Unlock()
+	return len(h.(*hub).feeds)
+}

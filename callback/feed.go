@@ -1,0 +1,333 @@
+package callback
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+
+	"gormi/rmi"
+)
+
+// feed is the receiving end of the subscriptions of one node that have the same
+// source and selection: the owner sends each event once, and the feed puts it
+// in every member's inbox.
+//
+// Packets come in the order in which the owner made them. What a member gets
+// first (nothing, a replay, a snapshot) comes between begin and joined, whose
+// token is that of the request; from joined on it gets what all get. So it does
+// not matter that the answer to the request comes another way.
+//
+// # Who does what
+//
+// Receive and Flush run on the goroutine that reads the peer's packets, and
+// never wait for a subscriber. Requests to the owner are made by one goroutine
+// at a time (feed.work), which runs while there are members to be subscribed,
+// resumed or unsubscribed, and ends by itself, at the latest with hub.ctx.
+//
+// mu guards everything; under it, inboxes are filled. Lock order: hub.mu, feed.mu,
+// inbox.mu.
+type feed[E any] struct {
+	hub   *hub
+	key   feedKey
+	find  func(context.Context) (Source[E], error) // nil: src is all there is
+	id    rmi.ReceiverID
+	stop  func()
+	codec *rmi.Codec[E]
+	wake  chan struct{} // a member left: whoever waits between attempts looks again
+
+	mu      sync.Mutex // guards the fields below
+	src     Source[E]  // nil: to be found (again)
+	joined  []*member[E]
+	joining []*member[E]
+	leaving []SubID
+	batch   *request[E] // under way
+	private bool        // what comes is for the members of to, up to joined
+	to      *request[E] // nil: of a request that was given up
+	lost    bool        // the session ended under the joined
+	peer    *rmi.Peer   // from which events come; nil: none yet, or it is over
+	epoch   Epoch
+	last    Seq // of epoch; the newest that all joined got
+	working bool
+	over    bool
+	subs    SubID  // the last one given out
+	tokens  uint64 // the same
+	pending []*Event[E]
+}
+
+// member is one subscription.
+type member[E any] struct {
+	in    *inbox[E]
+	start Start
+	seq   Seq
+	epoch Epoch
+
+	feed *feed[E]
+	id   SubID
+	left bool          // guarded by feed.mu
+	done chan struct{} // closed when it joined or failed
+	err  error         // set before done is closed
+}
+
+// request is a Request under way and who it is for.
+type request[E any] struct {
+	members []*member[E]
+	resume  bool
+	token   uint64
+	events  []*Event[E] // before joined
+	joined  chan struct{}
+
+	rejected chan struct{} // closed when its packets came over a session that could not be used yet
+}
+
+// reject has the request made again. feed.mu is held.
+func (b *request[E]) reject() {
+	select {
+	case <-b.rejected:
+	default:
+		close(b.rejected)
+	}
+}
+
+// join adds a member and has it subscribed. hub.mu is held.
+func (f *feed[E]) join(m *member[E]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.subs++
+	m.feed, m.id = f, f.subs
+	f.joining = append(f.joining, m)
+	f.start()
+}
+
+// start starts work if it does not run. mu is held.
+func (f *feed[E]) start() {
+	if !f.working && !f.over {
+		f.working = true
+		go f.work()
+	}
+}
+
+// leave takes a member out. Nothing is put in its inbox after that.
+func (f *feed[E]) leave(m *member[E]) {
+	m.in.end(nil)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m.left || f.over {
+		return
+	}
+	m.left = true
+	switch {
+	case slices.Contains(f.joining, m):
+		f.joining = without(f.joining, m)
+	case f.batch != nil && slices.Contains(f.batch.members, m):
+		// It is taken out when the request is over.
+	default:
+		f.joined = without(f.joined, m)
+		if f.peer != nil {
+			f.leaving = append(f.leaving, m.id)
+		}
+	}
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+	f.start()
+}
+
+// Receive implements rmi.Receiver.
+func (f *feed[E]) Receive(d *rmi.Delivery) {
+	h, ok := parseHead(d.Head)
+	if !ok {
+		return // of a later version
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.peer != d.Peer {
+		if h.kind != headBegin || f.batch == nil || f.batch.token != h.number || !f.from(d.Peer) {
+			return // of a session that is over, or of nobody we asked
+		}
+		if f.peer != nil || f.lost && !f.batch.resume {
+			// The members that there are must first learn that their session is
+			// over, and be resumed: from here on they would miss what was between.
+			f.batch.reject()
+			return
+		}
+		f.peer = d.Peer
+		f.peer.OnEnd(func() { f.ended(d.Peer) }) // not at once: this is its reader
+	}
+	switch h.kind {
+	case headEvent, headState:
+		f.event(d, &h)
+	case headBegin:
+		f.flush()
+		f.private, f.to = true, nil
+		if f.batch != nil && f.batch.token == h.number {
+			f.to = f.batch
+		}
+	case headJoined:
+		f.flush()
+		f.private, f.to = false, nil
+		f.admit(&h)
+	case headGap:
+		f.gap(&h)
+	case headEnd:
+		f.flush()
+		f.fail(endError(&h))
+	}
+}
+
+// from tells whether a peer is the one that was asked. A well-known source may
+// be anybody's.
+func (f *feed[E]) from(p *rmi.Peer) bool {
+	r, ok := rmi.RefOf(f.src)
+	return !ok || r.ID.Node.IsZero() || r.ID.Node == p.Node()
+}
+
+func (f *feed[E]) event(d *rmi.Delivery, h *head) {
+	v, err := f.codec.Value(d)
+	if err != nil {
+		f.hub.node.Logger().Warn("an event could not be decoded", "type", f.key.events.String(), "err", err)
+		f.gap(&head{number: 1, last: Seq(h.number), epoch: f.epoch})
+		return
+	}
+	e := &Event[E]{Seq: Seq(h.number), Epoch: f.epoch, Key: string(h.text), Value: *v}
+	if h.kind == headState {
+		e.Kind = State
+	}
+	if f.private {
+		f.hold(e)
+		return
+	}
+	f.last = e.Seq
+	f.pending = append(f.pending, e)
+}
+
+func (f *feed[E]) gap(h *head) {
+	if f.private {
+		f.hold(&Event[E]{Kind: Gap, Missed: h.number, Seq: h.last, Epoch: h.epoch, Restarted: h.restarted})
+		return
+	}
+	f.flush()
+	for _, m := range f.joined {
+		m.in.lose(h.number)
+	}
+}
+
+// hold keeps what comes before joined.
+func (f *feed[E]) hold(e *Event[E]) {
+	if f.to != nil && f.to == f.batch {
+		f.to.events = append(f.to.events, e)
+	}
+}
+
+// admit makes the members of the request under way ordinary ones.
+func (f *feed[E]) admit(h *head) {
+	b := f.batch
+	if b == nil || b.token != h.number {
+		return
+	}
+	f.batch = nil
+	f.epoch, f.last = h.epoch, h.last-1
+	for _, e := range b.events {
+		e.Epoch = h.epoch
+	}
+	for _, m := range b.members {
+		if m.left {
+			f.leaving = append(f.leaving, m.id)
+			continue
+		}
+		f.joined = append(f.joined, m)
+		m.in.keep(b.events)
+		if !b.resume {
+			close(m.done)
+		}
+	}
+	close(b.joined)
+}
+
+// Flush implements rmi.Receiver.
+func (f *feed[E]) Flush(p *rmi.Peer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flush()
+}
+
+// flush puts what came in the inboxes. mu is held.
+func (f *feed[E]) flush() {
+	if len(f.pending) == 0 {
+		return
+	}
+	slow := false
+	for _, m := range f.joined {
+		if !m.in.push(f.pending) {
+			m.left, slow = true, true
+		}
+	}
+	clear(f.pending)
+	f.pending = f.pending[:0]
+	if slow {
+		f.joined = slices.DeleteFunc(f.joined, func(m *member[E]) bool {
+			if m.left {
+				f.leaving = append(f.leaving, m.id)
+			}
+			return m.left
+		})
+		f.start()
+	}
+}
+
+// ended is called when a session is over and nothing more comes from it.
+func (f *feed[E]) ended(p *rmi.Peer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.peer != p || f.over {
+		return
+	}
+	f.flush()
+	f.peer, f.leaving = nil, nil
+	f.private, f.to = false, nil
+	f.lost = len(f.joined) > 0
+	f.start()
+}
+
+// fail ends all members, and the feed. mu is held.
+func (f *feed[E]) fail(err error) {
+	all := slices.Concat(f.joined, f.joining)
+	if f.batch != nil {
+		all = append(all, f.batch.members...)
+	}
+	f.joined, f.joining, f.batch, f.lost = nil, nil, nil, false
+	for _, m := range all {
+		m.fail(err)
+	}
+}
+
+// fail ends a member's subscription. feed.mu is held.
+func (m *member[E]) fail(err error) {
+	m.left = true
+	m.in.end(err)
+	select {
+	case <-m.done:
+	default:
+		if m.err = err; err == nil {
+			m.err = net.ErrClosed
+		}
+		close(m.done)
+	}
+}
+
+// endError is what an end head says.
+func endError(h *head) error {
+	switch h.reason {
+	case 0:
+		return nil
+	case slowKind:
+		return ErrSlow
+	}
+	return &rmi.Error{Op: "subscribe", Kind: rmi.Kind(h.reason), Msg: string(h.text)}
+}
+
+// errUnconfirmed is a request that was granted, but whose session ended before
+// its events began.
+var errUnconfirmed = errors.New("the session ended before the subscription began")

@@ -1,0 +1,69 @@
+package callback
+
+import (
+	"context"
+	"reflect"
+	"sync"
+
+	"gormi/refs"
+	"gormi/rmi"
+)
+
+// hub is a node's subscriptions to other nodes' topics: one feed for all that
+// have the same source and selection, so that what they get travels once.
+type hub struct {
+	node   *rmi.Node
+	ctx    context.Context // ends when the node begins to close
+	cancel context.CancelFunc
+
+	mu    sync.Mutex // guards feeds; taken before a feed's
+	feeds map[feedKey]any
+}
+
+// feedKey is what subscriptions must have in common to share a feed.
+type feedKey struct {
+	events reflect.Type
+	id     refs.ID       // of a source that was given
+	at     refs.Endpoint // of a well-known one, whose id names no node
+	name   string        // of a source that is looked up
+	only   *int          // of a source that is found otherwise: not shared
+	ask    selection
+}
+
+// hubs are those of the nodes that are open: *rmi.Node to *hub.
+var hubs sync.Map
+
+func hubOf(n *rmi.Node) *hub {
+	if h, ok := hubs.Load(n); ok {
+		return h.(*hub)
+	}
+	h := &hub{node: n, feeds: make(map[feedKey]any)}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	if other, ok := hubs.LoadOrStore(n, h); ok {
+		h.cancel()
+		return other.(*hub)
+	}
+	n.BeforeClose(func(context.Context) {
+		hubs.Delete(n)
+		h.cancel()
+	})
+	return h
+}
+
+// join adds a member to the feed of a key, which is made if there is none.
+func join[E any](h *hub, key feedKey, find func(context.Context) (Source[E], error), src Source[E], m *member[E]) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f, ok := h.feeds[key].(*feed[E])
+	if !ok {
+		codec, err := rmi.CodecOf[E]()
+		if err != nil {
+			return failed("subscribe", err)
+		}
+		f = &feed[E]{hub: h, key: key, find: find, src: src, codec: codec, wake: make(chan struct{}, 1)}
+		f.id, f.stop = h.node.Receive(f)
+		h.feeds[key] = f
+	}
+	f.join(m)
+	return nil
+}

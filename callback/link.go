@@ -1,0 +1,259 @@
+package callback
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sync"
+
+	"gormi/rmi"
+)
+
+// group is the subscriptions of one receiver of a peer, or one of this process.
+// Its first fields do not change; subs is guarded by Topic.mu.
+type group[E any] struct {
+	match  string
+	slow   bool // it overflowed, and has the policy Disconnect; guarded by Topic.mu
+	local  *inbox[E]
+	one    [1]*Event[E] // for local
+	link   *link[E]     // nil of a local one
+	to     [1]rmi.ReceiverID
+	ask    selection
+	subs   map[SubID]struct{}
+	q      queue[*entry[E]] // guarded by link.mu
+	queued bool             // in link.ready; guarded by link.mu
+}
+
+// selection is what the subscriptions of a group have in common.
+type selection struct {
+	match    string
+	queue    int
+	policy   Policy
+	snapshot bool
+}
+
+// publish queues an event. It reports false if that is the end of the group.
+func (g *group[E]) publish(e *entry[E]) bool {
+	if g.local != nil {
+		g.one[0] = &e.Event
+		return g.local.push(g.one[:])
+	}
+	l := g.link
+	l.mu.Lock()
+	ok := g.q.push(e)
+	l.queue(g)
+	return ok
+}
+
+// clear forgets what is queued. If the link has g in ready, it finds nothing.
+func (g *group[E]) clear() {
+	if g.link != nil {
+		g.link.mu.Lock()
+		g.q.clear()
+		g.link.mu.Unlock()
+	}
+}
+
+// end queues the last that the group gets. Topic.mu is held.
+func (g *group[E]) end(last *entry[E], err error) {
+	if g.local != nil {
+		g.local.end(err)
+		return
+	}
+	g.link.mu.Lock()
+	g.q.keep(last)
+	g.link.queue(g)
+}
+
+// link is a peer with subscriptions.
+type link[E any] struct {
+	topic  *Topic[E]
+	peer   *rmi.Peer
+	groups map[rmi.ReceiverID]*group[E] // guarded by Topic.mu
+	count  int                          // subscriptions; guarded by Topic.mu
+	unhook func()                       // takes the hook for the session's end back; guarded by Topic.mu
+
+	mu      sync.Mutex // guards the fields below and the groups' queues
+	ready   []*group[E]
+	running bool // run runs
+	dead    bool // nothing can be sent any more
+}
+
+// queue notes that g has something to send, gets it on its way, and unlocks mu.
+func (l *link[E]) queue(g *group[E]) {
+	if l.dead {
+		g.q.clear()
+		l.mu.Unlock()
+		return
+	}
+	if !g.queued {
+		g.queued = true
+		l.ready = append(l.ready, g)
+	}
+	start := !l.running
+	l.running = true
+	l.mu.Unlock()
+	if start {
+		go l.run()
+	}
+}
+
+// batchEvents is how many entries of a group are taken out of its queue at once.
+const batchEvents = 256
+
+// run sends what is queued, and ends when there is nothing left or the session
+// is over.
+func (l *link[E]) run() {
+	var b batch[E]
+	for {
+		l.mu.Lock()
+		if len(l.ready) == 0 {
+			l.running = false
+			l.mu.Unlock()
+			return
+		}
+		b.take(l)
+		l.mu.Unlock()
+		b.merge(l.topic.epoch)
+		for ms := b.messages; len(ms) > 0; {
+			n, err := l.peer.Multicast(ms)
+			if rmi.KindOf(err) == rmi.TooLarge {
+				// Larger than the peer accepts: to it, the event is lost.
+				ms[n].Head, ms[n].Packet = appendGapHead(nil, 1, 0, l.topic.epoch, false), nil
+				ms = ms[n:]
+				continue
+			}
+			if err != nil {
+				l.mu.Lock()
+				l.dead, l.running = true, false
+				l.mu.Unlock()
+				l.topic.drop(l)
+				return
+			}
+			break
+		}
+	}
+}
+
+// batch is what run sends at once.
+type batch[E any] struct {
+	parts    []part[E]
+	messages []rmi.Message
+	heads    []byte
+	to       []rmi.ReceiverID
+}
+
+// part is what one group contributes.
+type part[E any] struct {
+	group   *group[E]
+	entries []taken[E]
+	at      int
+}
+
+type taken[E any] struct {
+	e      *entry[E]
+	missed uint64
+}
+
+// take takes entries out of the queues of the groups that are ready. link.mu is held.
+func (b *batch[E]) take(l *link[E]) {
+	n := 0
+	for i, g := range l.ready {
+		if i == len(b.parts) {
+			b.parts = append(b.parts, part[E]{})
+		}
+		p := &b.parts[i]
+		p.group, p.at = g, 0
+		clear(p.entries)
+		p.entries = p.entries[:0]
+		for len(p.entries) < batchEvents {
+			e, missed, ok := g.q.pop()
+			if ok || missed > 0 {
+				p.entries = append(p.entries, taken[E]{e, missed})
+			}
+			if !ok {
+				break
+			}
+		}
+		if g.q.waiting() {
+			l.ready[n] = g
+			n++
+		} else {
+			g.queued = false
+		}
+		b.parts[i] = *p
+	}
+	for i := len(l.ready); i < len(b.parts); i++ {
+		b.parts[i] = part[E]{}
+	}
+	b.parts = b.parts[:len(l.ready)]
+	clear(l.ready[n:])
+	l.ready = l.ready[:n]
+}
+
+// merge makes messages of the parts: an event that several groups get is one
+// message to all of them; each group's order is kept.
+func (b *batch[E]) merge(epoch Epoch) {
+	clear(b.messages)
+	b.messages, b.heads, b.to = b.messages[:0], b.heads[:0], b.to[:0]
+	if len(b.parts) > 1 {
+		slices.SortFunc(b.parts, func(x, y part[E]) int { return cmp.Compare(x.group.to[0], y.group.to[0]) })
+	}
+	for {
+		next := Seq(math.MaxUint64)
+		for i := range b.parts {
+			if p := &b.parts[i]; b.own(p, epoch) {
+				next = min(next, p.entries[p.at].e.Event.Seq)
+			}
+		}
+		if next == math.MaxUint64 {
+			return
+		}
+		from := len(b.to)
+		var e *entry[E]
+		for i := range b.parts {
+			p := &b.parts[i]
+			if p.at == len(p.entries) {
+				continue
+			}
+			if c := p.entries[p.at].e; c.Event.Seq == next {
+				e = c
+				p.at++
+				b.to = append(b.to, p.group.to[0])
+			}
+		}
+		at := len(b.heads)
+		b.heads = appendEventHead(b.heads, headEvent, next, e.Event.Key)
+		b.messages = append(b.messages, rmi.Message{To: b.to[from:], Head: b.heads[at:], Packet: e.packet})
+	}
+}
+
+// own makes messages of what only this group gets, up to its next event, and
+// tells whether there is one.
+func (b *batch[E]) own(p *part[E], epoch Epoch) bool {
+	for ; p.at < len(p.entries); p.at++ {
+		x := &p.entries[p.at]
+		if x.missed > 0 {
+			at := len(b.heads)
+			last := Seq(0)
+			if x.e != nil && x.e.head == headEvent {
+				last = x.e.Event.Seq - 1
+			}
+			b.heads = appendGapHead(b.heads, x.missed, last, epoch, false)
+			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: b.heads[at:]})
+			x.missed = 0
+		}
+		switch {
+		case x.e == nil:
+		case x.e.head == headEvent:
+			return true
+		case x.e.head == headState:
+			at := len(b.heads)
+			b.heads = appendEventHead(b.heads, headState, x.e.Event.Seq, x.e.Event.Key)
+			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: b.heads[at:], Packet: x.e.packet})
+		default:
+			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: x.e.raw})
+		}
+	}
+	return false
+}

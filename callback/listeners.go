@@ -1,0 +1,300 @@
+package callback
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"reflect"
+	"runtime/debug"
+	"sync"
+	"time"
+	"unsafe"
+
+	"gormi/rmi"
+)
+
+// ListenersOptions say how listeners are called. The zero value is a good default.
+type ListenersOptions[T any] struct {
+	// Queue is how many notifications may wait for one listener. If zero, 64.
+	Queue int
+
+	// Policy says what happens when they are more: DropOldest, DropNewest, or
+	// Disconnect, by which the listener is dropped with ErrSlow.
+	Policy Policy
+
+	// Timeout is how long one call may take. If zero, 10 s. A listener that takes
+	// longer gets the next notification all the same.
+	Timeout time.Duration
+
+	// GiveUp is for how long a listener whose node listens somewhere may be
+	// unreachable before it is dropped. If zero, a minute. One whose node listens
+	// nowhere is dropped with its session: it cannot be reached any more.
+	GiveUp time.Duration
+
+	// OnDrop is told of a listener that was dropped, OnError of a call that failed
+	// or panicked, OnLoss of n notifications that a listener did not get because
+	// its queue was full. They run on goroutines of the set and may use it.
+	OnDrop  func(listener T, err error)
+	OnError func(listener T, err error)
+	OnLoss  func(listener T, n uint64)
+}
+
+// Listeners is a set of listeners, values of a remote interface or a func type,
+// that an owner calls when something happens. Each has a queue of its own, and a
+// goroutine while something is in it, so a slow, stuck or dead listener delays
+// neither the others nor the notifier. A listener's calls are made one at a time,
+// in order. It is safe for concurrent use, also from within listeners.
+type Listeners[T any] struct {
+	node   *rmi.Node
+	o      ListenersOptions[T]
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	mu      sync.Mutex // guards the fields below
+	members map[*listener[T]]struct{}
+	closed  bool
+}
+
+// listener is one of a set.
+type listener[T any] struct {
+	set   *Listeners[T]
+	value T
+	away  bool // its node listens nowhere: it is gone with its session
+
+	mu      sync.Mutex // guards the fields below
+	q       queue[func(context.Context, T) error]
+	running bool // run runs
+	over    bool
+	unhook  func() // takes the hook for the session's end back; may be nil
+
+	failing time.Time // since when it cannot be reached; run's
+}
+
+// NewListeners returns an empty set. n is the node in whose methods listeners
+// arrive. o may be nil. It panics if o.Policy is Coalesce: notifications have no key.
+func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
+	l := &Listeners[T]{node: n, members: make(map[*listener[T]]struct{})}
+	if o != nil {
+		l.o = *o
+	}
+	if l.o.Policy >= Coalesce && l.o.Policy != Disconnect {
+		panic("callback: ListenersOptions.Policy is " + l.o.Policy.String())
+	}
+	if l.o.Queue <= 0 {
+		l.o.Queue = 64
+	}
+	if l.o.Timeout <= 0 {
+		l.o.Timeout = 10 * time.Second
+	}
+	if l.o.GiveUp <= 0 {
+		l.o.GiveUp = time.Minute
+	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+// Add adds a listener and returns the subscription by which it, or whoever
+// passed it, ends that. Added twice, a listener is called twice.
+func (l *Listeners[T]) Add(v T) (Subscription, error) {
+	rv := reflect.ValueOf(&v).Elem()
+	if k := rv.Kind(); (k == reflect.Interface || k == reflect.Func || k == reflect.Pointer) && rv.IsNil() {
+		return nil, invalid("add", "the listener is nil")
+	}
+	x := &listener[T]{set: l, value: v}
+	x.q = newQueue[func(context.Context, T) error](l.o.Queue, l.o.Policy, nil)
+	if r, ok := l.node.RefOf(v); ok && !r.Listens() && r.Via.Node.IsZero() {
+		x.away = true
+		p := l.node.Peer(r.ID.Node)
+		if p == nil {
+			return nil, &rmi.Error{Op: "add", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's node is gone"}
+		}
+		unhook := p.OnEnd(func() {
+			x.drop(&rmi.Error{Op: "notify", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's session is over, and its node listens nowhere"})
+		})
+		x.mu.Lock()
+		x.unhook = unhook
+		x.mu.Unlock()
+	}
+	l.mu.Lock()
+	closed := l.closed
+	if !closed {
+		l.members[x] = struct{}{}
+	}
+	l.mu.Unlock()
+	x.mu.Lock()
+	over := x.over
+	x.mu.Unlock()
+	if closed || over { // over: the session ended meanwhile
+		x.remove()
+		if closed {
+			return nil, failed("add", net.ErrClosed)
+		}
+	}
+	return NewSubscription(func() { x.remove() }), nil
+}
+
+// Remove removes a listener, and reports whether it was in the set. Proxies of
+// one object are one listener; a func is itself only.
+func (l *Listeners[T]) Remove(v T) bool {
+	var found []*listener[T]
+	l.mu.Lock()
+	for x := range l.members {
+		if l.same(x.value, v) {
+			found = append(found, x)
+		}
+	}
+	l.mu.Unlock()
+	for _, x := range found {
+		x.remove()
+	}
+	return len(found) > 0
+}
+
+func (l *Listeners[T]) same(a, b T) bool {
+	if r, ok := l.node.RefOf(a); ok {
+		s, ok := l.node.RefOf(b)
+		return ok && r.ID == s.ID
+	}
+	if reflect.TypeFor[T]().Kind() == reflect.Func {
+		return *(*unsafe.Pointer)(unsafe.Pointer(&a)) == *(*unsafe.Pointer)(unsafe.Pointer(&b)) // the closure
+	}
+	return reflect.TypeOf(any(a)).Comparable() && any(a) == any(b)
+}
+
+// Len is the number of listeners.
+func (l *Listeners[T]) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.members)
+}
+
+// Notify has call called for every listener that is in the set now, with a
+// context that bounds it. It queues and never waits:
+//
+//	l.Notify(func(ctx context.Context, f func(context.Context, int64) error) error { return f(ctx, balance) })
+func (l *Listeners[T]) Notify(call func(ctx context.Context, listener T) error) {
+	var slow []*listener[T]
+	l.mu.Lock()
+	for x := range l.members {
+		if !x.push(call) {
+			slow = append(slow, x)
+		}
+	}
+	l.mu.Unlock()
+	for _, x := range slow {
+		x.drop(ErrSlow)
+	}
+}
+
+// Close empties the set. Contexts of calls under way end; it does not wait for
+// them. OnDrop is not told.
+func (l *Listeners[T]) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	members := l.members
+	l.members = nil
+	l.mu.Unlock()
+	l.cancel()
+	for x := range members {
+		x.remove()
+	}
+	return nil
+}
+
+func (x *listener[T]) push(call func(context.Context, T) error) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return true
+	}
+	ok := x.q.push(call)
+	if !x.running {
+		x.running = true
+		go x.run()
+	}
+	return ok
+}
+
+// run calls the listener until nothing is queued, or it is removed.
+func (x *listener[T]) run() {
+	o := &x.set.o
+	for {
+		x.mu.Lock()
+		call, missed, ok := x.q.pop()
+		if x.over || !ok && missed == 0 {
+			x.running = false
+			x.mu.Unlock()
+			return
+		}
+		x.mu.Unlock()
+		if missed > 0 && o.OnLoss != nil {
+			o.OnLoss(x.value, missed)
+		}
+		if !ok {
+			continue
+		}
+		err := x.call(call)
+		switch {
+		case err == nil:
+			x.failing = time.Time{}
+		case x.set.ctx.Err() != nil:
+		case x.gone(err):
+			x.drop(err)
+		case o.OnError != nil:
+			o.OnError(x.value, err)
+		}
+	}
+}
+
+func (x *listener[T]) call(f func(context.Context, T) error) (err error) {
+	ctx, cancel := context.WithTimeout(x.set.ctx, x.set.o.Timeout)
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			err = &rmi.Error{Op: "notify", Kind: rmi.Panic, Outcome: rmi.Executed, Msg: fmt.Sprintf("the listener panicked: %v\n%s", v, debug.Stack())}
+		}
+	}()
+	return f(ctx, x.value)
+}
+
+// gone tells whether a listener whose call failed with err is gone for good.
+func (x *listener[T]) gone(err error) bool {
+	switch rmi.KindOf(err) {
+	case rmi.NoSuchObject, rmi.StaleReference, rmi.Closed:
+		return true
+	case rmi.PeerGone, rmi.ConnectFailed:
+		if x.away {
+			return true
+		}
+		if x.failing.IsZero() {
+			x.failing = time.Now()
+		}
+		return time.Since(x.failing) >= x.set.o.GiveUp
+	}
+	x.failing = time.Time{}
+	return false
+}
+
+// remove takes the listener out, and reports whether this call did.
+func (x *listener[T]) remove() bool {
+	x.mu.Lock()
+	first := !x.over
+	x.over = true
+	x.q.clear()
+	unhook := x.unhook
+	x.mu.Unlock()
+	if unhook != nil {
+		unhook()
+	}
+	x.set.mu.Lock()
+	delete(x.set.members, x)
+	x.set.mu.Unlock()
+	return first
+}
+
+// drop removes a listener because of err, and tells the owner.
+func (x *listener[T]) drop(err error) {
+	if x.remove() && x.set.o.OnDrop != nil {
+		go x.set.o.OnDrop(x.value, err)
+	}
+}

@@ -1,0 +1,274 @@
+package callback_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gormi/callback"
+	"gormi/rmi"
+	"gormi/rmi/rmitest"
+)
+
+// told is a listener; as an interface it needs no proxy type made at run time.
+type told = func(ctx context.Context, n int) error
+
+// Board is a remote object with listeners.
+type Board struct {
+	Watch func(ctx context.Context, f told) (callback.Subscription, error)
+}
+
+type board struct{ set *callback.Listeners[told] }
+
+func (b *board) watch(_ context.Context, f told) (callback.Subscription, error) { return b.set.Add(f) }
+
+func newBoard(t testing.TB, owner *rmi.Node, o *callback.ListenersOptions[told]) (*board, func(user *rmi.Node) Board) {
+	b := &board{callback.NewListeners(owner, o)}
+	t.Cleanup(func() { b.set.Close() })
+	h, err := rmi.Export(owner, b.watch, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, func(user *rmi.Node) Board {
+		f, err := rmi.Resolve[func(context.Context, told) (callback.Subscription, error)](user, h.Ref(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Board{f}
+	}
+}
+
+func (b *board) tell(n int) {
+	b.set.Notify(func(ctx context.Context, f told) error { return f(ctx, n) })
+}
+
+func TestListenersAreCalledInOrder(t *testing.T) {
+	net := rmitest.New(t)
+	owner := net.Node()
+	b, from := newBoard(t, owner, &callback.ListenersOptions[told]{Queue: 1000})
+	var subs []callback.Subscription
+	var got []chan int
+	for range 3 {
+		ch := make(chan int, 1000)
+		s, err := from(net.Client()).Watch(t.Context(), func(_ context.Context, n int) error { ch <- n; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		subs, got = append(subs, s), append(got, ch)
+	}
+	for i := range 100 {
+		b.tell(i)
+	}
+	for _, ch := range got {
+		for i := range 100 {
+			if n := <-ch; n != i {
+				t.Fatalf("got %d, want %d", n, i)
+			}
+		}
+	}
+	if b.set.Len() != 3 {
+		t.Errorf("%d listeners", b.set.Len())
+	}
+	if err := subs[0].Cancel(t.Context()); err != nil || b.set.Len() != 2 {
+		t.Errorf("%v, %d listeners", err, b.set.Len())
+	}
+	b.tell(100)
+	if n := <-got[1]; n != 100 || len(got[0]) > 0 {
+		t.Errorf("got %d, and the removed one %d", n, len(got[0]))
+	}
+}
+
+func TestMisbehavingListeners(t *testing.T) {
+	oops := errors.New("oops")
+	net := rmitest.New(t)
+	owner := net.Node()
+	failures := make(chan error, 1000)
+	b, from := newBoard(t, owner, &callback.ListenersOptions[told]{
+		Queue: 200, OnError: func(_ told, err error) { failures <- err }})
+	user := net.Client()
+	board := from(user)
+	watch := func(f told) callback.Subscription {
+		s, err := board.Watch(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	good, again := make(chan int, 100), make(chan int, 100)
+	watch(func(context.Context, int) error { panic("oops") })
+	watch(func(context.Context, int) error { return oops })
+	watch(func(ctx context.Context, _ int) error { <-ctx.Done(); return ctx.Err() })
+	var once callback.Subscription
+	ready := make(chan struct{})
+	once = watch(func(ctx context.Context, _ int) error { <-ready; return once.Cancel(ctx) })
+	close(ready)
+	var first sync.Once
+	watch(func(ctx context.Context, _ int) (err error) {
+		first.Do(func() { _, err = board.Watch(ctx, func(_ context.Context, n int) error { again <- n; return nil }) })
+		return err
+	})
+	watch(func(_ context.Context, n int) error { good <- n; return nil })
+
+	for i := range 100 {
+		b.tell(i)
+	}
+	for i := range 100 {
+		if n := <-good; n != i {
+			t.Fatalf("got %d, want %d", n, i)
+		}
+	}
+	kinds := map[rmi.Kind]bool{}
+	for !kinds[rmi.Panic] || !kinds[rmi.Application] {
+		kinds[rmi.KindOf(<-failures)] = true
+	}
+	waitFor(t, "one left, one came", func() bool { return b.set.Len() == 6 })
+	b.tell(100)
+	for n := range again {
+		if n == 100 {
+			break
+		}
+	}
+}
+
+func TestListenerWhoseNodeIsGoneIsDropped(t *testing.T) {
+	net := rmitest.New(t)
+	owner := net.Node()
+	dropped := make(chan error, 10)
+	b, from := newBoard(t, owner, &callback.ListenersOptions[told]{
+		OnDrop: func(_ told, err error) { dropped <- err }})
+	stays := net.Client()
+	for _, user := range []*rmi.Node{net.Client(), net.Node(), stays} {
+		if _, err := from(user).Watch(t.Context(), func(context.Context, int) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if user != stays {
+			defer func() {
+				if err := <-dropped; !errors.Is(err, rmi.PeerGone) && !errors.Is(err, rmi.ConnectFailed) {
+					t.Errorf("dropped for %v", err)
+				}
+			}()
+		}
+		if user == stays {
+			continue
+		}
+		if user.Endpoint().Listens() {
+			// Its node may come back: it is given up after GiveUp, which is tested with virtual time.
+			if b.set.Len() != 2 {
+				t.Logf("%d listeners", b.set.Len())
+			}
+		}
+		user.Close()
+	}
+	waitFor(t, "the client that listens nowhere is dropped", func() bool { return b.set.Len() <= 2 })
+	b.set.Close()
+	dropped <- &rmi.Error{Kind: rmi.PeerGone} // for the one that is not given up yet
+	if b.set.Len() != 0 {
+		t.Error("listeners are left after Close")
+	}
+}
+
+func TestListenersGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := rmitest.New(t)
+		owner, user := net.Node(), net.Node()
+		var reason error
+		b, from := newBoard(t, owner, &callback.ListenersOptions[told]{
+			GiveUp: 30 * time.Second, OnDrop: func(_ told, err error) { reason = err }})
+		if _, err := from(user).Watch(t.Context(), func(context.Context, int) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		user.Close()
+		for i := range 40 {
+			b.tell(i)
+			<-time.After(time.Second)
+			if b.set.Len() == 0 {
+				break
+			}
+		}
+		synctest.Wait()
+		if reason == nil || b.set.Len() != 0 {
+			t.Errorf("dropped for %v, %d are left", reason, b.set.Len())
+		}
+		b.set.Close()
+	})
+}
+
+func TestStuckListenerLosesItsOwn(t *testing.T) {
+	for _, c := range []struct {
+		policy  callback.Policy
+		lost    uint64
+		dropped bool
+		got     []int
+	}{
+		{callback.DropOldest, 6, false, []int{0, 7, 8, 9}},
+		{callback.DropNewest, 6, false, []int{0, 1, 2, 3}},
+		{callback.Disconnect, 0, true, []int{0}},
+	} {
+		t.Run(c.policy.String(), func(t *testing.T) {
+			node := rmitest.New(t).Client()
+			losses, drops := make(chan uint64, 1), make(chan error, 1)
+			set := callback.NewListeners(node, &callback.ListenersOptions[told]{Queue: 3, Policy: c.policy,
+				OnLoss: func(_ told, n uint64) { losses <- n }, OnDrop: func(_ told, err error) { drops <- err }})
+			var got []int
+			busy, goOn, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			if _, err := set.Add(func(_ context.Context, n int) error {
+				if got = append(got, n); n == 0 {
+					close(busy)
+					<-goOn
+				}
+				if len(got) == len(c.got) {
+					close(done)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 10 {
+				set.Notify(func(ctx context.Context, f told) error { return f(ctx, i) })
+				if i == 0 {
+					<-busy
+				}
+			}
+			close(goOn)
+			if c.dropped {
+				if err := <-drops; err != callback.ErrSlow {
+					t.Errorf("dropped for %v", err)
+				}
+			} else if n := <-losses; n != c.lost {
+				t.Errorf("%d lost, want %d", n, c.lost)
+			}
+			<-done
+			if !slices.Equal(got, c.got) {
+				t.Errorf("got %v, want %v", got, c.got)
+			}
+			set.Close()
+		})
+	}
+}
+
+func TestRemove(t *testing.T) {
+	node := rmitest.New(t).Client()
+	set := callback.NewListeners[told](node, nil)
+	n := 0
+	a := func(context.Context, int) error { n++; return nil }
+	b := func(context.Context, int) error { n--; return nil }
+	for _, f := range []told{a, b, a} {
+		if _, err := set.Add(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !set.Remove(a) || set.Len() != 1 || set.Remove(a) || !set.Remove(b) || set.Len() != 0 {
+		t.Errorf("%d are left", set.Len())
+	}
+	if _, err := set.Add(nil); err == nil {
+		t.Error("nil was added")
+	}
+	set.Close()
+	if _, err := set.Add(a); err == nil {
+		t.Error("added to a closed set")
+	}
+}

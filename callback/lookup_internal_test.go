@@ -1,0 +1,28 @@
+package callback
+
+import (
+	"testing"
+
+	"gormi/registry"
+)
+
+// Names mean here what they mean to package registry.
+func TestNamesAreThoseOfTheRegistry(t *testing.T) {
+	for _, env := range []string{"", "rmi://names.example:7", "names.example", "rmi://%2Frun%2Frmi.sock"} {
+		t.Setenv("RMI_REGISTRY", env)
+		for _, name := range []string{
+			"quotes", "ticker/quotes", "rmi://host/a/b", "rmi://host:5/a", "rmi://[::1]:1099/a", "rmi://[::1]/a",
+			"rmi://%2Frun%2Frmi.sock/a", "rmi://%40abstract/a", "rmi://127.0.0.1/a", "rmi:///a", "rmi://host:x/a",
+		} {
+			want, refused := registry.ParseURL(name)
+			at, path, err := parseName(name)
+			if (err != nil) != (refused != nil) {
+				t.Errorf("%q with %q: %v here, %v there", name, env, err, refused)
+				continue
+			}
+			if err == nil && (at != want.Endpoint || path != want.Name) {
+				t.Errorf("%q with %q: %v %q here, %v %q there", name, env, at, path, want.Endpoint, want.Name)
+			}
+		}
+	}
+}

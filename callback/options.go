@@ -1,0 +1,65 @@
+package callback
+
+import (
+	"fmt"
+	"path"
+)
+
+// Start says with what a subscription begins.
+type Start uint8
+
+const (
+	// Newest: with what is published from now on.
+	Newest Start = iota
+	// Snapshot: with the present state, as State events, and then every change
+	// after it, nothing between lost or doubled.
+	Snapshot
+	// Oldest: with the oldest event that is kept.
+	Oldest
+	// FromSeq: with the event numbered SubscribeOptions.Seq. What of it is not kept
+	// any more is told as a Gap; one that is not published yet, but for the next, is
+	// an error.
+	FromSeq
+)
+
+// SubscribeOptions say what a subscription gets. The zero value is everything
+// that is published from now on, through a queue of 1024 events.
+type SubscribeOptions struct {
+	// Match is the key of the events that are wanted, or a pattern as of
+	// path.Match, such as "AC*". The owner filters. If "", all.
+	Match string
+
+	// Queue is how many events may wait for the program. If zero, 1024; at most
+	// 1<<20. Replays and snapshots come on top.
+	Queue int
+
+	// Policy says what happens when the queue is full.
+	Policy Policy
+
+	// Start, with Seq and Epoch, says where to begin. Epoch 0 is the present one;
+	// another than the present one is told as a Gap of a restart.
+	Start Start
+	Seq   Seq
+	Epoch Epoch
+}
+
+// withDefaults returns a checked copy.
+func (o *SubscribeOptions) withDefaults() (SubscribeOptions, error) {
+	var c SubscribeOptions
+	if o != nil {
+		c = *o
+	}
+	if c.Queue == 0 {
+		c.Queue = 1024
+	}
+	if c.Queue < 0 || c.Queue > maxQueue {
+		return c, invalid("subscribe", fmt.Sprintf("SubscribeOptions.Queue is %d: 1 to %d are allowed", c.Queue, maxQueue))
+	}
+	if _, err := path.Match(c.Match, ""); err != nil {
+		return c, badPattern("subscribe", c.Match)
+	}
+	if c.Policy > Disconnect || c.Start > FromSeq {
+		return c, invalid("subscribe", "SubscribeOptions has an unknown Policy or Start")
+	}
+	return c, nil
+}

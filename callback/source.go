@@ -1,0 +1,78 @@
+package callback
+
+import (
+	"context"
+
+	"gormi/refs"
+	"gormi/rmi"
+	"gormi/rmi/stub"
+)
+
+// Source is a remote interface: a typed stream of events. A *Topic is one;
+// bound, returned or passed like any remote object, it gives others a proxy.
+//
+// Programs do not call its methods: they use Events, Subscribe and Read.
+type Source[E any] interface {
+	// Subscribe opens subscriptions of the caller, or resumes them. Their events
+	// are sent to r.Receiver of the caller's node.
+	Subscribe(ctx context.Context, r Request) (Grant, error)
+
+	// Unsubscribe ends subscriptions of the caller. Those that there are not are
+	// no error.
+	Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error
+
+	// Read returns, in order, kept events from a number on whose keys match, at
+	// most max of them (0: 100, at most 1000). It works through relays too.
+	Read(ctx context.Context, from Seq, match string, max int) ([]Event[E], error)
+}
+
+// SubID names a subscription among those of one receiver.
+type SubID uint64
+
+// Request asks for subscriptions that have the same selection and start.
+type Request struct {
+	Receiver rmi.ReceiverID
+	Subs     []SubID
+	Token    uint64 // comes back in what is sent, to tell answers apart
+	Resume   bool   // Subs are all subscriptions of Receiver, and none is known any more
+
+	Match    string
+	Queue    int
+	Policy   Policy
+	Snapshot bool // where the start cannot be had, a snapshot is wanted
+
+	Start Start
+	Seq   Seq
+	Epoch Epoch
+}
+
+// Grant tells on which session the events come.
+type Grant struct {
+	Node    refs.NodeID
+	Session rmi.SessionID
+}
+
+// Register makes proxies of Source[E] possible in programs that were built with
+// the tag rmi_safe, or for a platform without run-time proxies, and that get one
+// from a registry or a method. Call it from an init function. NewTopic,
+// EventsByName and SubscribeByName do it themselves.
+func Register[E any]() {
+	stub.Register(func(o stub.Object) Source[E] { return sourceStub[E]{o} })
+}
+
+// sourceStub makes proxies on every platform.
+type sourceStub[E any] struct{ stub.Object }
+
+func (s sourceStub[E]) Subscribe(ctx context.Context, r Request) (g Grant, err error) {
+	err = s.Invoke(ctx, "Subscribe", stub.Args(r), &g)
+	return
+}
+
+func (s sourceStub[E]) Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error {
+	return s.Invoke(ctx, "Unsubscribe", stub.Args(r, subs))
+}
+
+func (s sourceStub[E]) Read(ctx context.Context, from Seq, match string, max int) (events []Event[E], err error) {
+	err = s.Invoke(ctx, "Read", stub.Args(from, match, max), &events)
+	return
+}

@@ -1,0 +1,277 @@
+package callback
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"gormi/rmi"
+)
+
+const (
+	// firstPause and lastPause bound the time between attempts to resume; it
+	// doubles, and a third of it is random.
+	firstPause = 20 * time.Millisecond
+	lastPause  = 2 * time.Second
+	// quickTries is how often a subscription whose connection broke while it was
+	// made is tried again before it fails.
+	quickTries = 3
+	// leaveTries is how often an owner is told that a subscription is over. If it
+	// cannot be told, the subscription lasts as long as the session.
+	leaveTries = 3
+)
+
+// work makes the feed's requests, one at a time, until there is nothing to do.
+func (f *feed[E]) work() {
+	failures := 0
+	for {
+		f.mu.Lock()
+		switch {
+		case f.over:
+			f.mu.Unlock()
+			return
+		case f.hub.ctx.Err() != nil:
+			f.fail(&rmi.Error{Op: "subscribe", Kind: rmi.Closed, Msg: "the node is closed"})
+			f.mu.Unlock()
+			f.finish()
+			return
+		case f.lost && len(f.joined) > 0 || len(f.joining) > 0:
+			b := f.next()
+			f.mu.Unlock()
+			err := f.request(b)
+			if err == nil {
+				failures = 0
+				continue
+			}
+			if failures++; f.failed(b, err, failures) {
+				f.pause(failures)
+			}
+		case len(f.leaving) > 0:
+			subs, src := f.leaving, f.src
+			f.leaving = nil
+			f.mu.Unlock()
+			f.unsubscribe(src, subs)
+		case len(f.joined) == 0:
+			f.mu.Unlock()
+			if f.finish() {
+				return
+			}
+		default:
+			f.working = false
+			f.mu.Unlock()
+			return
+		}
+	}
+}
+
+// finish takes the feed out of the hub, unless somebody joined meanwhile.
+func (f *feed[E]) finish() bool {
+	f.hub.mu.Lock()
+	defer f.hub.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.joined)+len(f.joining)+len(f.leaving) > 0 && f.hub.ctx.Err() == nil {
+		return false
+	}
+	if len(f.joining) > 0 {
+		f.fail(&rmi.Error{Op: "subscribe", Kind: rmi.Closed, Msg: "the node is closed"})
+	}
+	f.over, f.working = true, false
+	f.stop()
+	if f.hub.feeds[f.key] == any(f) {
+		delete(f.hub.feeds, f.key)
+	}
+	return true
+}
+
+// next makes the next request: first those that lost their session, then those
+// that join, as many as begin alike. mu is held.
+func (f *feed[E]) next() *request[E] {
+	f.tokens++
+	b := &request[E]{token: f.tokens, joined: make(chan struct{}), rejected: make(chan struct{})}
+	if f.lost && len(f.joined) > 0 {
+		b.resume = true
+		b.members, f.joined, f.lost = f.joined, nil, false
+	} else {
+		f.lost = false
+		first := f.joining[0]
+		var rest []*member[E]
+		for _, m := range f.joining {
+			if m.start == first.start && m.seq == first.seq && m.epoch == first.epoch && len(b.members) < maxBatch {
+				b.members = append(b.members, m)
+			} else {
+				rest = append(rest, m)
+			}
+		}
+		f.joining = rest
+	}
+	f.batch = b
+	return b
+}
+
+// maxBatch bounds the subscriptions that one request opens.
+const maxBatch = 4096
+
+// request makes a request and waits until its members joined.
+func (f *feed[E]) request(b *request[E]) error {
+	ctx, cancel := context.WithTimeout(f.hub.ctx, 30*time.Second)
+	defer cancel()
+	src, err := f.source(ctx)
+	if err != nil {
+		return err
+	}
+	first := b.members[0]
+	r := Request{
+		Receiver: f.id, Token: b.token, Resume: b.resume,
+		Match: f.key.ask.match, Queue: f.key.ask.queue, Policy: f.key.ask.policy, Snapshot: f.key.ask.snapshot,
+		Start: first.start, Seq: first.seq, Epoch: first.epoch,
+	}
+	for _, m := range b.members {
+		r.Subs = append(r.Subs, m.id)
+	}
+	if b.resume {
+		f.mu.Lock()
+		r.Start, r.Seq, r.Epoch = FromSeq, f.last+1, f.epoch
+		f.mu.Unlock()
+	}
+	g, err := src.Subscribe(ctx, r)
+	if err != nil {
+		return peerError(err)
+	}
+	var gone <-chan struct{}
+	p := f.hub.node.Peer(g.Node)
+	if p == nil || p.Session() != g.Session {
+		p = nil // over already; but its packets may have come
+	} else {
+		gone = p.Done()
+	}
+	if p != nil {
+		select {
+		case <-b.joined:
+			return nil
+		case <-b.rejected:
+		case <-gone:
+		case <-f.hub.ctx.Done():
+			return f.hub.ctx.Err()
+		}
+	}
+	select {
+	case <-b.joined:
+		return nil
+	default:
+		return errUnconfirmed
+	}
+}
+
+// source returns the source, finding it if need be.
+func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
+	f.mu.Lock()
+	src := f.src
+	f.mu.Unlock()
+	if src != nil || f.find == nil {
+		return src, nil
+	}
+	src, err := f.find(ctx)
+	if err == nil && rmi.NodeOf(src) != f.hub.node {
+		err = invalid("subscribe", "the source that was found again is no proxy of the same node")
+	}
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.src = src
+	return src, nil
+}
+
+// failed puts the members of a request that failed back, or ends them. It tells
+// whether to try again.
+func (f *feed[E]) failed(b *request[E], err error, failures int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.batch != b {
+		return false // they joined after all
+	}
+	f.batch = nil
+	if f.peer != nil && len(f.joined) == 0 && f.peer.Err() != nil {
+		f.peer, f.private, f.to = nil, false, nil // what it still has to say is for nobody
+	}
+	var members []*member[E]
+	for _, m := range b.members {
+		if !m.left {
+			members = append(members, m)
+		}
+	}
+	if f.find != nil && !errors.Is(err, errUnconfirmed) {
+		f.src = nil
+	}
+	if again(err, f.find != nil, b.resume, failures) {
+		if b.resume {
+			f.joined = append(f.joined, members...)
+			f.lost = len(f.joined) > 0
+		} else {
+			f.joining = append(members, f.joining...)
+		}
+		return true
+	}
+	for _, m := range members {
+		m.fail(err)
+		if f.peer != nil && rmi.OutcomeOf(err) == rmi.Unknown {
+			f.leaving = append(f.leaving, m.id) // the owner may have it
+		}
+	}
+	return false
+}
+
+// again tells whether a request that failed with err is made again. The first
+// one of a subscription fails fast; to resume, the peer is waited for.
+func again(err error, finds, resume bool, failures int) bool {
+	if errors.Is(err, errUnconfirmed) {
+		return true
+	}
+	switch kind := rmi.KindOf(err); {
+	case !resume:
+		return kind == rmi.PeerGone && failures < quickTries
+	case kind == rmi.PeerGone, kind == rmi.ConnectFailed, kind == rmi.Overloaded, kind == rmi.Deadline, kind == rmi.Cancelled:
+		return true
+	case kind == rmi.NotBound, kind == rmi.NoSuchObject, kind == rmi.StaleReference, kind == rmi.Denied:
+		return finds
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
+// pause waits before the next attempt.
+func (f *feed[E]) pause(failures int) {
+	d := lastPause
+	if failures < 8 {
+		d = min(lastPause, firstPause<<(failures-1))
+	}
+	d -= time.Duration(rand.Int64N(int64(d) / 3))
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.wake:
+	case <-f.hub.ctx.Done():
+	}
+}
+
+// unsubscribe tells the owner that subscriptions are over.
+func (f *feed[E]) unsubscribe(src Source[E], subs []SubID) {
+	for i := range leaveTries {
+		f.mu.Lock()
+		connected := f.peer != nil
+		f.mu.Unlock()
+		if !connected || src == nil {
+			return // they ended with the session
+		}
+		ctx, cancel := context.WithTimeout(f.hub.ctx, 10*time.Second)
+		err := src.Unsubscribe(ctx, f.id, subs)
+		cancel()
+		if err == nil || f.hub.ctx.Err() != nil {
+			return
+		}
+		f.pause(i + 1)
+	}
+}

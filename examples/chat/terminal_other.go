@@ -1,0 +1,13 @@
+//go:build !(linux || darwin || freebsd)
+
+package main
+
+import "os"
+
+// terminalWidth returns the columns of the terminal that f is, 0 if it does not tell; ok is false if f is none.
+func terminalWidth(f *os.File) (columns int, ok bool) {
+	info, err := f.Stat()
+	// Consoles that know ANSI on such systems say so in one of these.
+	ansi := os.Getenv("TERM") != "" || os.Getenv("WT_SESSION") != "" || os.Getenv("ANSICON") != ""
+	return 0, ansi && err == nil && info.Mode()&os.ModeCharDevice != 0
+}

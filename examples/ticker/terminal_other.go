@@ -1,0 +1,11 @@
+//go:build !windows
+
+package main
+
+import "os"
+
+// terminal reports whether f is a terminal that can show the view in place. (To the null device, it does not matter.)
+func terminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
+}
