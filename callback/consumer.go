@@ -72,7 +72,8 @@ func (c *Consumer[E]) drain() {
 				Msg: fmt.Sprintf("the subscriber panicked: %v\n%s", v, debug.Stack())})
 		}
 	}()
-	var batch []*Event[E]
+	var space [takeSize]*Event[E]
+	batch := space[:0]
 	for {
 		var over bool
 		var err error

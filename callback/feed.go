@@ -54,6 +54,7 @@ type feed[E any] struct {
 	subs    SubID  // the last one given out
 	tokens  uint64 // the same
 	pending []*Event[E]
+	fresh   []Event[E] // allocated and not used yet
 }
 
 // member is one subscription.
@@ -184,6 +185,10 @@ func (f *feed[E]) from(p *rmi.Peer) bool {
 	return !ok || r.ID.Node.IsZero() || r.ID.Node == p.Node()
 }
 
+// eventChunk is how many events are allocated at once. One that a program keeps
+// keeps its neighbours: few, so that it does not matter.
+const eventChunk = 16
+
 func (f *feed[E]) event(d *rmi.Delivery, h *head) {
 	v, err := f.codec.Value(d)
 	if err != nil {
@@ -191,7 +196,12 @@ func (f *feed[E]) event(d *rmi.Delivery, h *head) {
 		f.gap(&head{number: 1, last: Seq(h.number), epoch: f.epoch})
 		return
 	}
-	e := &Event[E]{Seq: Seq(h.number), Epoch: f.epoch, Key: string(h.text), Value: *v}
+	if len(f.fresh) == 0 {
+		f.fresh = make([]Event[E], eventChunk)
+	}
+	e := &f.fresh[0]
+	f.fresh = f.fresh[1:]
+	*e = Event[E]{Seq: Seq(h.number), Epoch: f.epoch, Key: string(h.text), Value: *v}
 	if h.kind == headState {
 		e.Kind = State
 	}

@@ -104,7 +104,14 @@ const batchEvents = 256
 // run sends what is queued, and ends when there is nothing left or the session
 // is over.
 func (l *link[E]) run() {
-	var b batch[E]
+	b, _ := l.topic.batches.Get().(*batch[E])
+	if b == nil {
+		b = new(batch[E])
+	}
+	defer func() {
+		b.clear()
+		l.topic.batches.Put(b)
+	}()
 	for {
 		l.mu.Lock()
 		if len(l.ready) == 0 {
@@ -155,12 +162,34 @@ type taken[E any] struct {
 	missed uint64
 }
 
+// clear lets go of everything but memory, for the next use.
+func (b *batch[E]) clear() {
+	b.parts = b.parts[:cap(b.parts)]
+	for i := range b.parts {
+		clear(b.parts[i].entries)
+		b.parts[i].group, b.parts[i].entries = nil, b.parts[i].entries[:0]
+	}
+	if len(b.parts) > maxKeptParts {
+		b.parts = nil
+	}
+	b.parts = b.parts[:0]
+	clear(b.messages)
+	b.messages, b.heads, b.to = b.messages[:0], b.heads[:0], b.to[:0]
+}
+
+// maxKeptParts is how many parts' memory an unused batch keeps.
+const maxKeptParts = 64
+
 // take takes entries out of the queues of the groups that are ready. link.mu is held.
 func (b *batch[E]) take(l *link[E]) {
 	n := 0
 	for i, g := range l.ready {
 		if i == len(b.parts) {
-			b.parts = append(b.parts, part[E]{})
+			if i < cap(b.parts) {
+				b.parts = b.parts[:i+1] // with its memory
+			} else {
+				b.parts = append(b.parts, part[E]{})
+			}
 		}
 		p := &b.parts[i]
 		p.group, p.at = g, 0
@@ -182,9 +211,6 @@ func (b *batch[E]) take(l *link[E]) {
 			g.queued = false
 		}
 		b.parts[i] = *p
-	}
-	for i := len(l.ready); i < len(b.parts); i++ {
-		b.parts[i] = part[E]{}
 	}
 	b.parts = b.parts[:len(l.ready)]
 	clear(l.ready[n:])

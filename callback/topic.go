@@ -68,6 +68,8 @@ type Topic[E any] struct {
 	codec *rmi.Codec[E]
 	epoch Epoch
 
+	batches sync.Pool // of *batch[E], see link.run
+
 	mu     sync.Mutex // guards the fields below
 	closed bool
 	last   Seq

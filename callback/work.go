@@ -235,7 +235,7 @@ func again(err error, finds, resume bool, failures int) bool {
 		return kind == rmi.PeerGone && failures < quickTries
 	case kind == rmi.PeerGone, kind == rmi.ConnectFailed, kind == rmi.Overloaded, kind == rmi.Deadline, kind == rmi.Cancelled:
 		return true
-	case kind == rmi.NotBound, kind == rmi.NoSuchObject, kind == rmi.StaleReference, kind == rmi.Denied:
+	case kind == rmi.NotBound, kind == rmi.NoSuchObject, kind == rmi.StaleReference, kind == rmi.Denied, kind == rmi.Protocol:
 		return finds
 	}
 	return errors.Is(err, context.DeadlineExceeded)

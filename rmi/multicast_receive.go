@@ -103,6 +103,8 @@ func (c *Codec[T]) decode(d *Delivery) (*T, error) {
 type inlet struct {
 	reading atomic.Bool // a stream of packets is being read
 	ids     []ReceiverID
+
+	delivery Delivery // the packet that is being handed out; Receive does not keep it
 	touched []Receiver // Receive was called and Flush is due
 }
 
@@ -190,7 +192,8 @@ func (in *inlet) read(p *Peer, st streams.Stream) error {
 }
 
 func (in *inlet) packet(p *Peer, b []byte, l *wire.Limits) (err error) {
-	d := Delivery{Peer: p}
+	d := &in.delivery
+	*d = Delivery{Peer: p}
 	if in.ids, err = wire.ParseMulticast(b, in.ids[:0], l, &d.packet); err != nil {
 		return err
 	}
@@ -204,7 +207,7 @@ func (in *inlet) packet(p *Peer, b []byte, l *wire.Limits) (err error) {
 			continue // it has just been closed, and the sender does not know yet
 		}
 		in.touch(p, r)
-		r.Receive(&d)
+		r.Receive(d)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,10 +27,12 @@ type broker interface {
 }
 
 // brokers makes the publishing side of each system.
-var brokers = []struct {
+var brokers = []named{{"gormi", newGormiBroker}, {"nats", newNATSBroker}}
+
+type named struct {
 	name string
 	make func() (broker, error)
-}{{"gormi", newGormiBroker}, {"nats", newNATSBroker}}
+}
 
 type spread struct{ subscriptions, connections int }
 
@@ -46,11 +49,18 @@ const (
 
 func fanout(o options) ([]row, error) {
 	var rows []row
+	brokers := brokers
+	if o.system != "" {
+		brokers = slices.DeleteFunc(slices.Clone(brokers), func(b named) bool { return b.name != o.system })
+	}
 	deliveries := 3_000_000
 	if o.quick {
 		deliveries = 200_000
 	}
 	for _, s := range spreads {
+		if !strings.Contains(s.String(), o.works) {
+			continue
+		}
 		rates := make([][]float64, len(brokers))
 		bytes := make([][]float64, len(brokers))
 		for range o.rounds {
@@ -63,18 +73,17 @@ func fanout(o options) ([]row, error) {
 				rates[i], bytes[i] = append(rates[i], r), append(bytes[i], n)
 			}
 		}
-		ratios := make([]float64, len(rates[0]))
-		for i := range ratios {
-			ratios[i] = rates[0][i] / rates[1][i]
-		}
 		for i, b := range brokers {
 			r := row{System: b.name, Suite: "fanout", Work: s.String(),
 				Values: map[string]float64{"deliveries/s": median(rates[i]), "loopback bytes a delivery": median(bytes[i])}}
-			if i == 0 {
-				r.Ratio = map[string]float64{brokers[1].name: median(ratios)}
+			if i == 0 && len(brokers) > 1 {
+				r.Ratio = map[string]float64{brokers[1].name: ratio(rates[0], rates[1])}
 			}
 			rows = append(rows, r)
 		}
+	}
+	if !strings.Contains("stuck", o.works) || o.system == "nats" {
+		return rows, nil
 	}
 	stuck, err := besideStuck(o)
 	return append(rows, stuck...), err
@@ -96,6 +105,9 @@ func startSubscribers(system, address string, s spread, args ...string) (*subscr
 	cmd := exec.Command(exe, append([]string{"-role", "fanout-subscriber", system, address,
 		strconv.Itoa(s.subscriptions), strconv.Itoa(s.connections)}, args...)...)
 	cmd.Stderr = os.Stderr
+	if path := os.Getenv(profileEnv); path != "" {
+		cmd.Env = append(os.Environ(), profileEnv+"="+path+"."+system)
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -241,13 +253,9 @@ func besideStuck(o options) ([]row, error) {
 			p99[i] = append(p99[i], us)
 		}
 	}
-	ratios := make([]float64, len(p99[0]))
-	for i := range ratios {
-		ratios[i] = p99[1][i] / p99[0][i]
-	}
 	return []row{
 		{System: "gormi", Suite: "fanout", Work: "1000 over 10, all well", Values: map[string]float64{"p99 µs": median(p99[0])}},
 		{System: "gormi", Suite: "fanout", Work: "1000 over 10, beside one stuck", Values: map[string]float64{"p99 µs": median(p99[1])},
-			Ratio: map[string]float64{"all well": median(ratios)}},
+			Ratio: map[string]float64{"all well": ratio(p99[1], p99[0])}},
 	}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"strings"
 )
@@ -26,6 +27,9 @@ var roles = map[string]func(args []string) error{"fanout-subscriber": fanoutSubs
 type options struct {
 	rounds int
 	quick  bool
+	works  string // only works that contain it
+	system string // only this one; empty: all
+	cpu    string // file for a CPU profile of the publisher's process
 }
 
 // row is one system's result for one piece of work, the median of the rounds.
@@ -49,17 +53,26 @@ func main() {
 	rounds := flag.Int("rounds", 5, "rounds; a row shows the median")
 	quick := flag.Bool("quick", false, "one short round of everything")
 	asJSON := flag.Bool("json", false, "print one JSON object a line instead of a table")
+	works := flag.String("works", "", "only the works whose name contains this")
+	system := flag.String("system", "", "only this system, without ratios")
+	cpu := flag.String("cpuprofile", "", "write a CPU profile of the publishing process to this file")
 	flag.Parse()
 	run, ok := suites[*suite]
 	if !ok || *rounds < 1 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	o := options{rounds: *rounds, quick: *quick}
+	o := options{rounds: *rounds, quick: *quick, works: *works, system: *system, cpu: *cpu}
 	if o.quick {
 		o.rounds = 1
 	}
+	stop, err := profile(o.cpu)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
 	rows, err := run(o)
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -85,6 +98,21 @@ func main() {
 	}
 }
 
+// profile begins a CPU profile if path is not empty.
+func profile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }, nil
+}
+
 func names[V any](m map[string]V) []string {
 	var out []string
 	for k := range m {
@@ -106,6 +134,15 @@ func short(x float64) string {
 	default:
 		return fmt.Sprintf("%.2f", x)
 	}
+}
+
+// ratio is the median of the rounds' ratios.
+func ratio(a, b []float64) float64 {
+	r := make([]float64, len(a))
+	for i := range a {
+		r[i] = a[i] / b[i]
+	}
+	return median(r)
 }
 
 func median(x []float64) float64 {

@@ -12,6 +12,10 @@ import (
 	"time"
 )
 
+// profileEnv names the file for a CPU profile of the subscribers' process; the
+// last process started wins.
+const profileEnv = "BENCH_SUBSCRIBER_PROFILE"
+
 // counter counts the deliveries of one connection, on a cache line of its own.
 type counter struct {
 	n atomic.Int64
@@ -65,6 +69,10 @@ func fanoutSubscriber(args []string) error {
 		}
 		defer leave()
 	}
+	stop, err := profile(os.Getenv(profileEnv))
+	if err != nil {
+		return err
+	}
 	fmt.Println("ready")
 	over := make(chan struct{})
 	go func() {
@@ -76,6 +84,7 @@ func fanoutSubscriber(args []string) error {
 	for last := int64(0); ; {
 		select {
 		case <-over:
+			stop()
 			if latencies {
 				mu.Lock()
 				slices.Sort(took)

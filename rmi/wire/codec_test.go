@@ -385,7 +385,7 @@ func TestStructsAreWrittenAsMsgpackWould(t *testing.T) {
 	seven := 7
 	for _, v := range []any{record{1, "x", time.Unix(5, 6), []string{"a"}}, tagged{Plain: 1, Renamed: "y", Omitted: "z"}, tagged{Optional: &seven},
 		embedding{Inner: &Inner{1, 2}, Own: -40}, tuple{X: 1000, Label: "x"}, kept{Inner{1, 2}, 3}, shadowingLast{C: "x", Inner: Inner{1, 2}},
-		[]byte{1}, map[string]int{"a": 1 << 40}, netip.MustParseAddr("1.2.3.4"), big.NewInt(5), [3]byte{1, 2, 3}, float32(2), [2]bool{true}} {
+		[]byte{1}, map[string]int{"a": 1 << 30}, netip.MustParseAddr("1.2.3.4"), big.NewInt(5), [3]byte{1, 2, 3}, float32(2), [2]bool{true}} {
 		var want bytes.Buffer
 		mp := msgpack.NewEncoder(&want)
 		mp.UseCompactInts(true)

@@ -199,8 +199,8 @@ func TestGoldenHandshake(t *testing.T) {
 	}
 }
 
-func payload(references, table, body int) wire.Payload {
-	return wire.Payload{References: uint32(references), Table: uint32(table), Body: uint32(body)}
+func payload(references, table, body uint32) wire.Payload {
+	return wire.Payload{References: references, Table: table, Body: body}
 }
 
 func nullCall() []byte {
@@ -224,7 +224,7 @@ func TestGoldenRecords(t *testing.T) {
 	target := wire.AppendTarget(nil, bank.Node, bank.Time)
 	target = wire.AppendExtension(target, wire.ExtMetadata, []byte("k=v"))
 	h := wire.CallHeader{Slot: 3, Seq: 7, Chain: chain, Object: bank.Object, Timeout: 1_500_000, Method: wire.MethodIDOf("Watch"),
-		Payload: payload(1, len(table), 5), Depth: 2, Hops: 1}
+		Payload: payload(1, uint32(len(table)), 5), Depth: 2, Hops: 1}
 	body := []byte{0x91, 0xd5, 0x01, 0, 0}
 	golden(t, "call_relayed", "call of Watch(reference) through a relay",
 		append(append(wire.AppendCall(nil, &h, 0, target), table...), body...),
@@ -234,7 +234,7 @@ func TestGoldenRecords(t *testing.T) {
 
 	big := bytes.Repeat([]byte{0x2a}, 40_000)
 	h = wire.CallHeader{Slot: 1, Seq: 1, Chain: chain, Object: bank.Object, Timeout: 30_000_000, Method: wire.MethodIDOf("Echo"),
-		Payload: payload(0, 0, len(big)+4)}
+		Payload: payload(0, 0, uint32(len(big)+4))}
 	golden(t, "call_fragmented", "call of Echo(40,000 bytes), whose payload comes in fragments", wire.AppendCall(nil, &h, wire.FlagFragmented, nil), callParts...)
 	last := big[:8]
 	golden(t, "fragment_of_call", "fragment of a call's payload: 8 bytes of it", append(wire.AppendFragment(nil, 1, 1, false, len(last)), last...), fragmentParts...)
