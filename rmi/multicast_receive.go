@@ -104,8 +104,8 @@ type inlet struct {
 	reading atomic.Bool // a stream of packets is being read
 	ids     []ReceiverID
 
-	delivery Delivery // the packet that is being handed out; Receive does not keep it
-	touched []Receiver // Receive was called and Flush is due
+	delivery Delivery   // the packet that is being handed out; Receive does not keep it
+	touched  []Receiver // Receive was called and Flush is due
 }
 
 const (

@@ -238,12 +238,12 @@ func TestGoldenRecords(t *testing.T) {
 	golden(t, "call_fragmented", "call of Echo(40,000 bytes), whose payload comes in fragments", wire.AppendCall(nil, &h, wire.FlagFragmented, nil), callParts...)
 	last := big[:8]
 	golden(t, "fragment_of_call", "fragment of a call's payload: 8 bytes of it", append(wire.AppendFragment(nil, 1, 1, false, len(last)), last...), fragmentParts...)
-	r := wire.ReturnHeader{Slot: 1, Seq: 1, Payload: payload(0, 0, len(big)+4)}
+	r := wire.ReturnHeader{Slot: 1, Seq: 1, Payload: payload(0, 0, uint32(len(big)+4))}
 	golden(t, "return_fragmented", "return of Echo, whose payload comes in fragments", wire.AppendReturn(nil, &r, wire.FlagFragmented, nil), returnParts...)
 	golden(t, "fragment_of_return", "fragment of a return's payload: 8 bytes of it", append(wire.AppendFragment(nil, 1, 1, true, len(last)), last...), fragmentParts...)
 
 	form := wire.AppendError(nil, fault.New(fault.NoSuchObject, fault.NotExecuted, "the object is not exported"))
-	r = wire.ReturnHeader{Slot: 3, Seq: 7, Payload: payload(0, 0, len(form))}
+	r = wire.ReturnHeader{Slot: 3, Seq: 7, Payload: payload(0, 0, uint32(len(form)))}
 	golden(t, "return_error", "return of a call that failed", append(wire.AppendReturn(nil, &r, wire.FlagError, nil), form...),
 		join(returnParts, part{-1, "body: error form"})...)
 
