@@ -37,6 +37,14 @@
 //  8. rmi/transport/callee.go: the reply goes back in the same slot; the
 //     caller's reader completes the call, and rmi/call.go decodes the results.
 //
+// # Values for many
+//
+// Packages that send values to many receivers, as package callback does, use one
+// multicast primitive: a value is encoded once (Codec.Packet in multicast_send.go),
+// goes to each Peer once with the list of its receivers there (Peer.Multicast), on
+// a stream of the session whose window holds the sender back, and is decoded once
+// for all of them (Node.Receive in multicast_receive.go).
+//
 // # What a failed call means
 //
 // Every failed call returns an *Error: its Kind, whether the peer made it or

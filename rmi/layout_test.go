@@ -146,6 +146,9 @@ func TestDocNamesFilesThatExist(t *testing.T) {
 		}
 		found++
 		name := strings.TrimSuffix(word, ".")
+		if _, err := os.Stat(name); err == nil {
+			continue // of this package
+		}
 		if !strings.Contains(name, "/") {
 			name = "rmi/transport/" + name
 		}
