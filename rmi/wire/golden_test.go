@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"reflect"
 	"strings"
 	"testing"
@@ -171,6 +172,9 @@ func TestGoldenHandshake(t *testing.T) {
 	golden(t, "proof_dialler", "PROOF of the dialling side", diallerProof(), proofParts...)
 	golden(t, "proof_dialler_again", "PROOF of a dialling side that knows an earlier session to be over",
 		proof(diallerKey, true, session, previous), proofParts...)
+	overTLS := wire.Proof{Session: session}
+	copy(overTLS.Signature[:], ed25519.Sign(diallerKey, overTLS.Signed(wire.Transcript(true, diallerHello(), acceptorHello(), count(0x50, 32)))))
+	golden(t, "proof_dialler_tls", "PROOF of the dialling side, over TLS whose exporter value is 50 51 ... 6f", overTLS.Append(nil), proofParts...)
 	golden(t, "welcome", "WELCOME", wire.AppendWelcome(nil, session), join(handshakePrefix, part{16, "session"}, part{2, "length of extensions"})...)
 	golden(t, "refuse", "REFUSE, kind StaleReference", wire.AppendRefuse(nil, fault.StaleReference, "another node answers here"),
 		join(handshakePrefix, part{1, "error kind"}, part{-1, "text"})...)
@@ -364,6 +368,25 @@ type Options struct {
 	From, To *Options
 	Every    [2]float64
 	Salt     []byte
+}
+
+func TestGoldenPacket(t *testing.T) {
+	table, err := wire.AppendTable(nil, []refs.Ref{bank})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := []byte{0x91, 0xd5, 0x01, 0, 0}
+	to := []wire.ReceiverID{3, 4, 200}
+	b := append(wire.AppendMulticast(nil, to, []byte("head"), 1, table, len(body)), body...)
+	golden(t, "packet", "multicast of a reference to the receivers 3, 4 and 200", b,
+		part{4, "length"}, part{1, "receivers"}, part{1, "3"}, part{1, "4 - 3"}, part{2, "200 - 4"}, part{2, "length of the head"}, part{4, "head"},
+		part{1, "references"}, part{1, "length of the table"}, part{len(table), "table"}, part{len(body), "body: [index 0]"})
+	limits := wire.Limits{}.WithDefaults()
+	var m wire.Multicast
+	got, err := wire.ParseMulticast(b[4:], nil, &limits, &m)
+	if err != nil || !slices.Equal(got, to) || string(m.Head) != "head" || m.References != 1 || !bytes.Equal(m.Table, table) || !bytes.Equal(m.Body, body) {
+		t.Errorf("%v, %+v, %v", got, m, err)
+	}
 }
 
 func TestGoldenForms(t *testing.T) {
