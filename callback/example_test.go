@@ -90,6 +90,103 @@ func ExampleEvents() {
 	// 3 ACDC
 }
 
+func ExampleEventsByName() {
+	owner, client, names := exampleNodes()
+	defer owner.Close()
+	defer client.Close()
+	ctx := context.Background()
+	topic, _ := callback.NewTopic[string](owner, nil)
+	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic)
+	topic.Publish("hello")
+
+	// Should the owner restart, the name is looked up again.
+	for ev, err := range callback.EventsByName[string](ctx, client, names.URL("news"), &callback.SubscribeOptions{Start: callback.Oldest}) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(ev.Value)
+		break
+	}
+	// Output: hello
+}
+
+func ExampleEventsFrom() {
+	owner, client, names := exampleNodes()
+	defer owner.Close()
+	defer client.Close()
+	ctx := context.Background()
+	topic, _ := callback.NewTopic[string](owner, nil)
+	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic)
+	topic.Publish("hello")
+
+	// find is called again when the source is lost: it may ask anybody.
+	find := func(ctx context.Context) (callback.Source[string], error) {
+		return registry.Lookup[callback.Source[string]](ctx, client, names.URL("news"))
+	}
+	for ev, err := range callback.EventsFrom(ctx, find, &callback.SubscribeOptions{Start: callback.Oldest}) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(ev.Value)
+		break
+	}
+	// Output: hello
+}
+
+func ExampleSubscribeByName() {
+	owner, client, names := exampleNodes()
+	defer owner.Close()
+	defer client.Close()
+	ctx := context.Background()
+	topic, _ := callback.NewTopic[string](owner, nil)
+	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic)
+
+	got := make(chan string)
+	sub, err := callback.SubscribeByName(ctx, client, names.URL("news"), func(_ context.Context, ev callback.Event[string]) error {
+		got <- ev.Value
+		return nil
+	}, nil)
+	if err != nil {
+		panic(err)
+	}
+	topic.Publish("hello")
+	fmt.Println(<-got)
+	sub.Cancel(ctx)
+	// Output: hello
+}
+
+func ExampleSubscribeFrom() {
+	owner, client, names := exampleNodes()
+	defer owner.Close()
+	defer client.Close()
+	ctx := context.Background()
+	topic, _ := callback.NewTopic[string](owner, nil)
+	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic)
+
+	find := func(ctx context.Context) (callback.Source[string], error) {
+		return registry.Lookup[callback.Source[string]](ctx, client, names.URL("news"))
+	}
+	got := make(chan string)
+	sub, err := callback.SubscribeFrom(ctx, find, func(_ context.Context, ev callback.Event[string]) error {
+		got <- ev.Value
+		return nil
+	}, nil)
+	if err != nil {
+		panic(err)
+	}
+	topic.Publish("hello")
+	fmt.Println(<-got)
+	sub.Cancel(ctx)
+	// Output: hello
+}
+
+func ExampleRegister() {
+	// In an init function of a program that is to run with -tags rmi_safe too.
+	callback.Register[Quote]()
+	fmt.Println("registry.Lookup[callback.Source[Quote]] works in every build now")
+	// Output: registry.Lookup[callback.Source[Quote]] works in every build now
+}
+
 func ExampleSubscribe() {
 	owner, err := rmi.Listen("127.0.0.1:0")
 	if err != nil {

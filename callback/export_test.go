@@ -11,11 +11,8 @@ func Links[E any](t *Topic[E]) int {
 
 // Feeds is how many feeds a node has.
 func Feeds(n *rmi.Node) int {
-	h, ok := hubs.Load(n)
-	if !ok {
-		return 0
-	}
-	h.(*hub).mu.Lock()
-	defer h.(*hub).mu.Unlock()
-	return len(h.(*hub).feeds)
+	h := hubOf(n)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.feeds)
 }

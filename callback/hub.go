@@ -12,9 +12,8 @@ import (
 // hub is a node's subscriptions to other nodes' topics: one feed for all that
 // have the same source and selection, so that what they get travels once.
 type hub struct {
-	node   *rmi.Node
-	ctx    context.Context // ends when the node begins to close
-	cancel context.CancelFunc
+	node *rmi.Node
+	ctx  context.Context // ends when the node begins to close
 
 	mu    sync.Mutex // guards feeds; taken before a feed's
 	feeds map[feedKey]any
@@ -30,24 +29,13 @@ type feedKey struct {
 	ask    selection
 }
 
-// hubs are those of the nodes that are open: *rmi.Node to *hub.
-var hubs sync.Map
+// hubKey is under which a node keeps its hub.
+type hubKey struct{}
 
 func hubOf(n *rmi.Node) *hub {
-	if h, ok := hubs.Load(n); ok {
-		return h.(*hub)
-	}
-	h := &hub{node: n, feeds: make(map[feedKey]any)}
-	h.ctx, h.cancel = context.WithCancel(context.Background())
-	if other, ok := hubs.LoadOrStore(n, h); ok {
-		h.cancel()
-		return other.(*hub)
-	}
-	n.BeforeClose(func(context.Context) {
-		hubs.Delete(n)
-		h.cancel()
-	})
-	return h
+	return n.Attachment(hubKey{}, func() any {
+		return &hub{node: n, ctx: n.Context(), feeds: make(map[feedKey]any)}
+	}).(*hub)
 }
 
 // join adds a member to the feed of a key, which is made if there is none.

@@ -23,7 +23,7 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("%s: never", what)
-		case <-time.After(time.Millisecond):
+		case <-time.After(time.Millisecond): // the owner tells nobody when it noticed
 		}
 	}
 }

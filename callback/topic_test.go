@@ -2,6 +2,7 @@ package callback_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,5 +123,51 @@ func TestEverySubscriberSeesEveryEventOnceInOrder(t *testing.T) {
 	}
 	for _, c := range all {
 		c.Cancel(t.Context())
+	}
+}
+
+// counted counts how often one of its values was encoded.
+type counted struct{ N int }
+
+var encoded atomic.Int64
+
+func (c counted) MarshalBinary() ([]byte, error) {
+	encoded.Add(1)
+	return []byte{byte(c.N)}, nil
+}
+
+func (c *counted) UnmarshalBinary(b []byte) error {
+	c.N = int(b[0])
+	return nil
+}
+
+func TestAnEventIsEncodedOnce(t *testing.T) {
+	net := rmitest.New(t)
+	owner := net.Node()
+	topic, first := exported[counted](t, owner, net.Client(), nil)
+	var all []*collector[counted]
+	for range 5 {
+		all = append(all, collect(t, first, nil), collect(t, first, &callback.SubscribeOptions{Policy: callback.Disconnect}))
+	}
+	encoded.Store(0)
+	publish(t, topic, counted{7})
+	for _, c := range all {
+		if e := c.next(t); e.Value.N != 7 {
+			t.Fatalf("got %+v", e)
+		}
+	}
+	if n := encoded.Load(); n != 1 {
+		t.Errorf("an event to %d subscriptions was encoded %d times", len(all), n)
+	}
+}
+
+func TestSubscribingOnAClosedNode(t *testing.T) {
+	net := rmitest.New(t)
+	user := net.Client()
+	_, src := exported[int](t, net.Node(), user, nil)
+	user.Close()
+	_, err := callback.Subscribe(bounded(t), src, func(context.Context, callback.Event[int]) error { return nil }, nil)
+	if rmi.KindOf(err) != rmi.Closed {
+		t.Errorf("got %v, want that the node is closed", err)
 	}
 }

@@ -78,8 +78,11 @@ type Node struct {
 	advertise refs.Endpoint
 	public    bool // see Public
 	hooks     map[*hook]bool
+	attached  map[any]any // see Attachment
 	closing   bool
 
+	ctx    context.Context // ends when the node begins to close
+	cancel context.CancelFunc
 	closed chan struct{} // closed when Close is done
 }
 
@@ -88,7 +91,8 @@ type hook struct{ f func(context.Context) }
 // NewNode returns a node that listens nowhere: a client, until Listen is
 // called. o may be nil. The caller must Close it.
 func NewNode(o *Options) *Node {
-	n := &Node{hooks: make(map[*hook]bool), closed: make(chan struct{})}
+	n := &Node{hooks: make(map[*hook]bool), attached: make(map[any]any), closed: make(chan struct{})}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if o != nil {
 		n.opts = *o
 	}
@@ -250,8 +254,25 @@ func (n *Node) BeforeClose(f func(ctx context.Context)) (remove func()) {
 	}
 }
 
+// Context ends when the node begins to shut down or to close.
+func (n *Node) Context() context.Context { return n.ctx }
+
+// Attachment is what a package keeps with the node, under a key of a type of its
+// own. It is made when it is first asked for; make must not use the node.
+func (n *Node) Attachment(key any, make func() any) any {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	x, ok := n.attached[key]
+	if !ok {
+		x = make()
+		n.attached[key] = x
+	}
+	return x
+}
+
 // runHooks calls what BeforeClose was given, once, all at a time.
 func (n *Node) runHooks(ctx context.Context) {
+	n.cancel()
 	n.mu.Lock()
 	hooks := n.hooks
 	n.hooks = make(map[*hook]bool)

@@ -43,7 +43,12 @@ type row struct {
 
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == "-role" {
-		if err := roles[os.Args[2]](os.Args[3:]); err != nil {
+		role, ok := roles[os.Args[2]]
+		if !ok {
+			fmt.Fprintln(os.Stderr, "bench: no role", os.Args[2])
+			os.Exit(2)
+		}
+		if err := role(os.Args[3:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}

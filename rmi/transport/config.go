@@ -50,9 +50,7 @@ func (l Limits) WithDefaults() Limits {
 			*f.field = f.value
 		}
 	}
-	l.Slots = max(l.Slots, wire.LeastSlots)
-	l.Message = max(l.Message, 1<<10) // as a hello must offer
-	l.Message = max(l.Message, 1<<10) // the protocol's least
+	l.Message = max(l.Message, 1<<10) // as a hello must offer, like LeastSlots
 	l.Assembly = min(max(l.Assembly, l.Message), 1<<30)
 	l.Slots = min(max(l.Slots, wire.LeastSlots), 1<<20)
 	return l

@@ -117,11 +117,11 @@ func (e *Encoder) identities(err error) (entries [][]byte) {
 		}
 		entries = append(entries, entry)
 	}
-	todo := []error{err}
+	queue := []error{err}
 	seen := map[error]bool{}
-	for n := 0; len(todo) > 0 && n < maxErrorNodes && len(entries) < maxErrorIdentities; n++ {
-		node := todo[0]
-		todo = todo[1:]
+	for n := 0; len(queue) > 0 && n < maxErrorNodes && len(entries) < maxErrorIdentities; n++ {
+		node := queue[0]
+		queue = queue[1:]
 		if node == nil {
 			continue
 		}
@@ -144,12 +144,12 @@ func (e *Encoder) identities(err error) (entries [][]byte) {
 		}
 		switch w := node.(type) {
 		case interface{ Unwrap() error }:
-			todo = append(todo, w.Unwrap())
+			queue = append(queue, w.Unwrap())
 		case interface{ Unwrap() []error }:
-			todo = append(todo, w.Unwrap()...)
+			queue = append(queue, w.Unwrap()...)
 		}
 	}
-	if err != nil && len(todo) == 0 { // else it may lead back to itself, and errors.Is would never end
+	if err != nil && len(queue) == 0 { // else it may lead back to itself, and errors.Is would never end
 		for _, name := range fault.SentinelsOf(err) {
 			add(name, nil)
 		}
