@@ -50,9 +50,12 @@ type Listeners[T any] struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
+	running sync.WaitGroup // calls of listeners and of OnDrop; the node waits for them
+
 	mu      sync.Mutex // guards the fields below
 	members map[*listener[T]]struct{}
 	closed  bool
+	unhook  func() // takes the hook for the node's end back
 }
 
 // listener is one of a set.
@@ -71,14 +74,15 @@ type listener[T any] struct {
 }
 
 // NewListeners returns an empty set. n is the node in whose methods listeners
-// arrive. o may be nil. It panics if o.Policy is Coalesce: notifications have no key.
+// arrive. o may be nil. Coalesce is DropOldest here: notifications have no key.
+// When the node is closed, so is the set, and the node waits for its calls.
 func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 	l := &Listeners[T]{node: n, members: make(map[*listener[T]]struct{})}
 	if o != nil {
 		l.o = *o
 	}
-	if l.o.Policy >= Coalesce && l.o.Policy != Disconnect {
-		panic("callback: ListenersOptions.Policy is " + l.o.Policy.String())
+	if l.o.Policy != DropNewest && l.o.Policy != Disconnect {
+		l.o.Policy = DropOldest
 	}
 	if l.o.Queue <= 0 {
 		l.o.Queue = 64
@@ -90,6 +94,18 @@ func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 		l.o.GiveUp = time.Minute
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
+	unhook := n.BeforeClose(func(ctx context.Context) {
+		l.Close()
+		quiet := make(chan struct{})
+		go func() { l.running.Wait(); close(quiet) }() // ends with the calls, whose contexts are over
+		select {
+		case <-quiet:
+		case <-ctx.Done():
+		}
+	})
+	l.mu.Lock()
+	l.unhook = unhook
+	l.mu.Unlock()
 	return l
 }
 
@@ -193,8 +209,12 @@ func (l *Listeners[T]) Close() error {
 	l.closed = true
 	members := l.members
 	l.members = nil
+	unhook := l.unhook
 	l.mu.Unlock()
 	l.cancel()
+	if unhook != nil {
+		unhook()
+	}
 	for x := range members {
 		x.remove()
 	}
@@ -210,7 +230,7 @@ func (x *listener[T]) push(call func(context.Context, T) error) bool {
 	ok := x.q.push(call)
 	if !x.running {
 		x.running = true
-		go x.run()
+		x.set.running.Go(x.run)
 	}
 	return ok
 }
@@ -295,6 +315,6 @@ func (x *listener[T]) remove() bool {
 // drop removes a listener because of err, and tells the owner.
 func (x *listener[T]) drop(err error) {
 	if x.remove() && x.set.o.OnDrop != nil {
-		go x.set.o.OnDrop(x.value, err)
+		x.set.running.Go(func() { x.set.o.OnDrop(x.value, err) })
 	}
 }
