@@ -23,7 +23,7 @@
 // process that wants it, however many subscriptions it has there.
 //
 //	// owner
-//	quotes, err := callback.NewTopic(node, &callback.TopicOptions[Quote]{Key: Quote.symbol, Latest: true})
+//	quotes, err := callback.NewTopic(node, &callback.TopicOptions[Quote]{Key: func(q Quote) string { return q.Symbol }, Latest: true})
 //	b, err := registry.Bind[callback.Source[Quote]](ctx, node, "ticker/quotes", quotes)
 //	seq, err := quotes.Publish(Quote{"ACME", 4711})
 //

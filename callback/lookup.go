@@ -36,7 +36,7 @@ func lookup[E any](ctx context.Context, n *rmi.Node, name string) (Source[E], er
 	}
 	b, err := r.Lookup(ctx, path)
 	if err != nil {
-		return nil, peerError(err)
+		return nil, notFound(at, path, peerError(err))
 	}
 	var d *rmi.Description
 	if len(b.Description) > 0 {
@@ -45,6 +45,26 @@ func lookup[E any](ctx context.Context, n *rmi.Node, name string) (Source[E], er
 		}
 	}
 	return rmi.Resolve[Source[E]](n, b.Ref, d)
+}
+
+// notFound says which name was not found where, and what to do if nobody
+// answers there.
+func notFound(at refs.Endpoint, path string, err error) error {
+	var e *rmi.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	c := *e
+	c.Op, c.Interface, c.Method, c.Ref = "lookup", "", "", refs.Ref{}
+	where := "rmi://" + at.String() + "/" + path
+	if c.Kind == rmi.ConnectFailed {
+		where += ": no registry answers: start one with `go run gormi/cmd/rmiregistry`, or say where it is"
+	}
+	if c.Msg != "" {
+		where += ": " + c.Msg
+	}
+	c.Msg = where
+	return &c
 }
 
 // parseName reads a name as registry.Lookup takes it.

@@ -27,7 +27,7 @@ func failed(op, url string, err error) error {
 		}
 	case !c.Ref.ID.IsWellKnown(): // not about the registry
 	case c.Kind == rmi.ConnectFailed:
-		c.Msg = join("no registry answers: start one with `rmiregistry`, or say where it is by "+Env+" or rmi://HOST:PORT/NAME", c.Msg)
+		c.Msg = join("no registry answers: start one with `go run gormi/cmd/rmiregistry`, or say where it is by "+Env+"=rmi://HOST:PORT or a name rmi://HOST:PORT/NAME", c.Msg)
 	case c.Kind == rmi.Protocol:
 		c.Msg = join("this is no GoRMI registry", c.Msg)
 	case c.Kind == rmi.NoSuchObject:

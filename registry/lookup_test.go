@@ -153,7 +153,7 @@ func TestNoRegistry(t *testing.T) {
 		kind     rmi.Kind
 		text     string
 	}{
-		{"nobody", nobody, rmi.ConnectFailed, "start one with `rmiregistry`"},
+		{"nobody", nobody, rmi.ConnectFailed, "start one with `go run gormi/cmd/rmiregistry`"},
 		{"a socket that is not there", "%2Fno%2Fsuch.sock", rmi.ConnectFailed, registry.Env},
 		{"somebody else", noise.Addr().String(), rmi.Protocol, "no GoRMI registry"},
 		{"a node", listening(t, "127.0.0.1:0", nil).Endpoint().Address(), rmi.NoSuchObject, "registry.Serve"},

@@ -62,7 +62,7 @@ func illegal(name string, rule int, why string) error {
 	if len(name) > most {
 		name = name[:most] + "…"
 	}
-	return invalid("%q is no legal name by rule %d: %s", name, rule, why)
+	return invalid("%q is no legal name by rule %d: %s (the rules: go doc gormi/registry)", name, rule, why)
 }
 
 func invalid(format string, a ...any) *rmi.Error {

@@ -3,6 +3,7 @@ package rmi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"time"
@@ -136,6 +137,11 @@ func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.Metho
 		enc.Release() // else the session may still look at it
 	}
 	if err != nil {
+		if req.Coarse && KindOf(err) == Deadline {
+			f := asError(err, OutcomeOf(err))
+			f.Msg, f.Err = fmt.Sprintf("no reply within the default of %v (Options.Timeout): give the context a deadline of its own", n.opts.Timeout), nil
+			err = f
+		}
 		return none, err
 	}
 	if reply.Failed {

@@ -53,7 +53,9 @@ const (
 // OutcomeOf tells what the call that returned err may have done. nil is Executed.
 func OutcomeOf(err error) Outcome { return fault.OutcomeOf(err) }
 
-// KindOf tells the kind of err; 0 if it is no error of this module.
+// KindOf tells the kind of err, of the outermost Error in it: what happened to
+// this call. (errors.Is also finds the kinds of calls that the method itself made
+// and whose errors it returned.) It is 0 if err is no error of this module.
 func KindOf(err error) Kind { return fault.KindOf(err) }
 
 // RegisterError gives a sentinel error (a package-level errors.New) a name, so

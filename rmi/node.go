@@ -179,7 +179,9 @@ func (n *Node) Listen(addr string) (net.Addr, error) {
 	defer cancel()
 	a, err := n.transport.Listen(ctx, ep.Network(), ep.Address())
 	if err != nil {
-		return nil, err
+		f := asError(err, NotExecuted)
+		f.Op = "listen"
+		return nil, f
 	}
 	got, err := n.advertised(ep, a)
 	if err != nil {

@@ -57,7 +57,7 @@ func (s *Skeleton) Serve(ctx context.Context, m *wire.Method, d *wire.Decoder, e
 	if err != nil {
 		var p *PanicError
 		if errors.As(err, &p) && err == error(p) {
-			return &fault.Error{Kind: fault.Panic, Outcome: fault.Executed, Msg: p.Error(), Err: p}
+			return &fault.Error{Kind: fault.Panic, Outcome: fault.Executed, Err: p}
 		}
 		return &fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: err}
 	}

@@ -86,6 +86,10 @@ func (e *Error) text() string {
 	detail := e.Detail()
 	if e.Kind == Application && detail != "" {
 		part(detail)
+		var inner *Error
+		if errors.As(e.Err, &inner) && inner.Kind != Application { // whose note is about a call that the method made
+			b.WriteString("; this call itself ran")
+		}
 		return b.String()
 	}
 	part(e.Kind.phrase())

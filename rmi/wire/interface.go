@@ -93,7 +93,7 @@ func InterfaceOf(t reflect.Type) (*Interface, error) {
 	c := newCompiler()
 	i := c.iface(t)
 	if err := c.finish(); err != nil {
-		return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s cannot be a remote interface:\n%s", i.Name, err)
+		return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s cannot be a remote interface:\n%s\n(the rules: go doc gormi/skeleton)", i.Name, err)
 	}
 	return i, nil
 }
