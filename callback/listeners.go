@@ -314,7 +314,12 @@ func (x *listener[T]) remove() bool {
 
 // drop removes a listener because of err, and tells the owner.
 func (x *listener[T]) drop(err error) {
-	if x.remove() && x.set.o.OnDrop != nil {
+	if !x.remove() || x.set.o.OnDrop == nil {
+		return
+	}
+	x.set.mu.Lock() // closed is set before the node waits for running
+	defer x.set.mu.Unlock()
+	if !x.set.closed {
 		x.set.running.Go(func() { x.set.o.OnDrop(x.value, err) })
 	}
 }
