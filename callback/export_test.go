@@ -16,3 +16,15 @@ func Feeds(n *rmi.Node) int {
 	defer h.mu.Unlock()
 	return len(h.feeds)
 }
+
+// Groups is how many groups of subscriptions a topic has, of all peers: an event
+// is one queue entry and one packet for each that it matches.
+func Groups[E any](t *Topic[E]) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, l := range t.links {
+		n += len(l.groups)
+	}
+	return n
+}

@@ -171,3 +171,24 @@ func TestSubscribingOnAClosedNode(t *testing.T) {
 		t.Errorf("got %v, want that the node is closed", err)
 	}
 }
+
+func TestEqualSubscriptionsOfAProcessShareWhatIsSent(t *testing.T) {
+	net := rmitest.New(t)
+	owner, one, other := net.Node(), net.Client(), net.Client()
+	topic, src := exported[int](t, owner, one, nil)
+	for range 100 {
+		collect(t, src, nil)
+	}
+	if n := callback.Groups(topic); n != 1 || topic.Len() != 100 {
+		t.Errorf("%d subscriptions of one process are sent %d copies", topic.Len(), n)
+	}
+	r, _ := rmi.RefOf(src)
+	elsewhere, err := rmi.Resolve[callback.Source[int]](other, r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	collect(t, elsewhere, nil)
+	if n := callback.Groups(topic); n != 2 {
+		t.Errorf("subscriptions of two processes are sent %d copies", n)
+	}
+}
