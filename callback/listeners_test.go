@@ -272,3 +272,32 @@ func TestRemove(t *testing.T) {
 		t.Error("added to a closed set")
 	}
 }
+
+func TestListenerThatBlocksForEver(t *testing.T) {
+	net := rmitest.New(t)
+	failures := make(chan error, 10)
+	b, from := newBoard(t, net.Node(), &callback.ListenersOptions[told]{
+		Timeout: 50 * time.Millisecond, OnError: func(_ told, err error) { failures <- err }})
+	board := from(net.Client())
+	release := make(chan struct{})
+	defer close(release)
+	good := make(chan int, 10)
+	for _, f := range []told{
+		func(context.Context, int) error { <-release; return nil }, // whatever its context says
+		func(_ context.Context, n int) error { good <- n; return nil },
+	} {
+		if _, err := board.Watch(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.tell(1)
+	b.tell(2)
+	if <-good != 1 || <-good != 2 {
+		t.Error("the other listener was not told in order")
+	}
+	for range 2 { // the owner gives each call up and goes on to the next
+		if err := <-failures; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want that the call's time is over", err)
+		}
+	}
+}
