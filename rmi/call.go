@@ -57,6 +57,14 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 // Call makes the call of a proxy. It implements proxy.Caller and is not for
 // programs: they call methods of proxies, or Invoke.
 func (n *Node) Call(ctx context.Context, c *proxy.Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error) {
+	if c.Refresh != nil {
+		return n.callFollowing(ctx, c, m, args)
+	}
+	return n.callOnce(ctx, c, m, args)
+}
+
+// callOnce makes the call of an ordinary proxy.
+func (n *Node) callOnce(ctx context.Context, c *proxy.Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error) {
 	to, err := n.routeOf(ctx, c)
 	if err != nil {
 		return nil, n.failed(err, c.Ref(), m)
