@@ -317,7 +317,7 @@ func (b *Binding) unbind(ctx context.Context, why string) error {
 	case !bound:
 	case byRevision:
 		var lost []Lost
-		if lost, err = b.renewer.registry.Release(ctx, []Held{held}); len(lost) > 0 {
+		if lost, err = b.renewer.release(ctx, []Held{held}); len(lost) > 0 {
 			err = lost[0].reason()
 		}
 	default:

@@ -374,7 +374,7 @@ func (r *renewer) releaseAll(ctx context.Context, tasks []task, why string) {
 	for i, t := range tasks {
 		names[i] = t.held
 	}
-	lost, err := r.registry.Release(ctx, names)
+	lost, err := r.release(ctx, names)
 	reasons := make([]error, len(tasks))
 	for _, l := range lost {
 		if l.Index >= 0 && l.Index < len(tasks) {
@@ -391,6 +391,16 @@ func (r *renewer) releaseAll(ctx context.Context, tasks []task, why string) {
 			t.b.end(closed(why))
 		}
 	}
+}
+
+// release is Registry.Release. The connection may be that of a registry which was
+// restarted just now, so it is tried on another one too.
+func (r *renewer) release(ctx context.Context, held []Held) ([]Lost, error) {
+	lost, err := r.registry.Release(ctx, held)
+	if rmi.KindOf(err) == rmi.PeerGone {
+		lost, err = r.registry.Release(ctx, held)
+	}
+	return lost, err
 }
 
 // call calls a method of the registry, with the renewer's patience.

@@ -82,7 +82,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 	case err != nil:
 		return err
 	}
-	if _, err := registry.Serve(node, nil); err != nil {
+	if _, err := registry.Serve(node, &registry.ServeOptions{MaxLease: o.maxLease}); err != nil {
 		return err
 	}
 	log.Info("registry serves", "address", addr.String(), "tls", config != nil, "node", node.ID().String())

@@ -205,7 +205,7 @@ func TestHelpAndVersion(t *testing.T) {
 		if status != 0 || !strings.HasPrefix(stdout, "Usage: rmiregistry") || stderr != "" {
 			t.Errorf("%s: status %d, %q, %q", flag, status, stdout, stderr)
 		}
-		for _, want := range []string{"-addr", "127.0.0.1:1099", "-advertise", "-tls-cert", "-tls-key", "-tls-client-ca", "-insecure", "-log-format", "-v\t", "-version"} {
+		for _, want := range []string{"-addr", "127.0.0.1:1099", "-advertise", "-tls-cert", "-tls-key", "-tls-client-ca", "-insecure", "-max-lease", "-log-format", "-v\t", "-version"} {
 			if !strings.Contains(stdout, want) {
 				t.Errorf("%s does not tell of %s", flag, want)
 			}
@@ -226,6 +226,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"-nonsense"}, 2, "-nonsense"},
 		{[]string{"1099"}, 2, "-addr 127.0.0.1:1099"}, // as the JDK's takes its port
 		{[]string{"-log-format", "xml"}, 2, "text or json"},
+		{[]string{"-max-lease", "10ms"}, 2, "at least 1s"},
 		{[]string{"-tls-cert", "x"}, 2, "-tls-key"},
 		{[]string{"-tls-client-ca", "x"}, 2, "-tls-cert"},
 		{[]string{"-addr", "nonsense"}, 1, "host:port"},

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"gormi/registry"
 )
@@ -18,6 +19,7 @@ type options struct {
 	addr, advertise              string
 	tlsCert, tlsKey, tlsClientCA string
 	insecure                     bool
+	maxLease                     time.Duration
 	logFormat                    string
 	verbose, version             bool
 }
@@ -32,6 +34,7 @@ func (o *options) flags() *flag.FlagSet {
 	f.StringVar(&o.tlsKey, "tls-key", "", "`FILE` of the certificate's private key (PEM)")
 	f.StringVar(&o.tlsClientCA, "tls-client-ca", "", "accept only clients with a certificate of an authority in `FILE` (PEM)")
 	f.BoolVar(&o.insecure, "insecure", false, "allow -addr beyond loopback without TLS")
+	f.DurationVar(&o.maxLease, "max-lease", 10*time.Minute, "keep a name at most `DURATION` after its owner was heard of last; owners ask for 20s unless told otherwise")
 	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
 	f.BoolVar(&o.verbose, "v", false, "log every binding and connection too")
 	f.BoolVar(&o.version, "version", false, "print the version and exit")
@@ -53,6 +56,8 @@ func parse(args []string) (*options, error) {
 		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case o.logFormat != "text" && o.logFormat != "json":
 		return nil, fmt.Errorf("-log-format is %q: want text or json", o.logFormat)
+	case o.maxLease < time.Second:
+		return nil, fmt.Errorf("-max-lease is %v: want at least 1s", o.maxLease)
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return nil, errors.New("-tls-cert and -tls-key go together")
 	case o.tlsClientCA != "" && o.tlsCert == "":

@@ -358,15 +358,42 @@
 //	Unbind (name string, only reference)                     0x04cfadf9   NotBound; nil: whatever is bound
 //	Lookup (name string) Entry                               0x69ab10ab   NotBound
 //	List   (prefix string, after string, limit int64) Page   0x8d2937a1
+//	Acquire(claims list of Claim) list of Grant              0x05cc05b3   an answer for each claim, in order
+//	Renew  (held list of Held) list of Lost                  0x9a23808e
+//	Release(held list of Held) list of Lost                  0x6d1e9b1e
 //
 //	Entry    struct {Ref: reference, Description: bytes}
 //	Page     struct {Names: list of NameInfo, More: bool}
 //	NameInfo struct {Name: string, Interface: string}
+//	Claim    struct {Name: string, Entry: Entry, Lease: int64, Replace: bool, Held: uint64}
+//	Grant    struct {Revision: uint64, Lease: int64, Refused: error}
+//	Held     struct {Name: string, Revision: uint64}
+//	Lost     struct {Index: int64, Now: uint64, Unbound: bool}
 //
 // Description is that of the object's interface, empty if not known. Unbind with a reference removes the name only if it
 // is bound to that object. List returns, in the order of their bytes, names that begin with prefix and come behind after,
 // at most limit (0 is 100) and at most 1000; More says that others follow. Which names are legal, package registry says.
 // Its errors come as Application with an identity "rmi.Error" of the kind above. The usual port is 1099.
+//
+// What Bind and Rebind bind stays until it is unbound or rebound, or the registry ends. What Acquire binds is leased: it
+// is as if it were not bound from the moment on that the lease was not renewed for its length. A claim asks for a Lease
+// in nanoseconds, 0 for the registry's default, 20 seconds; the grant says which one was given, at least a second. The
+// registry measures it by a clock that nobody sets. Renew when a quarter of it is over, all names in one call.
+//
+// Whenever a name is bound it gets a revision, higher than all that the registry gave before, to other names too; begin
+// with the nanoseconds since 1970 when the registry starts, so that this holds for the registry before it too. A claim
+// whose Held is 0 is refused (Refused is then an error of the kind AlreadyBound) if the name is bound, unless Replace is
+// true, or what is bound is leased and the connection of the node that acquired it is cut. With Held the revision
+// under which the claimant had the name before: it is granted if the name is not bound, or bound with that revision, or
+// if that very claim was granted before and the answer lost; else AlreadyBound; NotBound if somebody else unbound the
+// name with that revision, or a later one, so far as the registry remembers (a few minutes). Other kinds of refusals are
+// those of Bind.
+//
+// Renew and Release answer with those of the list, by their index from 0, that are not held with the revision given. Now is
+// the revision of what is bound in its place: somebody rebound the name, and who had it stops. 0 is nothing: with Unbound
+// somebody unbound it, likewise; without it the lease lapsed, or the registry is a new one, and the name may be claimed
+// again with Held. Release removes the others, as an orderly end does. All three take at most 1000 entries, and 64 KiB.
+// A registry of before they were added answers NoSuchMethod.
 //
 // # Versions
 //

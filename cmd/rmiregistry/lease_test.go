@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gormi/registry"
+	"gormi/rmi"
+)
+
+// server is a program that binds the name "hello"; see examples/hello.
+type server struct {
+	cmd    *exec.Cmd
+	stdout *bufio.Reader
+}
+
+func buildServer(t *testing.T) (path string) {
+	path = filepath.Join(t.TempDir(), "server.exe")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "gormi/examples/hello/server").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+// startServer runs the program until it has bound its name.
+func startServer(t *testing.T, path, at string) server {
+	s := server{cmd: exec.CommandContext(t.Context(), path, "-registry", at)}
+	s.cmd.Stderr = os.Stderr
+	out, err := s.cmd.StdoutPipe()
+	if err == nil {
+		err = s.cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.cmd.Wait() }) // t.Context has ended it
+	s.stdout = bufio.NewReader(out)
+	if line, err := s.stdout.ReadString('\n'); err != nil {
+		t.Fatalf("it is not bound: %q, %v", line, err)
+	}
+	return s
+}
+
+func (s server) kill(t *testing.T) {
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Wait()
+}
+
+type helloFuncs struct {
+	Greet func(ctx context.Context, name string) (string, error)
+}
+
+func TestAServerThatWasKilledIsStartedAgainAtOnce(t *testing.T) {
+	d := start(t, "-addr", "127.0.0.1:0")
+	at := "rmi://" + d.addr
+	program := buildServer(t)
+	first := startServer(t, program, at)
+	caller := rmi.NewNode(nil)
+	defer caller.Close()
+	g, err := registry.Lookup[helloFuncs](t.Context(), caller, at+"/hello", registry.Failover())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := g.Greet(t.Context(), "you"); err != nil {
+		t.Fatal(s, err)
+	}
+	first.kill(t)
+	startServer(t, program, at) // binds the name that is bound yet
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s, err := g.Greet(ctx, "you")
+	if rmi.OutcomeOf(err) == rmi.Unknown { // the caller had not noticed the end
+		s, err = g.Greet(ctx, "you")
+	}
+	if err != nil || !strings.Contains(s, "you") {
+		t.Errorf("got %q, %v", s, err)
+	}
+}
+
+func TestADaemonThatWasKilledHasItsNamesAgain(t *testing.T) {
+	if os.Getenv("RMI_LONG") == "" {
+		t.Skip("takes up to 10 s: set RMI_LONG=1")
+	}
+	d := start(t, "-addr", "127.0.0.1:0")
+	at := "rmi://" + d.addr
+	startServer(t, buildServer(t), at)
+	d.cmd.Process.Kill()
+	d.cmd.Wait()
+	start(t, "-addr", d.addr)
+	caller := rmi.NewNode(nil)
+	defer caller.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		_, err := registry.LookupRef(ctx, caller, at+"/hello")
+		if err == nil {
+			return
+		}
+		if rmi.KindOf(err) != rmi.NotBound {
+			t.Fatal(err)
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal("the name is not bound again")
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
