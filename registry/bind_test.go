@@ -231,7 +231,7 @@ func TestARegistryRestarts(t *testing.T) {
 	if err := b.Close(); err != nil { // be the name bound there again or not
 		t.Fatal(err)
 	}
-	_, err = registry.Lookup[Account](ctx, caller, url)
+	_, err = registry.Lookup[Account](ctx, newNode(t, nil), url) // one that has no connection with the first
 	wantKind(t, err, rmi.NotBound)
 }
 

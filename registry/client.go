@@ -18,7 +18,8 @@ type lookupOptions struct{ failover bool }
 // their deadline: a server that is restarted, or replaced by another, is not
 // noticed but for the time that it takes. A call whose outcome is Unknown fails.
 //
-// The proxy is one of its own, equal to no other, also where the object is n's.
+// The proxy is one of its own, equal to no other, also where the object is n's,
+// which must listen then.
 // What is bound to the name later must have the methods of T too; if it has not,
 // calls fail with rmi.Mismatch.
 func Failover() LookupOption { return func(o *lookupOptions) { o.failover = true } }

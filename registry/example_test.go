@@ -83,6 +83,42 @@ func ExampleLookup() {
 	// NotBound
 }
 
+// A server is replaced by another, and the client goes on.
+func ExampleFailover() {
+	ctx := context.Background()
+	url, stop := startRegistry()
+	defer stop()
+	serve := func() (*rmi.Node, *registry.Binding) {
+		node, err := rmi.Listen("127.0.0.1:0")
+		if err != nil {
+			log.Fatal(err)
+		}
+		b, err := registry.Bind[Account](ctx, node, url+"/bank/alice", &account{})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return node, b
+	}
+	first, b := serve()
+	defer first.Close()
+
+	node := rmi.NewNode(nil)
+	defer node.Close()
+	acct, err := registry.Lookup[Account](ctx, node, url+"/bank/alice", registry.Failover())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(acct.Deposit(ctx, 100))
+
+	b.Close()
+	second, _ := serve()
+	defer second.Close()
+	fmt.Println(acct.Deposit(ctx, 1)) // with an account of its own
+	// Output:
+	// 100 <nil>
+	// 1 <nil>
+}
+
 // startRegistry stands for the daemon; url is what RMI_REGISTRY would say.
 func startRegistry() (url string, stop func()) {
 	node, err := rmi.Listen("127.0.0.1:0")

@@ -44,6 +44,7 @@ func TestAProxyFollowsItsNameToARestartedOwner(t *testing.T) {
 
 		owner = w.Restart(owner, nil)
 		w.bind(owner, "a")
+		synctest.Wait() // the caller knows that the session is over
 		_, err = plain.Deposit(t.Context(), 1)
 		wantKind(t, err, rmi.StaleReference)
 		wantBalance(t, a, 1)
@@ -65,6 +66,7 @@ func TestAProxyFollowsItsNameToAnotherOwner(t *testing.T) {
 
 		// The owner is gone, and another takes over while the call waits.
 		second.Close()
+		synctest.Wait()
 		go func() { // ends before the bubble does
 			pass(10 * time.Second)
 			w.bind(first, "a")
@@ -121,6 +123,7 @@ func TestFailoverGivesUpAtTheDeadline(t *testing.T) {
 		a := w.following(w.caller, "a")
 		wantBalance(t, a, 1)
 		owner.Close()
+		synctest.Wait()
 
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
@@ -214,6 +217,7 @@ func TestCallsThatFailTogetherLookUpOnce(t *testing.T) {
 		a := w.following(w.caller, "a")
 		owner.Close()
 		w.bind(next, "a")
+		synctest.Wait()
 		w.Delay(w.caller, w.node, 100*time.Millisecond)
 		before := c.called("Lookup")
 		var calls sync.WaitGroup
@@ -232,6 +236,7 @@ func TestCallsThatFailTogetherLookUpOnce(t *testing.T) {
 		// With nobody there they share the pauses too. The one whose turn it is to
 		// look up may give up: the others go on.
 		next.Close()
+		synctest.Wait()
 		before = c.called("Lookup")
 		for i := range 100 {
 			calls.Go(func() {

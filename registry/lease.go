@@ -62,18 +62,12 @@ func (s *store) acquire(caller refs.NodeID, c Claim) (Revision, time.Duration, e
 		name: c.Name, ref: c.Entry.Ref, description: c.Entry.Description,
 		lease: &lease{holder: caller, prior: c.Held, length: min(max(length, minLease), s.MaxLease)},
 	}
-	may := func(old *binding) error { return s.regain(old, c, caller) }
-	if c.Held == 0 {
-		var abandoned *binding
-		if !c.Replace {
-			abandoned = s.abandoned(c.Name)
-		}
-		may = func(old *binding) error {
-			if old == nil || c.Replace || old == abandoned {
-				return nil
-			}
-			return alreadyBound(old)
-		}
+	may := always
+	switch {
+	case c.Held != 0:
+		may = func(old *binding) error { return s.regain(old, c, caller) }
+	case !c.Replace:
+		may = s.unlessTaken(c.Name)
 	}
 	if err := s.put(b, may); err != nil {
 		return 0, 0, err
@@ -81,15 +75,22 @@ func (s *store) acquire(caller refs.NodeID, c Claim) (Revision, time.Duration, e
 	return b.revision, b.lease.length, nil
 }
 
-// abandoned returns the binding of a name if the session with its holder is cut.
-func (s *store) abandoned(name string) *binding {
+// always lets a name be bound whatever is bound to it.
+func always(*binding) error { return nil }
+
+// unlessTaken lets a name be bound if it is free. One that is leased is so, too,
+// if the session with its holder is cut.
+func (s *store) unlessTaken(name string) func(old *binding) error {
 	s.mu.RLock()
 	b := s.names.get(name)
 	s.mu.RUnlock()
-	if b != nil && b.lease != nil && s.detached(b.lease.holder) {
-		return b
+	abandoned := b != nil && b.lease != nil && s.detached(b.lease.holder)
+	return func(old *binding) error {
+		if old == nil || abandoned && old == b {
+			return nil
+		}
+		return alreadyBound(old)
 	}
-	return nil
 }
 
 // regain tells why a name cannot be given back to who held it. mu is held.

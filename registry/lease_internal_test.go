@@ -75,6 +75,13 @@ func TestClaims(t *testing.T) {
 			pass(defaultLease)
 			return Claim{Held: r}
 		}, 0},
+		"abandoned, then bound by an older client": {func(s *store, r Revision) Claim {
+			s.away(true)
+			if err := s.Bind(ctx, "a", other); err != nil {
+				t.Error(err)
+			}
+			return Claim{Held: r}
+		}, rmi.AlreadyBound},
 		"rebound for good": {func(s *store, r Revision) Claim {
 			s.Rebind(ctx, "a", other)
 			s.away(true)

@@ -158,9 +158,9 @@ func (r *renewer) run(ctx context.Context) {
 		if r.failing {
 			every = min(every, maxRetryPause)
 		}
-		pause := time.Duration(float64(every) * (least + (1-least)*rand.Float64()))
-		if next := time.Now().Add(pause); due.IsZero() || next.Before(due) {
-			due = next
+		if due.IsZero() || time.Until(due) > every {
+			pause := time.Duration(float64(every) * (least + (1-least)*rand.Float64()))
+			due = time.Now().Add(pause)
 			timer.Reset(pause)
 		}
 	}

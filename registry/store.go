@@ -62,16 +62,11 @@ type node interface {
 func (s *store) now() time.Duration { return time.Since(s.start) }
 
 func (s *store) Bind(ctx context.Context, name string, e Entry) error {
-	return s.bind(name, e, func(old *binding) error {
-		if old != nil {
-			return alreadyBound(old)
-		}
-		return nil
-	})
+	return s.bind(name, e, s.unlessTaken(name))
 }
 
 func (s *store) Rebind(ctx context.Context, name string, e Entry) error {
-	return s.bind(name, e, func(*binding) error { return nil })
+	return s.bind(name, e, always)
 }
 
 func (s *store) bind(name string, e Entry, may func(*binding) error) error {

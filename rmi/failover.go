@@ -22,7 +22,7 @@ const (
 // ResolveWith is Resolve for an object that may be replaced by another: the
 // proxy calls refresh to learn where to send its calls when the object that it
 // stood for is gone. It is a proxy of its own, equal to no other, also where the
-// object is n's.
+// object is n's, which must listen then.
 //
 // It does so when a call was NotExecuted and the kind of its error is
 // StaleReference, NoSuchObject, PeerGone or ConnectFailed. Then the call is made

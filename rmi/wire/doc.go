@@ -353,7 +353,7 @@
 //
 // Object 1 of a node that runs a registry, addressed without node id and time, is a remote interface like any other:
 //
-//	Bind   (name string, e Entry)                            0x30ad5f4e   AlreadyBound if the name is taken
+//	Bind   (name string, e Entry)                            0x30ad5f4e   AlreadyBound if the name is taken; see below
 //	Rebind (name string, e Entry)                            0x6ce63aa7   takes the name in any case
 //	Unbind (name string, only reference)                     0x04cfadf9   NotBound; nil: whatever is bound
 //	Lookup (name string) Entry                               0x69ab10ab   NotBound
@@ -382,12 +382,12 @@
 //
 // Whenever a name is bound it gets a revision, higher than all that the registry gave before, to other names too; begin
 // with the nanoseconds since 1970 when the registry starts, so that this holds for the registry before it too. A claim
-// whose Held is 0 is refused (Refused is then an error of the kind AlreadyBound) if the name is bound, unless Replace is
-// true, or what is bound is leased and the connection of the node that acquired it is cut. With Held the revision
-// under which the claimant had the name before: it is granted if the name is not bound, or bound with that revision, or
-// if that very claim was granted before and the answer lost; else AlreadyBound; NotBound if somebody else unbound the
-// name with that revision, or a later one, so far as the registry remembers (a few minutes). Other kinds of refusals are
-// those of Bind.
+// whose Held is 0 is refused (Refused is then an error form of kind AlreadyBound) if the name is bound, unless Replace
+// is true, or what is bound is leased and the connection of the node that acquired it is cut; the latter holds for Bind
+// too. With Held, the revision under which the claimant had the name before, it is granted if the name is not bound, or
+// bound with that revision, or if that very claim was granted before and the answer lost; else it is refused:
+// AlreadyBound, or NotBound if somebody else unbound the name with that revision or a later one, so far as the registry
+// remembers (a few minutes). Other kinds of refusals are those of Bind.
 //
 // Renew and Release answer with those of the list, by their index from 0, that are not held with the revision given. Now is
 // the revision of what is bound in its place: somebody rebound the name, and who had it stops. 0 is nothing: with Unbound
