@@ -27,10 +27,38 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Caller makes the calls of proxies: args are those behind the context,
-// results those before the error. Its implementation is the node.
+// Caller makes the calls of proxies. Its implementation is the node.
 type Caller interface {
-	Call(ctx context.Context, c *Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error)
+	Begin(ctx context.Context, c *Core, m *wire.Method) Invocation
+}
+
+// Invocation is one call of a proxy, from its arguments to its results:
+//
+//	inv := c.Caller.Begin(ctx, c, m)
+//	for inv.Attempt() { // once, and again for each retry
+//		err := encode the arguments to inv.Encoder()
+//		inv.Send(err)
+//	}
+//	var err error
+//	if d := inv.Results(); d != nil {
+//		err = decode the results from d
+//	}
+//	err = inv.End(err)
+//
+// A retry encodes again because references belong to the session that they are
+// sent on. The core stays alive until End; after it the invocation, its encoder
+// and its decoder belong to somebody else.
+type Invocation interface {
+	// Attempt reports whether the arguments are to be encoded and sent (again).
+	Attempt() bool
+	// Encoder is where the arguments of this attempt go.
+	Encoder() *wire.Encoder
+	// Send makes the call, unless the arguments could not be encoded.
+	Send(encodeErr error)
+	// Results is where the results are, nil if the call failed.
+	Results() *wire.Decoder
+	// End gives everything back and returns the call's error, or that of its results.
+	End(decodeErr error) error
 }
 
 // Core is what stands behind a proxy, whatever its form.
@@ -61,13 +89,8 @@ func (c *Core) Dispatch(method int, args []reflect.Value) []reflect.Value {
 }
 
 func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
-	var out []reflect.Value
 	ctx, _ := args[0].Interface().(context.Context)
-	var err error = errNilContext
-	if ctx != nil {
-		out, err = c.Caller.Call(ctx, c, m, args[1:])
-	}
-	runtime.KeepAlive(c)
+	out, err := c.Call(ctx, m, args[1:])
 	res := make([]reflect.Value, len(m.Out)+1)
 	for i, t := range m.Out {
 		if err == nil {
@@ -84,13 +107,23 @@ func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
 	return res
 }
 
+// Call calls a method by reflection: args are those behind the context, results
+// those before the error.
+func (c *Core) Call(ctx context.Context, m *wire.Method, args []reflect.Value) (out []reflect.Value, err error) {
+	inv := c.Caller.Begin(ctx, c, m)
+	for inv.Attempt() {
+		inv.Send(m.EncodeArgs(inv.Encoder(), args))
+	}
+	if d := inv.Results(); d != nil {
+		out, err = m.DecodeResults(d)
+	}
+	return out, inv.End(err)
+}
+
 // errorValue is err as a value of type error.
 func errorValue(err error) reflect.Value { return reflect.ValueOf(&err).Elem() }
 
-var (
-	noError       = reflect.Zero(reflect.TypeFor[error]())
-	errNilContext = fault.New(fault.Invalid, fault.NotExecuted, "the context is nil: pass context.Background() if there is none")
-)
+var noError = reflect.Zero(reflect.TypeFor[error]())
 
 // Supported tells whether proxies of an interface type can be made here.
 func Supported(t reflect.Type) error {

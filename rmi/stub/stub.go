@@ -16,7 +16,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"runtime"
 
 	"gormi/proxy"
 	"gormi/rmi/fault"
@@ -50,9 +49,6 @@ func (o Object) Invoke(ctx context.Context, method string, args []any, results .
 	if m == nil || len(args) != len(m.In) || len(results) != len(m.Out) {
 		return fault.New(fault.Invalid, fault.NotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it anew", c.Interface.Name, method)
 	}
-	if ctx == nil {
-		return fault.New(fault.Invalid, fault.NotExecuted, "the context is nil: pass context.Background() if there is none")
-	}
 	in := make([]reflect.Value, len(args))
 	for i, a := range args {
 		in[i] = reflect.New(m.In[i]).Elem()
@@ -60,8 +56,7 @@ func (o Object) Invoke(ctx context.Context, method string, args []any, results .
 			in[i].Set(reflect.ValueOf(a))
 		}
 	}
-	out, err := c.Caller.Call(ctx, c, m, in)
-	runtime.KeepAlive(c)
+	out, err := c.Call(ctx, m, in)
 	if err != nil {
 		return err
 	}
