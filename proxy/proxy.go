@@ -130,7 +130,7 @@ func Supported(t reflect.Type) error {
 	if t.Kind() != reflect.Interface {
 		return nil
 	}
-	if _, ok := stubs.Load(t); ok {
+	if _, ok := Registered(t); ok {
 		return nil
 	}
 	return dynamic.Supported()
@@ -141,9 +141,13 @@ func (c *Core) build() error {
 	t := c.Interface.Type
 	switch t.Kind() {
 	case reflect.Func:
-		c.value = reflect.MakeFunc(t, func(args []reflect.Value) []reflect.Value {
-			return c.dispatch(c.Interface.Methods[0], args)
-		})
+		if r, ok := Registered(t); ok {
+			c.value = reflect.ValueOf(r.New(c))
+		} else {
+			c.value = reflect.MakeFunc(t, func(args []reflect.Value) []reflect.Value {
+				return c.dispatch(c.Interface.Methods[0], args)
+			})
+		}
 		c.fn = closureOf(c.value)
 	case reflect.Struct:
 		v := reflect.New(t).Elem()
@@ -153,9 +157,9 @@ func (c *Core) build() error {
 		}
 		c.value = v
 	default:
-		if make, ok := stubs.Load(t); ok {
+		if r, ok := Registered(t); ok {
 			v := reflect.New(t).Elem()
-			v.Set(reflect.ValueOf(make.(func(*Core) any)(c)))
+			v.Set(reflect.ValueOf(r.New(c)))
 			c.value = v
 			return nil
 		}
@@ -167,13 +171,6 @@ func (c *Core) build() error {
 	}
 	return nil
 }
-
-// stubs are the linked stubs: interface type → func(*Core) any.
-var stubs sync.Map
-
-// RegisterStub makes proxies of interface type t by make. It is for package
-// rmi/stub, which generated and hand-written stubs use.
-func RegisterStub(t reflect.Type, make func(*Core) any) { stubs.Store(t, make) }
 
 // Stub is implemented by linked stubs.
 type Stub interface{ RMICore() *Core }
@@ -283,7 +280,8 @@ func (t *Table) CoreOf(v reflect.Value) *Core {
 }
 
 // closureOf is the address of a func value's closure, which is its own for
-// every func that reflect.MakeFunc made. (A collected closure's address may be
+// every func that reflect.MakeFunc made, and for those of stubs, which capture
+// the core. (A collected closure's address may be
 // used again, but its Core is collected with it, and the table's weak pointer
 // is nil by then.)
 func closureOf(v reflect.Value) unsafe.Pointer {

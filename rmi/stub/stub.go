@@ -1,6 +1,10 @@
 // Package stub is what linked stubs are made of, the only package that they
-// import. A stub is a proxy type written (or generated) for one interface; it
-// needs nothing from the platform, and registering it is all it takes:
+// import. A stub is code written or generated for one interface; registering it,
+// which an init function does, is all it takes.
+//
+// # Stubs by hand
+//
+// A stub by hand is a proxy type. It needs nothing from the platform:
 //
 //	type accountStub struct{ stub.Object }
 //
@@ -10,6 +14,66 @@
 //	}
 //
 //	func init() { stub.Register(func(o stub.Object) Account { return accountStub{o} }) }
+//
+// # Generated stubs
+//
+// The command rmigen writes a proxy and a skeleton that use no reflection where
+// Go's types are known when they are generated. Either side of a call may have
+// one; the bytes between them are the same. Such code looks like this:
+//
+//	const _ = stub.FilesOfVersion1
+//
+//	func (p rmiAccount) Deposit(ctx context.Context, a0 int64) (r0 int64, err error) {
+//		c := p.Begin(ctx, 0) // the number of the method in the order of their names
+//		for c.Attempt() {
+//			e := c.Args()
+//			e.Value(0)
+//			e.Int(a0)
+//			c.Send()
+//		}
+//		if d := c.Results(); d != nil {
+//			d.Value(0)
+//			d.Int64(&r0)
+//		}
+//		if err = c.End(); err != nil {
+//			return 0, err
+//		}
+//		return r0, nil
+//	}
+//
+//	func serveAccount(ctx context.Context, v Account, method int, d *stub.Decoder, e *stub.Encoder) error {
+//		switch method {
+//		case 0: // Deposit
+//			var a0 int64
+//			d.Value(0)
+//			d.Int64(&a0)
+//			if !d.Ok() {
+//				return nil
+//			}
+//			r0, err := v.Deposit(ctx, a0)
+//			if err != nil {
+//				return err
+//			}
+//			e.Value(0)
+//			e.Int(r0)
+//		}
+//		return nil
+//	}
+//
+//	func init() {
+//		stub.Generated[Account]{
+//			Proxy:   func(o stub.Object) Account { return rmiAccount{o} },
+//			Serve:   serveAccount,
+//			Methods: []stub.Method{{Name: "Deposit"}},
+//		}.Register()
+//	}
+//
+// An error of an Encoder or Decoder sticks: what follows it does nothing, and
+// whoever opened it finds the error. Decoders fill values that are zero before.
+//
+// A generated file knows its types as they were. One that has fallen behind them
+// does not compile, or the program says at its start which file is to be
+// generated anew; rmigen -check finds it before that.
 package stub
 
 import (
@@ -35,7 +99,7 @@ func Register[T any](make func(Object) T) {
 	if t.Kind() != reflect.Interface {
 		panic(fmt.Sprintf("stub.Register: %v is not an interface", t))
 	}
-	proxy.RegisterStub(t, func(c *proxy.Core) any { return make(Object{c}) })
+	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return make(Object{c}) }})
 }
 
 // Args lists a call's arguments.
