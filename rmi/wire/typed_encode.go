@@ -51,17 +51,28 @@ func (e *Encoder) Nil() {
 }
 
 // Struct begins a struct; for each field Field and its value, and End follow.
-func (e *Encoder) Struct(s *Struct) {
-	head, err := 0, e.err
-	if err == nil {
-		if s.plan.kind == KindTuple {
-			err = e.array(len(s.plan.fields))
-		} else {
-			head, err = e.openStruct(s.plan)
-		}
-		e.fail(err)
+// It reports false after an error: then they do not. (The value may contain
+// itself, so this is what ends the recursion.)
+func (e *Encoder) Struct(s *Struct) bool {
+	if e.err != nil {
+		return false
 	}
-	e.open(place{s: s, index: -1, head: head})
+	head, err := 0, error(nil)
+	if s.plan.kind == KindTuple {
+		err = e.array(len(s.plan.fields))
+	} else {
+		head, err = e.openStruct(s.plan)
+	}
+	return e.begun(err, place{s: s, index: -1, head: head})
+}
+
+func (e *Encoder) begun(err error, p place) bool {
+	if err != nil {
+		e.fail(err)
+		return false
+	}
+	e.open(p)
+	return true
 }
 
 // Field says which field comes next. Fields come in order; those that are left
@@ -79,13 +90,10 @@ func (e *Encoder) Field(i int) {
 	}
 }
 
-// Array begins an array of n elements; n times Elem and a value, and End follow.
-// It is a slice's form too, unless that is nil.
-func (e *Encoder) Array(n int) {
-	if e.err == nil {
-		e.fail(e.array(n))
-	}
-	e.open(place{index: -1})
+// Array begins an array of n elements; n times Elem and a value, and End follow,
+// unless it reports false. It is a slice's form too, unless that is nil.
+func (e *Encoder) Array(n int) bool {
+	return e.err == nil && e.begun(e.array(n), place{index: -1})
 }
 
 // Elem says which element of an array comes next. It reports false after an error.
@@ -97,19 +105,16 @@ func (e *Encoder) Elem(i int) bool {
 }
 
 // Map begins a map of n entries: n times a key, a value and Entry, then End
-// follow.
-func (e *Encoder) Map(n int) {
-	if e.err == nil {
-		err := e.enter(2 * n)
-		if err == nil {
-			err = e.mp.EncodeMapLen(n)
-		}
-		e.fail(err)
+// follow, unless it reports false.
+func (e *Encoder) Map(n int) bool {
+	if e.err != nil {
+		return false
 	}
-	e.open(place{isMap: true, count: n, index: -1})
-	if e.err == nil {
-		e.top().index = 0
+	err := e.enter(2 * n)
+	if err == nil {
+		err = e.mp.EncodeMapLen(n)
 	}
+	return e.begun(err, place{isMap: true, count: n})
 }
 
 // Entry ends an entry of a map. Ok must be asked after it: if it reports false,
