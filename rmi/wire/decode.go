@@ -22,8 +22,9 @@ type Decoder struct {
 	table    []refs.Ref
 	importer Importer
 	limits   Limits
-	memory   int // bytes of Go values that may still be made
-	errors   int // how many typed errors this decoder's value stands inside
+	memory   int    // bytes of Go values that may still be made
+	errors   int    // how many typed errors this decoder's value stands inside
+	text     string // copy of a small body, once it was needed
 	tainted  bool
 	track                     // of typed calls
 	stack    [maxDepth]uint32 // for scanValue
@@ -96,7 +97,7 @@ func (d *Decoder) Release() {
 		d.mp = msgpack.NewDecoder(&d.r) // drops what it buffered or recorded
 	}
 	d.r = bodyReader{}
-	d.table, d.importer = nil, nil
+	d.table, d.importer, d.text = nil, nil, ""
 	d.errors, d.tainted, d.track = 0, false, d.track.reset()
 	decoders.Put(d)
 }

@@ -169,5 +169,16 @@ func (d *Decoder) string(t reflect.Type) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return string(b), nil
+	if len(d.r.b) > smallBody || len(b) == 0 {
+		return string(b), nil
+	}
+	if d.text == "" {
+		d.text = string(d.r.b)
+	}
+	return d.text[d.r.pos-len(b) : d.r.pos], nil
 }
+
+// smallBody is the size in bytes up to which all strings of a body are cut out
+// of one copy of it: that is one allocation, and a string that is kept keeps
+// little else.
+const smallBody = 256
