@@ -27,10 +27,38 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Caller makes the calls of proxies: args are those behind the context,
-// results those before the error. Its implementation is the node.
+// Caller makes the calls of proxies. Its implementation is the node.
 type Caller interface {
-	Call(ctx context.Context, c *Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error)
+	Begin(ctx context.Context, c *Core, m *wire.Method) Invocation
+}
+
+// Invocation is one call of a proxy, from its arguments to its results:
+//
+//	inv := c.Caller.Begin(ctx, c, m)
+//	for inv.Attempt() { // once, and again for each retry
+//		err := encode the arguments to inv.Encoder()
+//		inv.Send(err)
+//	}
+//	var err error
+//	if d := inv.Results(); d != nil {
+//		err = decode the results from d
+//	}
+//	err = inv.End(err)
+//
+// A retry encodes again because references belong to the session that they are
+// sent on. The core stays alive until End; after it the invocation, its encoder
+// and its decoder belong to somebody else.
+type Invocation interface {
+	// Attempt reports whether the arguments are to be encoded and sent (again).
+	Attempt() bool
+	// Encoder is where the arguments of this attempt go.
+	Encoder() *wire.Encoder
+	// Send makes the call, unless the arguments could not be encoded.
+	Send(encodeErr error)
+	// Results is where the results are, nil if the call failed.
+	Results() *wire.Decoder
+	// End gives everything back and returns the call's error, or that of its results.
+	End(decodeErr error) error
 }
 
 // Core is what stands behind a proxy, whatever its form.
@@ -68,13 +96,8 @@ func (c *Core) Dispatch(method int, args []reflect.Value) []reflect.Value {
 }
 
 func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
-	var out []reflect.Value
 	ctx, _ := args[0].Interface().(context.Context)
-	var err error = errNilContext
-	if ctx != nil {
-		out, err = c.Caller.Call(ctx, c, m, args[1:])
-	}
-	runtime.KeepAlive(c)
+	out, err := c.Call(ctx, m, args[1:])
 	res := make([]reflect.Value, len(m.Out)+1)
 	for i, t := range m.Out {
 		if err == nil {
@@ -91,20 +114,30 @@ func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
 	return res
 }
 
+// Call calls a method by reflection: args are those behind the context, results
+// those before the error.
+func (c *Core) Call(ctx context.Context, m *wire.Method, args []reflect.Value) (out []reflect.Value, err error) {
+	inv := c.Caller.Begin(ctx, c, m)
+	for inv.Attempt() {
+		inv.Send(m.EncodeArgs(inv.Encoder(), args))
+	}
+	if d := inv.Results(); d != nil {
+		out, err = m.DecodeResults(d)
+	}
+	return out, inv.End(err)
+}
+
 // errorValue is err as a value of type error.
 func errorValue(err error) reflect.Value { return reflect.ValueOf(&err).Elem() }
 
-var (
-	noError       = reflect.Zero(reflect.TypeFor[error]())
-	errNilContext = fault.New(fault.Invalid, fault.NotExecuted, "the context is nil: pass context.Background() if there is none")
-)
+var noError = reflect.Zero(reflect.TypeFor[error]())
 
 // Supported tells whether proxies of an interface type can be made here.
 func Supported(t reflect.Type) error {
 	if t.Kind() != reflect.Interface {
 		return nil
 	}
-	if _, ok := stubs.Load(t); ok {
+	if _, ok := Registered(t); ok {
 		return nil
 	}
 	return dynamic.Supported()
@@ -115,9 +148,13 @@ func (c *Core) build() error {
 	t := c.Interface.Type
 	switch t.Kind() {
 	case reflect.Func:
-		c.value = reflect.MakeFunc(t, func(args []reflect.Value) []reflect.Value {
-			return c.dispatch(c.Interface.Methods[0], args)
-		})
+		if r, ok := Registered(t); ok {
+			c.value = reflect.ValueOf(r.New(c))
+		} else {
+			c.value = reflect.MakeFunc(t, func(args []reflect.Value) []reflect.Value {
+				return c.dispatch(c.Interface.Methods[0], args)
+			})
+		}
 		c.fn = closureOf(c.value)
 	case reflect.Struct:
 		v := reflect.New(t).Elem()
@@ -127,9 +164,9 @@ func (c *Core) build() error {
 		}
 		c.value = v
 	default:
-		if make, ok := stubs.Load(t); ok {
+		if r, ok := Registered(t); ok {
 			v := reflect.New(t).Elem()
-			v.Set(reflect.ValueOf(make.(func(*Core) any)(c)))
+			v.Set(reflect.ValueOf(r.New(c)))
 			c.value = v
 			return nil
 		}
@@ -141,13 +178,6 @@ func (c *Core) build() error {
 	}
 	return nil
 }
-
-// stubs are the linked stubs: interface type → func(*Core) any.
-var stubs sync.Map
-
-// RegisterStub makes proxies of interface type t by make. It is for package
-// rmi/stub, which generated and hand-written stubs use.
-func RegisterStub(t reflect.Type, make func(*Core) any) { stubs.Store(t, make) }
 
 // Stub is implemented by linked stubs.
 type Stub interface{ RMICore() *Core }
@@ -262,7 +292,8 @@ func (t *Table) CoreOf(v reflect.Value) *Core {
 }
 
 // closureOf is the address of a func value's closure, which is its own for
-// every func that reflect.MakeFunc made. (A collected closure's address may be
+// every func that reflect.MakeFunc made, and for those of stubs, which capture
+// the core. (A collected closure's address may be
 // used again, but its Core is collected with it, and the table's weak pointer
 // is nil by then.)
 func closureOf(v reflect.Value) unsafe.Pointer {

@@ -17,11 +17,12 @@ const (
 	renewEvery    = 5 * time.Second
 	minRenewEvery = minLease / 4
 
-	// renewTimeout bounds one call of the renewer. It and the longest pause after
-	// a call that failed are less than 10 s: so long it takes at most to find a
-	// registry that is there again.
+	// renewTimeout bounds one call of the renewer, and maxRetryPause is the longest
+	// pause after one that failed. A registry that is there again is to be found
+	// within 10 s, and one that was restarted is not before the session with the
+	// old one is over: rmi dials at least each 7.5 s to find that out.
 	renewTimeout  = 5 * time.Second
-	maxRetryPause = 4 * time.Second
+	maxRetryPause = 2 * time.Second
 )
 
 // renewer keeps the names that a node bound at one registry. It renews all their
@@ -403,11 +404,17 @@ func (r *renewer) release(ctx context.Context, held []Held) ([]Lost, error) {
 	return lost, err
 }
 
-// call calls a method of the registry, with the renewer's patience.
+// call calls a method of the registry, with the renewer's patience. All that it
+// calls can be called again, and is, for the session may be over because another
+// registry is there now.
 func call[A, R any](ctx context.Context, method func(context.Context, []A) ([]R, error), args []A) ([]R, error) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
-	return method(ctx, args)
+	r, err := method(ctx, args)
+	if rmi.KindOf(err) == rmi.PeerGone {
+		r, err = method(ctx, args)
+	}
+	return r, err
 }
 
 // maxBatchBytes is how many bytes of names and descriptions, with what

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"time"
 
 	"encoding/binary"
@@ -16,8 +15,6 @@ import (
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 )
-
-var _ proxy.Caller = (*Node)(nil)
 
 // route is how to reach a reference's owner.
 type route struct {
@@ -54,52 +51,6 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 	return route{session: s, relay: true}, err
 }
 
-// Call makes the call of a proxy. It implements proxy.Caller and is not for
-// programs: they call methods of proxies, or Invoke.
-func (n *Node) Call(ctx context.Context, c *proxy.Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error) {
-	if c.Refresh != nil {
-		return n.callFollowing(ctx, c, m, args)
-	}
-	return n.callOnce(ctx, c, m, args)
-}
-
-// callOnce makes the call of an ordinary proxy.
-func (n *Node) callOnce(ctx context.Context, c *proxy.Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error) {
-	to, err := n.routeOf(ctx, c)
-	if err != nil {
-		return nil, n.failed(err, c.Ref(), m)
-	}
-	if !c.Agreed.Load() {
-		if err := n.agree(ctx, c, to); err != nil {
-			return nil, n.failed(err, c.Ref(), m)
-		}
-	}
-	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
-	if err := m.EncodeArgs(enc, args); err != nil {
-		enc.Release()
-		return nil, n.failed(asError(err, NotExecuted), c.Ref(), m)
-	}
-	reply, err := n.send(ctx, to, c.Ref(), m.ID, enc)
-	if err != nil {
-		return nil, n.failed(err, c.Ref(), m)
-	}
-	defer reply.Release()
-	table, err := parseTable(reply.Table, reply.References, to.session)
-	if err != nil {
-		return nil, n.failed(asError(err, Executed), c.Ref(), m)
-	}
-	dec, err := wire.NewDecoder(reply.Body, table, sideOf(to.session), &n.limits)
-	if err != nil {
-		return nil, n.failed(asError(err, Executed), c.Ref(), m)
-	}
-	defer dec.Release()
-	out, err := m.DecodeResults(dec)
-	if err != nil {
-		return nil, n.failed(asError(err, Executed), c.Ref(), m)
-	}
-	return out, nil
-}
-
 // routeOf is route, remembered in the proxy.
 func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	if r, ok := c.Cache.Load().(route); ok && r.session.Err() == nil {
@@ -113,15 +64,16 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 }
 
 // send sends what was encoded as a call and returns a reply that is no error.
-// It releases enc.
-func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.MethodID, enc *wire.Encoder) (transport.Reply, error) {
+// It releases enc. req is filled in; it is the caller's so that it can be used
+// from call to call.
+func (n *Node) send(ctx context.Context, req *transport.Request, to route, r refs.Ref, method wire.MethodID, enc *wire.Encoder) (transport.Reply, error) {
 	var none transport.Reply
 	table, err := wire.AppendTable(nil, enc.Refs())
 	if err != nil {
 		enc.Release()
 		return none, asError(err, NotExecuted)
 	}
-	req := transport.Request{
+	*req = transport.Request{
 		Header:     wire.CallHeader{Object: r.Object, Method: method},
 		Extensions: to.extension(r), References: len(enc.Refs()), Table: table, Body: enc.Body(),
 	}
@@ -140,7 +92,7 @@ func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.Metho
 	if req.Deadline, ok = ctx.Deadline(); !ok {
 		req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
 	}
-	reply, err := to.session.Call(ctx, &req)
+	reply, err := to.session.Call(ctx, req)
 	if err == nil || len(table)+len(req.Body) <= wire.MaxInline {
 		enc.Release() // else the session may still look at it
 	}
@@ -217,7 +169,7 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Descri
 		enc.Release()
 		return nil, asError(err, NotExecuted)
 	}
-	reply, err := n.send(ctx, to, r, describe, enc)
+	reply, err := n.send(ctx, new(transport.Request), to, r, describe, enc)
 	if err != nil {
 		return nil, err
 	}

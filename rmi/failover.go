@@ -4,19 +4,18 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"reflect"
 	"sync"
 	"time"
 
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi/fault"
-	"gormi/rmi/wire"
 )
 
 const (
 	firstRefreshPause = 50 * time.Millisecond // before the second refresh of a following proxy
 	maxRefreshPause   = 2 * time.Second       // it is doubled until this
+	refreshTimeout    = 5 * time.Second       // of one refresh
 )
 
 // ResolveWith is Resolve for an object that may be replaced by another: the
@@ -25,11 +24,12 @@ const (
 // object is n's, which must listen then.
 //
 // It does so when a call was NotExecuted and the kind of its error is
-// StaleReference, NoSuchObject, PeerGone or ConnectFailed. Then the call is made
-// again, and so on until its deadline, with pauses of up to 2 s while refresh
-// leads to the same object. refresh is called by one call at a time, for all that
-// wait. If its error is of one of these kinds, NotBound or Overloaded, it is asked
-// again later; another one is the call's. A call that ran out of time meanwhile
+// StaleReference, NoSuchObject, PeerGone or ConnectFailed, and when it would have
+// to wait for a connection that was lost. Then the call is made again, and so on
+// until its deadline, with pauses of up to 2 s while refresh leads to the same
+// object. refresh is called by one call at a time, for all that wait, and gets 5 s.
+// If its error is of one of these kinds, NotBound, Overloaded or Deadline, it is
+// asked again later; another one is the call's. A call that ran out of time meanwhile
 // fails with Deadline (or Cancelled) and NotExecuted.
 func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx context.Context, failed refs.Ref, cause error) (refs.Ref, error)) (T, error) {
 	var zero T
@@ -48,24 +48,32 @@ func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx co
 	return f.core.Value().Interface().(T), nil
 }
 
-// callFollowing makes the call of a following proxy: again, where it was not
-// executed for the want of the object.
-func (n *Node) callFollowing(ctx context.Context, c *proxy.Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error) {
-	if _, ok := ctx.Deadline(); !ok { // one for all attempts
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, n.opts.Timeout)
-		defer cancel()
-	}
-	for {
-		to := c.Target()
-		out, err := n.callOnce(ctx, to, m, args)
-		if err == nil || !ownerGone(err) {
-			return out, err
+// errDetached is why a following proxy does not use a session for now: the calls
+// of others wait for the connection.
+var errDetached = fault.New(PeerGone, NotExecuted, "the connection with the owner is lost")
+
+// attemptFollowing is Attempt for a following proxy: there is another attempt
+// where the last one was not executed for the want of the object.
+func (v *invocation) attemptFollowing() bool {
+	if !v.tried && v.err == nil {
+		v.tried = true
+		if _, ok := v.ctx.Deadline(); !ok { // one for all attempts
+			v.ctx, v.cancel = context.WithTimeout(v.ctx, v.node.opts.Timeout)
 		}
-		if _, err := c.Refresh(ctx, to.Ref(), err); err != nil {
-			return nil, n.failed(err, to.Ref(), m)
+		if v.begin(v.core.Target()) {
+			return true
 		}
 	}
+	for v.err != nil && ownerGone(v.err) {
+		if _, err := v.core.Refresh(v.ctx, v.target.Ref(), v.err); err != nil {
+			v.fail(err)
+			return false
+		}
+		if v.err = nil; v.begin(v.core.Target()) {
+			return true
+		}
+	}
+	return false
 }
 
 // ownerGone tells of a call's error whether the object may be found elsewhere,
@@ -165,7 +173,10 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 	case <-ctx.Done():
 		return
 	}
-	now, err := f.find(ctx, failed, cause)
+	// Bounded, for the owner may be back before the registry is.
+	finding, cancel := context.WithTimeout(ctx, refreshTimeout)
+	now, err := f.find(finding, failed, cause)
+	cancel()
 	if ctx.Err() != nil && err != nil {
 		return // of this call; the others search themselves
 	}
@@ -184,7 +195,7 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 // temporary tells of the error of a look-up whether another may succeed.
 func temporary(err error) bool {
 	switch KindOf(err) {
-	case NotBound, ConnectFailed, PeerGone, NoSuchObject, StaleReference, Overloaded:
+	case NotBound, ConnectFailed, PeerGone, NoSuchObject, StaleReference, Overloaded, Deadline:
 		return true
 	}
 	return false

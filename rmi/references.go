@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"gormi/proxy"
 	"gormi/refs"
@@ -17,7 +18,7 @@ import (
 type side struct {
 	n    *Node
 	s    *transport.Session
-	peer Peer
+	peer atomic.Pointer[Peer] // of the connection that the session has, or had last
 }
 
 var (
@@ -28,9 +29,7 @@ var (
 
 // attach makes the side of a new session; it is found again by sideOf.
 func (n *Node) attach(s *transport.Session) any {
-	x := &side{n: n, s: s}
-	x.peer.side = x
-	return x
+	return &side{n: n, s: s}
 }
 
 func sideOf(s *transport.Session) *side { return s.Attached().(*side) }

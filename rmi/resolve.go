@@ -8,6 +8,7 @@ import (
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 )
 
@@ -148,7 +149,7 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 		enc.Release()
 		return nil, n.named("invoke", asError(err, NotExecuted), r)
 	}
-	reply, err := n.send(ctx, to, r, wire.MethodIDOf(method), enc)
+	reply, err := n.send(ctx, new(transport.Request), to, r, wire.MethodIDOf(method), enc)
 	if err != nil {
 		return nil, n.named("invoke", err, r)
 	}

@@ -62,7 +62,12 @@ func (v server) Serve(in *transport.Incoming) {
 // serve answers a call of an object of this node, or returns why not.
 func (n *Node) serve(in *transport.Incoming, e *skeleton.Export) *Error {
 	enc := wire.NewEncoder(sideOf(in.Session), &n.limits)
-	defer enc.Release()
+	kept := false
+	defer func() {
+		if !kept {
+			enc.Release()
+		}
+	}()
 	if in.Header.Method == describe {
 		b, err := e.Interface.Description().MarshalBinary()
 		if err == nil {
@@ -71,7 +76,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export) *Error {
 		if err != nil {
 			return fault.New(Internal, NotExecuted, "%w", err)
 		}
-		in.Reply(0, nil, enc.Body())
+		kept = in.Reply(0, nil, enc.Body())
 		return nil
 	}
 	m := e.Interface.ByID(in.Header.Method)
@@ -102,7 +107,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export) *Error {
 	if err != nil {
 		return asError(err, Executed)
 	}
-	in.Reply(len(enc.Refs()), out, enc.Body())
+	kept = in.Reply(len(enc.Refs()), out, enc.Body())
 	return nil
 }
 
@@ -160,13 +165,20 @@ func (n *Node) relay(in *transport.Incoming) {
 		in.Fail(asError(err, OutcomeOf(err)))
 		return
 	}
-	defer reply.Release()
+	kept := false
+	defer func() {
+		if kept {
+			reply.Detach()
+		} else {
+			reply.Release()
+		}
+	}()
 	back, err := n.translate(reply.Table, reply.References, to.session, in.Session)
 	if err != nil {
 		in.Fail(asError(err, Executed))
 		return
 	}
-	in.Relay(reply.Failed, int(reply.References), back, reply.Body)
+	kept = in.Relay(reply.Failed, int(reply.References), back, reply.Body)
 }
 
 // translate makes a table that arrived on one session fit to be sent on another.

@@ -1,6 +1,7 @@
 // Package skeleton receives calls for an owner's objects: it decodes the
-// arguments, invokes the method by reflection, and encodes the results. It also
-// keeps the table of what a node exports.
+// arguments, invokes the method, and encodes the results: by code that was
+// generated and linked in for the interface (Register), or by reflection. It
+// also keeps the table of what a node exports.
 //
 // # Which interfaces can be exported
 //
