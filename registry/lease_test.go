@@ -406,20 +406,37 @@ func (w *town) serveCounted() *counted {
 }
 
 func TestBindingsAreMadeAgainAfterARestart(t *testing.T) {
-	for what, down := range map[string]time.Duration{"at once": 0, "after a minute": time.Minute} {
+	for what, c := range map[string]struct {
+		down   time.Duration
+		killed bool // its sessions do not end, but are cut
+	}{
+		"at once": {}, "after a minute": {down: time.Minute},
+		"killed": {killed: true}, "killed, and nobody listens for 10 s": {10 * time.Second, true}, "killed, and nobody listens for long": {10 * time.Minute, true},
+	} {
 		t.Run(what, func(t *testing.T) {
+			down, killed := c.down, c.killed
 			inTown(t, func(t *testing.T, w *town) {
 				const nodes, each = 20, 100
 				var all []*registry.Binding
+				var owners []*rmi.Node
 				for i := range nodes {
 					owner := w.Node()
+					owners = append(owners, owner)
 					for j := range each {
 						all = append(all, w.bind(owner, fmt.Sprintf("%d/%d", i, j)))
 					}
 				}
 				pass(30 * time.Second)
 				before := all[0].Revision()
+				if killed {
+					for _, owner := range owners {
+						w.kill(owner)
+					}
+				}
 				w.node.Close()
+				for _, owner := range owners {
+					w.Heal(owner, w.node)
+				}
 				pass(down)
 				w.node = w.Restart(w.node, nil)
 				c := w.serveCounted()
