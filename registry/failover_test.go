@@ -100,19 +100,25 @@ func TestAProxyFollowsItsNameThroughTrouble(t *testing.T) {
 	})
 }
 
-// An owner that is there after all is called again, though its name is not bound.
+// An owner that is there after all is called again, though the registry cannot
+// be reached.
 func TestAProxyGoesBackToTheSameOwner(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()
 		w.bind(owner, "a")
 		a := w.following(w.caller, "a")
 		wantBalance(t, a, 1)
-		w.reg.Close()
-		w.Partition(owner, w.caller)
-		w.Cut(owner, w.caller)
+		for _, n := range []*rmi.Node{owner, w.node} {
+			w.Partition(n, w.caller)
+			w.Cut(n, w.caller)
+		}
 		synctest.Wait()
 		time.AfterFunc(15*time.Second, func() { w.Heal(owner, w.caller) }) // one dial has failed by then
+		start := time.Now()
 		wantBalance(t, a, 2)
+		if d := time.Since(start); d > 25*time.Second {
+			t.Errorf("it took %v", d)
+		}
 	})
 }
 
@@ -163,26 +169,39 @@ func (s slow) Deposit(context.Context, int64) (int64, error) {
 }
 
 func TestWhatMayHaveRunIsNotMadeAgain(t *testing.T) {
-	inTown(t, func(t *testing.T, w *town) {
-		owner := w.Node()
-		v := slow{make(chan struct{}), make(chan struct{})}
-		if _, err := registry.Bind[Account](t.Context(), owner, w.reg.URL("a"), v); err != nil {
-			t.Fatal(err)
-		}
-		a := w.following(w.caller, "a")
-		failed := make(chan error)
-		go func() { // ends with the call
-			_, err := a.Deposit(t.Context(), 1)
-			failed <- err
-		}()
-		<-v.entered
-		w.Partition(owner, w.caller)
-		err := <-failed
-		if rmi.OutcomeOf(err) != rmi.Unknown {
-			t.Errorf("outcome %v: %v", rmi.OutcomeOf(err), err)
-		}
-		close(v.proceed)
-	})
+	for what, end := range map[string]func(w *town, owner *rmi.Node){
+		"the owner is out of reach": func(w *town, owner *rmi.Node) { w.Partition(owner, w.caller) },
+		"the owner ends":            func(w *town, owner *rmi.Node) { owner.Close() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				owner, next := w.Node(), w.Node()
+				v := slow{make(chan struct{}), make(chan struct{})}
+				if _, err := registry.Bind[Account](t.Context(), owner, w.reg.URL("a"), v); err != nil {
+					t.Fatal(err)
+				}
+				a := w.following(w.caller, "a")
+				failed := make(chan error)
+				go func() { // ends with the call
+					_, err := a.Deposit(t.Context(), 1)
+					failed <- err
+				}()
+				<-v.entered
+				other := new(account)
+				if _, err := registry.Rebind[Account](t.Context(), next, w.reg.URL("a"), other); err != nil {
+					t.Fatal(err)
+				}
+				ended := make(chan struct{})
+				go func() { end(w, owner); close(ended) }()
+				err := <-failed
+				if rmi.OutcomeOf(err) != rmi.Unknown || other.balance != 0 {
+					t.Errorf("outcome %v: %v; the other's balance is %d", rmi.OutcomeOf(err), err, other.balance)
+				}
+				close(v.proceed)
+				<-ended
+			})
+		})
+	}
 }
 
 func TestANameThatIsBoundToAnotherInterfaceLater(t *testing.T) {
