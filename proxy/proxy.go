@@ -65,19 +65,27 @@ type Invocation interface {
 type Core struct {
 	Interface *wire.Interface
 	Caller    Caller
-	Agreed    atomic.Bool  // the Caller's: the owner's interface was found to fit
-	Cache     atomic.Value // the Caller's: how it reached the owner last
+	Agreed    atomic.Bool                      // the Caller's: the owner's interface was found to fit
+	Cache     atomic.Value                     // the Caller's: how it reached the owner last
+	Semantics atomic.Pointer[[]wire.Semantics] // the owner's, by Method.Index; nil if they are the Interface's
+	Refresh   RefreshFunc                      // of a following proxy (Follow); else nil
 
-	ref   atomic.Pointer[refs.Ref]
-	value reflect.Value  // the proxy itself, of Interface.Type
-	fn    unsafe.Pointer // the closure of a func proxy; see funcs
+	target atomic.Pointer[Core] // of a following proxy; see Target
+	ref    atomic.Pointer[refs.Ref]
+	value  reflect.Value  // the proxy itself, of Interface.Type
+	fn     unsafe.Pointer // the closure of a func proxy; see funcs
 }
 
 var _ dynamic.Dispatcher = (*Core)(nil)
 
 // Ref is the reference to the object: of those that came to this node the
 // newest, which knows best where the owner is.
-func (c *Core) Ref() refs.Ref { return *c.ref.Load() }
+func (c *Core) Ref() refs.Ref {
+	if c.Refresh != nil {
+		c = c.Target()
+	}
+	return *c.ref.Load()
+}
 
 // Value is the proxy, of the interface's type.
 func (c *Core) Value() reflect.Value { return c.value }
@@ -219,10 +227,7 @@ func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error)
 	if other := t.cores[k].Value(); other != nil {
 		return other, nil
 	}
-	if t.cores == nil {
-		t.cores = make(map[key]weak.Pointer[Core])
-		t.funcs = make(map[uintptr]weak.Pointer[Core])
-	}
+	t.init()
 	w := weak.Make(c)
 	t.cores[k] = w
 	if c.fn != nil {
@@ -230,6 +235,14 @@ func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error)
 	}
 	runtime.AddCleanup(c, func(fn uintptr) { t.forget(k, fn) }, uintptr(c.fn))
 	return c, nil
+}
+
+// init makes the maps. mu is held.
+func (t *Table) init() {
+	if t.cores == nil {
+		t.cores = make(map[key]weak.Pointer[Core])
+		t.funcs = make(map[uintptr]weak.Pointer[Core])
+	}
 }
 
 // forget drops the entries of a collected proxy, unless a new one has them.
