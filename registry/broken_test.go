@@ -2,7 +2,9 @@ package registry_test
 
 import (
 	"context"
+	"slices"
 	"testing"
+	"time"
 
 	"gormi/refs"
 	"gormi/registry"
@@ -12,15 +14,21 @@ import (
 // fake is a registry that does what a test says; what it does not say panics.
 type fake struct {
 	registry.Registry
-	bind   func() error
-	unbind func(only refs.Ref) error
-	lookup registry.Entry
-	list   func(after string) registry.Page
+	acquire func(claims []registry.Claim) ([]registry.Grant, error)
+	renew   func(held []registry.Held) ([]registry.Lost, error)
+	release func(held []registry.Held) ([]registry.Lost, error)
+	lookup  registry.Entry
+	list    func(after string) registry.Page
 }
 
-func (f *fake) Bind(context.Context, string, registry.Entry) error { return f.bind() }
-func (f *fake) Unbind(_ context.Context, _ string, only refs.Ref) error {
-	return f.unbind(only)
+func (f *fake) Acquire(_ context.Context, claims []registry.Claim) ([]registry.Grant, error) {
+	return f.acquire(claims)
+}
+func (f *fake) Renew(_ context.Context, held []registry.Held) ([]registry.Lost, error) {
+	return f.renew(held)
+}
+func (f *fake) Release(_ context.Context, held []registry.Held) ([]registry.Lost, error) {
+	return f.release(held)
 }
 func (f *fake) Lookup(context.Context, string) (registry.Entry, error) { return f.lookup, nil }
 func (f *fake) List(_ context.Context, _, after string, _ int) (registry.Page, error) {
@@ -38,10 +46,14 @@ func (f *fake) serve(t *testing.T) string {
 
 func TestANodeThatClosesWhileItBindsUnbinds(t *testing.T) {
 	entered, proceed := make(chan struct{}), make(chan struct{})
-	var unbound []refs.Ref
+	var released []registry.Held
 	f := &fake{
-		bind:   func() error { close(entered); <-proceed; return nil },
-		unbind: func(only refs.Ref) error { unbound = append(unbound, only); return nil },
+		acquire: func([]registry.Claim) ([]registry.Grant, error) {
+			close(entered)
+			<-proceed
+			return []registry.Grant{{Revision: 7, Lease: time.Minute}}, nil
+		},
+		release: func(held []registry.Held) ([]registry.Lost, error) { released = held; return nil, nil },
 	}
 	url := f.serve(t)
 	owner := listening(t, "127.0.0.1:0", nil)
@@ -60,8 +72,8 @@ func TestANodeThatClosesWhileItBindsUnbinds(t *testing.T) {
 	if err := <-bound; err != nil {
 		t.Fatal(err)
 	}
-	if len(unbound) != 1 || unbound[0].ID.Node != owner.ID() {
-		t.Errorf("unbound %v", unbound)
+	if !slices.Equal(released, []registry.Held{{Name: "a", Revision: 7}}) {
+		t.Errorf("released %v", released)
 	}
 }
 
