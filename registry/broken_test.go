@@ -38,10 +38,14 @@ func (f *fake) List(_ context.Context, _, after string, _ int) (registry.Page, e
 // serve returns the URL of the name "a" in f.
 func (f *fake) serve(t *testing.T) string {
 	n := listening(t, "127.0.0.1:0", nil)
+	f.serveOn(t, n)
+	return registry.URL{Endpoint: n.Endpoint(), Name: "a"}.String()
+}
+
+func (f *fake) serveOn(t *testing.T, n *rmi.Node) {
 	if _, err := rmi.Export[registry.Registry](n, f, &rmi.ExportOptions{Number: refs.RegistryObject}); err != nil {
 		t.Fatal(err)
 	}
-	return registry.URL{Endpoint: n.Endpoint(), Name: "a"}.String()
 }
 
 func TestANodeThatClosesWhileItBindsUnbinds(t *testing.T) {
