@@ -116,3 +116,64 @@ func TestARegistryThatLies(t *testing.T) {
 		t.Error("a description that cannot be read was taken")
 	}
 }
+
+func TestARegistryWhoseGrantsMakeNoSense(t *testing.T) {
+	for what, grants := range map[string][]registry.Grant{
+		"none":        nil,
+		"too many":    make([]registry.Grant, 2),
+		"empty":       {{}},
+		"no lease":    {{Revision: 1}},
+		"no revision": {{Lease: time.Minute}},
+		"negative":    {{Revision: 1, Lease: -time.Minute}},
+	} {
+		f := &fake{acquire: func([]registry.Claim) ([]registry.Grant, error) { return grants, nil }}
+		_, err := registry.Bind[Account](testContext(t), listening(t, "127.0.0.1:0", nil), f.serve(t), &account{})
+		if rmi.KindOf(err) != rmi.Protocol {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A registry that answers nonsense is asked again, as one that does not answer,
+// and no sooner.
+func TestARegistryWhoseAnswersToRenewalsMakeNoSense(t *testing.T) {
+	for what, lost := range map[string]registry.Lost{
+		"index past the end": {Index: 1, Now: 2},
+		"negative index":     {Index: -1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				w.reg.Close()
+				renewed := 0
+				sense := false
+				f := &fake{
+					acquire: func([]registry.Claim) ([]registry.Grant, error) {
+						return []registry.Grant{{Revision: 1, Lease: 1}}, nil // a nanosecond
+					},
+					renew: func([]registry.Held) ([]registry.Lost, error) {
+						renewed++
+						if sense {
+							return nil, nil
+						}
+						return []registry.Lost{lost}, nil
+					},
+					release: func([]registry.Held) ([]registry.Lost, error) { return []registry.Lost{lost}, nil },
+				}
+				f.serveOn(t, w.node)
+				b := w.bind(w.Node(), "a")
+				pass(time.Minute)
+				if b.Err() != nil || renewed < 10 || renewed > 60*8 {
+					t.Errorf("%v, renewed %d times", b.Err(), renewed)
+				}
+				sense = true
+				pass(time.Minute)
+				if b.Err() != nil {
+					t.Error(b.Err())
+				}
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

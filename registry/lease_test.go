@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -421,6 +422,41 @@ func TestBindingsAreMadeAgainAfterARestart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Names so long that one call does not hold them all.
+func TestLongNamesAreRenewedAndMadeAgain(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		w.reg.Close()
+		c, owner := w.serveCounted(), w.Node()
+		for i := range 600 {
+			w.bind(owner, strings.Repeat("x", registry.MaxName-4)+fmt.Sprint(1000+i))
+		}
+		pass(time.Minute)
+		if len(c.acquired) != 600 || c.calls["Renew"] < 3*12 {
+			t.Errorf("%v", c.calls)
+		}
+		w.node = w.Restart(w.node, nil)
+		c = w.serveCounted()
+		pass(10 * time.Second)
+		names := 0
+		for _, err := range registry.List(t.Context(), w.caller, w.reg.URL("")) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			names++
+		}
+		if n := len(c.acquired); names != 600 || n < 3 || n > 5 {
+			t.Errorf("%d names, in %d calls", names, n)
+		}
+		owner.Close()
+		if n := c.calls["Release"]; n != 3 {
+			t.Errorf("released in %d calls", n)
+		}
+		if page, err := c.List(t.Context(), "", "", 1); err != nil || len(page.Names) != 0 {
+			t.Errorf("%v, %v", page, err)
+		}
+	})
 }
 
 // TestALostGrant: a claim whose answer comes too late is made again, and is not

@@ -244,7 +244,7 @@ func (r *renewer) renew(ctx context.Context, held []task) (lapsed []task, err er
 		for _, l := range lost {
 			switch {
 			case l.Index < 0 || l.Index >= len(tasks):
-				return lapsed, &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer is about a name that it was not asked for"}
+				return lapsed, nonsense()
 			case l.Now == 0 && !l.Unbound:
 				lapsed = append(lapsed, tasks[l.Index])
 			default:
@@ -311,10 +311,22 @@ func (r *renewer) remakeUnleased(ctx context.Context, tasks []task) error {
 // acquire is Registry.Acquire, its answer checked.
 func (r *renewer) acquire(ctx context.Context, claims []Claim) ([]Grant, error) {
 	grants, err := r.registry.Acquire(ctx, claims)
-	if err == nil && len(grants) != len(claims) {
-		err = &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer is not about the names that were claimed"}
+	if err != nil {
+		return nil, err
 	}
-	return grants, err
+	if len(grants) != len(claims) {
+		return nil, nonsense()
+	}
+	for _, g := range grants {
+		if g.Refused == nil && (g.Revision == 0 || g.Lease <= 0) {
+			return nil, nonsense()
+		}
+	}
+	return grants, nil
+}
+
+func nonsense() error {
+	return &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer makes no sense"}
 }
 
 // close unbinds everything, for the node is about to close.
