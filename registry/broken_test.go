@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,15 +145,15 @@ func TestARegistryWhoseAnswersToRenewalsMakeNoSense(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			inTown(t, func(t *testing.T, w *town) {
 				w.reg.Close()
-				renewed := 0
-				sense := false
+				var renewed atomic.Int64
+				var sense atomic.Bool
 				f := &fake{
 					acquire: func([]registry.Claim) ([]registry.Grant, error) {
 						return []registry.Grant{{Revision: 1, Lease: 1}}, nil // a nanosecond
 					},
 					renew: func([]registry.Held) ([]registry.Lost, error) {
-						renewed++
-						if sense {
+						renewed.Add(1)
+						if sense.Load() {
 							return nil, nil
 						}
 						return []registry.Lost{lost}, nil
@@ -162,10 +163,10 @@ func TestARegistryWhoseAnswersToRenewalsMakeNoSense(t *testing.T) {
 				f.serveOn(t, w.node)
 				b := w.bind(w.Node(), "a")
 				pass(time.Minute)
-				if b.Err() != nil || renewed < 10 || renewed > 60*8 {
-					t.Errorf("%v, renewed %d times", b.Err(), renewed)
+				if n := renewed.Load(); b.Err() != nil || n < 10 || n > 60*8 {
+					t.Errorf("%v, renewed %d times", b.Err(), n)
 				}
-				sense = true
+				sense.Store(true)
 				pass(time.Minute)
 				if b.Err() != nil {
 					t.Error(b.Err())

@@ -215,7 +215,7 @@ func TestCallsThatFailTogetherLookUpOnce(t *testing.T) {
 		owner.Close()
 		w.bind(next, "a")
 		w.Delay(w.caller, w.node, 100*time.Millisecond)
-		before := c.lookups()
+		before := c.called("Lookup")
 		var calls sync.WaitGroup
 		for range 100 {
 			calls.Go(func() {
@@ -225,14 +225,14 @@ func TestCallsThatFailTogetherLookUpOnce(t *testing.T) {
 			})
 		}
 		calls.Wait()
-		if n := c.lookups() - before; n != 1 {
+		if n := c.called("Lookup") - before; n != 1 {
 			t.Errorf("100 calls looked the name up %d times", n)
 		}
 
 		// With nobody there they share the pauses too. The one whose turn it is to
 		// look up may give up: the others go on.
 		next.Close()
-		before = c.lookups()
+		before = c.called("Lookup")
 		for i := range 100 {
 			calls.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*100*time.Millisecond)
@@ -243,21 +243,10 @@ func TestCallsThatFailTogetherLookUpOnce(t *testing.T) {
 			})
 		}
 		calls.Wait()
-		if n := c.lookups() - before; n < 5 || n > 30 {
+		if n := c.called("Lookup") - before; n < 5 || n > 30 {
 			t.Errorf("in 10 s the name was looked up %d times", n)
 		}
 	})
-}
-
-func (c *counted) Lookup(ctx context.Context, name string) (registry.Entry, error) {
-	c.count("Lookup")
-	return c.Registry.Lookup(ctx, name)
-}
-
-func (c *counted) lookups() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.calls["Lookup"]
 }
 
 // A following proxy is a proxy: it travels by its reference, as an interface, a

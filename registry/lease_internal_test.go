@@ -198,17 +198,24 @@ func TestTheSweep(t *testing.T) {
 		}
 		synctest.Wait()
 		// After 30 s: of 3000, a third was renewed; of the others those of more than 30 s are there.
-		if want := len(held) + 1000; s.len() != want || len(s.leases) != want {
-			t.Errorf("%d names, %d leases, want %d", s.len(), len(s.leases), want)
+		want := len(held) + 1000
+		if names, leases, _ := s.counts(); names != want || leases != want {
+			t.Errorf("%d names, %d leases, want %d", names, leases, want)
 		}
 		pass(time.Minute)
 		synctest.Wait()
-		if s.len() != 0 || len(s.leases) != 0 || s.bytes != 0 {
-			t.Errorf("%d names, %d leases, %d bytes", s.len(), len(s.leases), s.bytes)
+		if names, leases, bytes := s.counts(); names != 0 || leases != 0 || bytes != 0 {
+			t.Errorf("%d names, %d leases, %d bytes", names, leases, bytes)
 		}
 		stop()
 		<-done
 	})
+}
+
+func (s *store) counts() (names, leases, bytes int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.names.count, len(s.leases), s.bytes
 }
 
 func TestWhatDepartedIsBounded(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -335,11 +336,31 @@ func TestAPermanentBinding(t *testing.T) {
 // counted counts the calls of a registry, and tells when names were claimed.
 type counted struct {
 	registry.Registry
-	mu       sync.Mutex
+
+	mu       sync.Mutex // guards the fields below
 	calls    map[string]int
 	acquired []time.Time
-	// late is how long answers to Acquire take.
-	late time.Duration
+	late     time.Duration // that answers to Acquire take
+}
+
+// called is how often a method was called.
+func (c *counted) called(method string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls[method]
+}
+
+// claimed is when Acquire was called.
+func (c *counted) claimed() []time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.acquired)
+}
+
+func (c *counted) setLate(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late = d
 }
 
 func (c *counted) count(method string) {
@@ -352,8 +373,9 @@ func (c *counted) Acquire(ctx context.Context, claims []registry.Claim) ([]regis
 	c.count("Acquire")
 	c.mu.Lock()
 	c.acquired = append(c.acquired, time.Now())
+	late := c.late
 	c.mu.Unlock()
-	defer pass(c.late)
+	defer pass(late)
 	return c.Registry.Acquire(ctx, claims)
 }
 
@@ -365,6 +387,11 @@ func (c *counted) Renew(ctx context.Context, held []registry.Held) ([]registry.L
 func (c *counted) Release(ctx context.Context, held []registry.Held) ([]registry.Lost, error) {
 	c.count("Release")
 	return c.Registry.Release(ctx, held)
+}
+
+func (c *counted) Lookup(ctx context.Context, name string) (registry.Entry, error) {
+	c.count("Lookup")
+	return c.Registry.Lookup(ctx, name)
 }
 
 // serveCounted serves a registry whose calls are counted in the place of the town's.
@@ -408,16 +435,17 @@ func TestBindingsAreMadeAgainAfterARestart(t *testing.T) {
 						t.Errorf("%v, revision %d after %d", b.Err(), b.Revision(), before)
 					}
 				}
-				if got := len(c.acquired); got < nodes || got > 2*nodes {
+				claimed := c.claimed()
+				if got := len(claimed); got < nodes || got > 2*nodes {
 					t.Errorf("%d nodes claimed %d names in %d calls", nodes, nodes*each, got)
 				}
-				if span := c.acquired[len(c.acquired)-1].Sub(c.acquired[0]); span < time.Second {
-					t.Errorf("all came within %v, the first after %v", span, c.acquired[0].Sub(start))
+				if span := claimed[len(claimed)-1].Sub(claimed[0]); span < time.Second {
+					t.Errorf("all came within %v, the first after %v", span, claimed[0].Sub(start))
 				}
-				acquired := len(c.acquired)
+				renewed := c.called("Renew")
 				pass(time.Minute)
-				if len(c.acquired) != acquired || c.calls["Renew"] > nodes*20 {
-					t.Errorf("in a minute without trouble: %v", c.calls)
+				if got := c.called("Renew") - renewed; len(c.claimed()) != len(claimed) || got < nodes*12 || got > nodes*16 {
+					t.Errorf("in a minute without trouble %d claims, %d renewals", len(c.claimed())-len(claimed), got)
 				}
 			})
 		})
@@ -433,8 +461,8 @@ func TestLongNamesAreRenewedAndMadeAgain(t *testing.T) {
 			w.bind(owner, strings.Repeat("x", registry.MaxName-4)+fmt.Sprint(1000+i))
 		}
 		pass(time.Minute)
-		if len(c.acquired) != 600 || c.calls["Renew"] < 3*12 {
-			t.Errorf("%v", c.calls)
+		if c.called("Acquire") != 600 || c.called("Renew") < 3*12 {
+			t.Errorf("%d claims, %d renewals", c.called("Acquire"), c.called("Renew"))
 		}
 		w.node = w.Restart(w.node, nil)
 		c = w.serveCounted()
@@ -446,11 +474,11 @@ func TestLongNamesAreRenewedAndMadeAgain(t *testing.T) {
 			}
 			names++
 		}
-		if n := len(c.acquired); names != 600 || n < 3 || n > 5 {
+		if n := c.called("Acquire"); names != 600 || n < 3 || n > 5 {
 			t.Errorf("%d names, in %d calls", names, n)
 		}
 		owner.Close()
-		if n := c.calls["Release"]; n != 3 {
+		if n := c.called("Release"); n != 3 {
 			t.Errorf("released in %d calls", n)
 		}
 		if page, err := c.List(t.Context(), "", "", 1); err != nil || len(page.Names) != 0 {
@@ -467,24 +495,22 @@ func TestALostGrant(t *testing.T) {
 		b := w.bind(owner, "a")
 		w.reg.Close()
 		c := w.serveCounted()
-		c.late = 8 * time.Second
+		c.setLate(8 * time.Second)
 		pass(20 * time.Second)
 		w.wantOwner("a", owner)
 		if b.Err() != nil {
 			t.Fatal(b.Err())
 		}
-		c.mu.Lock()
-		c.late = 0
-		c.mu.Unlock()
+		c.setLate(0)
 		pass(time.Minute)
 		w.wantOwner("a", owner)
 		if b.Err() != nil {
 			t.Fatal(b.Err())
 		}
-		acquired := c.calls["Acquire"]
+		acquired := c.called("Acquire")
 		pass(time.Minute)
-		if acquired < 2 || c.calls["Acquire"] != acquired {
-			t.Errorf("claimed %d times, then %d", acquired, c.calls["Acquire"])
+		if acquired < 2 || c.called("Acquire") != acquired {
+			t.Errorf("claimed %d times, then %d", acquired, c.called("Acquire"))
 		}
 	})
 }
@@ -496,7 +522,7 @@ func TestABindingIsClosedWhileItIsMadeAgain(t *testing.T) {
 		closes := w.bind(other, "c")
 		w.reg.Close()
 		c := w.serveCounted()
-		c.late = 4900 * time.Millisecond
+		c.setLate(4900 * time.Millisecond)
 		pass(5 * time.Second) // each has sent its claim, and most likely waits
 		closed := make(chan error, 2)
 		go func() { closed <- b.Close() }()
