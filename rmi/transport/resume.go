@@ -47,7 +47,8 @@ func (s *Session) detach(l *Link) {
 	s.link.Store(nil)
 	s.lost, s.since = l.err, t.now.Load()
 	over := s.over
-	redial := !over && s.resumable && s.dialled
+	resumes := s.resumable && s.closing.Load() == nil
+	redial := !over && resumes && s.dialled
 	if redial {
 		s.wg.Add(1)
 	}
@@ -57,7 +58,7 @@ func (s *Session) detach(l *Link) {
 	}
 	switch {
 	case over:
-	case !s.resumable:
+	case !resumes:
 		s.end(l.err)
 	default:
 		t.cuts.Add(1)
