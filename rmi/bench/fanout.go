@@ -51,9 +51,9 @@ func suiteFanout(o options) ([]row, error) {
 	if len(brokers) == 0 {
 		return nil, nil
 	}
-	deliveries := 3_000_000
+	deliveries, least := 3_000_000, 2*window
 	if o.quick {
-		deliveries = 200_000
+		deliveries, least = 100_000, 64
 	}
 	for _, s := range spreads {
 		if !o.wantsWork(s.String()) {
@@ -64,7 +64,7 @@ func suiteFanout(o options) ([]row, error) {
 		o.progress("suite fanout, %v", s)
 		for range o.rounds {
 			for i, b := range brokers {
-				events := min(max(deliveries/s.subscriptions, 2*window), 300_000)
+				events := min(max(deliveries/s.subscriptions, least), 300_000)
 				r, n, err := fanoutRound(b.name, b.make, s, events)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %v: %w", b.name, s, err)
@@ -195,7 +195,7 @@ func besideStuck(o options) ([]row, error) {
 			}
 			events := 500
 			if o.quick {
-				events = 50
+				events = 25
 			}
 			pace := time.NewTicker(4 * time.Millisecond)
 			for range events {

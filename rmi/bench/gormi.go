@@ -15,7 +15,10 @@ import (
 
 // gormi is GoRMI with the remote interfaces B, J and O of one of the packages
 // internal/generated and internal/reflected.
-type gormi[B benchAPI[O], J jdkAPI[O], O object] struct{ options rmi.Options }
+type gormi[B benchAPI[O], J jdkAPI[O], O object] struct {
+	options rmi.Options
+	bench   func() any // makes the servant that is exported as B; nil: the usual one
+}
 
 var (
 	generated = gormi[generatedapi.Bench, generatedapi.JDK, generatedapi.Object]{}
@@ -109,7 +112,11 @@ func (g gormi[B, J, O]) Serve() (string, func(), error) {
 		if _, err := n.Listen("127.0.0.1:0"); err != nil {
 			return "", err
 		}
-		b, err := rmi.Export(n, any(new(servant[O])).(B), nil)
+		bench := any(new(servant[O]))
+		if g.bench != nil {
+			bench = g.bench()
+		}
+		b, err := rmi.Export(n, bench.(B), nil)
 		if err != nil {
 			return "", err
 		}

@@ -59,7 +59,7 @@ func parse(f *flag.FlagSet, args []string) (o options, err error) {
 			o.rounds = 1
 		}
 		if !given["dur"] {
-			o.dur = 25 * time.Millisecond
+			o.dur = 15 * time.Millisecond
 		}
 	}
 	if o.rounds < 1 || o.dur <= 0 {
