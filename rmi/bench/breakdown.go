@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -31,7 +29,11 @@ var steps = []struct{ name, what string }{
 	{"return", "the caller's reader completes the call, the caller wakes up"},
 }
 
-const breakdownCalls = 2000 // a round
+const (
+	breakdownSuite = "breakdown"
+	breakdownCalls = 2000 // a round
+	clockless      = "no clocks"
+)
 
 // timed is the servant with a clock.
 type timed[O object] struct {
@@ -76,15 +78,16 @@ func breakdownServer(args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(log.take())
 }
 
-// breakdown shows where the time of a null call goes.
-func breakdown(o options) error {
+// breakdown measures where the time of a null call goes: a row for each step.
+func breakdown(o options) ([]row, error) {
 	unpin, err := pinToOneCore()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer unpin()
 	var rows []row
 	found := make(map[string][][]float64) // calls of all rounds, by system: the length of each step
+	plain := make(map[string][]float64)   // the same calls without clocks: the median of each round
 	for round := range o.rounds {
 		o.progress("breakdown, round %d of %d", round+1, o.rounds)
 		for _, name := range []string{"gormi", "gormi-reflect"} {
@@ -93,33 +96,25 @@ func breakdown(o options) error {
 			}
 			calls, err := breakdownRound(name)
 			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 			found[name] = append(found[name], calls...)
+			us, err := withoutClocks(name, o)
+			if err != nil {
+				return nil, err
+			}
+			plain[name] = append(plain[name], us)
 		}
-	}
-	if len(found) == 0 {
-		return errors.New("-breakdown is of gormi and gormi-reflect, and -systems names neither")
 	}
 	for _, name := range names(found) {
 		for i, us := range typical(found[name]) {
-			rows = append(rows, row{System: name, Suite: "breakdown", Work: steps[i].name, Callers: 1, Transport: "tcp", Pinned: true,
+			rows = append(rows, row{System: name, Suite: breakdownSuite, Work: steps[i].name, Callers: 1, Transport: "tcp", Pinned: true,
 				P50: us, Ratio: map[string]float64{}, Note: steps[i].what})
 		}
+		rows = append(rows, row{System: name, Suite: breakdownSuite, Work: clockless, Callers: 1, Transport: "tcp", Pinned: true,
+			P50: median(plain[name]), Ratio: map[string]float64{}, Note: "the median of calls without any clock"})
 	}
-	if o.json {
-		err = writeJSON(os.Stdout, rows)
-	} else {
-		_, err = io.WriteString(os.Stdout, breakdownTable(rows))
-	}
-	if o.readme != "" && o.readme != "-" {
-		err = errors.Join(err, os.WriteFile(o.readme, []byte(breakdownTable(rows)), 0o666))
-	}
-	if o.plot != "" {
-		err = errors.Join(err, os.MkdirAll(o.plot, 0o777),
-			os.WriteFile(filepath.Join(o.plot, "breakdown.svg"), plotBreakdown(rows), 0o666))
-	}
-	return err
+	return rows, nil
 }
 
 // breakdownRound returns how long each step of each call took, in microseconds.
@@ -173,6 +168,23 @@ func breakdownRound(name string) ([][]float64, error) {
 		return nil, fmt.Errorf("only %d of %d calls could be followed", len(calls), breakdownCalls)
 	}
 	return calls, nil
+}
+
+// withoutClocks returns the median latency of the same calls as programs make them.
+func withoutClocks(name string, o options) (float64, error) {
+	p, err := peerNamed(name)
+	if err != nil {
+		return 0, err
+	}
+	x, err := startPair(p, "")
+	if err != nil {
+		return 0, err
+	}
+	defer x.stop()
+	s, err := x.measure(work{name: "null", callers: 1}, o)
+	var h histogram
+	h.addSparse(s.Buckets)
+	return h.quantile(0.5).Seconds() * 1e6, err
 }
 
 // cut puts the logs of caller and owner together. Calls in which something else
@@ -263,7 +275,7 @@ func typical(calls [][]float64) []float64 {
 func breakdownTable(rows []row) string {
 	systems, us, total := breakdownColumns(rows)
 	var b strings.Builder
-	fmt.Fprintf(&b, "A null call by TCP, both processes on one core, in µs (the mean of the middle half; the clocks that are read add about half a microsecond):\n\n| %-11s |", "step")
+	fmt.Fprintf(&b, "A null call by TCP, both processes on one core, in µs (means over the middle half of the calls):\n\n| %-11s |", "step")
 	for _, s := range systems {
 		fmt.Fprintf(&b, " %-16s |", s)
 	}
@@ -280,6 +292,7 @@ func breakdownTable(rows []row) string {
 		line(step.name, step.what, func(s string) float64 { return us[s][step.name] })
 	}
 	line("all", "", func(s string) float64 { return total[s] })
+	line(clockless, "the median of calls without any clock, for comparison", func(s string) float64 { return us[s][clockless] })
 	return b.String()
 }
 
@@ -291,12 +304,19 @@ func breakdownColumns(rows []row) (systems []string, us map[string]map[string]fl
 			us[r.System] = make(map[string]float64)
 		}
 		us[r.System][r.Work] = r.P50
-		total[r.System] += r.P50
+		if r.Work != clockless {
+			total[r.System] += r.P50
+		}
 	}
 	return systems, us, total
 }
 
+func ofBreakdown(r row) bool { return r.Suite == breakdownSuite }
+
 func plotBreakdown(rows []row) []byte {
+	if len(rows) == 0 {
+		return nil
+	}
 	systems, us, total := breakdownColumns(rows)
 	colors := []string{"#9e1b32", "#0072b2", "#999999", "#e69f00", "#cc79a7", "#111111", "#d55e00", "#56b4e9", "#cccccc", "#009e73"}
 	var partNames []string

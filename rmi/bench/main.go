@@ -90,13 +90,13 @@ func run(o options) error {
 		return err
 	}
 	defer stop()
-	if o.breakdown {
-		return breakdown(o)
-	}
 	var (
 		rows   []row
 		failed error
 	)
+	if o.breakdown || o.readme != "" {
+		rows, failed = breakdown(o)
+	}
 	for _, pass := range o.passes() {
 		got, err := pass.measure()
 		rows = append(rows, got...)

@@ -112,6 +112,9 @@ func (o options) wantsSystem(name string) bool { return matches(o.systems, name)
 // passes are the runs that make up this one. What goes into a README is
 // measured twice: one caller with both processes on one core, more on all cores.
 func (o options) passes() []options {
+	if o.breakdown {
+		return nil
+	}
 	if o.readme == "" {
 		return []options{o}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 )
 
@@ -37,6 +38,7 @@ func writeJSON(w io.Writer, rows []row) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	for _, r := range rows {
+		r = r.rounded()
 		if err := e.Encode(r); err != nil {
 			return err
 		}
@@ -49,9 +51,13 @@ func writeJSON(w io.Writer, rows []row) error {
 func writeTables(w io.Writer, rows []row) error {
 	const columns = "%-20s %7s  %-13s %8s %8s %8s %7s %8s %8s %8s  %s\n"
 	var b bytes.Buffer
+	if steps := where(rows, ofBreakdown); len(steps) > 0 {
+		b.WriteString(breakdownTable(steps))
+		rows = slices.DeleteFunc(slices.Clone(rows), ofBreakdown)
+	}
 	suite, work := "", ""
 	for _, r := range rows {
-		if title := fmt.Sprintf("suite %s, %s", r.Suite, pinned(r.Pinned)); title != suite {
+		if title := fmt.Sprintf("suite %s, TCP on loopback, %s", r.Suite, pinned(r.Pinned)); title != suite {
 			fmt.Fprintf(&b, "\n%s\n"+columns, title, "work", "callers", "system", "calls/s", "p50 µs", "p99 µs", "allocs", "CPU µs", "bytes", "GoRMI is", "")
 			suite, work = title, ""
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // plot draws what the rows have: latency distributions, throughput against
-// callers, bulk, and Java RMI's cases.
+// callers, bulk, the cases of Java RMI, and the breakdown.
 func plot(dir string, rows []row) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -21,6 +21,7 @@ func plot(dir string, rows []row) error {
 		"throughput-echo100.svg": func(r []row) []byte { return plotThroughput("echo100", r) },
 		"bulk.svg":               plotBulk,
 		"jdk.svg":                plotJDK,
+		"breakdown.svg":          func(r []row) []byte { return plotBreakdown(where(r, ofBreakdown)) },
 	} {
 		picture := draw(rows)
 		if picture == nil {
@@ -101,8 +102,15 @@ func plotBulk(rows []row) []byte {
 	return plotAgainst(rows, "Bulk: bytes echoed, "+callers(fewest.Callers), "size", "MB/s each way (log scale)",
 		func(r row) (tick, float64) {
 			n := float64(size[r.Work])
-			return tick{n, fmt.Sprintf("%g KiB", n/1024)}, n * r.CallsPerS / 1e6
+			return tick{n, kib(n)}, n * r.CallsPerS / 1e6
 		})
+}
+
+func kib(n float64) string {
+	if n >= 1<<20 {
+		return fmt.Sprintf("%g MiB", n/(1<<20))
+	}
+	return fmt.Sprintf("%g KiB", n/(1<<10))
 }
 
 // plotAgainst draws a line for each system that has two points at least. Of rows

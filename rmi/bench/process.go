@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -146,11 +147,13 @@ func (x *pair) measure(c work, o options) (sample, error) {
 	if !x.warmed[c.String()] {
 		x.warmed[c.String()] = true
 		if warm = o.dur; x.command != nil {
-			warm = 4 * o.dur // until compiled
+			warm = 8 * o.dur // until compiled
 		}
 	}
-	if _, err := x.ask(c, warm); err != nil {
-		return sample{}, err
+	if !c.connections || x.command != nil { // else the client does it, on the same connections
+		if _, err := x.ask(c, warm); err != nil {
+			return sample{}, err
+		}
 	}
 	before := connectionBytes(x.client.cmd.Process.Pid, x.transport)
 	s, err := x.ask(c, o.dur)
@@ -169,7 +172,7 @@ func (x *pair) ask(c work, d time.Duration) (s sample, err error) {
 	if err = json.Unmarshal([]byte(line), &s); err == nil {
 		switch {
 		case s.Error != "":
-			err = fmt.Errorf("%s", s.Error)
+			err = errors.New(s.Error)
 		case s.Calls == 0 || s.Nanos <= 0:
 			err = fmt.Errorf("not one call was made within %v", d)
 		}
@@ -260,6 +263,9 @@ func measureConnections(s System, address string, n int, d time.Duration) sample
 			return sample{Error: err.Error()}
 		}
 		callers = append(callers, c.Null)
+	}
+	if s := measure(callers, d/5); s.Error != "" {
+		return s
 	}
 	return measure(callers, d)
 }

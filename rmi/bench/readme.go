@@ -13,7 +13,7 @@ import (
 func (o options) markdown(rows []row) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s%s, %s. Medians of %d interleaved rounds of %v; client and server in separate processes on\nthis machine; ratios are medians of the rounds' ratios. To repeat it:\n\n    cd rmi/bench && go run . %s\n",
-		machine(), runtime.Version(), javaVersion(rows), time.Now().UTC().Format("2006-01-02"), o.rounds, o.dur, strings.Join(o.args, " "))
+		machine(), runtime.Version(), javaVersion(rows), time.Now().UTC().Format("2006-01-02"), o.rounds, o.dur, o.command())
 	for _, suite := range suites {
 		for _, on := range []bool{true, false} {
 			part := where(rows, func(r row) bool { return r.Suite == suite.name && r.Pinned == on })
@@ -21,6 +21,9 @@ func (o options) markdown(rows []row) string {
 				fmt.Fprintf(&b, "\n%s, %s:\n\n%s", titles[suite.name], pinned(on), markdownTable(part))
 			}
 		}
+	}
+	if steps := where(rows, ofBreakdown); len(steps) > 0 {
+		b.WriteString("\n" + breakdownTable(steps))
 	}
 	return b.String()
 }
@@ -88,6 +91,18 @@ func markdownCell(r row) string {
 		text += ", GoRMI " + is
 	}
 	return text
+}
+
+// command is the line that was given, as one would type it.
+func (o options) command() string {
+	var out []string
+	for _, a := range o.args {
+		if strings.ContainsAny(a, " *?[") {
+			a = "'" + a + "'"
+		}
+		out = append(out, a)
+	}
+	return strings.Join(out, " ")
 }
 
 // rank puts GoRMI first.

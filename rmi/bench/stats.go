@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // row is what is told of one system's work: medians of the rounds. It is a
 // line of -json.
@@ -76,6 +79,18 @@ func rowsOf(w work, o options, results []*result) []row {
 	return rows
 }
 
+// rounded has four digits: more would be noise.
+func rounded(x float64) float64 {
+	if x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
+		return 0
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(x)))-3)
+	if unit < 1 {
+		return math.Round(x*math.Round(1/unit)) / math.Round(1/unit)
+	}
+	return math.Round(x/unit) * unit
+}
+
 // ratio is the median of the rounds' ratios.
 func ratio(a, b []float64) float64 {
 	r := make([]float64, min(len(a), len(b)))
@@ -92,4 +107,19 @@ func median(x []float64) float64 {
 	}
 	x = slices.Sorted(slices.Values(x))
 	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
+}
+
+// rounded is the row as it is told to programs.
+func (r row) rounded() row {
+	r.CallsPerS, r.P50, r.P99, r.CPU, r.BytesACall = rounded(r.CallsPerS), rounded(r.P50), rounded(r.P99), rounded(r.CPU), rounded(r.BytesACall)
+	if r.Allocs != nil {
+		n := rounded(*r.Allocs)
+		r.Allocs = &n
+	}
+	ratios := make(map[string]float64)
+	for name, x := range r.Ratio {
+		ratios[name] = rounded(x)
+	}
+	r.Ratio = ratios
+	return r
 }
