@@ -19,7 +19,7 @@ type sample struct {
 	bytes int64 // on the client's connections, both ways; 0: not known
 }
 
-// measure makes calls for d: each caller the next one when the last returned.
+// measure makes calls for d: each caller one, and the next when the last returned.
 func measure(callers []func() error, d time.Duration) sample {
 	latencies := make([]histogram, len(callers))
 	errs := make([]error, len(callers))
@@ -30,13 +30,15 @@ func measure(callers []func() error, d time.Duration) sample {
 	var wg sync.WaitGroup
 	for i, call := range callers {
 		wg.Go(func() {
-			for t := time.Now(); t.Before(until); {
+			for t := time.Now(); ; {
 				if errs[i] = call(); errs[i] != nil {
 					return
 				}
 				now := time.Now()
 				latencies[i].add(now.Sub(t))
-				t = now
+				if t = now; !t.Before(until) {
+					return
+				}
 			}
 		})
 	}

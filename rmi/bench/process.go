@@ -50,11 +50,11 @@ func start(cmd *exec.Cmd) (*child, error) {
 }
 
 // line waits for the next line. A process that takes longer is killed.
-func (c *child) line(patience time.Duration) (string, error) {
-	late := time.AfterFunc(patience, func() { _ = c.cmd.Process.Kill() })
+func (c *child) line(limit time.Duration) (string, error) {
+	late := time.AfterFunc(limit, func() { _ = c.cmd.Process.Kill() })
 	line, err := c.out.ReadString('\n')
 	if !late.Stop() {
-		return "", fmt.Errorf("no answer within %v", patience)
+		return "", fmt.Errorf("no answer within %v", limit)
 	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -170,11 +170,10 @@ func (x *pair) ask(c work, d time.Duration) (s sample, err error) {
 		return s, err
 	}
 	if err = json.Unmarshal([]byte(line), &s); err == nil {
-		switch {
-		case s.Error != "":
+		if s.Error != "" {
 			err = errors.New(s.Error)
-		case s.Calls == 0 || s.Nanos <= 0:
-			err = fmt.Errorf("not one call was made within %v", d)
+		} else if s.Calls <= 0 || s.Nanos <= 0 {
+			err = fmt.Errorf("the client says %q", line)
 		}
 	}
 	return s, err

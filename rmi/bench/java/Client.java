@@ -137,12 +137,13 @@ public class Client {
             threads[k] = new Thread(null, () -> {
                 try {
                     go.await();
-                    for (long t = System.nanoTime(); t < until[0];) {
+                    long t = System.nanoTime();
+                    do {
                         call.make();
                         long now = System.nanoTime();
                         h.add(now - t);
                         t = now;
-                    }
+                    } while (t < until[0]);
                 } catch (Throwable e) {
                     synchronized (error) { error[0] = e.toString(); }
                 }
