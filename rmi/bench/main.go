@@ -30,9 +30,10 @@
 // calls, in heap objects; CPU is getrusage's of that process; bytes are what
 // the kernel counts on the client's TCP sockets, both ways, without headers. What
 // a system cannot do has no row. Peculiarities stand with the system: drpc takes
-// one call at a time on a connection, Java RMI opens a connection for each
-// caller, NATS passes every call through its broker, and a callback of gRPC and drpc is
-// a stream of its own.
+// one call at a time on a connection, Java RMI opens and reuses as many as
+// calls are in flight (so it is not asked for 1,000), NATS passes every call through
+// its broker, and a callback of gRPC and drpc is a stream of its own. References of
+// Java RMI include the work of its distributed garbage collector.
 package main
 
 import (

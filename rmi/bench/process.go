@@ -150,7 +150,7 @@ func (x *pair) measure(c work, o options) (sample, error) {
 			warm = 8 * o.dur // until compiled
 		}
 	}
-	if !c.connections || x.command != nil { // else the client does it, on the same connections
+	if !c.connections { // the client does it, on the same connections
 		if _, err := x.ask(c, warm); err != nil {
 			return sample{}, err
 		}

@@ -76,7 +76,6 @@ func TestJava(t *testing.T) {
 	works := []work{
 		{name: "null", callers: 3}, {name: "echo100", callers: 1}, {name: "echo1k", callers: 1}, {name: "echo64k", callers: 1},
 		{name: "echo1m", callers: 1}, {name: "callback", callers: 1}, {name: "reference", callers: 1}, {name: "export", callers: 1},
-		{name: connections, callers: 3, connections: true},
 	}
 	for _, name := range jdkWorks {
 		works = append(works, work{name: name, callers: 1, suite: "jdk"})

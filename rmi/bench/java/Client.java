@@ -36,7 +36,6 @@ public class Client {
             UnicastRemoteObject.unexportObject(t, true);
         };
         calls.put("null", b::nothing);
-        calls.put("connections", b::nothing); // each caller opens one
         calls.put("echo100", () -> check(b.echo(rec).id == rec.id));
         int[] sizes = {1 << 10, 64 << 10, 1 << 20};
         String[] names = {"echo1k", "echo64k", "echo1m"};
