@@ -20,7 +20,8 @@
 //     call from within a call; reference, passing a new remote object, which
 //     both sides drop; export and unexport; connections, 1,000 of them.
 //   - jdk: the cases of OpenJDK's RMI benchmark, one caller.
-//   - fanout: one event to many subscriptions; see fanout.go.
+//   - fanout: one event to many subscriptions, beside NATS ("fanout 100 over 1": 100
+//     subscriptions over one connection), and beside one that is stuck ("stuck").
 //
 // # Rules
 //

@@ -146,3 +146,18 @@ func TestCut(t *testing.T) {
 		t.Errorf("of equal calls the typical is %v, want %v", mean, want)
 	}
 }
+
+// The clocks see every step of the calls of a real node, whatever its
+// transport makes of its connections.
+func TestBreakdown(t *testing.T) {
+	calls, err := breakdownRound("gormi-reflect")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean := typical(calls)
+	for i, us := range mean {
+		if us < 0 || us == 0 && (steps[i].name == "encode" || steps[i].name == "write" || steps[i].name == "reply") {
+			t.Errorf("%s takes %v µs", steps[i].name, us)
+		}
+	}
+}
