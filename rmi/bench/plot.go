@@ -113,7 +113,7 @@ func kib(n float64) string {
 	return fmt.Sprintf("%g KiB", n/(1<<10))
 }
 
-// plotAgainst draws a line for each system that has two points at least. Of rows
+// plotAgainst draws a line for each system, a dot if it has one row only. Of rows
 // measured on one core and on all, it takes those that are more.
 func plotAgainst(rows []row, title, xLabel, yLabel string, of func(row) (tick, float64)) []byte {
 	one := where(rows, func(r row) bool { return r.Pinned })
