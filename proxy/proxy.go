@@ -65,9 +65,10 @@ type Invocation interface {
 type Core struct {
 	Interface *wire.Interface
 	Caller    Caller
-	Agreed    atomic.Bool  // the Caller's: the owner's interface was found to fit
-	Cache     atomic.Value // the Caller's: how it reached the owner last
-	Refresh   RefreshFunc  // of a following proxy (Follow); else nil
+	Agreed    atomic.Bool                      // the Caller's: the owner's interface was found to fit
+	Cache     atomic.Value                     // the Caller's: how it reached the owner last
+	Semantics atomic.Pointer[[]wire.Semantics] // the owner's, by Method.Index; nil if they are the Interface's
+	Refresh   RefreshFunc                      // of a following proxy (Follow); else nil
 
 	target atomic.Pointer[Core] // of a following proxy; see Target
 	ref    atomic.Pointer[refs.Ref]

@@ -3,7 +3,6 @@ package proxy
 import (
 	"reflect"
 	"sync"
-	"time"
 )
 
 // Registration is what is linked in for an interface or func type.
@@ -11,20 +10,6 @@ type Registration struct {
 	// New makes the proxy, of the type that it is registered for. A func must be
 	// a closure of its own for each core.
 	New func(*Core) any
-	// Semantics are those of the methods in the order of their names; nil if the
-	// stub, written by hand, does not tell.
-	Semantics []Semantics
-}
-
-// Semantics are what a method's directives say of its calls.
-type Semantics struct {
-	// Idempotent: the method may run twice for one call; a call whose reply was
-	// lost is made again.
-	Idempotent bool
-	// OneWay: a call is over when it was sent; what the method returns is dropped.
-	OneWay bool
-	// Timeout is the deadline of calls whose context has none. If zero, the node's.
-	Timeout time.Duration
 }
 
 var registrations sync.Map // reflect.Type → Registration

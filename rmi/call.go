@@ -64,8 +64,8 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 }
 
 // send sends what was encoded as a call and returns a reply that is no error.
-// It releases enc. req is filled in; it is the caller's so that it can be used
-// from call to call.
+// It releases enc. req is filled in, with a default deadline if it has none; it
+// is the caller's so that it can be used from call to call.
 func (n *Node) send(ctx context.Context, req *transport.Request, to route, r refs.Ref, method wire.MethodID, enc *wire.Encoder) (transport.Reply, error) {
 	var none transport.Reply
 	table, err := wire.AppendTable(nil, enc.Refs())
@@ -73,10 +73,8 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		enc.Release()
 		return none, asError(err, NotExecuted)
 	}
-	*req = transport.Request{
-		Header:     wire.CallHeader{Object: r.Object, Method: method},
-		Extensions: to.extension(r), References: len(enc.Refs()), Table: table, Body: enc.Body(),
-	}
+	req.Header = wire.CallHeader{Object: r.Object, Method: method}
+	req.Extensions, req.References, req.Table, req.Body = to.extension(r), len(enc.Refs()), table, enc.Body()
 	chain, depth, nested := transport.ChainOf(ctx)
 	if nested {
 		if depth >= wire.MaxDepth {
@@ -88,16 +86,18 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		binary.NativeEndian.PutUint64(req.Header.Chain[:8], rand.Uint64())
 		binary.NativeEndian.PutUint64(req.Header.Chain[8:], rand.Uint64())
 	}
-	var ok bool
-	if req.Deadline, ok = ctx.Deadline(); !ok {
-		req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
+	if req.Deadline.IsZero() {
+		var ok bool
+		if req.Deadline, ok = ctx.Deadline(); !ok {
+			req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
+		}
 	}
 	reply, err := to.session.Call(ctx, req)
 	if err == nil || len(table)+len(req.Body) <= wire.MaxInline {
 		enc.Release() // else the session may still look at it
 	}
 	if err != nil {
-		if req.Coarse && KindOf(err) == Deadline {
+		if req.Coarse && KindOf(err) == Deadline && OutcomeOf(err) == Unknown {
 			f := asError(err, OutcomeOf(err))
 			f.Msg, f.Err = fmt.Sprintf("no reply within the default of %v (Options.Timeout): give the context a deadline of its own", n.opts.Timeout), nil
 			err = f
@@ -148,19 +148,24 @@ func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
 		if err != nil {
 			return err
 		}
-		answer = verdict{d.Accepts(c.Interface.Description())}
+		answer = verdict{err: d.Accepts(c.Interface.Description()), semantics: d.SemanticsFor(c.Interface)}
 		if d.Fingerprint() == owners { // else the reference lied: ask again next time
 			n.agreed.Store(q, answer)
 		}
 	}
-	if err := answer.(verdict).err; err != nil {
-		return err
+	v := answer.(verdict)
+	if v.err != nil {
+		return v.err
 	}
+	c.Semantics.Store(&v.semantics)
 	c.Agreed.Store(true)
 	return nil
 }
 
-type verdict struct{ err error }
+type verdict struct {
+	err       error
+	semantics []wire.Semantics // of the caller's methods
+}
 
 // describe asks an object for the description of its interface.
 func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Description, error) {

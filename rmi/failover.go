@@ -21,7 +21,7 @@ const (
 // ResolveWith is Resolve for an object that may be replaced by another: the
 // proxy calls refresh to learn where to send its calls when the object that it
 // stood for is gone. It is a proxy of its own, equal to no other, also where the
-// object is n's, which must listen then.
+// object is n's.
 //
 // It does so when a call was NotExecuted and the kind of its error is
 // StaleReference, NoSuchObject, PeerGone or ConnectFailed, and when it would have
@@ -52,34 +52,10 @@ func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx co
 // of others wait for the connection.
 var errDetached = fault.New(PeerGone, NotExecuted, "the connection with the owner is lost")
 
-// attemptFollowing is Attempt for a following proxy: there is another attempt
-// where the last one was not executed for the want of the object.
-func (v *invocation) attemptFollowing() bool {
-	if !v.tried && v.err == nil {
-		v.tried = true
-		if _, ok := v.ctx.Deadline(); !ok { // one for all attempts
-			v.ctx, v.cancel = context.WithTimeout(v.ctx, v.node.opts.Timeout)
-		}
-		if v.begin(v.core.Target()) {
-			return true
-		}
-	}
-	for v.err != nil && ownerGone(v.err) {
-		if _, err := v.core.Refresh(v.ctx, v.target.Ref(), v.err); err != nil {
-			v.fail(err)
-			return false
-		}
-		if v.err = nil; v.begin(v.core.Target()) {
-			return true
-		}
-	}
-	return false
-}
-
 // ownerGone tells of a call's error whether the object may be found elsewhere,
-// and the call be made again.
-func ownerGone(err error) bool {
-	if OutcomeOf(err) != NotExecuted {
+// and the call be made again. unknown says that the method may run twice.
+func ownerGone(err error, unknown bool) bool {
+	if OutcomeOf(err) != NotExecuted && !unknown {
 		return false
 	}
 	switch KindOf(err) {

@@ -91,44 +91,47 @@ func TestExportsAreBounded(t *testing.T) {
 // Two handlers and room for three in the queue: of more calls, the rest is
 // refused at once, the queued ones are served when handlers become free.
 func TestHandlersAndTheirQueueAreBounded(t *testing.T) {
-	network := rmitest.New(t)
-	owner := network.NodeWith(&rmi.Options{Limits: rmi.Limits{Handlers: 2, Queue: 3}})
-	running, release := make(chan int64, 10), make(chan struct{})
-	w := hire(t, owner, network.Client(), &worker{do: func(_ context.Context, n int64) (int64, error) {
-		running <- n
-		<-release
-		return n, nil
-	}})
-	ctx := within(t)
-	results := make(chan error, 8)
-	call := func() {
-		go func() {
-			_, err := w.Do(ctx, 1)
-			results <- err
-		}()
-	}
-	call()
-	call()
-	receive(t, running)
-	receive(t, running)
-	for range 6 {
-		call()
-	}
-	for range 3 {
-		err := receive(t, results)
-		expect{rmi.Overloaded, rmi.NotExecuted, nil}.check(t, err)
-	}
-	select {
-	case <-running:
-		t.Error("a third call runs")
-	default:
-	}
-	close(release)
-	for range 5 {
-		if err := receive(t, results); err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		network := rmitest.New(t)
+		owner := network.NodeWith(&rmi.Options{Limits: rmi.Limits{Handlers: 2, Queue: 3}})
+		running, release := 0, make(chan struct{})
+		var mu sync.Mutex
+		w := hire(t, owner, network.Client(), &worker{do: func(_ context.Context, n int64) (int64, error) {
+			mu.Lock()
+			if running++; running > 2 {
+				t.Error("a third call runs")
+			}
+			mu.Unlock()
+			<-release
+			mu.Lock()
+			running--
+			mu.Unlock()
+			return n, nil
+		}})
+		results := make(chan error, 8)
+		call := func(d time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			go func() {
+				defer cancel()
+				_, err := w.Do(ctx, 1)
+				results <- err
+			}()
+			synctest.Wait()
 		}
-	}
+		for range 5 { // two run, three wait
+			call(time.Minute)
+		}
+		call(3 * time.Second) // refused, and made again until its deadline
+		expect{rmi.Overloaded, rmi.NotExecuted, nil}.check(t, <-results)
+		call(time.Minute) // refused, and made again until there is room
+		<-time.After(5 * time.Second)
+		close(release)
+		for range 6 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 func TestAQueuedCallWaitsUntilItsDeadline(t *testing.T) {

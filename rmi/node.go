@@ -244,6 +244,17 @@ func (n *Node) Public() bool {
 	return n.public
 }
 
+// Detached reports whether this node has no connection with another one: that
+// node may come back, or is gone. A node is never detached from itself. It is
+// meant for nodes that this one had a session with.
+func (n *Node) Detached(id refs.NodeID) bool {
+	if id == n.ID() {
+		return false
+	}
+	s := n.transport.Live(id)
+	return s == nil || s.Detached()
+}
+
 // Logger is the node's logger.
 func (n *Node) Logger() *slog.Logger { return n.opts.Logger }
 

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,25 +44,27 @@ const (
 	window    = 256
 )
 
-func fanout(o options) ([]row, error) {
+// suiteFanout measures deliveries: a row's callers are subscriptions, its calls deliveries.
+func suiteFanout(o options) ([]row, error) {
 	var rows []row
-	brokers := brokers
-	if o.system != "" {
-		brokers = slices.DeleteFunc(slices.Clone(brokers), func(b named) bool { return b.name != o.system })
+	brokers := slices.DeleteFunc(slices.Clone(brokers), func(b named) bool { return !o.wantsSystem(b.name) })
+	if len(brokers) == 0 {
+		return nil, nil
 	}
-	deliveries := 3_000_000
+	deliveries, least := 3_000_000, 2*window
 	if o.quick {
-		deliveries = 200_000
+		deliveries, least = 100_000, 64
 	}
 	for _, s := range spreads {
-		if !strings.Contains(s.String(), o.works) {
+		if !o.wantsWork(s.String()) {
 			continue
 		}
 		rates := make([][]float64, len(brokers))
 		bytes := make([][]float64, len(brokers))
+		o.progress("suite fanout, %v", s)
 		for range o.rounds {
 			for i, b := range brokers {
-				events := min(max(deliveries/s.subscriptions, 2*window), 300_000)
+				events := min(max(deliveries/s.subscriptions, least), 300_000)
 				r, n, err := fanoutRound(b.name, b.make, s, events)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %v: %w", b.name, s, err)
@@ -74,15 +73,17 @@ func fanout(o options) ([]row, error) {
 			}
 		}
 		for i, b := range brokers {
-			r := row{System: b.name, Suite: "fanout", Work: s.String(),
-				Values: map[string]float64{"deliveries/s": median(rates[i]), "loopback bytes a delivery": median(bytes[i])}}
-			if i == 0 && len(brokers) > 1 {
-				r.Ratio = map[string]float64{brokers[1].name: ratio(rates[0], rates[1])}
+			r := row{System: b.name, Suite: "fanout", Work: s.String(), Callers: s.subscriptions, Transport: "tcp", Pinned: o.pin,
+				CallsPerS: median(rates[i]), BytesACall: median(bytes[i]), Ratio: make(map[string]float64), Note: "deliveries"}
+			for k, other := range brokers {
+				if k != i {
+					r.Ratio[other.name] = ratio(rates[i], rates[k])
+				}
 			}
 			rows = append(rows, r)
 		}
 	}
-	if !strings.Contains("stuck", o.works) || o.system == "nats" {
+	if !o.wantsWork("stuck") || !o.wantsSystem("gormi") {
 		return rows, nil
 	}
 	stuck, err := besideStuck(o)
@@ -91,56 +92,35 @@ func fanout(o options) ([]row, error) {
 
 // subscribers is the other process.
 type subscribers struct {
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  *bufio.Scanner
-	seen int64 // deliveries of the slowest subscription's worth: total / subscriptions
+	*child
+	seen int64 // events that all subscriptions got, on average
 }
 
 func startSubscribers(system, address string, s spread, args ...string) (*subscribers, error) {
-	exe, err := os.Executable()
+	cmd, err := again("fanout-subscriber", append([]string{system, address,
+		strconv.Itoa(s.subscriptions), strconv.Itoa(s.connections)}, args...)...)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(exe, append([]string{"-role", "fanout-subscriber", system, address,
-		strconv.Itoa(s.subscriptions), strconv.Itoa(s.connections)}, args...)...)
-	cmd.Stderr = os.Stderr
 	if path := os.Getenv(profileEnv); path != "" {
 		cmd.Env = append(os.Environ(), profileEnv+"="+path+"."+system)
 	}
-	in, err := cmd.StdinPipe()
+	c, err := start(cmd)
 	if err != nil {
 		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	p := &subscribers{cmd: cmd, in: in, out: bufio.NewScanner(out)}
-	if line, err := p.line(); err != nil || line != "ready" {
+	p := &subscribers{child: c}
+	if line, err := p.line(patience); err != nil || line != "ready" {
 		p.stop()
 		return nil, fmt.Errorf("subscribers: %q, %w", line, err)
 	}
 	return p, nil
 }
 
-func (p *subscribers) line() (string, error) {
-	if !p.out.Scan() {
-		if err := p.out.Err(); err != nil {
-			return "", err
-		}
-		return "", io.ErrUnexpectedEOF
-	}
-	return p.out.Text(), nil
-}
-
 // await returns when every subscription has got n events.
 func (p *subscribers) await(n int64) error {
 	for p.seen < n {
-		line, err := p.line()
+		line, err := p.line(patience)
 		if err != nil {
 			return fmt.Errorf("subscribers: %w", err)
 		}
@@ -149,17 +129,6 @@ func (p *subscribers) await(n int64) error {
 		}
 	}
 	return nil
-}
-
-// stop ends the process; it returns what it printed last.
-func (p *subscribers) stop() string {
-	p.in.Close()
-	last := ""
-	for p.out.Scan() {
-		last = p.out.Text()
-	}
-	_ = p.cmd.Wait()
-	return last
 }
 
 // fanoutRound returns deliveries per second and bytes on the loopback
@@ -226,7 +195,7 @@ func besideStuck(o options) ([]row, error) {
 			}
 			events := 500
 			if o.quick {
-				events = 50
+				events = 25
 			}
 			pace := time.NewTicker(4 * time.Millisecond)
 			for range events {
@@ -253,9 +222,12 @@ func besideStuck(o options) ([]row, error) {
 			p99[i] = append(p99[i], us)
 		}
 	}
+	stuck := func(note string, p99 []float64) row {
+		return row{System: "gormi", Suite: "fanout", Work: "stuck", Callers: s.subscriptions, Transport: "tcp", Pinned: o.pin,
+			P99: median(p99), Ratio: make(map[string]float64), Note: note}
+	}
 	return []row{
-		{System: "gormi", Suite: "fanout", Work: "1000 over 10, all well", Values: map[string]float64{"p99 µs": median(p99[0])}},
-		{System: "gormi", Suite: "fanout", Work: "1000 over 10, beside one stuck", Values: map[string]float64{"p99 µs": median(p99[1])},
-			Ratio: map[string]float64{"all well": ratio(p99[1], p99[0])}},
+		stuck("1000 subscriptions over 10 connections, all well", p99[0]),
+		stuck(fmt.Sprintf("the same beside one that never returns: p99 %.2f times that", ratio(p99[1], p99[0])), p99[1]),
 	}, nil
 }

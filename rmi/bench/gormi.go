@@ -2,80 +2,274 @@ package main
 
 import (
 	"context"
-	"time"
+	"errors"
+	"slices"
+	"strings"
 
-	"gormi/callback"
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/bench/internal/data"
+	generatedapi "gormi/rmi/bench/internal/generated"
+	reflectedapi "gormi/rmi/bench/internal/reflected"
 )
 
-// gormiBroker is a node with a topic.
-type gormiBroker struct {
-	node  *rmi.Node
-	topic *callback.Topic[[]byte]
-	ref   string
+// gormi is GoRMI with the remote interfaces B, J and O of one of the packages
+// internal/generated and internal/reflected.
+type gormi[B benchAPI[O], J jdkAPI[O], O object] struct {
+	options rmi.Options
+	bench   func() any // makes the servant that is exported as B; nil: the usual one
 }
 
-func newGormiBroker() (broker, error) {
-	n := rmi.NewNode(nil)
-	b := &gormiBroker{node: n}
-	err := func() error {
+var (
+	generated = gormi[generatedapi.Bench, generatedapi.JDK, generatedapi.Object]{}
+	reflected = gormi[reflectedapi.Bench, reflectedapi.JDK, reflectedapi.Object]{}
+)
+
+type object interface {
+	Ping(ctx context.Context) error
+}
+
+// benchAPI and jdkAPI say what the twins of Bench and JDK have in common.
+type benchAPI[O object] interface {
+	Null(ctx context.Context) error
+	Echo(ctx context.Context, r data.Record) (data.Record, error)
+	EchoBytes(ctx context.Context, b []byte) ([]byte, error)
+	CallBack(ctx context.Context, o O) error
+	Drop(ctx context.Context, o O) error
+}
+
+type jdkAPI[O object] interface {
+	Bool(ctx context.Context, v bool) (bool, error)
+	Byte(ctx context.Context, v int8) (int8, error)
+	Char(ctx context.Context, v uint16) (uint16, error)
+	Short(ctx context.Context, v int16) (int16, error)
+	Int(ctx context.Context, v int32) (int32, error)
+	Long(ctx context.Context, v int64) (int64, error)
+	Float(ctx context.Context, v float32) (float32, error)
+	Double(ctx context.Context, v float64) (float64, error)
+	Bools(ctx context.Context, v []bool) ([]bool, error)
+	Bytes(ctx context.Context, v []byte) ([]byte, error)
+	Chars(ctx context.Context, v []uint16) ([]uint16, error)
+	Shorts(ctx context.Context, v []int16) ([]int16, error)
+	Ints(ctx context.Context, v []int32) ([]int32, error)
+	Longs(ctx context.Context, v []int64) ([]int64, error)
+	Floats(ctx context.Context, v []float32) ([]float32, error)
+	Doubles(ctx context.Context, v []float64) ([]float64, error)
+	SmallTree(ctx context.Context, t *data.Small) (*data.Small, error)
+	MixedTree(ctx context.Context, t *data.Mixed) (*data.Mixed, error)
+	MixedNodes(ctx context.Context, v []*data.Mixed) ([]*data.Mixed, error)
+	Remotes(ctx context.Context, v []O) ([]O, error)
+	Throw(ctx context.Context) error
+}
+
+// servant implements both, for either O.
+type servant[O object] struct{ _ int }
+
+func (*servant[O]) Null(context.Context) error                                      { return nil }
+func (*servant[O]) Echo(_ context.Context, r data.Record) (data.Record, error)      { return r, nil }
+func (*servant[O]) EchoBytes(_ context.Context, b []byte) ([]byte, error)           { return b, nil }
+func (*servant[O]) CallBack(ctx context.Context, o O) error                         { return o.Ping(ctx) }
+func (*servant[O]) Drop(context.Context, O) error                                   { return nil }
+func (*servant[O]) Bool(_ context.Context, v bool) (bool, error)                    { return v, nil }
+func (*servant[O]) Byte(_ context.Context, v int8) (int8, error)                    { return v, nil }
+func (*servant[O]) Char(_ context.Context, v uint16) (uint16, error)                { return v, nil }
+func (*servant[O]) Short(_ context.Context, v int16) (int16, error)                 { return v, nil }
+func (*servant[O]) Int(_ context.Context, v int32) (int32, error)                   { return v, nil }
+func (*servant[O]) Long(_ context.Context, v int64) (int64, error)                  { return v, nil }
+func (*servant[O]) Float(_ context.Context, v float32) (float32, error)             { return v, nil }
+func (*servant[O]) Double(_ context.Context, v float64) (float64, error)            { return v, nil }
+func (*servant[O]) Bools(_ context.Context, v []bool) ([]bool, error)               { return v, nil }
+func (*servant[O]) Bytes(_ context.Context, v []byte) ([]byte, error)               { return v, nil }
+func (*servant[O]) Chars(_ context.Context, v []uint16) ([]uint16, error)           { return v, nil }
+func (*servant[O]) Shorts(_ context.Context, v []int16) ([]int16, error)            { return v, nil }
+func (*servant[O]) Ints(_ context.Context, v []int32) ([]int32, error)              { return v, nil }
+func (*servant[O]) Longs(_ context.Context, v []int64) ([]int64, error)             { return v, nil }
+func (*servant[O]) Floats(_ context.Context, v []float32) ([]float32, error)        { return v, nil }
+func (*servant[O]) Doubles(_ context.Context, v []float64) ([]float64, error)       { return v, nil }
+func (*servant[O]) SmallTree(_ context.Context, t *data.Small) (*data.Small, error) { return t, nil }
+func (*servant[O]) MixedTree(_ context.Context, t *data.Mixed) (*data.Mixed, error) { return t, nil }
+func (*servant[O]) MixedNodes(_ context.Context, v []*data.Mixed) ([]*data.Mixed, error) {
+	return v, nil
+}
+func (*servant[O]) Remotes(_ context.Context, v []O) ([]O, error) { return v, nil }
+func (*servant[O]) Throw(context.Context) error                   { return errThrown }
+
+var errThrown = errors.New("thrown")
+
+// Ping is what the client's objects do.
+func (*servant[O]) Ping(context.Context) error { return nil }
+
+// node returns a node that can hold what is exported for the life of a session.
+func (g gormi[B, J, O]) node() *rmi.Node {
+	o := g.options
+	o.MaxExports = 1 << 30
+	return rmi.NewNode(&o)
+}
+
+func (g gormi[B, J, O]) Serve() (string, func(), error) {
+	n := g.node()
+	address, err := func() (string, error) {
 		if _, err := n.Listen("127.0.0.1:0"); err != nil {
-			return err
+			return "", err
 		}
-		var err error
-		if b.topic, err = callback.NewTopic[[]byte](n, nil); err != nil {
-			return err
+		bench := any(new(servant[O]))
+		if g.bench != nil {
+			bench = g.bench()
 		}
-		h, err := rmi.Export[callback.Source[[]byte]](n, b.topic, nil)
+		b, err := rmi.Export(n, bench.(B), nil)
 		if err != nil {
-			return err
+			return "", err
 		}
-		text, err := h.Ref().MarshalText()
-		b.ref = string(text)
-		return err
+		j, err := rmi.Export(n, any(new(servant[O])).(J), nil)
+		if err != nil {
+			return "", err
+		}
+		var text []string
+		for _, r := range []refs.Ref{b.Ref(), j.Ref()} {
+			t, err := r.MarshalText()
+			if err != nil {
+				return "", err
+			}
+			text = append(text, string(t))
+		}
+		return strings.Join(text, " "), nil
 	}()
 	if err != nil {
 		n.Close()
-		return nil, err
+		return "", nil, err
 	}
-	return b, nil
+	return address, func() { n.Close() }, nil
 }
 
-func (b *gormiBroker) publish(event []byte) error {
-	_, err := b.topic.Publish(event)
+func (g gormi[B, J, O]) Dial(address string) (Client, error) {
+	c := &gormiClient[B, J, O]{node: g.node(), record: data.NewRecord()}
+	err := func() error {
+		b, j, _ := strings.Cut(address, " ")
+		ref, err := refs.Parse(b)
+		if err != nil {
+			return err
+		}
+		if c.bench, err = rmi.Resolve[B](c.node, ref, nil); err != nil {
+			return err
+		}
+		if ref, err = refs.Parse(j); err != nil {
+			return err
+		}
+		c.jdk, err = rmi.Resolve[J](c.node, ref, nil)
+		return err
+	}()
+	if err != nil {
+		c.node.Close()
+		return nil, err
+	}
+	c.object = c.newObject()
+	return c, nil
+}
+
+type gormiClient[B benchAPI[O], J jdkAPI[O], O object] struct {
+	node   *rmi.Node
+	bench  B
+	jdk    J
+	record data.Record
+	object O
+}
+
+func (*gormiClient[B, J, O]) newObject() O { return any(new(servant[O])).(O) }
+
+func (c *gormiClient[B, J, O]) Null() error { return c.bench.Null(context.Background()) }
+
+func (c *gormiClient[B, J, O]) Echo() error {
+	r, err := c.bench.Echo(context.Background(), c.record)
+	if err == nil && r.ID != c.record.ID {
+		err = errWrong
+	}
 	return err
 }
 
-func (b *gormiBroker) address() string { return b.ref }
-
-func (b *gormiBroker) close() {
-	b.topic.Close()
-	b.node.Close()
+func (c *gormiClient[B, J, O]) EchoBytes(b []byte) error {
+	out, err := c.bench.EchoBytes(context.Background(), b)
+	if err == nil && len(out) != len(b) {
+		err = errWrong
+	}
+	return err
 }
 
-func joinGormi(address string, subscriptions []delivered) (func(), error) {
-	ref, err := refs.Parse(address)
+func (c *gormiClient[B, J, O]) CallBack() error {
+	return c.bench.CallBack(context.Background(), c.object)
+}
+
+func (c *gormiClient[B, J, O]) Reference() error {
+	return c.bench.Drop(context.Background(), c.newObject())
+}
+
+func (c *gormiClient[B, J, O]) Export() error {
+	h, err := rmi.Export(c.node, c.newObject(), nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	n := rmi.NewNode(nil)
-	src, err := rmi.Resolve[callback.Source[[]byte]](n, ref, nil)
-	if err != nil {
-		n.Close()
-		return nil, err
+	return h.Close()
+}
+
+func (c *gormiClient[B, J, O]) Close() error { return c.node.Close() }
+
+func (c *gormiClient[B, J, O]) JDK() map[string]func() error {
+	j := c.jdk
+	objects := make([]O, jdkLength)
+	for i := range objects {
+		objects[i] = c.newObject()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for _, f := range subscriptions {
-		_, err := callback.Subscribe(context.WithoutCancel(ctx), src, func(_ context.Context, e callback.Event[[]byte]) error {
-			f(e.Value)
+	nodes := make([]*data.Mixed, jdkLength)
+	for i := range nodes {
+		nodes[i] = data.NewMixed()
+	}
+	return map[string]func() error{
+		"null":        c.Null,
+		"boolean":     same(j.Bool, true),
+		"byte":        same(j.Byte, 1),
+		"char":        same(j.Char, 'c'),
+		"short":       same(j.Short, 300),
+		"int":         same(j.Int, 70_000),
+		"long":        same(j.Long, 5_000_000_000),
+		"float":       same(j.Float, 1.5),
+		"double":      same(j.Double, 3.14),
+		"boolean[]":   sameLength(j.Bools, true),
+		"byte[]":      sameLength(j.Bytes, 1),
+		"char[]":      sameLength(j.Chars, 'c'),
+		"short[]":     sameLength(j.Shorts, 300),
+		"int[]":       sameLength(j.Ints, 70_000),
+		"long[]":      sameLength(j.Longs, 5_000_000_000),
+		"float[]":     sameLength(j.Floats, 1.5),
+		"double[]":    sameLength(j.Doubles, 3.14),
+		"small tree":  checked(j.SmallTree, data.SmallTree(jdkDepth), func(t *data.Small) bool { return t.Left.Right != nil }),
+		"mixed tree":  checked(j.MixedTree, data.MixedTree(jdkDepth), func(t *data.Mixed) bool { return t.Left.Right.D == 3.14 }),
+		"mixed nodes": checked(j.MixedNodes, nodes, func(v []*data.Mixed) bool { return v[jdkLength-1].D == 3.14 }),
+		"references":  checked(j.Remotes, objects, func(v []O) bool { return any(v[jdkLength-1]) == any(objects[jdkLength-1]) }),
+		"exception": func() error {
+			if err := j.Throw(context.Background()); rmi.KindOf(err) != rmi.Application {
+				return errors.Join(errWrong, err)
+			}
 			return nil
-		}, nil)
-		if err != nil {
-			n.Close()
-			return nil, err
-		}
+		},
+		"export": c.Export,
 	}
-	return func() { n.Close() }, nil
+}
+
+// checked makes the calls of a method that gives back what it gets.
+func checked[T any](f func(context.Context, T) (T, error), v T, ok func(T) bool) func() error {
+	return func() error {
+		got, err := f(context.Background(), v)
+		if err == nil && !ok(got) {
+			err = errWrong
+		}
+		return err
+	}
+}
+
+func same[T comparable](f func(context.Context, T) (T, error), v T) func() error {
+	return checked(f, v, func(got T) bool { return got == v })
+}
+
+func sameLength[T comparable](f func(context.Context, []T) ([]T, error), v T) func() error {
+	all := slices.Repeat([]T{v}, jdkLength)
+	return checked(f, all, func(got []T) bool { return len(got) == jdkLength && got[jdkLength-1] == v })
 }

@@ -1,106 +1,137 @@
 // Command bench compares GoRMI with other systems, side by side in one run.
 //
-//	cd rmi/bench && go run . -suite fanout
+//	cd rmi/bench && go run . -quick              # a look at everything, in less than 30 s
+//	go run . -suite peers -pin -callers 1        # latency: both processes on one core
+//	go run . -systems 'gormi*,grpc' -works null  # two of them, one work
+//	go run . -json | -plot DIR | -readme FILE    # for programs, as pictures, as Markdown
+//	go run . -breakdown                          # where the time of a null call goes
 //
-// Systems run in turn, round by round, client and server in separate processes
-// on this machine, so that a figure is a ratio of things measured at about the
-// same time; a row shows medians of the rounds. It is a module of its own, so
-// that what it compares with stays out of the dependencies of package rmi.
+// Client and server are separate processes on this machine. The systems run in
+// turn, work by work and round by round, so that a figure is a ratio of things
+// measured at about the same time; a row shows medians of the rounds, and the
+// median of the rounds' ratios. It is a module of its own, so that what it
+// compares with stays out of the dependencies of package rmi.
+//
+// # Suites
+//
+//   - peers: calls of all kinds over one connection, by 1 to 1,024 callers, each
+//     of which makes its next call when the last returned: null; echo100, of a
+//     record of four fields; echo1k, echo64k and echo1m, of bytes; callback, a
+//     call from within a call; reference, passing a new remote object, which
+//     both sides drop; export and unexport; connections, 1,000 of them.
+//   - jdk: the cases of OpenJDK's RMI benchmark, one caller.
+//   - fanout: one event to many subscriptions, beside NATS ("fanout 100 over 1": 100
+//     subscriptions over one connection), and beside one that is stuck ("stuck").
+//
+// # Rules
+//
+// Peers run with their defaults. TCP_NODELAY is set on every connection (it is
+// the default of all of them). Each measurement follows a warm-up, the first of a
+// work a longer one. Allocations are those of the client's process while it
+// calls, in heap objects; CPU is getrusage's of that process; bytes are what
+// the kernel counts on the client's TCP sockets, both ways, without headers. What
+// a system cannot do has no row. Peculiarities stand with the system: drpc takes
+// one call at a time on a connection, Java RMI opens and reuses as many as
+// calls are in flight (so it is not asked for 1,000), NATS passes every call through
+// its broker, and a callback of gRPC and drpc is a stream of its own. References of
+// Java RMI include the work of its distributed garbage collector.
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/pprof"
 	"slices"
-	"strings"
 )
 
-// suites are what -suite chooses from.
-var suites = map[string]func(options) ([]row, error){"fanout": fanout}
-
-// roles are what a process that this program starts does instead.
-var roles = map[string]func(args []string) error{"fanout-subscriber": fanoutSubscriber}
-
-type options struct {
-	rounds int
-	quick  bool
-	works  string // only works that contain it
-	system string // only this one; empty: all
-	cpu    string // file for a CPU profile of the publisher's process
+// suite is a set of works, and how they are run.
+type suite struct {
+	name string
+	run  func(options) ([]row, error)
 }
 
-// row is one system's result for one piece of work, the median of the rounds.
-type row struct {
-	System string             `json:"system"`
-	Suite  string             `json:"suite"`
-	Work   string             `json:"work"`
-	Values map[string]float64 `json:"values"`
-	Ratio  map[string]float64 `json:"ratio,omitempty"` // of the first value, to each other system of the same work
+// suites are what -suite chooses from, in the order in which they run.
+var suites = []suite{{"peers", suitePeers}, {"jdk", suiteJDK}, {"fanout", suiteFanout}}
+
+// roles are what a process that this program starts does instead.
+var roles = map[string]func(args []string) error{
+	"server": serverRole, "client": clientRole, "fanout-subscriber": fanoutSubscriber, "breakdown-server": breakdownServer,
 }
 
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == "-role" {
+		signal.Ignore(os.Interrupt) // the end of standard input says when to stop
 		role, ok := roles[os.Args[2]]
 		if !ok {
 			fmt.Fprintln(os.Stderr, "bench: no role", os.Args[2])
 			os.Exit(2)
 		}
 		if err := role(os.Args[3:]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
+			fmt.Fprintf(os.Stderr, "bench: %s: %v\n", os.Args[2], err)
 			os.Exit(1)
 		}
 		return
 	}
-	suite := flag.String("suite", "fanout", "what to measure: "+strings.Join(names(suites), ", "))
-	rounds := flag.Int("rounds", 5, "rounds; a row shows the median")
-	quick := flag.Bool("quick", false, "one short round of everything")
-	asJSON := flag.Bool("json", false, "print one JSON object a line instead of a table")
-	works := flag.String("works", "", "only the works whose name contains this")
-	system := flag.String("system", "", "only this system, without ratios")
-	cpu := flag.String("cpuprofile", "", "write a CPU profile of the publishing process to this file")
-	flag.Parse()
-	run, ok := suites[*suite]
-	if !ok || *rounds < 1 || flag.NArg() > 0 {
-		flag.Usage()
+	o, err := parse(flag.CommandLine, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
-	o := options{rounds: *rounds, quick: *quick, works: *works, system: *system, cpu: *cpu}
-	if o.quick {
-		o.rounds = 1
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
 	}
+}
+
+func run(o options) error {
+	defer javaClean()
 	stop, err := profile(o.cpu)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		return err
 	}
-	rows, err := run(o)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+	defer stop()
+	var (
+		rows   []row
+		failed error
+	)
+	if o.breakdown || o.readme != "" {
+		rows, failed = breakdown(o)
 	}
-	for _, r := range rows {
-		if *asJSON {
-			b, err := json.Marshal(r)
-			if err != nil {
-				fmt.Fprintln(os.Stderr, "bench:", err)
-				os.Exit(1)
-			}
-			fmt.Println(string(b))
+	for _, pass := range o.passes() {
+		got, err := pass.measure()
+		rows = append(rows, got...)
+		if err != nil {
+			failed = err // what was measured is told all the same
+		}
+	}
+	if err := o.write(rows); err != nil {
+		return err
+	}
+	return failed
+}
+
+// measure runs the suites that were chosen.
+func (o options) measure() (rows []row, err error) {
+	if o.pin {
+		unpin, err := pinToOneCore()
+		if err != nil {
+			return nil, err
+		}
+		defer unpin()
+	}
+	for _, s := range suites {
+		if !slices.Contains(o.suites, s.name) {
 			continue
 		}
-		fmt.Printf("%-34s %-8s", r.Work, r.System)
-		for _, k := range names(r.Values) {
-			fmt.Printf("  %s %s", k, short(r.Values[k]))
+		got, e := s.run(o)
+		rows = append(rows, got...)
+		if e != nil {
+			err = fmt.Errorf("suite %s: %w", s.name, e)
 		}
-		for _, k := range names(r.Ratio) {
-			fmt.Printf("  = %.2f × %s", r.Ratio[k], k)
-		}
-		fmt.Println()
 	}
+	return rows, err
 }
 
 // profile begins a CPU profile if path is not empty.
@@ -125,35 +156,4 @@ func names[V any](m map[string]V) []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// short prints a figure with three digits or so.
-func short(x float64) string {
-	switch {
-	case x >= 10e6:
-		return fmt.Sprintf("%.1fM", x/1e6)
-	case x >= 10e3:
-		return fmt.Sprintf("%.0fk", x/1e3)
-	case x >= 100:
-		return fmt.Sprintf("%.0f", x)
-	default:
-		return fmt.Sprintf("%.2f", x)
-	}
-}
-
-// ratio is the median of the rounds' ratios.
-func ratio(a, b []float64) float64 {
-	r := make([]float64, len(a))
-	for i := range a {
-		r[i] = a[i] / b[i]
-	}
-	return median(r)
-}
-
-func median(x []float64) float64 {
-	if len(x) == 0 {
-		return 0
-	}
-	x = slices.Sorted(slices.Values(x))
-	return x[len(x)/2]
 }

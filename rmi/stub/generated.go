@@ -18,7 +18,7 @@ import (
 const FilesOfVersion1 = true
 
 // Semantics are what a method's directives say of its calls.
-type Semantics = proxy.Semantics
+type Semantics = wire.Semantics
 
 // Method is a method of an interface as a generated file knows it.
 type Method struct {
@@ -40,10 +40,12 @@ type Generated[T any] struct {
 func (g Generated[T]) Register() {
 	t := reflect.TypeFor[T]()
 	var want, have []string
-	semantics := make([]Semantics, len(g.Methods))
-	for i, m := range g.Methods {
+	semantics := make(map[string]Semantics)
+	for _, m := range g.Methods {
 		have = append(have, m.Name)
-		semantics[i] = m.Semantics
+		if m.Semantics != (Semantics{}) {
+			semantics[m.Name] = m.Semantics
+		}
 	}
 	switch t.Kind() {
 	case reflect.Interface:
@@ -56,7 +58,8 @@ func (g Generated[T]) Register() {
 	if !slices.Equal(want, have) {
 		stale(fmt.Sprintf("%v has the methods %v, the file was made for %v", t, want, have))
 	}
-	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return g.Proxy(Object{c}) }, Semantics: semantics})
+	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return g.Proxy(Object{c}) }})
+	wire.Declare(t, semantics)
 	skeleton.Register(t, func(v reflect.Value) skeleton.Served {
 		servant := v.Interface().(T)
 		return func(ctx context.Context, method int, d *Decoder, e *Encoder) error {

@@ -146,7 +146,7 @@ func (c *callTable) acquire(ctx context.Context, r *Request, until time.Time) (*
 		if c.err != nil {
 			err := c.err
 			c.mu.Unlock()
-			return nil, err
+			return nil, errOver(err)
 		}
 		if nested || c.roots < c.rootMax {
 			if s := c.take(r, nested); s != nil {
@@ -425,7 +425,7 @@ func (c *callTable) fail(err error) {
 		switch s.state {
 		case slotWaiting:
 			if s.err = err; s.sent.Load() == 0 {
-				s.err = notSent(err)
+				s.err = errOver(err)
 			}
 			c.complete(s)
 		case slotAbandoned:

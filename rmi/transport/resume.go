@@ -47,7 +47,8 @@ func (s *Session) detach(l *Link) {
 	s.link.Store(nil)
 	s.lost, s.since = l.err, t.now.Load()
 	over := s.over
-	redial := !over && s.resumable && s.dialled
+	resumes := s.resumable && s.closing.Load() == nil
+	redial := !over && resumes && s.dialled
 	if redial {
 		s.wg.Add(1)
 	}
@@ -57,7 +58,7 @@ func (s *Session) detach(l *Link) {
 	}
 	switch {
 	case over:
-	case !s.resumable:
+	case !resumes:
 		s.end(l.err)
 	default:
 		t.cuts.Add(1)
@@ -80,7 +81,7 @@ func (s *Session) attach(l *Link) error {
 		s.mu.Lock()
 		if s.over {
 			s.mu.Unlock()
-			return errOver(s)
+			return errOver(s.Err())
 		}
 		if l.epoch <= s.epoch {
 			s.mu.Unlock()
@@ -121,8 +122,18 @@ func (s *Session) attach(l *Link) error {
 	return nil
 }
 
-func errOver(s *Session) *fault.Error {
-	return &fault.Error{Kind: fault.PeerGone, Outcome: fault.NotExecuted, Msg: "the session is over", Err: s.Err()}
+// ErrOver is in the chain of the errors of calls that could not be made because
+// the session they were to be made on is over: another may be begun.
+var ErrOver = errors.New("the session is over")
+
+// errOver is the error of what was not sent because the session ended with err.
+func errOver(err error) *fault.Error {
+	if err == nil {
+		return &fault.Error{Kind: fault.PeerGone, Outcome: fault.NotExecuted, Err: ErrOver}
+	}
+	f := notSent(err)
+	f.Err = fmt.Errorf("%w: %w", ErrOver, err)
+	return f
 }
 
 // redial makes a new connection. It ends when there is one, or with the session.

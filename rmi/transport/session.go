@@ -394,12 +394,20 @@ func appendGoAway(b []byte) []byte {
 func (s *Session) Close(err *fault.Error) {
 	s.closing.CompareAndSwap(nil, err) // whatever the connection says from now on
 	if l := s.link.Load(); l != nil && s.live() {
-		// The flusher gets a moment to write the notice; end closes the connection.
+		// The flusher gets a moment to write the notice, and the peer to take it and
+		// close the connection: closing it with bytes unread could take the notice
+		// back, and a peer that did not get it would wait for this node to come back.
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 		if l.out.fromReader(func(b []byte) []byte {
 			return wire.AppendNotice(b, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node")
 		}) == nil {
-			l.out.drained(s.done)
+			l.out.drained(l.done)
+			timer := time.NewTimer(closeTimeout)
+			select {
+			case <-l.done:
+			case <-timer.C:
+			}
+			timer.Stop()
 		}
 	}
 	s.end(err)

@@ -32,7 +32,7 @@ func TestPrefixesAreBounded(t *testing.T) {
 		{"09 00 2000 0000a03a", ""},
 		{"88 ff 2000 0000a03a", ""}, // not known, nor are its flags
 		{"09 01 0000 00000001", "unknown flags 0x1"}, {"01 02 0000 00000001", "unknown flags 0x2"},
-		{"02 04 0000 00000001", "unknown flags 0x4"}, {"03 02 0000 00000001", "unknown flags 0x2"},
+		{"02 08 0000 00000001", "unknown flags 0x8"}, {"03 02 0000 00000001", "unknown flags 0x2"},
 		{"ff 00 0000 00000001", ""}, // not known, but may be skipped
 		{"01 00 0000 0000a03b", "41019 bytes: the limit is 41018"},
 		{"02 00 0000 ffffffff", "4294967295 bytes"},

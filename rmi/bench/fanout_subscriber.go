@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// profileEnv names the file for a CPU profile of the subscribers' process; the
-// last process started wins.
-const profileEnv = "BENCH_SUBSCRIBER_PROFILE"
+// profileEnv names the file for a CPU profile to a process that this program
+// starts. Set for the program itself, it is where the subscribers write theirs.
+const profileEnv = "BENCH_PROFILE"
 
 // counter counts the deliveries of one connection, on a cache line of its own.
 type counter struct {

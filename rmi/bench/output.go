@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+)
+
+// write tells what was measured, in the forms that were asked for.
+func (o options) write(rows []row) error {
+	var errs []error
+	switch {
+	case o.json:
+		errs = append(errs, writeJSON(os.Stdout, rows))
+	case o.readme != "-":
+		errs = append(errs, writeTables(os.Stdout, rows))
+	}
+	if o.plot != "" {
+		errs = append(errs, plot(o.plot, rows))
+	}
+	switch o.readme {
+	case "":
+	case "-":
+		_, err := io.WriteString(os.Stdout, o.markdown(rows))
+		errs = append(errs, err)
+	default:
+		errs = append(errs, os.WriteFile(o.readme, []byte(o.markdown(rows)), 0o666))
+	}
+	return errors.Join(errs...)
+}
+
+func writeJSON(w io.Writer, rows []row) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	for _, r := range rows {
+		r = r.rounded()
+		if err := e.Encode(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeTables prints a table for each suite. The last column compares GoRMI (its
+// stubs, or else its run-time proxies) with the system of the line.
+func writeTables(w io.Writer, rows []row) error {
+	const columns = "%-20s %7s  %-13s %8s %8s %8s %7s %8s %8s %8s  %s\n"
+	var b bytes.Buffer
+	if steps := where(rows, ofBreakdown); len(steps) > 0 {
+		b.WriteString(breakdownTable(steps))
+		rows = slices.DeleteFunc(slices.Clone(rows), ofBreakdown)
+	}
+	suite, work := "", ""
+	for _, r := range rows {
+		if title := fmt.Sprintf("suite %s, TCP on loopback, %s", r.Suite, pinned(r.Pinned)); title != suite {
+			fmt.Fprintf(&b, "\n%s\n"+columns, title, "work", "callers", "system", "calls/s", "p50 µs", "p99 µs", "allocs", "CPU µs", "bytes", "GoRMI is", "")
+			suite, work = title, ""
+		}
+		if this := fmt.Sprint(r.Work, r.Callers); this != work {
+			if work != "" {
+				b.WriteByte('\n')
+			}
+			work = this
+		}
+		allocs := "-"
+		if r.Allocs != nil {
+			allocs = fmt.Sprintf("%.1f", *r.Allocs)
+		}
+		fmt.Fprintf(&b, columns, r.Work, strconv.Itoa(r.Callers), r.System, short(r.CallsPerS),
+			short(r.P50), short(r.P99), allocs, short(r.CPU), short(r.BytesACall), gormiIs(r), r.Note)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func pinned(is bool) string {
+	if is {
+		return "both processes on one core"
+	}
+	return "all cores"
+}
+
+// gormiIs compares GoRMI's calls a second with those of a row.
+func gormiIs(r row) string {
+	for _, name := range []string{"gormi", "gormi-reflect"} {
+		if name == r.System {
+			return "-"
+		}
+		if x, ok := r.Ratio[name]; ok && x > 0 {
+			return fmt.Sprintf("%.2f ×", 1/x)
+		}
+	}
+	return "-"
+}
+
+// short prints a figure with three digits or so.
+func short(x float64) string {
+	switch {
+	case x == 0:
+		return "-"
+	case x >= 10e6:
+		return fmt.Sprintf("%.1fM", x/1e6)
+	case x >= 100e3:
+		return fmt.Sprintf("%.0fk", x/1e3)
+	case x >= 10e3:
+		return fmt.Sprintf("%.1fk", x/1e3)
+	case x >= 100:
+		return fmt.Sprintf("%.0f", x)
+	case x >= 10:
+		return fmt.Sprintf("%.1f", x)
+	default:
+		return fmt.Sprintf("%.2f", x)
+	}
+}
