@@ -136,7 +136,9 @@
 //
 // When a call fails with rmi.StaleReference, rmi.NoSuchObject, rmi.PeerGone or
 // rmi.ConnectFailed, and the outcome is rmi.NotExecuted, the proxy looks the name
-// up, agrees on the interface with what is bound there now, and calls again. While
+// up, agrees on the interface with what is bound there now, and calls again. Nor
+// does it wait for a connection with the owner that was lost, as other proxies do
+// for as long as the session lives, but sees whether the name leads elsewhere. While
 // the name leads to the same object, to none, or the registry does not answer, it
 // goes on, with pauses that grow from 50 ms to 2 s, until the call's deadline; then
 // the error is rmi.Deadline, and what went wrong before is in it. Calls that fail
