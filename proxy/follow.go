@@ -26,7 +26,7 @@ func (t *Table) Follow(target *Core, refresh RefreshFunc) (*Core, error) {
 		defer t.mu.Unlock()
 		t.init()
 		t.funcs[uintptr(c.fn)] = weak.Make(c)
-		runtime.AddCleanup(c, func(fn uintptr) { t.forget(key{}, fn) }, uintptr(c.fn))
+		runtime.AddCleanup(c, func(fn uintptr) { t.forget(key{}, fn, new(hold)) }, uintptr(c.fn))
 	}
 	return c, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"encoding/binary"
@@ -70,6 +71,7 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 	var none transport.Reply
 	table, err := wire.AppendTable(nil, enc.Refs())
 	if err != nil {
+		n.ungive(to.session, enc.Refs()...)
 		enc.Release()
 		return none, asError(err, NotExecuted)
 	}
@@ -78,6 +80,7 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 	chain, depth, nested := transport.ChainOf(ctx)
 	if nested {
 		if depth >= wire.MaxDepth {
+			n.ungive(to.session, enc.Refs()...)
 			enc.Release()
 			return none, fault.New(Overloaded, NotExecuted, "the chain of calls is %d deep, the limit: do the calls call each other for ever?", depth)
 		}
@@ -92,7 +95,11 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 			req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
 		}
 	}
+	req.Uncounted = n.uncounted(to.session, enc.Refs())
 	reply, err := to.session.Call(ctx, req)
+	if err != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+		n.ungive(to.session, enc.Refs()...)
+	}
 	if err == nil || len(table)+len(req.Body) <= wire.MaxInline {
 		enc.Release() // else the session may still look at it
 	}
@@ -106,6 +113,7 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 	}
 	if reply.Failed {
 		defer reply.Release()
+		n.tableDropped(to.session, reply.References, reply.Table)
 		f, err := wire.ParseError(reply.Body, &n.limits)
 		if err != nil {
 			return none, asError(err, Executed)
@@ -113,6 +121,16 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		return none, f
 	}
 	return reply, nil
+}
+
+// uncounted takes references back that were sent in a call whose table the peer
+// never took in.
+func (n *Node) uncounted(s *transport.Session, sent []refs.Ref) func() {
+	if len(sent) == 0 {
+		return nil
+	}
+	sent = slices.Clone(sent)
+	return func() { n.ungive(s, sent...) }
 }
 
 // failed completes the error of a call.
@@ -179,6 +197,7 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Descri
 		return nil, err
 	}
 	defer reply.Release()
+	n.tableDropped(to.session, reply.References, reply.Table)
 	dec, err := wire.NewDecoder(reply.Body, nil, sideOf(to.session), &n.limits)
 	if err != nil {
 		return nil, asError(err, NotExecuted)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gormi/proxy"
+	"gormi/refs"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
@@ -44,6 +45,7 @@ type invocation struct {
 	enc    *wire.Encoder // of an attempt, until Send
 	req    transport.Request
 	reply  transport.Reply // to be released if there is a dec
+	table  []refs.Ref      // of the reply, counted
 	dec    *wire.Decoder
 	err    error // why the call failed, complete
 }
@@ -191,6 +193,7 @@ func (v *invocation) Send(encodeErr error) {
 	enc := v.enc
 	v.enc = nil
 	if encodeErr != nil {
+		v.node.ungive(v.to.session, enc.Refs()...)
 		enc.Release()
 		v.over = true
 		v.fail(asError(encodeErr, NotExecuted))
@@ -207,11 +210,12 @@ func (v *invocation) Send(encodeErr error) {
 		return
 	}
 	s := v.to.session
-	table, err := parseTable(reply.Table, reply.References, s)
+	v.table, err = v.node.receive(s, reply.References, reply.Table)
 	if err == nil {
-		v.dec, err = wire.NewDecoder(reply.Body, table, sideOf(s), &v.node.limits)
+		v.dec, err = wire.NewDecoder(reply.Body, v.table, sideOf(s), &v.node.limits)
 	}
 	if err != nil {
+		v.node.decoded(v.table)
 		reply.Release()
 		v.fail(asError(err, Executed))
 		return
@@ -228,6 +232,7 @@ func (v *invocation) End(decodeErr error) error {
 		v.fail(asError(decodeErr, Executed))
 	}
 	if v.dec != nil {
+		v.node.decoded(v.table)
 		v.dec.Release()
 		v.reply.Release()
 	}

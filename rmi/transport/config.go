@@ -81,6 +81,10 @@ type Config struct {
 	OnLink   func(*Link) any
 	OnUnlink func(*Link)
 
+	// OnAbsent is called when a session has had no connection for a quarter of its
+	// lease. It must not block. May be nil.
+	OnAbsent func(*Session)
+
 	// OnTable is called on the reading goroutine with the table of references of a
 	// payload that came in full and that nobody will decode. It must not block,
 	// nor keep the table. May be nil.

@@ -45,7 +45,7 @@ func (s *Session) detach(l *Link) {
 	t.conns.Add(-1)
 	s.mu.Lock()
 	s.link.Store(nil)
-	s.lost, s.since = l.err, t.now.Load()
+	s.lost, s.since, s.told = l.err, t.now.Load(), false
 	over := s.over
 	resumes := s.resumable && s.closing.Load() == nil
 	redial := !over && resumes && s.dialled
@@ -191,13 +191,21 @@ func (t *Transport) dialAgain(ctx context.Context, s *Session) error {
 
 // checkLease ends a session that was detached for as long as its lease.
 func (s *Session) checkLease(now int64) {
-	lease := s.transport.SessionLease
+	t := s.transport
 	s.mu.Lock()
-	late := s.link.Load() == nil && s.epoch != 0 && !s.over && time.Duration(now-s.since)*tick >= lease
-	lost := s.lost
+	if s.link.Load() != nil || s.epoch == 0 || s.over {
+		s.mu.Unlock()
+		return
+	}
+	absent, lost := time.Duration(now-s.since)*tick, s.lost
+	tell := !s.told && absent >= t.SessionLease/4
+	s.told = s.told || tell
 	s.mu.Unlock()
-	if late {
-		s.end(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost and not made again within %v: %w", lease, lost))
+	if tell && t.OnAbsent != nil {
+		t.OnAbsent(s)
+	}
+	if absent >= t.SessionLease {
+		s.end(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost and not made again within %v: %w", t.SessionLease, lost))
 	}
 }
 

@@ -84,6 +84,7 @@ type Session struct {
 	dials  wire.Epoch    // number given to the last attempt at one
 	lost   error         // why there is no connection
 	since  int64         // tick at which the session was detached
+	told   bool          // Config.OnAbsent was called since
 	linked chan struct{} // closed when there is a connection again; nil if nobody waits
 
 	wg sync.WaitGroup // the reader, and while there is none, who dials
