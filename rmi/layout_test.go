@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"gormi/refs", "gormi/proxy/dynamic"},
 	{"gormi/rmi/fault"},
 	{"gormi/rmi/wire"},
-	{"gormi/rmi/transport/streams", "gormi/rmi/transport/memnet", "gormi/proxy", "gormi/skeleton"},
+	{"gormi/rmi/transport/streams", "gormi/rmi/transport/memnet", "gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},
 	{"gormi/rmi/transport", "gormi/rmi/stub"},
 	{"gormi/rmi"},
 	{"gormi/rmi/rmitest", "gormi/registry", "gormi/callback"},
