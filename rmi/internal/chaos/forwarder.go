@@ -200,6 +200,7 @@ func (l *link) pump(w Way) {
 		if err != nil {
 			if err != io.EOF {
 				to.Close() // as abruptly as it ended here
+				return
 			}
 			closeWrite(to)
 			return
@@ -248,10 +249,12 @@ func (l *link) part() {
 func (l *link) abort() {
 	l.cut.Store(true)
 	l.count()
-	for _, c := range l.to {
+	for _, c := range l.to { // all of them first: a pump may close the second when the first ends
 		if t, ok := c.(*net.TCPConn); ok {
 			_ = t.SetLinger(0)
 		}
+	}
+	for _, c := range l.to {
 		c.Close()
 	}
 }
