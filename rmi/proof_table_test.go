@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,9 +44,8 @@ var cutRows = []cutRow{
 	}},
 	{kind: wire.FrameReturn, name: "small", callee: true, play: func(s *stage) { s.call(1) }},
 	{kind: wire.FrameReturn, name: "an error", callee: true, match: func(p wire.Prefix) bool { return p.Flags&wire.FlagError != 0 }, play: func(s *stage) {
-		id := s.fails.Add(1)
-		_, err := s.there.Do(s.ctx, -id)
-		s.told.note(-id, err)
+		_, err := s.there.Do(s.ctx, -1)
+		s.told.note(-1, err)
 		expect{rmi.Application, rmi.Executed, nil}.check(s.t, err)
 	}},
 	{kind: wire.FrameReturn, name: "header of a body in fragments", callee: true, match: fragmented, play: func(s *stage) { s.transfer(1, 8, 300<<10) }},
@@ -55,28 +53,12 @@ var cutRows = []cutRow{
 	{kind: wire.FrameFragment, name: "of a return, the last", callee: true, match: func(p wire.Prefix) bool { return ofReturn(p) && p.Length < wire.MaxInline }, play: func(s *stage) {
 		s.transfer(1, 8, 300<<10)
 	}},
-	{kind: wire.FrameCall, name: "of a callback", callee: true, play: func(s *stage) {
-		n, err := s.there.Apply(s.ctx, func(_ context.Context, id int64) (int64, error) {
-			s.ran.enter(id)
-			return id, nil
-		}, 1)
-		if s.told.note(1, err); n != 1 {
-			s.t.Errorf("got %d", n)
-		}
-	}},
-	{kind: wire.FrameReturn, name: "of a callback", play: func(s *stage) {
-		n, err := s.there.Apply(s.ctx, func(_ context.Context, id int64) (int64, error) {
-			s.ran.enter(id)
-			return id, nil
-		}, 1)
-		if s.told.note(1, err); n != 1 {
-			s.t.Errorf("got %d", n)
-		}
-	}},
+	{kind: wire.FrameCall, name: "of a callback", callee: true, play: callback},
+	{kind: wire.FrameReturn, name: "of a callback", play: callback},
 	{kind: wire.FrameCancel, name: "of a call that runs", play: func(s *stage) {
 		ctx, cancel := context.WithCancel(s.ctx)
 		defer cancel()
-		result := s.begin(ctx, 1)
+		result := s.begin(ctx)
 		cancel()
 		expect{rmi.Cancelled, rmi.Unknown, context.Canceled}.check(s.t, receive(s.t, result))
 		if err := receive(s.t, s.ended); !errors.Is(err, context.Canceled) {
@@ -90,7 +72,7 @@ var cutRows = []cutRow{
 	{kind: wire.FrameStream, name: "first of the lane", play: stream},
 	{kind: wire.FrameStream, name: "in the middle", n: 20, play: stream},
 	{kind: wire.FrameGoAway, name: "of the callee", callee: true, clock: true, over: true, play: func(s *stage) {
-		result := s.begin(s.ctx, 1)
+		result := s.begin(s.ctx)
 		ctx, cancel := context.WithTimeout(s.ctx, 5*time.Minute)
 		defer cancel()
 		down := make(chan error, 1)
@@ -115,7 +97,7 @@ var cutRows = []cutRow{
 		}
 	}},
 	{kind: wire.FrameClose, name: "of the callee", callee: true, clock: true, over: true, play: func(s *stage) {
-		result := s.begin(s.ctx, 1)
+		result := s.begin(s.ctx)
 		start := time.Now()
 		if err := s.callee.Close(); err != nil {
 			s.t.Error(err)
@@ -130,7 +112,7 @@ var cutRows = []cutRow{
 		}
 	}},
 	{kind: wire.FrameClose, name: "of the caller", clock: true, over: true, play: func(s *stage) {
-		result := s.begin(s.ctx, 1)
+		result := s.begin(s.ctx)
 		start := time.Now()
 		if err := s.caller.Close(); err != nil {
 			s.t.Error(err)
@@ -165,9 +147,20 @@ func fragmented(p wire.Prefix) bool { return p.Flags&wire.FlagFragmented != 0 }
 func ofCall(p wire.Prefix) bool     { return p.Flags&wire.FlagOfReturn == 0 }
 func ofReturn(p wire.Prefix) bool   { return p.Flags&wire.FlagOfReturn != 0 }
 
+// callback is a call that calls back.
+func callback(s *stage) {
+	n, err := s.there.Apply(s.ctx, func(_ context.Context, id int64) (int64, error) {
+		s.ran.enter(id)
+		return id, nil
+	}, 1)
+	if s.told.note(1, err); n != 1 || err != nil {
+		s.t.Errorf("the callback's result is %d, %v", n, err)
+	}
+}
+
 // silence lasts until there are pings, during a call.
 func silence(s *stage) {
-	result := s.begin(s.ctx, 1)
+	result := s.begin(s.ctx)
 	receive(s.t, s.cutter.Cutting())
 	time.Sleep(time.Second)
 	close(s.release)
@@ -214,7 +207,9 @@ func stream(s *stage) {
 			cut = true
 		}
 	}
-	s.call(1)                                                   // the next connection is there
+	if s.call(1); s.t.Failed() { // the next connection is there
+		return
+	}
 	for n := 10_000; last < 10_000 && s.ctx.Err() == nil; n++ { // the lane, too, soon is
 		_ = send(n)
 		select {
@@ -240,7 +235,6 @@ type stage struct {
 	up, down         Worker // the object of the node that listens, at the one that dialled; and the other way
 	ran              ledger
 	told             tally
-	fails            atomic.Int64
 	running, release chan struct{} // of the call that begin makes
 	ended            chan error
 }
@@ -263,7 +257,7 @@ func set(t *testing.T, row *cutRow, way chaos.Way, where chaos.Where) *stage {
 		listens, dials, between = network.Host("listens"), network.Host("dials"), network.Host("between")
 		at, in = "listens:0", "between:0"
 	} else {
-		s.ctx = duration(t, time.Minute)
+		s.ctx = duration(t, 20*time.Second)
 	}
 	var err error
 	if s.cutter, err = chaos.NewCutter(between, in, rule); err != nil {
@@ -290,6 +284,7 @@ func set(t *testing.T, row *cutRow, way chaos.Way, where chaos.Where) *stage {
 		return nil, nil
 	}
 	s.up = hire(t, listener, dialler, &welcome)
+	export[Worker](t, dialler, servant, nil)
 	if _, err := s.up.Meet(s.ctx, servant); err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +357,7 @@ func (s *stage) transfer(id uint32, up, down int) {
 }
 
 // begin makes a call that waits for release and returns when it runs.
-func (s *stage) begin(ctx context.Context, _ int64) <-chan error {
+func (s *stage) begin(ctx context.Context) <-chan error {
 	result := make(chan error, 1)
 	go func() {
 		_, err := s.there.Do(ctx, 1000)
