@@ -53,7 +53,7 @@ func settle(ctx context.Context, ok func() bool) bool {
 // arguments, while the connection was cut and made again, both nodes have what
 // they had before; and after they are closed, so has the process.
 func TestProofNothingIsLeftBehind(t *testing.T) {
-	calls, reconnects, cancellations := int64(size(10_000, 100_000)), size(200, 10_000), int64(size(1000, 10_000))
+	calls, reconnects, cancellations := int64(size(5_000, 100_000)), size(100, 10_000), int64(size(1000, 10_000))
 	const workers = 32
 	ctx := duration(t, 10*time.Minute)
 	before := measure()
@@ -175,9 +175,8 @@ func TestProofNothingIsLeftBehind(t *testing.T) {
 	none("sessions without a connection", func() int { return owner.Stats().Detached + caller.Stats().Detached })
 	none("sessions but the one", func() int { return owner.Stats().Sessions + caller.Stats().Sessions - 2 })
 	none("descriptors", func() int { return max(0, descriptors()-level.descriptors) })
-	if n := owner.Stats().KeptReplies; n > 2*workers {
-		t.Errorf("%d replies are kept; no more than %d calls were in flight", n, workers)
-	}
+	// A slot keeps its last reply until it is used again, but no large one.
+	none("MiB of kept replies", func() int { return int(owner.Stats().KeptBytes >> 20) })
 	after := measure()
 	if grown := after.heap - level.heap; grown > 10<<20 {
 		t.Errorf("the heap has grown by %d KiB", grown>>10)
