@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,13 +41,42 @@ func behind(t *testing.T, f *chaos.Forwarder) *rmi.Node {
 	return n
 }
 
-// quiet is client, without the log of connections that are lost by the hundred.
+// quiet is client, but for the log: connections are lost by the hundred, and
+// only the last lines are shown, if the test fails.
 func quiet(t *testing.T, o *rmi.Options) *rmi.Node {
 	t.Helper()
-	o.Logger = slog.New(slog.DiscardHandler)
+	last := new(lastLines)
+	o.Logger = slog.New(slog.NewTextHandler(last, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	n := rmi.NewNode(o)
-	t.Cleanup(func() { n.Close() })
+	t.Cleanup(func() {
+		n.Close()
+		if t.Failed() {
+			t.Logf("the last that node %v logged:\n%s", n.ID(), last)
+		}
+	})
 	return n
+}
+
+// lastLines keeps the last that was written to it.
+type lastLines struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *lastLines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.lines) == 20 {
+		l.lines = l.lines[1:]
+	}
+	l.lines = append(l.lines, string(b))
+	return len(b), nil
+}
+
+func (l *lastLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "")
 }
 
 // The connection is cut every 50 ms, at random bytes of both directions, while
