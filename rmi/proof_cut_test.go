@@ -57,10 +57,10 @@ func quiet(t *testing.T, o *rmi.Options) *rmi.Node {
 	return n
 }
 
-// lastLines keeps the last that was written to it.
+// lastLines keeps the last lines of a log, and those before the first session's end.
 type lastLines struct {
-	mu    sync.Mutex
-	lines []string
+	mu         sync.Mutex
+	lines, end []string
 }
 
 func (l *lastLines) Write(b []byte) (int, error) {
@@ -70,13 +70,16 @@ func (l *lastLines) Write(b []byte) (int, error) {
 		l.lines = l.lines[1:]
 	}
 	l.lines = append(l.lines, string(b))
+	if l.end == nil && bytes.Contains(b, []byte("session ended")) {
+		l.end, l.lines = l.lines, []string{"...\n"}
+	}
 	return len(b), nil
 }
 
 func (l *lastLines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Join(l.lines, "")
+	return strings.Join(l.end, "") + strings.Join(l.lines, "")
 }
 
 // The connection is cut every 50 ms, at random bytes of both directions, while
