@@ -242,14 +242,19 @@ type stage struct {
 // set makes the stage for a row. way is that of the record.
 func set(t *testing.T, row *cutRow, way chaos.Way, where chaos.Where) *stage {
 	t.Helper()
+	match := row.match
+	return setRule(t, row, chaos.Rule{Way: way, Where: where, N: row.n, Match: func(p wire.Prefix) bool {
+		return p.Kind == row.kind && (match == nil || match(p))
+	}})
+}
+
+// setRule is set for any rule.
+func setRule(t *testing.T, row *cutRow, rule chaos.Rule) *stage {
+	t.Helper()
 	s := &stage{
-		t: t, ctx: duration(t, time.Hour), where: where,
+		t: t, ctx: duration(t, time.Hour), where: rule.Where,
 		running: make(chan struct{}, 1), release: make(chan struct{}), ended: make(chan error, 1),
 	}
-	match := row.match
-	rule := chaos.Rule{Way: way, Where: where, N: row.n, Match: func(p wire.Prefix) bool {
-		return p.Kind == row.kind && (match == nil || match(p))
-	}}
 	listens, dials, between := chaos.Network(chaos.TCP{}), chaos.Network(chaos.TCP{}), chaos.Network(chaos.TCP{})
 	at, in := "127.0.0.1:0", "127.0.0.1:0"
 	if row.clock {
@@ -289,7 +294,7 @@ func set(t *testing.T, row *cutRow, way chaos.Way, where chaos.Where) *stage {
 		t.Fatal(err)
 	}
 	s.down = <-met
-	if (way == chaos.Up) != row.callee { // the caller dialled
+	if (rule.Way == chaos.Up) != row.callee { // the caller dialled
 		s.caller, s.callee, s.there = dialler, listener, s.up
 	} else {
 		s.caller, s.callee, s.there = listener, dialler, s.down
@@ -417,6 +422,45 @@ func TestProofCutsAtEveryRecord(t *testing.T) {
 					} else {
 						play(t)
 					}
+				})
+			}
+		}
+	}
+	figure(t, "%d cuts", played)
+}
+
+// The handshake that is to resume a session is cut at each of its messages,
+// both ways, or one way so that one side may think that it succeeded: the next
+// one resumes the session, and the call in flight completes.
+func TestProofCutsInTheHandshakeOfAResume(t *testing.T) {
+	messages := []struct {
+		name string
+		kind wire.HandshakeKind
+		way  chaos.Way
+	}{
+		{"the dialler's hello", wire.HandshakeHello, chaos.Up},
+		{"the listener's hello", wire.HandshakeHello, chaos.Down},
+		{"the dialler's proof", wire.HandshakeProof, chaos.Up},
+		{"the listener's proof", wire.HandshakeProof, chaos.Down},
+		{"welcome", wire.HandshakeWelcome, chaos.Down},
+	}
+	played := 0
+	for _, m := range messages {
+		for _, where := range []chaos.Where{chaos.Before, chaos.Middle, chaos.After} {
+			for _, oneWay := range []bool{false, true} {
+				played++
+				t.Run(fmt.Sprintf("%v %s, %s", where, m.name, map[bool]string{true: "one way", false: "both ways"}[oneWay]), func(t *testing.T) {
+					row := new(cutRow)
+					s := setRule(t, row, chaos.Rule{Way: m.way, Message: m.kind, Where: where, OneWay: oneWay})
+					result := s.begin(s.ctx)
+					s.cutter.Cut()
+					receive(t, s.cutter.Cutting())
+					s.call(1)
+					close(s.release)
+					if err := receive(t, result); err != nil {
+						t.Error(err)
+					}
+					s.close(row)
 				})
 			}
 		}

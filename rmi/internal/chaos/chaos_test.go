@@ -127,6 +127,33 @@ func through(t *testing.T, network *memnet.Network, f *Forwarder) (near, far net
 	return near, far
 }
 
+// A cut of one way ends that one, at the byte, and the other goes on.
+func TestCutterCutsOneWayInTheHandshake(t *testing.T) {
+	all, ends := script()
+	network := memnet.New()
+	c, err := NewCutter(network.Host("between"), "between:0", Rule{Way: Up, Message: wire.HandshakeProof, Where: After, OneWay: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Arm()
+	near, far := through(t, network, c.Forwarder)
+	defer near.Close()
+	defer far.Close()
+	if _, err := near.Write(all); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(far); err != nil || !bytes.Equal(got, all[:ends[wire.FramePing][0]]) {
+		t.Errorf("%d bytes came, %v; want %d", len(got), err, ends[wire.FramePing][0])
+	}
+	if _, err := far.Write([]byte("still here")); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(near, make([]byte, 10)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCutterFollowsTheAcceptingSideAndRefusals(t *testing.T) {
 	var s stream
 	s.cutter, s.way = &Cutter{}, Down
@@ -139,7 +166,7 @@ func TestCutterFollowsTheAcceptingSideAndRefusals(t *testing.T) {
 	b = wire.AppendPing(b, wire.FramePong, 1)
 	b = wire.AppendPing(b, wire.FramePong, 2)
 	b = append(b, 1, 0xff, 0, 0, 0, 0, 0, 0) // a call with unknown flags
-	if on, cut := s.pass(b); cut || !bytes.Equal(on, b) {
+	if on, cut := s.pass(b); cut != nothing || !bytes.Equal(on, b) {
 		t.Errorf("%d of %d bytes went on", len(on), len(b))
 	}
 	if s.cutter.Seen(Down, wire.FramePong) != 2 || s.cutter.Err() == nil {
@@ -147,7 +174,7 @@ func TestCutterFollowsTheAcceptingSideAndRefusals(t *testing.T) {
 	}
 	r := &stream{cutter: s.cutter, way: Down}
 	b = append([]byte(wire.Magic), wire.AppendRefuse(nil, 1, "no")...)
-	if on, cut := r.pass(b); cut || !bytes.Equal(on, b) || r.phase != refused {
+	if on, cut := r.pass(b); cut != nothing || !bytes.Equal(on, b) || r.phase != refused {
 		t.Errorf("a refusal: %d of %d bytes went on, phase %d", len(on), len(b), r.phase)
 	}
 }

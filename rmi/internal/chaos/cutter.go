@@ -18,18 +18,20 @@ const (
 
 func (w Where) String() string { return [...]string{"before", "in the middle of", "after"}[w] }
 
-// Rule names a record and where the connection is cut.
+// Rule names a record, or a message of the handshake, and where the connection is cut.
 type Rule struct {
-	Way   Way
-	Match func(wire.Prefix) bool // nil: every record
-	N     int                    // the n-th that matches, over all connections; if zero, the first
-	Where Where
+	Way     Way
+	Match   func(wire.Prefix) bool // nil: every record
+	Message wire.HandshakeKind     // if not zero, this message in place of a record
+	N       int                    // the n-th that matches, over all connections; if zero, the first
+	Where   Where
+	OneWay  bool // the other direction goes on
 }
 
-// Cutter is a forwarder that follows the records of its connections, which must
+// Cutter is a forwarder that follows the messages and records of its connections, which must
 // be in the clear, and cuts once, at the byte that its rule names. The bytes up
-// to there reach the receiver, and from when the last is on its way none goes
-// the other way.
+// to there reach the receiver, and, unless the rule is for one way, from when the
+// last is on its way none goes the other way.
 type Cutter struct {
 	*Forwarder
 	rule Rule
@@ -94,7 +96,19 @@ func (c *Cutter) record(w Way, p wire.Prefix, err error) (hit bool) {
 		c.broken = fmt.Errorf("%v: %w", w, err)
 	}
 	c.seen[w][p.Kind]++
-	if !c.armed || w != c.rule.Way || !c.rule.Match(p) {
+	return c.armed && c.matches(w, c.rule.Message == 0 && c.rule.Match(p))
+}
+
+// message is record for a message of the handshake.
+func (c *Cutter) message(w Way, k wire.HandshakeKind) (hit bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.armed && c.matches(w, c.rule.Message == k)
+}
+
+// matches counts what matches the rule. mu is held.
+func (c *Cutter) matches(w Way, match bool) (hit bool) {
+	if w != c.rule.Way || !match {
 		return false
 	}
 	if c.matched++; c.matched != c.rule.N {
@@ -135,7 +149,10 @@ func (p phase) prefix() int {
 var last = [2]wire.HandshakeKind{Up: wire.HandshakeProof, Down: wire.HandshakeWelcome}
 
 // pass is the gate of the direction.
-func (s *stream) pass(b []byte) (on []byte, cut bool) {
+func (s *stream) pass(b []byte) (on []byte, cut extent) {
+	if cut = both; s.cutter.rule.OneWay {
+		cut = thisWay
+	}
 	s.out = s.out[:0]
 	for len(b) > 0 {
 		if s.left > 0 {
@@ -147,7 +164,7 @@ func (s *stream) pass(b []byte) (on []byte, cut bool) {
 			s.left -= n
 			if s.cutIn > 0 {
 				if s.cutIn -= n; s.cutIn == 0 {
-					return s.out, true
+					return s.out, cut
 				}
 			}
 			continue
@@ -160,11 +177,11 @@ func (s *stream) pass(b []byte) (on []byte, cut bool) {
 		on := s.begin()
 		s.out = append(s.out, s.head[:on]...)
 		if on < len(s.head) || s.cutIn < 0 {
-			return s.out, true
+			return s.out, cut
 		}
 		s.head = s.head[:0]
 	}
-	return s.out, false
+	return s.out, nothing
 }
 
 // begin takes a complete prefix and says how many of its bytes go on. cutIn is
@@ -176,26 +193,36 @@ func (s *stream) begin() (on int) {
 		s.phase = handshake
 	case handshake:
 		s.left = int(s.head[1])<<8 | int(s.head[2])
-		switch wire.HandshakeKind(s.head[0]) {
+		k := wire.HandshakeKind(s.head[0])
+		switch k {
 		case last[s.way]:
 			s.phase = records
 		case wire.HandshakeRefuse:
 			s.phase = refused
 		}
+		if s.cutter.message(s.way, k) {
+			return s.cutAt(wire.HandshakePrefix)
+		}
 	case records:
 		p, err := wire.ParsePrefix(s.head)
 		s.left = int(p.Length)
-		if !s.cutter.record(s.way, p, err) {
-			break
-		}
-		size := wire.PrefixSize + s.left
-		at := [...]int{Before: 0, Middle: size / 2, After: size}[s.cutter.rule.Where]
-		if at < wire.PrefixSize {
-			return at
-		}
-		if s.cutIn = at - wire.PrefixSize; s.cutIn == 0 {
-			s.cutIn = -1
+		if s.cutter.record(s.way, p, err) {
+			return s.cutAt(wire.PrefixSize)
 		}
 	}
 	return len(s.head)
+}
+
+// cutAt finds the byte of the message that begins at which to cut: on, of the
+// prefix, and cutIn.
+func (s *stream) cutAt(prefix int) (on int) {
+	size := prefix + s.left
+	at := [...]int{Before: 0, Middle: size / 2, After: size}[s.cutter.rule.Where]
+	if at < prefix {
+		return at
+	}
+	if s.cutIn = at - prefix; s.cutIn == 0 {
+		s.cutIn = -1
+	}
+	return prefix
 }

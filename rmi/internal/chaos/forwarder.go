@@ -45,9 +45,18 @@ func (w Way) String() string { return [...]string{"up", "down"}[w] }
 const parting = 5 * time.Second
 
 // gate sees the bytes of one direction as they come and returns those that go
-// on, and whether the connection is cut behind them. It is called by one
-// goroutine at a time; what it returns may alias b and is good until the next call.
-type gate func(b []byte) (on []byte, cut bool)
+// on, and what is cut behind them. It is called by one goroutine at a time, and
+// no more after a cut; what it returns may alias b and is good until the next call.
+type gate func(b []byte) (on []byte, cut extent)
+
+// extent is what a cut ends.
+type extent int
+
+const (
+	nothing extent = iota
+	thisWay        // the receiver reads the end; the other direction goes on
+	both
+)
 
 // Forwarder passes connections on to a target. Its methods are safe for
 // concurrent use.
@@ -192,10 +201,17 @@ type link struct {
 func (l *link) pump(w Way) {
 	from, to := l.to[1-w], l.to[w]
 	buf := make([]byte, 32<<10)
-	for {
+	for ended := false; ; {
 		n, err := from.Read(buf)
-		if n > 0 && !l.cut.Load() && !l.carry(w, to, buf[:n]) {
-			l.part()
+		if n > 0 && !ended && !l.cut.Load() {
+			switch l.carry(w, to, buf[:n]) {
+			case thisWay:
+				ended = true
+				l.count()
+				closeWrite(to)
+			case both:
+				l.part()
+			}
 		}
 		if err != nil {
 			if err != io.EOF {
@@ -208,11 +224,10 @@ func (l *link) pump(w Way) {
 	}
 }
 
-// carry passes bytes on. It is false if the connection is to be cut.
-func (l *link) carry(w Way, to net.Conn, b []byte) (ok bool) {
-	cut := false
+// carry passes bytes on and says what is to be cut behind them.
+func (l *link) carry(w Way, to net.Conn, b []byte) (cut extent) {
 	if g := l.gates[w]; g != nil {
-		if b, cut = g(b); cut {
+		if b, cut = g(b); cut == both {
 			// From here on nothing passes the other way: no answer to these bytes.
 			l.cut.Store(true)
 		}
@@ -230,7 +245,7 @@ func (l *link) carry(w Way, to net.Conn, b []byte) (ok bool) {
 	if dying {
 		l.die(w)
 	}
-	return !cut
+	return cut
 }
 
 // part cuts the connection and lets both nodes read what was passed on, and
