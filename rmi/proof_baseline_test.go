@@ -161,10 +161,10 @@ func TestProofNothingIsLeftBehind(t *testing.T) {
 		return
 	}
 
-	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
 	none := func(what string, n func() int) {
 		t.Helper()
+		soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
 		if !settle(soon, func() bool { return n() == 0 }) {
 			t.Errorf("%d %s are left", n(), what)
 		}
