@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"gormi/refs/lease"},
 	{"gormi/rmi/fault"},
 	{"gormi/rmi/wire"},
-	{"gormi/rmi/transport/streams", "gormi/rmi/transport/memnet", "gormi/proxy", "gormi/skeleton"},
+	{"gormi/rmi/transport/streams", "gormi/rmi/transport/memnet", "gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},
 	{"gormi/rmi/transport", "gormi/rmi/stub"},
 	{"gormi/rmi"},
 	{"gormi/rmi/rmitest", "gormi/registry", "gormi/callback"},

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
+	"gormi/refs"
 	"gormi/registry"
 	"gormi/rmi"
 )
@@ -24,6 +26,7 @@ func runClient(c *child) error {
 		"cancel":   v.cancel,
 		"watch":    v.watch,
 		"nest":     v.nest,
+		"cut":      v.cut,
 		"mismatch": v.mismatch,
 	})
 	c.say("asked to end")
@@ -185,6 +188,58 @@ func (c *client) nest(ctx context.Context, _ string) (string, error) {
 		return "", err
 	}
 	c.say("All have returned")
+	return "", nil
+}
+
+func (c *client) cut(ctx context.Context, _ string) (string, error) {
+	// Another node, because c.node has a connection to the server. The reference is the same, but for the way there.
+	r, _ := rmi.RefOf(c.acct)
+	cable, err := lay(r.Address())
+	if err != nil {
+		return "", err
+	}
+	defer cable.takeAway()
+	node := rmi.NewNode(nil)
+	defer node.Close()
+	if r.Endpoint, err = refs.ParseEndpoint(cable.address()); err != nil {
+		return "", err
+	}
+	acct, err := rmi.Resolve[Account](node, r, nil)
+	if err != nil {
+		return "", err
+	}
+	c.say("I reach the server through a cable, and call Watch")
+	var told atomic.Int64
+	sub, err := acct.Watch(ctx, func(_ context.Context, balance int64) error {
+		told.Add(1)
+		c.say("My function runs here: the balance is %d. The server waits for my answer: I cut the cable", balance)
+		cable.cut()
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	c.say("I call Deposit(30)")
+	balance, err := acct.Deposit(ctx, 30)
+	if err != nil {
+		return "", fmt.Errorf("the call did not survive the cut: %w", err)
+	}
+	c.say("The answer came over another connection: the balance is %d", balance)
+	if err := sub.Cancel(ctx); err != nil {
+		return "", err
+	}
+	s := node.Stats()
+	if s.Resumes == 0 {
+		return "", fmt.Errorf("the session was not resumed: %+v", s)
+	}
+	now, err := c.acct.Deposit(ctx, 0)
+	if err != nil {
+		return "", err
+	}
+	if now != balance || told.Load() != 1 {
+		return "", fmt.Errorf("the balance was %d and is %d, and my function was called %d times", balance, now, told.Load())
+	}
+	c.say("Connections lost: %d, sessions resumed: %d. The balance is %d: the call was executed once", s.Cuts, s.Resumes, now)
 	return "", nil
 }
 

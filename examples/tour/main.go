@@ -8,8 +8,8 @@
 // It ends with status 0, or with status 1 and the reason.
 //
 // Where to look: account.go is the remote interface, server.go and client.go are what a program that uses GoRMI
-// contains, registry.go is a registry inside a program. The rest is the stage: tour.go has the steps and carries them
-// out, process.go starts and ends the processes, child.go is their end of it.
+// contains, registry.go is a registry inside a program, cable.go is a wire that can be cut. The rest is the stage:
+// tour.go has the steps and carries them out, process.go starts and ends the processes, child.go is their end of it.
 package main
 
 import (

@@ -60,6 +60,10 @@ var steps = []step{
 		[]task{{"client", "nest", ""}},
 	},
 	{
+		"A cut connection", "The connection breaks in the middle of a call. The session goes on over another one, and the call is executed once.",
+		[]task{{"client", "cut", ""}},
+	},
+	{
 		"A mismatch", "A client with another idea of the interface is refused, before it calls.",
 		[]task{{"client", "mismatch", name}},
 	},

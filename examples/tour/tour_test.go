@@ -174,7 +174,14 @@ func TestTour(t *testing.T) {
 		{"client", "level 3"},
 		{"server", "level 4"},
 		{"client", "level 5"},
-		{"", "10. A mismatch"},
+		{"", "10. A cut connection"},
+		{"client", "I call Deposit(30)"},
+		{"server", "Deposit(30) runs here"},
+		{"server", "I call the watcher"},
+		{"client", "I cut the cable"},
+		{"client", "The answer came over another connection: the balance is 200"},
+		{"client", "The balance is 200: the call was executed once"},
+		{"", "11. A mismatch"},
 		{"client", "Refused"},
 		{"client", "the caller has Deposit(string) (string), the owner has Deposit(int64) (int64)"},
 		{"", "The end"},
@@ -200,6 +207,9 @@ func TestTour(t *testing.T) {
 	}
 	if status != 0 || complaints != "" {
 		t.Errorf("status %d, complaints %q, want 0 and none", status, complaints)
+	}
+	if n := strings.Count(strings.Join(all, "\n"), "Deposit(30) runs here"); n != 1 {
+		t.Errorf("the call whose connection was cut ran %d times", n)
 	}
 	if len(g.pids) != 3 {
 		t.Errorf("the processes that printed are %v, want three", g.pids)
