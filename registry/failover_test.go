@@ -54,14 +54,19 @@ func TestAProxyFollowsItsNameToARestartedOwner(t *testing.T) {
 
 func TestAProxyFollowsItsNameToAnotherOwner(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
-		first, second := w.Node(), w.Node()
+		first, second, third := w.Node(), w.Node(), w.Node()
 		b := w.bind(first, "a")
 		a := w.following(w.caller, "a")
 		wantBalance(t, a, 1)
 
-		// The object is not exported any more: NoSuchObject.
+		// The name is another's, but the proxy holds the object.
+		pass(time.Second)
 		b.Close()
 		w.bind(second, "a")
+		wantBalance(t, a, 2)
+
+		// The owner is gone, and the name leads elsewhere.
+		first.Close()
 		wantBalance(t, a, 1)
 
 		// The owner is gone, and another takes over while the call waits.
@@ -69,7 +74,7 @@ func TestAProxyFollowsItsNameToAnotherOwner(t *testing.T) {
 		synctest.Wait()
 		go func() { // ends before the bubble does
 			pass(10 * time.Second)
-			w.bind(first, "a")
+			w.bind(third, "a")
 		}()
 		start := time.Now()
 		wantBalance(t, a, 1)
@@ -206,9 +211,10 @@ func TestWhatMayHaveRunIsNotMadeAgain(t *testing.T) {
 
 func TestANameThatIsBoundToAnotherInterfaceLater(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
-		b := w.bind(w.Node(), "a")
+		owner := w.Node()
+		w.bind(owner, "a")
 		a := w.following(w.caller, "a")
-		b.Close()
+		owner.Close()
 		_, err := registry.Bind[func(context.Context) error](t.Context(), w.Node(), w.reg.URL("a"), func(context.Context) error { return nil })
 		if err != nil {
 			t.Fatal(err)

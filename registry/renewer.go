@@ -330,8 +330,14 @@ func nonsense() error {
 	return &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer makes no sense"}
 }
 
+// goodbye bounds how long a node that closes waits for a registry to take its
+// names back: if that does not answer, the leases lapse.
+const goodbye = 2 * time.Second
+
 // close unbinds everything, for the node is about to close.
 func (r *renewer) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
 	r.mu.Lock()
 	r.ended = true
 	if r.stop != nil {

@@ -19,6 +19,7 @@ func TestProofNothingIsMeasuredByTheWallClock(t *testing.T) {
 	wall := strings.Fields("Unix UnixNano UnixMilli UnixMicro Round Truncate UTC Local In AddDate Date Clock Hour Minute Second Nanosecond " +
 		"Weekday YearDay MarshalBinary MarshalText MarshalJSON GobEncode Format AppendFormat Parse ParseInLocation")
 	reasons := map[string]string{
+		"../rmi/inventory.go: Round":               "of a duration, for people",
 		"../rmi/node.go: UnixNano":                 "the node's start names it; nobody computes with it",
 		"../rmi/transport/streams/stream.go: Unix": "a deadline that has passed, whenever it is",
 		"../callback/topic.go: UnixNano":           "the number of a topic's epoch; larger than the last one even if the clock went back",

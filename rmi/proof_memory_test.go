@@ -40,8 +40,8 @@ func collected(t *testing.T, what string, left ...func() bool) {
 	t.Errorf("%s are still there", what)
 }
 
-// held reports whether a weak pointer's value is there.
-func held[T any](p *T) func() bool {
+// heldBy reports whether a weak pointer's value is there.
+func heldBy[T any](p *T) func() bool {
 	w := weak.Make(p)
 	return func() bool { return w.Value() != nil }
 }
@@ -59,7 +59,7 @@ func TestProofLastArgumentsAreNotRetained(t *testing.T) {
 			var servants []func() bool // what the servant had; the call orders its uses
 			f := resolve[bulks](t, caller, export[bulks](t, owner, func(_ context.Context, b *bulk, data []byte) (*bulk, []byte, error) {
 				result, bytes := &bulk{Text: b.Text, More: b.More}, append([]byte(nil), data...)
-				servants = append(servants, held(b), held(b.More[0]), held(&data[0]), held(result), held(&bytes[0]))
+				servants = append(servants, heldBy(b), heldBy(b.More[0]), heldBy(&data[0]), heldBy(result), heldBy(&bytes[0]))
 				return result, bytes, nil
 			}, nil))
 			var callers []func() bool
@@ -72,7 +72,7 @@ func TestProofLastArgumentsAreNotRetained(t *testing.T) {
 				if len(bytes) != c.size || result.More[0].Text != "y" {
 					t.Fatal("something else came back")
 				}
-				callers = append(callers, held(b), held(b.More[0]), held(&data[0]), held(result), held(&bytes[0]))
+				callers = append(callers, heldBy(b), heldBy(b.More[0]), heldBy(&data[0]), heldBy(result), heldBy(&bytes[0]))
 			}()
 			collected(t, "the caller's arguments and results", callers...)
 			collected(t, "the servant's arguments and results", servants...)

@@ -231,7 +231,7 @@ func TestProofKilledServer(t *testing.T) {
 		}
 	}
 	figure(t, "%d kills; %d calls decided: %v; of the unknown %d ran", kills, decided.Load(), c, lost)
-	if kills < 2 || lost == 0 || c.NotExecuted == 0 || decided.Load() < calls {
+	if kills < 2 || lost == 0 || decided.Load() < calls { // what was not executed is made again by the node itself
 		t.Errorf("%d calls, %d kills: this proves nothing", decided.Load(), kills)
 	}
 }

@@ -129,7 +129,7 @@ var cutRows = []cutRow{
 			s.t.Errorf("at the callee %d sessions, %d exports and %d replies are left", at.Sessions, at.Exports, at.KeptReplies)
 		}
 	}},
-	{kind: frameAck, name: "of a large reply", clock: true, play: func(s *stage) {
+	{kind: wire.FrameAck, name: "of a large reply", clock: true, play: func(s *stage) {
 		s.transfer(1, 8, 300<<10)
 		receive(s.t, s.cutter.Cutting())
 		s.call(2)
@@ -139,9 +139,6 @@ var cutRows = []cutRow{
 		}
 	}},
 }
-
-// frameAck acknowledges a large reply, so that it need not be kept.
-const frameAck wire.FrameKind = 10
 
 func fragmented(p wire.Prefix) bool { return p.Flags&wire.FlagFragmented != 0 }
 func ofCall(p wire.Prefix) bool     { return p.Flags&wire.FlagOfReturn == 0 }

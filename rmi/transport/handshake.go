@@ -39,6 +39,7 @@ type handshake struct {
 	mine, peers       *wire.Hello
 	myBytes, itsBytes []byte // of the hello messages
 	binding           []byte // the TLS channel's exporter value
+	proved            bool   // the dialling side's proof may have been sent
 }
 
 func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error) {
@@ -201,6 +202,9 @@ func (h *handshake) write(b []byte) error {
 
 // refuse tells the peer why the connection ends, as well as that can be done.
 func (h *handshake) refuse(err error) {
+	if h.proved {
+		return // the session may have begun at the other side, which reads records now
+	}
 	if fault.KindOf(err) == fault.Protocol && !h.dialler {
 		if s := err.Error(); bytes.Contains([]byte(s), []byte("looks like HTTP")) {
 			_, _ = io.WriteString(h.conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis port speaks GoRMI, not HTTP.\n")
@@ -270,7 +274,9 @@ func (h *handshake) prove(id, previous wire.SessionID, c wire.Connection) error 
 	if h.resumable() {
 		p.Extensions = wire.AppendConnection(nil, c)
 	}
-	if err := h.write(h.proof(p)); err != nil {
+	proof := h.proof(p)
+	h.proved = true
+	if err := h.write(proof); err != nil {
 		return err
 	}
 	body, _, err := h.read(wire.HandshakeWelcome)

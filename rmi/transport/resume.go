@@ -271,3 +271,14 @@ func (t *Transport) Counters() Counters {
 	}
 	return c
 }
+
+// Streams counts the open streams of all connections.
+func (t *Transport) Streams() int {
+	n := 0
+	for _, s := range t.Sessions() {
+		if l := s.link.Load(); l != nil {
+			n += l.lane.Stats().Streams
+		}
+	}
+	return n
+}
