@@ -181,9 +181,13 @@ func (n *Node) Listen(addr string) (net.Addr, error) {
 	if err != nil {
 		return nil, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Err: err}
 	}
-	if _, system := n.opts.Network.(systemNetwork); system && !ep.IsUnix() && !ep.IsLoopback() && !ep.UDP && n.opts.TLS == nil && !n.opts.Insecure { // of UDP see datagram.Network
+	if _, system := n.opts.Network.(systemNetwork); system && !ep.IsUnix() && !ep.IsLoopback() && (n.opts.TLS == nil || ep.UDP) && !n.opts.Insecure {
+		advice := "set Options.TLS, listen on 127.0.0.1, or set Options.Insecure"
+		if ep.UDP {
+			advice = "TLS does not run over datagrams; listen on udp:127.0.0.1, or set Options.Insecure"
+		}
 		return nil, &Error{Op: "listen", Kind: Denied, Outcome: NotExecuted, Msg: fmt.Sprintf(
-			"%s can be reached from other machines, and the connections would be in the clear: set Options.TLS, listen on 127.0.0.1, or set Options.Insecure", addr)}
+			"%s can be reached from other machines, and the connections would be in the clear: %s", addr, advice)}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
 	defer cancel()

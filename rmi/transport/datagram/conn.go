@@ -53,8 +53,8 @@ type Conn struct {
 	read    int    // bytes of in that were
 	eof     bool   // the peer closed; what it sent before is in in
 	err     error  // why the connection is broken
-	closed  bool   // Close was called
-	over    bool   // nothing is sent any more
+	closed  bool   // Close was called: nothing is read or written any more
+	over    bool   // and is about to return: nothing is sent any more
 	writing bool   // a Write is under way; others wait, so that records do not mix
 
 	readDeadline, writeDeadline deadline
@@ -115,7 +115,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	defer func() { c.unlock(&p) }()
 	for {
 		switch {
-		case c.closed:
+		case c.over:
 			return 0, c.opError("read", net.ErrClosed)
 		case c.readDeadline.passed:
 			return 0, c.opError("read", os.ErrDeadlineExceeded)
@@ -156,7 +156,7 @@ func (c *Conn) write(b []byte, wait bool) (int, error) {
 	p := packer{c: c, now: time.Now()}
 	c.mu.Lock()
 	defer func() { c.unlock(&p) }()
-	for c.writing && c.writeError() == nil {
+	for (c.writing || c.closed) && c.writeError() == nil {
 		if !wait {
 			return 0, nil
 		}
@@ -184,7 +184,7 @@ func (c *Conn) write(b []byte, wait bool) (int, error) {
 				c.unlock(&p)
 				c.mu.Lock()
 				p = packer{c: c, now: time.Now()}
-				for c.send.queued() >= sendQueue && c.writeError() == nil {
+				for (c.send.queued() >= sendQueue || c.closed) && c.writeError() == nil {
 					c.writable.Wait()
 				}
 				p.now = time.Now()
@@ -210,7 +210,7 @@ func (c *Conn) write(b []byte, wait bool) (int, error) {
 // writeError tells why nothing can be written. mu is held.
 func (c *Conn) writeError() error {
 	switch {
-	case c.closed:
+	case c.over:
 		return c.opError("write", net.ErrClosed)
 	case c.writeDeadline.passed:
 		return c.opError("write", os.ErrDeadlineExceeded)
@@ -265,7 +265,8 @@ func (c *Conn) fail(err error) {
 }
 
 // Close ends the connection. If the peer is there, it waits for it to have what
-// was written, for half a second at most.
+// was written, for half a second at most. Reads and writes that are under way
+// return when Close is about to.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -275,8 +276,6 @@ func (c *Conn) Close() error {
 	now := time.Now()
 	c.closed, c.send.ending = true, true
 	c.in, c.read = nil, 0
-	c.readable.Broadcast()
-	c.writable.Broadcast()
 	late := !c.asking.IsZero() && now.Sub(c.asking) > closeTimeout
 	p := packer{c: c, now: now}
 	c.pack(&p)
@@ -302,6 +301,8 @@ func (c *Conn) Close() error {
 	}
 	reset := !c.send.done() && !errors.Is(c.err, syscall.ECONNRESET)
 	c.over = true
+	c.readable.Broadcast()
+	c.writable.Broadcast()
 	c.unlock(&p)
 	if reset {
 		_ = c.transmit(appendShort(nil, typeReset, c.id))
