@@ -24,7 +24,7 @@ const (
 	// peer before it takes it for gone.
 	deadAfter = 10 * time.Second
 	// closeTimeout is how long Close waits for the peer to have everything.
-	closeTimeout = 500 * time.Millisecond
+	closeTimeout = time.Second
 	// refusals in a row are how often the system has to say that nobody listens
 	// there until a connection that stood is over.
 	refusals = 3
@@ -143,7 +143,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 }
 
 // room is how many segments there is room for. mu is held.
-func (c *Conn) room() int { return max(0, window-(len(c.in)-c.read)/maxSegment) }
+func (c *Conn) room() int {
+	return max(0, window-(len(c.in)-c.read+c.incoming.held())/maxSegment)
+}
 
 // Write sends b, part of the handshake or of records. It waits while much is
 // queued.
@@ -265,7 +267,7 @@ func (c *Conn) fail(err error) {
 }
 
 // Close ends the connection. If the peer is there, it waits for it to have what
-// was written, for half a second at most. Reads and writes that are under way
+// was written, for a second at most. Reads and writes that are under way
 // return when Close is about to.
 func (c *Conn) Close() error {
 	c.mu.Lock()
@@ -278,7 +280,9 @@ func (c *Conn) Close() error {
 	c.in, c.read = nil, 0
 	late := !c.asking.IsZero() && now.Sub(c.asking) > closeTimeout
 	p := packer{c: c, now: now}
-	c.pack(&p)
+	if c.err == nil {
+		c.pack(&p)
+	}
 	c.unlock(&p)
 
 	timer := time.AfterFunc(closeTimeout, func() {

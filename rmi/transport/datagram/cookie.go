@@ -21,6 +21,7 @@ const cookieLife = 10 * time.Second
 type cookies struct {
 	secrets [2]hash.Hash // that of now, and the one before
 	since   time.Time
+	scratch []byte
 }
 
 func newSecret() hash.Hash {
@@ -29,37 +30,31 @@ func newSecret() hash.Hash {
 	return hmac.New(sha256.New, key)
 }
 
-// of appends the cookie of the secret i for who wants the connection id from
-// an address.
-func (c *cookies) of(b []byte, i int, from address, id connID) []byte {
+// of returns the cookie that the secret i makes for who wants the connection id
+// from an address. It is valid until the next call.
+func (c *cookies) of(i int, from address, id connID) []byte {
+	b := binary.BigEndian.AppendUint64(c.scratch[:0], uint64(id))
+	ip := from.ip.Addr().As16() // zero if there is none
+	b = binary.BigEndian.AppendUint16(append(b, ip[:]...), from.ip.Port())
+	b = append(b, from.name()...)
 	h := c.secrets[i]
 	h.Reset()
-	var place [18]byte
-	if from.ip.IsValid() {
-		a := from.ip.Addr().As16()
-		copy(place[:], a[:])
-		binary.BigEndian.PutUint16(place[16:], from.ip.Port())
-	}
-	var num [idSize]byte
-	binary.BigEndian.PutUint64(num[:], uint64(id))
-	h.Write(num[:])
-	h.Write(place[:])
-	h.Write([]byte(from.name))
-	return h.Sum(b)[:len(b)+cookieSize]
+	h.Write(b)
+	c.scratch = h.Sum(b[:0])
+	return c.scratch[:cookieSize]
 }
 
-// make appends a cookie to b.
-func (c *cookies) make(b []byte, now time.Time, from address, id connID) []byte {
+// make returns a cookie, valid until the next call.
+func (c *cookies) make(now time.Time, from address, id connID) []byte {
 	c.rotate(now)
-	return c.of(b, 0, from, id)
+	return c.of(0, from, id)
 }
 
 // knows reports whether this is a cookie that make gave a short while ago.
 func (c *cookies) knows(cookie []byte, now time.Time, from address, id connID) bool {
 	c.rotate(now)
-	var sum [sha256.Size]byte
 	for i := range c.secrets {
-		if subtle.ConstantTimeCompare(c.of(sum[:0], i, from, id), cookie) == 1 {
+		if subtle.ConstantTimeCompare(c.of(i, from, id), cookie) == 1 {
 			return true
 		}
 	}
@@ -78,16 +73,33 @@ func (c *cookies) rotate(now time.Time) {
 	c.secrets, c.since = [2]hash.Hash{newSecret(), before}, now
 }
 
-// address is where a datagram came from, in a form that can be compared.
+// address is where a datagram came from.
 type address struct {
-	ip   netip.AddrPort
-	name string // of what has no IP address: an in-memory network
+	ip    netip.AddrPort
+	other net.Addr // what the socket said, if it was not asked for ip
 }
 
 func addressOf(a net.Addr) address {
 	if u, ok := a.(*net.UDPAddr); ok {
 		ap := u.AddrPort()
-		return address{ip: netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}
+		return address{ip: netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), other: a}
 	}
-	return address{name: a.String()}
+	return address{other: a}
 }
+
+func (a address) addr() net.Addr {
+	if a.other != nil {
+		return a.other
+	}
+	return net.UDPAddrFromAddrPort(a.ip)
+}
+
+// name tells addresses apart that are none of IP: of an in-memory network.
+func (a address) name() string {
+	if a.ip.IsValid() {
+		return ""
+	}
+	return a.other.String()
+}
+
+func (a address) equal(b address) bool { return a.ip == b.ip && a.name() == b.name() }

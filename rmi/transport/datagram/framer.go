@@ -35,6 +35,14 @@ func newFramer(dialler bool) framer {
 	return f
 }
 
+// held is how many bytes of a record wait for the others.
+func (f *framer) held() int {
+	if f.given {
+		return 0
+	}
+	return len(f.buf)
+}
+
 // next takes bytes from the front of b and tells how many. unit is what they
 // complete, if anything: a piece of the handshake, or, if record is true, a
 // record. It is valid until the next call, or as long as b.

@@ -3,6 +3,7 @@ package datagram
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -16,7 +17,8 @@ const backlog = 128
 // when the listener and all its connections are.
 type listener struct {
 	socket  net.PacketConn
-	cookies cookies // the reader's
+	udp     *net.UDPConn // socket, if it is one: addresses need no memory then
+	cookies cookies      // the reader's
 	waiting chan *Conn
 	stopped chan struct{} // closed by Close
 	done    chan struct{} // closed when the reader is over
@@ -40,6 +42,7 @@ func Listen(socket net.PacketConn) net.Listener {
 		stopped: make(chan struct{}), done: make(chan struct{}),
 		conns: make(map[connID]*peerConn),
 	}
+	l.udp, _ = socket.(*net.UDPConn)
 	go l.serve()
 	return l
 }
@@ -78,10 +81,10 @@ func (l *listener) Close() error {
 	for more := true; more; {
 		select {
 		case c := <-l.waiting:
-			closing.Go(func() {
-				c.reset() // nobody will read what the peer wrote
-				c.Close()
-			})
+			c.mu.Lock()
+			c.fail(net.ErrClosed) // there is nothing to wait for
+			c.mu.Unlock()
+			closing.Go(func() { c.Close() })
 		default:
 			more = false
 		}
@@ -111,11 +114,19 @@ func (l *listener) serve() {
 	defer close(l.done)
 	b := make([]byte, MaxDatagram+1)
 	for pause := time.Duration(0); ; {
-		n, a, err := l.socket.ReadFrom(b)
+		var from address
+		var n int
+		var err error
+		if l.udp != nil {
+			n, from.ip, err = l.udp.ReadFromUDPAddrPort(b)
+			from.ip = netip.AddrPortFrom(from.ip.Addr().Unmap(), from.ip.Port())
+		} else if n, from.other, err = l.socket.ReadFrom(b); err == nil {
+			from = addressOf(from.other)
+		}
 		switch {
 		case err == nil:
 			pause = 0
-			l.datagram(b[:n], a)
+			l.datagram(b[:n], from)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default: // of a datagram that was sent, on some systems; or out of memory
@@ -125,23 +136,33 @@ func (l *listener) serve() {
 	}
 }
 
-// datagram takes in what came from a. What it answers is not longer.
-func (l *listener) datagram(b []byte, a net.Addr) {
+// write sends b to a peer.
+func (l *listener) write(b []byte, to address) error {
+	var err error
+	if l.udp != nil {
+		_, err = l.udp.WriteToUDPAddrPort(b, to.ip)
+	} else {
+		_, err = l.socket.WriteTo(b, to.other)
+	}
+	return err
+}
+
+// datagram takes in what came from a peer. What it answers is not longer.
+func (l *listener) datagram(b []byte, from address) {
 	id, ok := idOf(b)
 	if !ok {
 		return
 	}
-	from := addressOf(a)
 	l.mu.Lock()
 	c, closed := l.conns[id], l.closed
 	l.mu.Unlock()
-	if c != nil && c.from != from {
+	if c != nil && !c.from.equal(from) {
 		return
 	}
 	switch b[0] {
 	case typeData:
 		if c == nil {
-			l.answer(typeReset, id, nil, a)
+			l.answer(typeReset, id, nil, from)
 			return
 		}
 		c.handle(b)
@@ -152,20 +173,19 @@ func (l *listener) datagram(b []byte, a net.Addr) {
 	case typeInit:
 		switch now, cookie := time.Now(), b[cookieAt:cookieAt+cookieSize]; {
 		case c != nil:
-			l.answer(typeOpen, id, nil, a) // the first one was lost
+			l.answer(typeOpen, id, nil, from) // the first one was lost
 		case closed:
-			l.answer(typeReset, id, nil, a)
+			l.answer(typeReset, id, nil, from)
 		case !l.cookies.knows(cookie, now, from, id):
-			var fresh [cookieSize]byte
-			l.answer(typeCookie, id, l.cookies.make(fresh[:0], now, from, id), a)
-		case l.open(id, from, a):
-			l.answer(typeOpen, id, nil, a)
+			l.answer(typeCookie, id, l.cookies.make(now, from, id), from)
+		case l.open(id, from):
+			l.answer(typeOpen, id, nil, from)
 		}
 	}
 }
 
 // open begins a connection, if there is room for it.
-func (l *listener) open(id connID, from address, a net.Addr) bool {
+func (l *listener) open(id connID, from address) bool {
 	if len(l.waiting) == cap(l.waiting) {
 		return false
 	}
@@ -175,17 +195,13 @@ func (l *listener) open(id connID, from address, a net.Addr) bool {
 		return false
 	}
 	var c *Conn
-	c = newConn(id, false, l.Addr(), a, func(b []byte) error {
-		_, err := l.socket.WriteTo(b, a)
-		return err
-	}, func() { l.release(c) })
+	c = newConn(id, false, l.Addr(), from.addr(), func(b []byte) error { return l.write(b, from) }, func() { l.release(c) })
 	l.conns[id] = &peerConn{c, from}
 	l.waiting <- c // there is room: nobody else puts something in
 	return true
 }
 
 // answer sends a datagram of type, id and perhaps a cookie. If it is lost, it is asked for again.
-func (l *listener) answer(typ byte, id connID, cookie []byte, to net.Addr) {
-	b := make([]byte, 0, cookieAt+cookieSize)
-	_, _ = l.socket.WriteTo(append(appendShort(b, typ, id), cookie...), to)
+func (l *listener) answer(typ byte, id connID, cookie []byte, to address) {
+	_ = l.write(append(appendShort(make([]byte, 0, cookieAt+cookieSize), typ, id), cookie...), to)
 }

@@ -45,7 +45,16 @@ func (n Network) DialContext(ctx context.Context, network, address string) (net.
 		socket.Close()
 		return nil, err
 	}
+	roomy(socket)
 	return dial(ctx, socket)
+}
+
+// roomy lets the system keep more of what arrives while the program is busy:
+// by default it is less than a window in full. It helps and is not needed.
+func roomy(socket any) {
+	if u, ok := socket.(*net.UDPConn); ok {
+		_ = u.SetReadBuffer(4 * window * MaxDatagram)
+	}
 }
 
 func dial(ctx context.Context, socket net.Conn) (net.Conn, error) {
@@ -73,6 +82,7 @@ func (n Network) Listen(ctx context.Context, network, address string) (net.Liste
 		socket.Close()
 		return nil, err
 	}
+	roomy(socket)
 	return Listen(socket), nil
 }
 

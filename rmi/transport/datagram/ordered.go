@@ -153,11 +153,15 @@ func (s *sender) timedOut(now time.Time) {
 
 // due is when the sender has to act if nothing comes until then; zero: never.
 func (s *sender) due(r *roundTrip) time.Time {
+	tries := s.backoff
+	if s.ending { // somebody waits in Close, and not for long
+		tries = min(tries, 2)
+	}
 	switch {
 	case s.out > 0:
-		return s.progress.Add(r.timeout(s.backoff))
+		return s.progress.Add(r.timeout(tries))
 	case s.stuck():
-		return s.asked.Add(r.timeout(s.backoff))
+		return s.asked.Add(r.timeout(tries))
 	}
 	return time.Time{}
 }
