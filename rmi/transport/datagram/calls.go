@@ -160,23 +160,34 @@ func (i *inCalls) cancelled(id call) bool {
 	return ok && c.seq == id.seq && (c.state == inRunning || c.state == inCharge)
 }
 
-// answer reports whether a return, which fits a datagram or does not, is to go
-// directly.
-func (i *inCalls) answer(id call, fits bool) bool {
+// way is how a return travels.
+type way uint8
+
+const (
+	inOrder way = iota
+	directly
+	nowhere
+)
+
+// answer tells how a return travels, which fits a datagram or does not.
+func (i *inCalls) answer(id call, fits bool) way {
 	c, ok := i.bySlot[id.slot]
-	if !ok || c.seq != id.seq || c.state == inOrdered || c.state == inCharge {
-		return false
-	}
-	if !fits {
-		// By the ordered channel, which repeats it: the call is not to come again.
+	switch {
+	case !ok || c.seq == id.seq && (c.state == inOrdered || c.state == inCharge):
+		return inOrder
+	case int32(id.seq-c.seq) < 0:
+		return nowhere // given again, while the slot was used again: the first one is there
+	case c.seq != id.seq:
+		return inOrder
+	case !fits: // in order, where it is repeated: the call is not to come again
 		if c.state == inRunning {
 			i.set(id, inCharge)
 			i.got(id)
 		}
-		return false
+		return inOrder
 	}
 	i.set(id, inAnswered)
-	return true
+	return directly
 }
 
 // got has the peer told that a call need not be sent again.

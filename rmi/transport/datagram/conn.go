@@ -240,8 +240,11 @@ func (c *Conn) writeRecord(p *packer, rec []byte) {
 				return
 			}
 		case wire.FrameReturn:
-			if c.calls.answer(id, fits) {
+			switch c.calls.answer(id, fits) {
+			case directly:
 				p.direct(rec)
+				return
+			case nowhere:
 				return
 			}
 		case wire.FrameCancel:

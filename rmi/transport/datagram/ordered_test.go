@@ -233,7 +233,7 @@ func TestCallsAreFiltered(t *testing.T) {
 	if !in.cancelled(id) || in.cancelled(call{3, 2}) || in.cancelled(call{4, 1}) {
 		t.Error("the cancel of a call that runs passes, and no other")
 	}
-	if !in.answer(id, true) || !in.arrived(id, now) || !in.answer(id, true) || in.cancelled(id) {
+	if in.answer(id, true) != directly || !in.arrived(id, now) || in.answer(id, true) != directly || in.cancelled(id) {
 		t.Error("an answered call passes, to be answered again")
 	}
 	if in.takeCharge(now.Add(ackDelay)); len(in.gots) > 0 {
@@ -243,12 +243,15 @@ func TestCallsAreFiltered(t *testing.T) {
 	if !in.arrived(next, now) || in.arrived(id, now) {
 		t.Error("the next call passes, and then the one before no more")
 	}
+	if in.answer(id, true) != nowhere {
+		t.Error("a return travels though the slot was used again")
+	}
 	in.takeCharge(now.Add(ackDelay / 2))
 	if len(in.gots) > 0 {
 		t.Error("the call is acknowledged too early")
 	}
 	in.takeCharge(now.Add(ackDelay))
-	if !slices.Equal(in.gots, []call{next}) || in.answer(next, true) {
+	if !slices.Equal(in.gots, []call{next}) || in.answer(next, true) != inOrder {
 		t.Errorf("a call that runs for a while is acknowledged, and its return travels in order: %v", in.gots)
 	}
 	if in.gots = nil; in.arrived(next, now) || !slices.Equal(in.gots, []call{next}) {
@@ -256,10 +259,10 @@ func TestCallsAreFiltered(t *testing.T) {
 	}
 	large := call{4, 1}
 	in.gots = nil
-	if !in.arrived(large, now) || in.answer(large, false) || in.arrived(large, now) || len(in.gots) == 0 {
+	if !in.arrived(large, now) || in.answer(large, false) != inOrder || in.arrived(large, now) || len(in.gots) == 0 {
 		t.Error("a large return travels in order, and its call is acknowledged")
 	}
-	if in.answer(call{9, 1}, true) {
+	if in.answer(call{9, 1}, true) != inOrder {
 		t.Error("the return of a call that came in order travels directly")
 	}
 	// The sequence number wraps.

@@ -19,29 +19,33 @@ import (
 // bad is what the issue names: a fifth of the datagrams lost, others twice or late.
 var bad = lossy.Options{Seed: 7, Loss: 0.2, Dup: 0.1, Reorder: 0.2, Delay: 3 * time.Millisecond, Late: 20 * time.Millisecond}
 
-// pair is the two ends of a connection over a network in memory, behind the
-// handshake.
+// pair is the two ends of a connection, behind the handshake.
 type pair struct {
-	t        *testing.T
-	packets  *lossy.Network
+	packets  interface{ Counts() lossy.Counts }
 	listener net.Listener
 	d, a     *end
 }
 
 // end is one end, as a session uses it.
-type end struct {
-	net.Conn
-	buf []byte
-}
+type end struct{ net.Conn }
 
+// newPair returns a pair over a network in memory.
 func newPair(t *testing.T, o lossy.Options) *pair {
 	t.Helper()
-	p := &pair{t: t, packets: lossy.New(o)}
-	n := datagram.Network{Packets: p.packets}
-	var err error
-	if p.listener, err = n.Listen(t.Context(), "udp", "owner:1"); err != nil {
+	packets := lossy.New(o)
+	p := pairOver(t, packets, "owner:1")
+	p.packets = packets
+	return p
+}
+
+func pairOver(t *testing.T, packets datagram.Packets, address string) *pair {
+	t.Helper()
+	n := datagram.Network{Packets: packets}
+	l, err := n.Listen(t.Context(), "udp", address)
+	if err != nil {
 		t.Fatal(err)
 	}
+	p := &pair{listener: l}
 	accepted := make(chan net.Conn, 1)
 	go func() {
 		c, err := p.listener.Accept()
@@ -50,11 +54,11 @@ func newPair(t *testing.T, o lossy.Options) *pair {
 		}
 		accepted <- c
 	}()
-	c, err := n.DialContext(t.Context(), "udp", "owner:1")
+	c, err := n.DialContext(t.Context(), "udp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.d, p.a = &end{Conn: c}, &end{Conn: <-accepted}
+	p.d, p.a = &end{c}, &end{<-accepted}
 	t.Cleanup(p.close)
 
 	// A handshake in form: the carrier does not look at what it says.
@@ -205,6 +209,7 @@ func TestOrderedRecordsOverABadLink(t *testing.T) {
 		t.Run(fmt.Sprint(o.Loss), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPair(t, o)
+				began := time.Now()
 				const records = 10_000
 				random := rand.New(rand.NewPCG(1, 2))
 				sizes := make([]int, records)
@@ -214,7 +219,7 @@ func TestOrderedRecordsOverABadLink(t *testing.T) {
 						sizes[i] = 1 + random.IntN(wire.MaxInline)
 					}
 				}
-				make := func(i int, b []byte) []byte {
+				record := func(i int, b []byte) []byte {
 					b = wire.AppendFragment(b, wire.Slot(i), 1, false, sizes[i])
 					for j := range sizes[i] {
 						b = append(b, byte(i+j))
@@ -226,7 +231,7 @@ func TestOrderedRecordsOverABadLink(t *testing.T) {
 					go func() {
 						var b []byte
 						for i := range records {
-							b = make(i, b[:0])
+							b = record(i, b[:0])
 							if _, err := from.Write(b); err != nil {
 								t.Error(err)
 								return
@@ -234,13 +239,13 @@ func TestOrderedRecordsOverABadLink(t *testing.T) {
 						}
 					}()
 				}
-				done := make2[error]()
+				done := make(chan error, 2)
 				for _, to := range []*end{p.d, p.a} {
 					go func() {
 						var want []byte
 						for i := range records {
 							got, err := to.record()
-							if want = make(i, want[:0]); err == nil && string(got) != string(want) {
+							if want = record(i, want[:0]); err == nil && string(got) != string(want) {
 								err = fmt.Errorf("record %d: got %d bytes that are not the %d written", i, len(got), len(want))
 							}
 							if err != nil {
@@ -257,7 +262,7 @@ func TestOrderedRecordsOverABadLink(t *testing.T) {
 					}
 				}
 				c := p.packets.Counts()
-				t.Logf("%+v in %v", c, time.Now().Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)))
+				t.Logf("%+v in %v", c, time.Since(began))
 				if o.Loss > 0 && (c.Lost == 0 || c.Dup == 0 || c.Late == 0) {
 					t.Errorf("the link was not bad: %+v", c)
 				}
@@ -266,89 +271,96 @@ func TestOrderedRecordsOverABadLink(t *testing.T) {
 	}
 }
 
-func make2[T any]() chan T { return make(chan T, 2) }
-
-// Calls over a bad link, with a session's part played by hand: each is executed
-// once, whatever arrives twice, and each is answered.
+// Calls over a bad link: each is executed once, whatever arrives twice, and each
+// is answered.
 func TestDirectCallsOverABadLink(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPair(t, bad)
-		const callers, each = 16, 700
-		executed := make(map[[2]uint32]int)
-		last := make(map[wire.Slot]wire.Seq)
-		again := 0
-		serving := make(chan error, 1)
+	synctest.Test(t, func(t *testing.T) { newPair(t, bad).call(t, 16, 700) })
+}
+
+func TestDirectCallsOverBadSockets(t *testing.T) {
+	packets := lossy.NewSockets(lossy.Options{Seed: 11, Loss: 0.2, Dup: 0.1, Reorder: 0.2})
+	p := pairOver(t, packets, "127.0.0.1:0")
+	p.packets = packets
+	p.call(t, 32, 30)
+}
+
+// call makes calls by so many callers at once, and plays the sessions' part.
+func (p *pair) call(t *testing.T, callers, each int) {
+	began := time.Now()
+	executed := make(map[[2]uint32]int)
+	last := make(map[wire.Slot]wire.Seq)
+	again := 0
+	serving := make(chan error, 1)
+	go func() {
+		for {
+			rec, err := p.a.record()
+			if err != nil {
+				serving <- err
+				return
+			}
+			slot, seq := slotOf(rec)
+			switch {
+			case seq == last[slot]: // the return was lost: the kept one
+				again++
+			case seq == last[slot]+1:
+				last[slot] = seq
+				executed[[2]uint32{uint32(slot), uint32(seq)}]++
+			default:
+				t.Errorf("call %d of slot %d after %d", seq, slot, last[slot])
+			}
+			if _, err := p.a.Write(returnRecord(slot, seq, int(seq)%1500)); err != nil {
+				serving <- err
+				return
+			}
+		}
+	}()
+	slots := make([]chan []byte, callers)
+	for i := range slots {
+		slots[i] = make(chan []byte, 1)
+	}
+	go func() {
+		for {
+			rec, err := p.d.record()
+			if err != nil {
+				return
+			}
+			slot, _ := slotOf(rec)
+			select {
+			case slots[slot] <- rec:
+			default:
+				t.Errorf("two returns at once in slot %d", slot)
+			}
+		}
+	}()
+	over := make(chan bool)
+	for i := range slots {
 		go func() {
-			for {
-				rec, err := p.a.record()
-				if err != nil {
-					serving <- err
+			defer func() { over <- true }()
+			for seq := range wire.Seq(each) {
+				seq++
+				if _, err := p.d.Write(callRecord(wire.Slot(i), seq, int(seq)%1300)); err != nil {
+					t.Error(err)
 					return
 				}
-				slot, seq := slotOf(rec)
-				switch {
-				case seq == last[slot]: // the return was lost: the kept one
-					again++
-				case seq == last[slot]+1:
-					last[slot] = seq
-					executed[[2]uint32{uint32(slot), uint32(seq)}]++
-				default:
-					t.Errorf("call %d of slot %d after %d", seq, slot, last[slot])
-				}
-				if _, err := p.a.Write(returnRecord(slot, seq, int(seq)%1500)); err != nil {
-					serving <- err
-					return
+				rec := <-slots[i]
+				if _, got := slotOf(rec); got != seq || len(rec) != len(returnRecord(0, 0, int(seq)%1500)) {
+					t.Errorf("return of call %d in slot %d where %d was due", got, i, seq)
 				}
 			}
 		}()
-		var slots [callers]chan []byte
-		for i := range slots {
-			slots[i] = make(chan []byte, 1)
-		}
-		go func() {
-			for {
-				rec, err := p.d.record()
-				if err != nil {
-					return
-				}
-				slot, _ := slotOf(rec)
-				select {
-				case slots[slot] <- rec:
-				default:
-					t.Errorf("two returns at once in slot %d", slot)
-				}
-			}
-		}()
-		over := make(chan bool)
-		for i := range slots {
-			go func() {
-				defer func() { over <- true }()
-				for seq := range wire.Seq(each) {
-					seq++
-					if _, err := p.d.Write(callRecord(wire.Slot(i), seq, int(seq)%1300)); err != nil {
-						t.Error(err)
-						return
-					}
-					rec := <-slots[i]
-					if _, got := slotOf(rec); got != seq || len(rec) != len(returnRecord(0, 0, int(seq)%1500)) {
-						t.Errorf("return of call %d in slot %d where %d was due", got, i, seq)
-					}
-				}
-			}()
-		}
-		for range slots {
-			<-over
-		}
-		p.d.Close()
-		if err := <-serving; !errors.Is(err, io.EOF) {
-			t.Errorf("the serving end's connection ended with %v", err)
-		}
-		if len(executed) != callers*each {
-			t.Errorf("%d calls were executed, want %d", len(executed), callers*each)
-		}
-		if again == 0 {
-			t.Error("no return was lost: the test tests nothing")
-		}
-		t.Logf("%+v, %d returns given again, %v", p.packets.Counts(), again, time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)))
-	})
+	}
+	for range slots {
+		<-over
+	}
+	p.d.Close()
+	if err := <-serving; !errors.Is(err, io.EOF) {
+		t.Errorf("the serving end's connection ended with %v", err)
+	}
+	if len(executed) != callers*each {
+		t.Errorf("%d calls were executed, want %d", len(executed), callers*each)
+	}
+	if again == 0 {
+		t.Error("no return was lost: the test tests nothing")
+	}
+	t.Logf("%+v, %d returns given again, %v", p.packets.Counts(), again, time.Since(began))
 }
