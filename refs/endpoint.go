@@ -34,7 +34,7 @@ func ParseEndpoint(s string) (Endpoint, error) {
 		case err != nil:
 			return Endpoint{}, err
 		case e.UDP || e.IsUnix():
-			return Endpoint{}, fmt.Errorf("refs: the address %s has more than host and port behind udp:", quote(s))
+			return Endpoint{}, fmt.Errorf("refs: the address %s has udp: before more than host and port", quote(s))
 		}
 		e.UDP = true
 		return e, nil

@@ -70,8 +70,8 @@ func TestParseEndpointRefuses(t *testing.T) {
 		"bank:٣": "no port from", "::1": "without brackets", "::1:7000": "without brackets", "[::1]": "no port from", "[bank]:1": "brackets", "[]:1": "brackets",
 		"[::1:1": "brackets", "[[::1]]:1": "IPv6", "[::1]x:1": "brackets", "a b:1": "illegal", "a\n:1": "illegal", "user@bank:1": "illegal",
 		"http://bank:80": "without brackets", "tcp:bank:80": "without brackets", "unix:": "no port from", "unix:x": "no port from",
-		"udp:": "no port from", "udp:x": "no port from", "udp:x:y": "no port from", "udp::1:1": "without brackets", "udp:unix:/x": "more than host",
-		"udp:udp:x:1": "more than host", "udp:@x:1": "more than host",
+		"udp:": "no port from", "udp:x": "no port from", "udp:x:y": "no port from", "udp::1:1": "without brackets", "udp:unix:/x": "before more than host",
+		"udp:udp:x:1": "before more than host", "udp:@x:1": "before more than host",
 		"unix:/": "names no", "/run/../x": "shortest", "unix:@": "names no", "/" + strings.Repeat("x", 200): "more than 107",
 		strings.Repeat("a", 1<<20) + ":1": "too long",
 	} {

@@ -159,7 +159,8 @@
 //
 // Order. Records arrive in the order they were sent. Calls begin in the order in which their payloads become
 // complete, but, unless the object was exported with turns per connection or one at a time, run side by side. A
-// call's large payload may let later small calls pass.
+// call's large payload may let later small calls pass. Over datagrams small calls, returns and cancels may come before
+// others that were sent earlier, and a call may come again after it was answered: its return was lost, and is sent again.
 //
 // Cancel. The caller gives up by a cancel record with the call's slot and number. The slot stays taken until the
 // return comes. The callee cancels the method's context, and answers when the method returns; a call that is answered

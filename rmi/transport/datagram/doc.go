@@ -83,11 +83,13 @@
 // flight and no room sends ASK, again and again.
 //
 // Lost is a segment that three later ones overtook (RFC 6675), or one that was sent a quarter of a round trip before
-// one that is here (RFC 8985); and all that is in flight, when nothing arrives for the timeout: mean round trip and
+// one that is here (RFC 8985). When nothing arrives for the timeout, the first that is not known to be there is sent
+// again, and the answer tells about the others (as RFC 9002's probes do: a program that did not run for a while has
+// lost nothing); when nothing arrives then, all that is in flight is lost. The timeout is the mean round trip and
 // four times its variation, as in RFC 6298, and the 10 milliseconds that an acknowledgement may wait, at least 15
 // milliseconds, doubled each time up to 2 seconds. The congestion window is NewReno's, counted in datagrams: 10 at
-// the beginning, more by each that arrives and later by one a round trip, half after a loss, 10 after a timeout, from
-// 10 to 256.
+// the beginning, more by each that arrives and later by one a round trip, half after a loss, 10 when all was lost,
+// from 10 to 256.
 //
 // # Direct calls
 //
@@ -138,7 +140,10 @@
 //
 // # Measured
 //
-// TestACallCostsTwoDatagrams and its neighbours count datagrams. Over loopback, two cores that had much else to do,
-// against TCP in the same run: a null call by one caller takes 1.3 to 2 times as long, 1 MiB there and back 6 to 8
-// times: a system call for each 1200 bytes.
+// TestACallCostsTwoDatagrams and its neighbours count datagrams. Over loopback, on two cores that had much else to
+// do, against TCP in the same run and with a session that writes by TryWrite: a null call by one caller took 0.96
+// times as long, by 64 callers 2 times, 1 MiB there and back 5 times: there is a system call for each 1200 bytes.
+// With a fifth of all datagrams lost, a tenth twice and a fifth late, 10,048 calls by 64 callers, every fiftieth with
+// 50 KB each way besides, all ended well in 23 seconds over real sockets, each executed once (by a session that kept
+// its returns).
 package datagram

@@ -139,16 +139,23 @@ func (s *sender) arrived(f *frame, now time.Time, trip time.Duration) (news int,
 	return news, lost
 }
 
-// timedOut gives up on all that is in flight.
-func (s *sender) timedOut(now time.Time) {
+// timedOut has the first segment sent again that is not known to be there; the
+// answer tells about the others. If there was none the time before, it gives up
+// on all that is in flight, and reports so.
+func (s *sender) timedOut(now time.Time) (all bool) {
 	s.backoff++
 	s.progress = now
 	for _, g := range s.flight {
-		if !g.here && !g.lost {
-			g.lost = true
-			s.out--
+		if g.here || g.lost {
+			continue
+		}
+		g.lost = true
+		s.out--
+		if s.backoff == 1 {
+			return false
 		}
 	}
+	return true
 }
 
 // due is when the sender has to act if nothing comes until then; zero: never.

@@ -85,6 +85,32 @@ func TestALostRetransmissionIsSentAgain(t *testing.T) {
 	}
 }
 
+// The first timeout asks by one segment, since the answer tells about the
+// others; the second gives all up.
+func TestTimeoutsOfSegments(t *testing.T) {
+	s, now := sending(5)
+	s.arrived(&frame{num: 1, window: window}, now, time.Second)
+	if s.timedOut(now) || lostOf(s) != "1" || s.out != 3 {
+		t.Errorf("lost %q, %d out", lostOf(s), s.out)
+	}
+	s.take(now)
+	if !s.timedOut(now) || lostOf(s) != "1 2 3 4" || s.out != 0 {
+		t.Errorf("lost %q, %d out", lostOf(s), s.out)
+	}
+	if due := s.due(&roundTrip{}); !due.IsZero() {
+		t.Errorf("with nothing out, something is due at %v", due)
+	}
+	s.take(now)
+	if due := s.due(&roundTrip{}); due != now.Add(4*firstTimeout) {
+		t.Errorf("the third timeout is due after %v", due.Sub(now))
+	}
+	s.arrived(&frame{num: 2, window: window}, now, time.Second)
+	s.take(now)
+	if due := s.due(&roundTrip{}); due != now.Add(firstTimeout) {
+		t.Errorf("after progress the timeout is due after %v", due.Sub(now))
+	}
+}
+
 func TestTheReceiversWindowIsKept(t *testing.T) {
 	s, now := sending(window + 50)
 	if s.next != window || s.ready() {

@@ -120,15 +120,6 @@ func (e *end) record() ([]byte, error) {
 	return rec, err
 }
 
-func (e *end) mustRecord(t *testing.T) []byte {
-	t.Helper()
-	rec, err := e.record()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rec
-}
-
 func slotOf(rec []byte) (wire.Slot, wire.Seq) {
 	return wire.Slot(binary.BigEndian.Uint32(rec[8:])), wire.Seq(binary.BigEndian.Uint32(rec[12:]))
 }

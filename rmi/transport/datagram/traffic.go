@@ -174,8 +174,9 @@ func (c *Conn) onTime(p *packer) {
 	if due := c.send.due(&c.trip); !due.IsZero() && !due.After(now) {
 		again++
 		if c.send.out > 0 {
-			c.send.timedOut(now)
-			c.congestion.timedOut(now)
+			if c.send.timedOut(now) {
+				c.congestion.timedOut(now)
+			}
 		} else {
 			c.send.backoff++
 			c.send.asked = now
