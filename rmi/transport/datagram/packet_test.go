@@ -283,7 +283,7 @@ func FuzzFramer(f *testing.F) {
 		}
 		units, raw, err := cut(max(1, int(piece)))
 		whole, rawToo, errToo := cut(len(stream) + 1)
-		if (err == nil) != (errToo == nil) || !slices.EqualFunc(units, whole, bytes.Equal) || !bytes.Equal(raw, rawToo) {
+		if (err == nil) != (errToo == nil) || !slices.EqualFunc(units, whole, bytes.Equal) || err == nil && !bytes.Equal(raw, rawToo) { // before an error a prefix may pass in part
 			t.Errorf("in pieces: %x %x %v\nwhole:     %x %x %v", raw, units, err, rawToo, whole, errToo)
 		}
 	})
