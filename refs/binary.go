@@ -13,7 +13,9 @@ const (
 	flagVia          = 1 << 0
 	flagCompleted    = 1 << 1
 	flagViaCompleted = 1 << 2
-	flagsKnown       = flagVia | flagCompleted | flagViaCompleted
+	flagUDP          = 1 << 3
+	flagViaUDP       = 1 << 4
+	flagsKnown       = flagVia | flagCompleted | flagViaCompleted | flagUDP | flagViaUDP
 )
 
 var _ encoding.BinaryAppender = Ref{}
@@ -33,6 +35,12 @@ func (r Ref) AppendBinary(b []byte) ([]byte, error) {
 	}
 	if r.Via.Completed {
 		flags |= flagViaCompleted
+	}
+	if r.UDP {
+		flags |= flagUDP
+	}
+	if r.Via.UDP {
+		flags |= flagViaUDP
 	}
 	b = append(b, flags)
 	b = append(b, r.Node[:]...)
@@ -78,6 +86,8 @@ func ParseBinary(b []byte) (Ref, error) {
 		r.Via.Endpoint = in.endpoint()
 	}
 	r.Via.Completed = flags&flagViaCompleted != 0
+	r.UDP = flags&flagUDP != 0
+	r.Via.UDP = flags&flagViaUDP != 0
 	switch {
 	case in.short:
 		return Ref{}, errors.New("refs: the reference is cut short")

@@ -33,6 +33,21 @@ func TestWireFormByteByByte(t *testing.T) {
 	}
 }
 
+func TestWireFormOfUDP(t *testing.T) {
+	over := changed(t, func(r *refs.Ref) {
+		r.Via = refs.Via{Node: node(t, relayText), Endpoint: refs.Endpoint{Host: "::1", Port: 7001}}
+	})
+	plain, err := over.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over.UDP, over.Via.UDP = true, true
+	got, err := over.AppendBinary(nil)
+	if want := append([]byte{1 | 8 | 16}, plain[1:]...); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%v\n got %x\nwant %x", err, got, want)
+	}
+}
+
 func TestWireFormRoundTrip(t *testing.T) {
 	for text, r := range legal(t) {
 		b, err := r.AppendBinary(nil)
@@ -93,10 +108,12 @@ func TestParseBinaryRefuses(t *testing.T) {
 		want string
 	}{
 		"nothing":               {nil, "cut short"},
-		"a later flag":          {with(0, 8), "flags"},
+		"a later flag":          {with(0, 32), "flags"},
+		"relay's UDP":           {with(0, 16), "relay"},
+		"UDP without port":      {append(append(with(0, 8)[:host-2:host-2], 0, 0, 0), good[host+1+12:]...), "UDP without a port"},
 		"all flags":             {with(0, 0xff), "flags"},
 		"via that is not there": {with(0, 1), "cut short"},
-		"completed":             {with(0, 2), "no TCP host on loopback"},
+		"completed":             {with(0, 2), "no IP host on loopback"},
 		"completed via":         {with(0, 4), "relay"},
 		"long host":             {with(host, 0xff), "cut short"},
 		"short host":            {with(host, 3), "cut short"},

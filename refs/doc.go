@@ -20,7 +20,7 @@
 // Integers are big endian. The lengths count bytes.
 //
 //	size  field
-//	1     flags: 1 VIA, 2 COMPLETED, 4 VIA_COMPLETED; every other bit is 0
+//	1     flags: 1 VIA, 2 COMPLETED, 4 VIA_COMPLETED, 8 UDP, 16 VIA_UDP; every other bit is 0
 //	16    node id of the owner, all zero for a well-known object
 //	8     time: start of the owner, nanoseconds since 1970 UTC, signed; 0 for a well-known object
 //	8     object number
@@ -39,9 +39,12 @@
 //
 // Nothing follows: whoever puts several references into one message gives each its length. A reader refuses a flag it
 // does not know, a byte too many or too few, a host that [ValidHost] refuses, a host with port 0 that is no unix socket, a
-// unix socket with a port, an interface name that is not printable UTF-8, COMPLETED with a host that is not a TCP host
-// on loopback, and VIA_COMPLETED likewise for the relay's host or without VIA. Hence every Ref has one wire form. The
-// longest takes [MaxBinary] bytes.
+// unix socket with a port, an interface name that is not printable UTF-8, COMPLETED with a host that is not an IP host
+// on loopback, UDP with port 0, and VIA_COMPLETED and VIA_UDP likewise for the relay's place or without VIA. Hence every
+// Ref has one wire form. The longest takes [MaxBinary] bytes.
+//
+// UDP says that the owner's port is one of UDP, where it speaks in datagrams, and not of TCP; VIA_UDP says so of the
+// relay's. A reader of before these two flags refuses a reference that has one: it could not dial it.
 //
 // A blank host with a port means: the owner listens, on the machine that sent this reference. The receiver puts in the
 // address by which it reached the sender ([Ref.Complete]). When that address is loopback the reference is of use only
@@ -52,7 +55,7 @@
 // # Text form
 //
 //	ref         = "rmi+ref://" place "/" node "/" time "/" object "/" name "/" fingerprint [ "?" params ]
-//	place       = "" / [ host ] ":" port / socket
+//	place       = "" / [ "udp:" ] [ host ] ":" port / socket
 //	host        = DNS name / IPv4 address / "[" IPv6 address [ "%25" zone ] "]"
 //	socket      = path or "@" name of a unix socket, escaped ("%2Frun%2Fx.sock")
 //	port        = 1*5DIGIT                 ; 1 to 65535, no leading zero
@@ -70,6 +73,7 @@
 //
 //	rmi+ref://bank.example:7000/6ba7b810-9dad-81d1-80b4-00c04fd430c8/1700000000000000000/9f3c5d7e11aa22bb/bank.Account/-
 //	rmi+ref://localhost:1099/-/0/0000000000000001/registry.Registry/-
+//	rmi+ref://udp:sensor.example:7000/6ba7b810-9dad-81d1-80b4-00c04fd430c8/1700000000000000000/9f3c5d7e11aa22bb/Sensor/-
 //
 // What String prints has another shape, without time and fingerprint and with … in place of the object number, and is
 // refused by Parse:

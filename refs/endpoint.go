@@ -9,23 +9,35 @@ import (
 	"strings"
 )
 
-// Endpoint is where a node listens: a TCP host and port, or a unix socket, whose path ("/run/x.sock") or abstract name
-// ("@x") stands in Host while Port is 0. The zero Endpoint is that of a node that does not listen. A blank Host with a
-// port is "here", said by the sender of a reference; see [Ref.Complete].
+// Endpoint is where a node listens: a host and a port, of TCP or of UDP, or a unix socket, whose path ("/run/x.sock")
+// or abstract name ("@x") stands in Host while Port is 0. The zero Endpoint is that of a node that does not listen. A
+// blank Host with a port is "here", said by the sender of a reference; see [Ref.Complete].
 type Endpoint struct {
 	Host string
 	Port uint16
+	UDP  bool // the port is of UDP: the node speaks in datagrams there
 }
 
-// ParseEndpoint reads "host:port", "[IPv6 address]:port", ":port", and for a unix socket "unix:/path", "unix:@name" or
-// either without "unix:". It also takes port 0, by which a listener asks for any free port and which no reference can
-// carry.
+// ParseEndpoint reads "host:port", "[IPv6 address]:port", ":port", any of them with "udp:" in front, and for a unix
+// socket "unix:/path", "unix:@name" or either without "unix:". It also takes port 0, by which a listener asks for any
+// free port and which no reference can carry. "udp:7000" is port 7000 of a host called udp.
 func ParseEndpoint(s string) (Endpoint, error) {
 	if sock := strings.TrimPrefix(s, "unix:"); isSocket(sock) {
 		if err := validSocket(sock); err != nil {
 			return Endpoint{}, err
 		}
 		return Endpoint{Host: sock}, nil
+	}
+	if rest, ok := strings.CutPrefix(s, "udp:"); ok && strings.Contains(rest, ":") {
+		e, err := ParseEndpoint(rest)
+		switch {
+		case err != nil:
+			return Endpoint{}, err
+		case e.UDP || e.IsUnix():
+			return Endpoint{}, fmt.Errorf("refs: the address %s has udp: before more than host and port", quote(s))
+		}
+		e.UDP = true
+		return e, nil
 	}
 	if len(s) > MaxHost+len("[]:65535") {
 		return Endpoint{}, fmt.Errorf("refs: the address %s is too long", quote(s))
@@ -74,7 +86,7 @@ func (e Endpoint) Listens() bool { return e.Port != 0 || e.IsUnix() }
 // "localhost" or a unix socket. A listener on a blank host or on 0.0.0.0 is open to others, and the answer is false.
 func (e Endpoint) IsLoopback() bool { return e.IsUnix() || loopback(e.Host) }
 
-// loopback is IsLoopback for TCP hosts.
+// loopback is IsLoopback for hosts that are no unix socket.
 func loopback(host string) bool {
 	if name := strings.TrimSuffix(host, "."); strings.EqualFold(name, "localhost") {
 		return true
@@ -89,10 +101,13 @@ func unspecified(host string) bool {
 	return err == nil && a.Unmap().WithZone("").IsUnspecified()
 }
 
-// Network returns the first argument for net.Dial and net.Listen: "unix" or "tcp".
+// Network returns the first argument for net.Dial and net.Listen: "unix", "udp" or "tcp".
 func (e Endpoint) Network() string {
-	if e.IsUnix() {
+	switch {
+	case e.IsUnix():
 		return "unix"
+	case e.UDP:
+		return "udp"
 	}
 	return "tcp"
 }
@@ -112,12 +127,17 @@ func (e Endpoint) String() string {
 		return ""
 	case e.IsUnix():
 		return "unix:" + e.Host
+	case e.UDP:
+		return "udp:" + e.Address()
 	}
 	return e.Address()
 }
 
 // check tells why e cannot stand in a reference.
 func (e Endpoint) check() error {
+	if e.UDP && (e.Port == 0 || e.IsUnix()) {
+		return errors.New("refs: UDP without a port")
+	}
 	if e.Host == "" {
 		return nil
 	}

@@ -31,6 +31,12 @@ func TestEndpoint(t *testing.T) {
 		{refs.Endpoint{Host: "::ffff:127.0.0.1", Port: 1}, "[::ffff:127.0.0.1]:1", "tcp", "[::ffff:127.0.0.1]:1", is{listens: true, loopback: true}},
 		{refs.Endpoint{Host: "fe80::1%eth0", Port: 1}, "[fe80::1%eth0]:1", "tcp", "[fe80::1%eth0]:1", is{listens: true}},
 		{refs.Endpoint{Host: "/run/x.sock"}, "unix:/run/x.sock", "unix", "/run/x.sock", is{unix: true, listens: true, loopback: true}},
+		{refs.Endpoint{Host: "bank", Port: 7000, UDP: true}, "udp:bank:7000", "udp", "bank:7000", is{listens: true}},
+		{refs.Endpoint{Port: 7000, UDP: true}, "udp::7000", "udp", ":7000", is{blank: true, listens: true}},
+		{refs.Endpoint{Host: "127.0.0.1", Port: 0, UDP: true}, "udp:127.0.0.1:0", "udp", "127.0.0.1:0", is{loopback: true}},
+		{refs.Endpoint{Host: "::1", Port: 1, UDP: true}, "udp:[::1]:1", "udp", "[::1]:1", is{listens: true, loopback: true}},
+		{refs.Endpoint{Host: "udp", Port: 1, UDP: true}, "udp:udp:1", "udp", "udp:1", is{listens: true}},
+		{refs.Endpoint{Host: "udp", Port: 1}, "udp:1", "tcp", "udp:1", is{listens: true}},
 		{refs.Endpoint{Host: "@x"}, "unix:@x", "unix", "@x", is{unix: true, listens: true, loopback: true}},
 	} {
 		e := test.endpoint
@@ -64,6 +70,8 @@ func TestParseEndpointRefuses(t *testing.T) {
 		"bank:٣": "no port from", "::1": "without brackets", "::1:7000": "without brackets", "[::1]": "no port from", "[bank]:1": "brackets", "[]:1": "brackets",
 		"[::1:1": "brackets", "[[::1]]:1": "IPv6", "[::1]x:1": "brackets", "a b:1": "illegal", "a\n:1": "illegal", "user@bank:1": "illegal",
 		"http://bank:80": "without brackets", "tcp:bank:80": "without brackets", "unix:": "no port from", "unix:x": "no port from",
+		"udp:": "no port from", "udp:x": "no port from", "udp:x:y": "no port from", "udp::1:1": "without brackets", "udp:unix:/x": "before more than host",
+		"udp:udp:x:1": "before more than host", "udp:@x:1": "before more than host",
 		"unix:/": "names no", "/run/../x": "shortest", "unix:@": "names no", "/" + strings.Repeat("x", 200): "more than 107",
 		strings.Repeat("a", 1<<20) + ":1": "too long",
 	} {

@@ -95,7 +95,7 @@ func (r Ref) check() error {
 		return err
 	}
 	if r.Completed && !loopback(r.Host) {
-		return errors.New("refs: the host is marked as completed but is no TCP host on loopback")
+		return errors.New("refs: the host is marked as completed but is no IP host on loopback")
 	}
 	if err := validInterface(r.Interface.Name); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (r Ref) check() error {
 		return err
 	}
 	if r.Via.Completed && !loopback(r.Via.Host) {
-		return errors.New("refs: the relay's host is marked as completed but is no TCP host on loopback")
+		return errors.New("refs: the relay's host is marked as completed but is no IP host on loopback")
 	}
 	return nil
 }

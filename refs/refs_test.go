@@ -49,6 +49,7 @@ func legal(t testing.TB) map[string]refs.Ref {
 	at := func(host string, port uint16) refs.Ref {
 		return changed(t, func(r *refs.Ref) { r.Endpoint = refs.Endpoint{Host: host, Port: port} })
 	}
+	udp := func(r refs.Ref) refs.Ref { r.UDP = true; return r }
 	named := func(name string) refs.Ref {
 		return changed(t, func(r *refs.Ref) { r.Interface.Name = name })
 	}
@@ -62,18 +63,27 @@ func legal(t testing.TB) map[string]refs.Ref {
 			Endpoint: refs.Endpoint{Host: "localhost", Port: 1099}, ID: refs.ID{Object: refs.RegistryObject},
 			Interface: refs.Interface{Name: "registry.Registry"},
 		},
-		"bank.example:7000" + tail:                   sample(t),
-		tail:                                         at("", 0),
-		":7000" + tail:                               at("", 7000),
-		"127.0.0.1:1" + tail:                         at("127.0.0.1", 1),
-		"my_host.local_net:65535" + tail:             at("my_host.local_net", 65535),
-		"_srv._tcp.x:7000" + tail:                    at("_srv._tcp.x", 7000),
-		"example.com.:7000" + tail:                   at("example.com.", 7000),
-		"[::1]:7000" + tail:                          at("::1", 7000),
-		"[::ffff:1.2.3.4]:7000" + tail:               at("::ffff:1.2.3.4", 7000),
-		"[fe80::1%25eth0]:7000" + tail:               at("fe80::1%eth0", 7000),
-		"[fe80::1%25en_0.1-a~]:7000" + tail:          at("fe80::1%en_0.1-a~", 7000),
-		"[fe80::1%2525]:7000" + tail:                 at("fe80::1%25", 7000),
+		"bank.example:7000" + tail:          sample(t),
+		tail:                                at("", 0),
+		":7000" + tail:                      at("", 7000),
+		"127.0.0.1:1" + tail:                at("127.0.0.1", 1),
+		"my_host.local_net:65535" + tail:    at("my_host.local_net", 65535),
+		"_srv._tcp.x:7000" + tail:           at("_srv._tcp.x", 7000),
+		"example.com.:7000" + tail:          at("example.com.", 7000),
+		"[::1]:7000" + tail:                 at("::1", 7000),
+		"[::ffff:1.2.3.4]:7000" + tail:      at("::ffff:1.2.3.4", 7000),
+		"[fe80::1%25eth0]:7000" + tail:      at("fe80::1%eth0", 7000),
+		"[fe80::1%25en_0.1-a~]:7000" + tail: at("fe80::1%en_0.1-a~", 7000),
+		"[fe80::1%2525]:7000" + tail:        at("fe80::1%25", 7000),
+		"udp:sensor.example:7000" + tail:    udp(at("sensor.example", 7000)),
+		"udp::7000" + tail:                  udp(at("", 7000)),
+		"udp:[fe80::1%25eth0]:7000" + tail:  udp(at("fe80::1%eth0", 7000)),
+		"udp:udp:7000" + tail:               udp(at("udp", 7000)),
+		"udp:7000" + tail:                   at("udp", 7000),
+		"udp:127.0.0.1:1" + tail + "?completed&via=" + relayText + "@udp:hub.example:7001": changed(t, func(r *refs.Ref) {
+			r.Endpoint, r.Completed, r.Via = refs.Endpoint{Host: "127.0.0.1", Port: 1, UDP: true}, true, via("hub.example", 7001, false)
+			r.Via.UDP = true
+		}),
 		"%2Frun%2Fx.sock" + tail:                     at("/run/x.sock", 0),
 		"%2Frun%2F%C3%A9%20%3A1%25" + tail:           at("/run/é :1%", 0),
 		"%40gormi" + tail:                            at("@gormi", 0),

@@ -183,6 +183,9 @@ func appendPlace(b []byte, e Endpoint) []byte {
 	if e.IsZero() {
 		return b
 	}
+	if e.UDP {
+		b = append(b, "udp:"...)
+	}
 	addr, zone, zoned := strings.Cut(e.Host, "%")
 	six := strings.Contains(e.Host, ":")
 	if six {
@@ -217,7 +220,7 @@ func parsePlace(s string) (Endpoint, error) {
 	if isSocket(s) {
 		return Endpoint{}, fmt.Errorf("refs: the unix socket %s is not escaped", quote(s))
 	}
-	if strings.HasPrefix(s, "[") {
+	if strings.HasPrefix(s, "[") || strings.HasPrefix(s, "udp:[") {
 		// RFC 6874: the % before a zone is itself escaped.
 		addr, zone, zoned := strings.Cut(s, "%")
 		if zoned {

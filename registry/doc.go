@@ -45,6 +45,7 @@
 //	rmi://host:port/bank/alice
 //	rmi://[::1]:1099/bank/alice         (a zone is written [fe80::1%25eth0])
 //	rmi://%2Frun%2Frmi.sock/bank/alice  a unix socket; %40x is the abstract one @x
+//	rmi+udp://host:port/bank/alice      the registry's port is of UDP
 //	rmi://host:port                     a registry, no name
 //
 // The default registry is what the environment variable RMI_REGISTRY says, in

@@ -17,7 +17,8 @@ const (
 	// "rmi://host:port".
 	Env = "RMI_REGISTRY"
 
-	scheme = "rmi://"
+	scheme    = "rmi://"
+	schemeUDP = "rmi+udp://" // the registry's node speaks in datagrams there
 )
 
 // URL is the address of a registry and a name in it. An empty name stands for
@@ -42,23 +43,33 @@ func ParseURL(s string) (URL, error) {
 
 // splitURL is ParseURL without the check of the name.
 func splitURL(s string) (URL, error) {
-	if !hasScheme(s) {
+	begins := schemeOf(s)
+	if begins == "" {
 		if before, _, ok := strings.Cut(s, "://"); ok {
 			return URL{}, invalid("%.64q is no address of a registry: it begins with rmi://, not with %.16s://", s, before)
 		}
 		ep, err := defaultRegistry()
 		return URL{ep, s}, err
 	}
-	authority, name, _ := strings.Cut(s[len(scheme):], "/")
+	authority, name, _ := strings.Cut(s[len(begins):], "/")
 	ep, err := parseAuthority(authority)
+	if ep.UDP = begins == schemeUDP; ep.UDP && ep.IsUnix() {
+		err = errors.New("a unix socket takes no datagrams")
+	}
 	if err != nil {
 		return URL{}, invalid("%.300q is no address of a registry (want rmi://HOST:PORT/NAME): %v", s, err)
 	}
 	return URL{ep, name}, nil
 }
 
-func hasScheme(s string) bool {
-	return len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme)
+// schemeOf returns what the URL begins with; nothing if s is no URL of ours.
+func schemeOf(s string) string {
+	for _, scheme := range []string{scheme, schemeUDP} {
+		if len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme) {
+			return scheme
+		}
+	}
+	return ""
 }
 
 // defaultRegistry is where names without an address are sought.
@@ -67,7 +78,7 @@ func defaultRegistry() (refs.Endpoint, error) {
 	if s == "" {
 		return refs.Endpoint{Host: "localhost", Port: DefaultPort}, nil
 	}
-	if hasScheme(s) {
+	if schemeOf(s) != "" {
 		if u, err := splitURL(s); err == nil && u.Name == "" {
 			return u.Endpoint, nil
 		}
@@ -89,7 +100,11 @@ func parseAuthority(s string) (refs.Endpoint, error) {
 		a += ":1099"
 	}
 	ep, err := refs.ParseEndpoint(a)
-	if err == nil && !ep.Listens() {
+	switch {
+	case err != nil:
+	case ep.UDP:
+		err = errors.New("UDP is asked for by rmi+udp://HOST:PORT")
+	case !ep.Listens():
 		err = errors.New("port 0 is nobody's")
 	}
 	return ep, err
@@ -97,7 +112,10 @@ func parseAuthority(s string) (refs.Endpoint, error) {
 
 // String returns the URL as ParseURL reads it.
 func (u URL) String() string {
-	host := u.Endpoint.Host
+	scheme, host := scheme, u.Endpoint.Host
+	if u.Endpoint.UDP {
+		scheme = schemeUDP
+	}
 	if u.Endpoint.IsUnix() {
 		// QueryEscape leaves nothing that means something in an authority.
 		host = strings.ReplaceAll(url.QueryEscape(host), "+", "%20")

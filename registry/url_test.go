@@ -11,6 +11,7 @@ import (
 
 func TestURLs(t *testing.T) {
 	at := func(host string, port uint16) refs.Endpoint { return refs.Endpoint{Host: host, Port: port} }
+	udp := func(host string, port uint16) refs.Endpoint { return refs.Endpoint{Host: host, Port: port, UDP: true} }
 	for _, c := range []struct {
 		env, url string
 		endpoint refs.Endpoint
@@ -37,6 +38,10 @@ func TestURLs(t *testing.T) {
 		{"", "rmi://%2frun%2fa%20b.sock/name", at("/run/a b.sock", 0), "name"},
 		{"", "rmi://%40rmi/bank/alice", at("@rmi", 0), "bank/alice"},
 		{"", "rmi://%2Frun%2Frmi.sock", at("/run/rmi.sock", 0), ""},
+		{"", "rmi+udp://host:7000/bank/alice", udp("host", 7000), "bank/alice"},
+		{"", "RMI+UDP://host/bank", udp("host", 1099), "bank"},
+		{"", "rmi+udp://[fe80::1%25eth0]:1", udp("fe80::1%eth0", 1), ""},
+		{"rmi+udp://example", "bank/alice", udp("example", 1099), "bank/alice"},
 	} {
 		t.Setenv(registry.Env, c.env)
 		u, err := registry.ParseURL(c.url)
@@ -57,6 +62,9 @@ func TestURLsThatCannotBeRead(t *testing.T) {
 	for _, c := range []struct{ env, url, why string }{
 		{"", "http://host/x", "begins with rmi://"},
 		{"", "rmi+ref://host/x", "begins with rmi://"},
+		{"", "rmi://udp:host:1/x", "rmi+udp://"},
+		{"", "rmi+udp://udp:host:1/x", "rmi+udp://"},
+		{"", "rmi+udp://%2Frun%2Fx/x", "no datagrams"},
 		{"", "rmi:///x", "host is missing"},
 		{"", "rmi://:1099/x", "host is missing"},
 		{"", "rmi://", "host is missing"},

@@ -19,7 +19,8 @@ var layers = [][]string{
 	{"gormi/refs/lease"},
 	{"gormi/rmi/fault"},
 	{"gormi/rmi/wire"},
-	{"gormi/rmi/transport/streams", "gormi/rmi/transport/memnet", "gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},
+	{"gormi/rmi/transport/streams", "gormi/rmi/transport/memnet", "gormi/rmi/transport/datagram", "gormi/rmi/transport/datagram/lossy",
+		"gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},
 	{"gormi/rmi/transport", "gormi/rmi/stub"},
 	{"gormi/rmi"},
 	{"gormi/rmi/rmitest", "gormi/registry", "gormi/callback"},
@@ -36,9 +37,11 @@ var forbidden = map[string][]string{
 // only says what of this module a package may import, where that is little.
 // Package stub is what stubs written by hand need, like generated ones.
 var only = map[string][]string{
-	"gormi/registry":            {"gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
-	"gormi/callback":            {"gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
-	"gormi/rmi/wire/testclient": nil,
+	"gormi/registry":                     {"gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/callback":                     {"gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/rmi/wire/testclient":          nil,
+	"gormi/rmi/transport/datagram":       {"gormi/rmi/fault", "gormi/rmi/wire"},
+	"gormi/rmi/transport/datagram/lossy": nil,
 }
 
 // onlyIn names the one package that may import a module.

@@ -17,6 +17,7 @@ import (
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi/transport"
+	"gormi/rmi/transport/datagram"
 	"gormi/rmi/wire"
 	"gormi/skeleton"
 )
@@ -32,9 +33,11 @@ type Options struct {
 	// TLS secures all TCP connections of the node, those it accepts and those
 	// it dials, so it wants a certificate to listen and roots to dial. Nil:
 	// connections are in the clear, and Listen accepts loopback addresses only.
+	// Datagrams ("udp:host:port") always go in the clear.
 	TLS *tls.Config
 
-	// Insecure lets Listen accept any address without TLS.
+	// Insecure lets Listen accept any address without TLS, and datagrams go to
+	// and come from other machines.
 	Insecure bool
 
 	// Advertise is the "host:port" by which others reach this node, if it is
@@ -112,7 +115,7 @@ func NewNode(o *Options) *Node {
 		n.opts.Logger = slog.Default()
 	}
 	if n.opts.Network == nil {
-		n.opts.Network = systemNetwork{}
+		n.opts.Network = systemNetwork{datagram.Network{Insecure: n.opts.Insecure}}
 	}
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -144,13 +147,19 @@ func Listen(addr string) (*Node, error) {
 }
 
 // systemNetwork is the operating system's.
-type systemNetwork struct{}
+type systemNetwork struct{ datagrams datagram.Network }
 
-func (systemNetwork) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (s systemNetwork) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if network == "udp" {
+		return s.datagrams.DialContext(ctx, network, address)
+	}
 	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
-func (systemNetwork) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+func (s systemNetwork) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	if network == "udp" {
+		return s.datagrams.Listen(ctx, network, address)
+	}
 	l, err := new(net.ListenConfig).Listen(ctx, network, address)
 	if err != nil && network == "unix" && errors.Is(err, syscall.EADDRINUSE) && abandoned(ctx, address) {
 		// The socket of a program that was killed.
@@ -174,17 +183,22 @@ func abandoned(ctx context.Context, path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// Listen makes the node accept connections on addr, "host:port" or the path of
-// a unix socket, and returns the address that it got (the port, if 0 was asked
-// for). Addresses beyond loopback need Options.TLS, or Options.Insecure.
+// Listen makes the node accept connections on addr, "host:port", the path of a
+// unix socket, or "udp:host:port" for datagrams, and returns the address that it
+// got (the port, if 0 was asked for). Addresses beyond loopback need Options.TLS
+// or Options.Insecure, and for datagrams the latter.
 func (n *Node) Listen(addr string) (net.Addr, error) {
 	ep, err := refs.ParseEndpoint(addr)
 	if err != nil {
 		return nil, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Err: err}
 	}
-	if _, system := n.opts.Network.(systemNetwork); system && !ep.IsUnix() && !ep.IsLoopback() && n.opts.TLS == nil && !n.opts.Insecure {
+	if _, system := n.opts.Network.(systemNetwork); system && !ep.IsUnix() && !ep.IsLoopback() && (n.opts.TLS == nil || ep.UDP) && !n.opts.Insecure {
+		advice := "set Options.TLS, listen on 127.0.0.1, or set Options.Insecure"
+		if ep.UDP {
+			advice = "TLS does not run over datagrams; listen on udp:127.0.0.1, or set Options.Insecure"
+		}
 		return nil, &Error{Op: "listen", Kind: Denied, Outcome: NotExecuted, Msg: fmt.Sprintf(
-			"%s can be reached from other machines, and the connections would be in the clear: set Options.TLS, listen on 127.0.0.1, or set Options.Insecure", addr)}
+			"%s can be reached from other machines, and the connections would be in the clear: %s", addr, advice)}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
 	defer cancel()
@@ -227,6 +241,7 @@ func (n *Node) advertised(asked refs.Endpoint, got net.Addr) (refs.Endpoint, err
 	if ip := net.ParseIP(ep.Host); ip != nil && ip.IsUnspecified() {
 		ep.Host = ""
 	}
+	ep.UDP = asked.UDP
 	return ep, nil
 }
 

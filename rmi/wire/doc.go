@@ -16,8 +16,8 @@
 //
 // # Beginning of a connection
 //
-// The carrier is a TCP connection, TLS on one, or a unix socket (never with TLS). There is one connection between two
-// nodes. It begins with the six bytes "GoRMI\n" (47 6f 52 4d 49 0a) from either side, each before its first message:
+// The carrier is a TCP connection, TLS on one, a unix socket (never with TLS), or datagrams made reliable, which the
+// doc of rmi/transport/datagram specifies (never with TLS either). There is one connection between two nodes. It begins with the six bytes "GoRMI\n" (47 6f 52 4d 49 0a) from either side, each before its first message:
 //
 //	D                               A
 //	magic, HELLO          →
@@ -157,7 +157,8 @@
 //
 // Order. Records arrive in the order they were sent. Calls begin in the order in which their payloads become
 // complete, but, unless the object was exported with turns per connection or one at a time, run side by side. A
-// call's large payload may let later small calls pass.
+// call's large payload may let later small calls pass. Over datagrams small calls, returns and cancels may come before
+// others that were sent earlier, and a call may come again after it was answered: its return was lost, and is sent again.
 //
 // Cancel. The caller gives up by a cancel record with the call's slot and number. The slot stays taken until the
 // return comes. The callee cancels the method's context, and answers when the method returns; a call that is answered
@@ -218,7 +219,7 @@
 //
 // A table entry is a u16 length and a reference of that length, the form that package refs specifies:
 //
-//	1     flags: 1 VIA, 2 COMPLETED, 4 VIA_COMPLETED; every other bit is 0
+//	1     flags: 1 VIA, 2 COMPLETED, 4 VIA_COMPLETED, 8 UDP, 16 VIA_UDP; every other bit is 0
 //	16    node id of the owner, zero for a well-known object
 //	8     time: start of the owner, as in its hello, signed; 0 for a well-known object
 //	8     object number; those below 65536 are well known, others random
@@ -233,7 +234,9 @@
 //	1+n   host of the relay, its length first
 //
 // Hosts are DNS names, IPv4 addresses, IPv6 addresses without brackets, and sockets ("/path" or "@name", with port
-// 0). A table with a malformed reference fails its call with kind Protocol, not the connection.
+// 0). UDP says that the owner's port, VIA_UDP that the relay's is one of UDP, where the carrier is that of package
+// datagram; without it the port is of TCP. A table with a malformed reference fails its call with kind Protocol, not the
+// connection.
 //
 // Two references are to one object if node, time and number are equal. Host completion: a node that listens but does
 // not know its host sends it blank (empty, with a port), and the receiver fills in the host by which it reached the

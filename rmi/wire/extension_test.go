@@ -82,7 +82,7 @@ func TestTablesAreRefused(t *testing.T) {
 		{"cut in a length", two[:first+1], 2, "references in a table"},
 		{"length bomb", edited(0, 0xff), 2, "reference 0 of 65357 bytes"},
 		{"length of 0", edited(1, 0), 2, "reference 0"},
-		{"unknown flag", edited(2, 0x08), 2, "flags of a later version"},
+		{"unknown flag", edited(2, 0x20), 2, "flags of a later version"},
 		{"illegal host", edited(2+1+16+8+8+2+1, '!'), 2, "reference 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

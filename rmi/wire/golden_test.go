@@ -261,6 +261,13 @@ func TestGoldenRecords(t *testing.T) {
 	golden(t, "close", "close", wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), notice...)
 	golden(t, "table", "table of references with two entries", tableOfTwo(t), part{2, "length of reference 0"}, part{77, "reference 0"},
 		part{2, "length of reference 1"}, part{-1, "reference 1, with a relay"})
+	overUDP := bank
+	overUDP.UDP = true
+	udp, err := wire.AppendTable(nil, []refs.Ref{overUDP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "reference_udp", "table of a reference to an object behind a UDP port", udp, part{2, "length of reference 0"}, part{1, "flags: UDP"}, part{-1, "rest of the reference"})
 }
 
 func tableOfTwo(t testing.TB) []byte {

@@ -1,0 +1,126 @@
+package datagram
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Dial makes a connection over a socket that has one peer, such as net.Dial
+// returns for "udp", and which is the connection's from then on, also if Dial
+// fails. It goes on until there is an answer or ctx ends.
+func Dial(ctx context.Context, socket net.Conn) (*Conn, error) {
+	var random [idSize]byte
+	rand.Read(random[:])
+	id := connID(binary.BigEndian.Uint64(random[:]))
+	trip, err := introduce(ctx, socket, id)
+	if err != nil {
+		socket.Close()
+		return nil, &net.OpError{Op: "dial", Net: "udp", Addr: socket.RemoteAddr(), Err: err}
+	}
+	over := make(chan struct{})
+	c := newConn(id, true, socket.LocalAddr(), socket.RemoteAddr(), func(b []byte) error {
+		_, err := socket.Write(b)
+		return err
+	}, func() {
+		socket.Close()
+		<-over
+	})
+	c.mu.Lock()
+	c.trip.measure(trip)
+	c.mu.Unlock()
+	go func() { // ends when release closes the socket
+		defer close(over)
+		c.serve(socket)
+	}()
+	return c, nil
+}
+
+// introduce asks until the listener says OPEN, and returns how long an answer
+// took.
+func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, error) {
+	stop := context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var cookie []byte
+	b := make([]byte, MaxDatagram+1)
+	var trip time.Duration
+	for try := 0; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		sent := time.Now()
+		until := sent.Add(jitter((&roundTrip{}).timeout(try)))
+		_ = socket.SetReadDeadline(until)
+		if ctx.Err() != nil { // and it may have set the deadline before
+			continue
+		}
+		if _, err := socket.Write(appendInit(nil, id, cookie)); err != nil && !errors.Is(err, syscall.ENOBUFS) {
+			return 0, err
+		}
+		for again := false; !again; {
+			n, err := socket.Read(b)
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				again = true
+				continue
+			case err != nil: // nobody has the port, perhaps: the peer's system tells
+				return 0, err
+			}
+			got, ok := idOf(b[:n])
+			if !ok || got != id {
+				continue
+			}
+			switch b[0] {
+			case typeCookie:
+				if fresh := b[cookieAt : cookieAt+cookieSize]; !bytes.Equal(cookie, fresh) {
+					cookie = bytes.Clone(fresh)
+					trip = time.Since(sent)
+					try, again = -1, true
+				}
+			case typeReset:
+				return 0, syscall.ECONNREFUSED
+			case typeOpen:
+				if cookie == nil { // to what was it the answer?
+					continue
+				}
+				_ = socket.SetReadDeadline(time.Time{})
+				if !stop() { // ctx ended, and its function may set the deadline yet
+					return 0, ctx.Err()
+				}
+				return trip, nil
+			}
+		}
+	}
+}
+
+// serve reads the socket of a connection that was dialled until it is closed.
+func (c *Conn) serve(socket net.Conn) {
+	b := make([]byte, MaxDatagram+1)
+	for pause := time.Duration(0); ; {
+		n, err := socket.Read(b)
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			c.trouble(err)
+			return
+		case err != nil:
+			c.trouble(err)
+			pause = min(max(2*pause, time.Millisecond), 100*time.Millisecond)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		switch id, ok := idOf(b[:n]); {
+		case !ok || id != c.id:
+		case b[0] == typeData:
+			c.handle(b[:n])
+		case b[0] == typeReset:
+			c.reset()
+		}
+	}
+}

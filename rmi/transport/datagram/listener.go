@@ -1,0 +1,207 @@
+package datagram
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// backlog is how many connections may wait for Accept. Until one is accepted, no
+// further one begins.
+const backlog = 128
+
+// listener is a socket that takes connections. Its goroutine reads datagrams and
+// hands them to the connections. It ends when the socket is closed, which is
+// when the listener and all its connections are.
+type listener struct {
+	socket  net.PacketConn
+	udp     *net.UDPConn // socket, if it is one: addresses need no memory then
+	cookies cookies      // the reader's
+	waiting chan *Conn
+	stopped chan struct{} // closed by Close
+	done    chan struct{} // closed when the reader is over
+
+	mu     sync.Mutex // guards the fields below
+	conns  map[connID]*peerConn
+	closed bool
+}
+
+// peerConn is a connection and where its peer is.
+type peerConn struct {
+	*Conn
+	from address
+}
+
+// Listen takes connections on a socket, which is the listener's from then on.
+// Connections outlive the listener; the socket is closed after the last.
+func Listen(socket net.PacketConn) net.Listener {
+	l := &listener{
+		socket: socket, waiting: make(chan *Conn, backlog),
+		stopped: make(chan struct{}), done: make(chan struct{}),
+		conns: make(map[connID]*peerConn),
+	}
+	l.udp, _ = socket.(*net.UDPConn)
+	go l.serve()
+	return l
+}
+
+func (l *listener) Addr() net.Addr { return l.socket.LocalAddr() }
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case <-l.stopped:
+		return nil, l.errClosed("accept")
+	default:
+	}
+	select {
+	case c := <-l.waiting:
+		return c, nil
+	case <-l.stopped:
+		return nil, l.errClosed("accept")
+	}
+}
+
+func (l *listener) errClosed(op string) error {
+	return &net.OpError{Op: op, Net: "udp", Addr: l.Addr(), Err: net.ErrClosed}
+}
+
+// Close takes no connections any more. It resets those that nobody accepted.
+func (l *listener) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return l.errClosed("close")
+	}
+	l.closed = true
+	close(l.stopped)
+	l.mu.Unlock()
+	var closing sync.WaitGroup
+	for more := true; more; {
+		select {
+		case c := <-l.waiting:
+			c.mu.Lock()
+			c.fail(net.ErrClosed) // there is nothing to wait for
+			c.mu.Unlock()
+			closing.Go(func() { c.Close() })
+		default:
+			more = false
+		}
+	}
+	closing.Wait()
+	l.release(nil)
+	return nil
+}
+
+// release takes out a connection that is closed. Who is the last to go closes
+// the socket and waits for its reader.
+func (l *listener) release(c *Conn) {
+	l.mu.Lock()
+	if c != nil {
+		delete(l.conns, c.id)
+	}
+	last := l.closed && len(l.conns) == 0
+	l.mu.Unlock()
+	if last {
+		l.socket.Close()
+		<-l.done
+	}
+}
+
+// serve reads the socket.
+func (l *listener) serve() {
+	defer close(l.done)
+	b := make([]byte, MaxDatagram+1)
+	for pause := time.Duration(0); ; {
+		var from address
+		var n int
+		var err error
+		if l.udp != nil {
+			n, from.ip, err = l.udp.ReadFromUDPAddrPort(b)
+			from.ip = netip.AddrPortFrom(from.ip.Addr().Unmap(), from.ip.Port())
+		} else if n, from.other, err = l.socket.ReadFrom(b); err == nil {
+			from = addressOf(from.other)
+		}
+		switch {
+		case err == nil:
+			pause = 0
+			l.datagram(b[:n], from)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // of a datagram that was sent, on some systems; or out of memory
+			pause = min(max(2*pause, time.Millisecond), 100*time.Millisecond)
+			time.Sleep(pause)
+		}
+	}
+}
+
+// write sends b to a peer.
+func (l *listener) write(b []byte, to address) error {
+	var err error
+	if l.udp != nil {
+		_, err = l.udp.WriteToUDPAddrPort(b, to.ip)
+	} else {
+		_, err = l.socket.WriteTo(b, to.other)
+	}
+	return err
+}
+
+// datagram takes in what came from a peer. What it answers is not longer.
+func (l *listener) datagram(b []byte, from address) {
+	id, ok := idOf(b)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	c, closed := l.conns[id], l.closed
+	l.mu.Unlock()
+	if c != nil && !c.from.equal(from) {
+		return
+	}
+	switch b[0] {
+	case typeData:
+		if c == nil {
+			l.answer(typeReset, id, nil, from)
+			return
+		}
+		c.handle(b)
+	case typeReset:
+		if c != nil {
+			c.reset()
+		}
+	case typeInit:
+		switch now, cookie := time.Now(), b[cookieAt:cookieAt+cookieSize]; {
+		case c != nil:
+			l.answer(typeOpen, id, nil, from) // the first one was lost
+		case closed:
+			l.answer(typeReset, id, nil, from)
+		case !l.cookies.knows(cookie, now, from, id):
+			l.answer(typeCookie, id, l.cookies.make(now, from, id), from)
+		case l.open(id, from):
+			l.answer(typeOpen, id, nil, from)
+		}
+	}
+}
+
+// open begins a connection, if there is room for it.
+func (l *listener) open(id connID, from address) bool {
+	if len(l.waiting) == cap(l.waiting) {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	var c *Conn
+	c = newConn(id, false, l.Addr(), from.addr(), func(b []byte) error { return l.write(b, from) }, func() { l.release(c) })
+	l.conns[id] = &peerConn{c, from}
+	l.waiting <- c // there is room: nobody else puts something in
+	return true
+}
+
+// answer sends a datagram of type, id and perhaps a cookie. If it is lost, it is asked for again.
+func (l *listener) answer(typ byte, id connID, cookie []byte, to address) {
+	_ = l.write(append(appendShort(make([]byte, 0, cookieAt+cookieSize), typ, id), cookie...), to)
+}

@@ -1,0 +1,96 @@
+package datagram
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"gormi/rmi/fault"
+)
+
+// Packets opens sockets. *net.Dialer and *net.ListenConfig together have its
+// shape, and so has an in-memory network.
+type Packets interface {
+	// DialContext returns a socket with one peer.
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error)
+}
+
+// Network opens connections and listeners over datagrams, for the network
+// "udp". The zero value is that of the operating system, on loopback.
+type Network struct {
+	Packets  Packets // where sockets come from; nil: the operating system, whose UDP is meant
+	Insecure bool    // go beyond loopback too, in the clear
+}
+
+type system struct {
+	net.Dialer
+	net.ListenConfig
+}
+
+// DialContext makes a connection to address, "host:port".
+func (n Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if n.Packets != nil {
+		socket, err := n.Packets.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return dial(ctx, socket)
+	}
+	socket, err := new(system).DialContext(ctx, network, address) // which sends nothing
+	if err != nil {
+		return nil, err
+	}
+	if err := n.allow(socket.RemoteAddr()); err != nil {
+		socket.Close()
+		return nil, err
+	}
+	roomy(socket)
+	return dial(ctx, socket)
+}
+
+// roomy lets the system keep more of what arrives while the program is busy:
+// by default it is less than a window in full. It helps and is not needed.
+func roomy(socket any) {
+	if u, ok := socket.(*net.UDPConn); ok {
+		_ = u.SetReadBuffer(4 * window * MaxDatagram)
+	}
+}
+
+func dial(ctx context.Context, socket net.Conn) (net.Conn, error) {
+	c, err := Dial(ctx, socket)
+	if err != nil {
+		return nil, err // and not a *Conn that is nil
+	}
+	return c, nil
+}
+
+// Listen takes connections on address, "host:port".
+func (n Network) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	if n.Packets != nil {
+		socket, err := n.Packets.ListenPacket(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return Listen(socket), nil
+	}
+	socket, err := new(system).ListenPacket(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.allow(socket.LocalAddr()); err != nil {
+		socket.Close()
+		return nil, err
+	}
+	roomy(socket)
+	return Listen(socket), nil
+}
+
+// allow refuses what leaves this machine unless that was asked for by name.
+func (n Network) allow(a net.Addr) error {
+	if u, ok := a.(*net.UDPAddr); n.Insecure || ok && u.IP.IsLoopback() {
+		return nil
+	}
+	return &fault.Error{Kind: fault.Denied, Outcome: fault.NotExecuted, Msg: fmt.Sprintf(
+		"%v is beyond this machine, and datagrams go in the clear: TLS does not run over them. Use TCP with Options.TLS, or set Options.Insecure", a)}
+}
