@@ -114,8 +114,11 @@ func load(dir string, patterns []string) ([]*pkg, error) {
 	var pkgs []*pkg
 	var errs []error
 	for _, p := range loaded {
+		placed := slices.ContainsFunc(p.Errors, hasPlace)
 		for _, e := range p.Errors {
-			errs = append(errs, broken(p, e))
+			if hasPlace(e) || !placed { // else it says the same again, without
+				errs = append(errs, broken(p, e))
+			}
 		}
 		if len(p.Errors) > 0 || len(p.GoFiles) == 0 {
 			continue
@@ -127,9 +130,11 @@ func load(dir string, patterns []string) ([]*pkg, error) {
 	return pkgs, errors.Join(errs...)
 }
 
+func hasPlace(e packages.Error) bool { return e.Pos != "" && e.Pos != "-" }
+
 // broken is an error of the compiler or of the go command, with its place.
 func broken(p *packages.Package, e packages.Error) error {
-	if e.Pos == "" || e.Pos == "-" {
+	if !hasPlace(e) {
 		return fmt.Errorf("%s: %s", p.PkgPath, strings.TrimSpace(e.Msg))
 	}
 	if file, rest, ok := strings.Cut(e.Pos, ":"); ok && filepath.IsAbs(file) {

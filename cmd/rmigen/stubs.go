@@ -32,7 +32,8 @@ func (f *file) writeStub(x *generatedType) error {
 		for _, vars := range []*types.Tuple{m.signature.Params(), m.signature.Results()} {
 			for v := range vars.Variables() {
 				if !f.canName(v.Type()) {
-					return fmt.Errorf("%v: %s.%s: this package cannot name the type %s", f.position(v.Pos()), x.text, m.name, short(v.Type()))
+					return fmt.Errorf("%v: %s.%s: the generated code cannot name the type %s: it is not exported, internal, declared in a function, or has the name of one of the code's variables",
+						f.position(v.Pos()), x.text, m.name, short(v.Type()))
 				}
 			}
 		}
