@@ -6,8 +6,9 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
-	"gormi/rmi/stub"
 )
+
+//go:generate go tool rmigen
 
 // Registry is the remote interface of a registry. Programs call the functions
 // of this package, which speak to one of these.
@@ -111,48 +112,6 @@ type Page struct {
 type NameInfo struct {
 	Name      string
 	Interface string // the name of the object's interface, for people
-}
-
-// registryStub makes proxies of Registry on every platform.
-type registryStub struct{ stub.Object }
-
-func init() { stub.Register(func(o stub.Object) Registry { return registryStub{o} }) }
-
-func (s registryStub) Bind(ctx context.Context, name string, e Entry) error {
-	return s.Invoke(ctx, "Bind", stub.Args(name, e))
-}
-
-func (s registryStub) Rebind(ctx context.Context, name string, e Entry) error {
-	return s.Invoke(ctx, "Rebind", stub.Args(name, e))
-}
-
-func (s registryStub) Unbind(ctx context.Context, name string, only refs.Ref) error {
-	return s.Invoke(ctx, "Unbind", stub.Args(name, only))
-}
-
-func (s registryStub) Lookup(ctx context.Context, name string) (e Entry, err error) {
-	err = s.Invoke(ctx, "Lookup", stub.Args(name), &e)
-	return
-}
-
-func (s registryStub) List(ctx context.Context, prefix, after string, limit int) (p Page, err error) {
-	err = s.Invoke(ctx, "List", stub.Args(prefix, after, limit), &p)
-	return
-}
-
-func (s registryStub) Acquire(ctx context.Context, claims []Claim) (grants []Grant, err error) {
-	err = s.Invoke(ctx, "Acquire", stub.Args(claims), &grants)
-	return
-}
-
-func (s registryStub) Renew(ctx context.Context, held []Held) (lost []Lost, err error) {
-	err = s.Invoke(ctx, "Renew", stub.Args(held), &lost)
-	return
-}
-
-func (s registryStub) Release(ctx context.Context, held []Held) (lost []Lost, err error) {
-	err = s.Invoke(ctx, "Release", stub.Args(held), &lost)
-	return
 }
 
 // At returns the registry at an address, "" for the default one. A name in the

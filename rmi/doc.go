@@ -5,7 +5,7 @@
 // method takes a context.Context first and returns an error last; other nodes
 // get a value of that interface, a proxy, from a registry (package registry),
 // as an argument or a result of a call, or from a reference (Resolve). Nothing
-// is generated. Arguments are copied, but remote objects and funcs among them
+// needs to be generated. Arguments are copied, but remote objects and funcs among them
 // travel by reference, so they can be called back, over the same connection.
 //
 //	node, err := rmi.Listen("127.0.0.1:0")
@@ -19,12 +19,14 @@
 //
 // Each step with the file that does it:
 //
-//  1. proxy/proxy.go: the proxy's method collects its arguments (proxy/dynamic
-//     makes its type, or a stub of rmi/stub does this).
+//  1. proxy/proxy.go: the proxy's method takes its arguments. Proxy/dynamic makes
+//     its type; or it is a stub, linked in by way of rmi/stub, which cmd/rmigen
+//     generates: then no step below uses reflection where types are known.
 //  2. rmi/invocation.go: Node.Begin begins an invocation, whose Attempt finds the
 //     session with the owner and makes sure that the two sides agree on the
 //     interface (rmi/call.go); then the proxy encodes the arguments.
-//  3. rmi/wire/encode.go: values become MessagePack; remote values become
+//  3. rmi/wire/encode.go: values become MessagePack, by the plans of their types
+//     or by typed calls (rmi/wire/typed_encode.go); remote values become
 //     references, by rmi/references.go.
 //  4. rmi/transport/session.go: Session.Call takes a slot (calls.go) and hands
 //     the frame (rmi/wire/frame.go) to the outbox (outbox.go), which writes it.
@@ -34,8 +36,8 @@
 //  6. rmi/serve.go: the references among the arguments are counted, and the
 //     object is looked up (skeleton/table.go), or the call is relayed to another
 //     node (rmi/relay.go).
-//  7. skeleton/skeleton.go: the arguments are decoded (rmi/wire/decode.go), the
-//     method is invoked, its results are encoded.
+//  7. skeleton/skeleton.go: the arguments are decoded (rmi/wire/decode.go or
+//     rmi/wire/typed_decode.go), the method is invoked, its results are encoded.
 //  8. rmi/transport/callee.go: the reply goes back in the same slot; the
 //     caller's reader completes the call, the proxy decodes the results, and the
 //     invocation ends.

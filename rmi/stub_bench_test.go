@@ -22,27 +22,26 @@ func (benched) Echo(_ context.Context, r cases.Record) (cases.Record, error) {
 // record100 is a record of four fields and about 100 bytes.
 var record100 = cases.Record{ID: 42, Name: strings.Repeat("n", 32), Tags: []string{"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"}, Value: 3.14}
 
+// overTCP returns a proxy of T in one node of an object in another.
+func overTCP[T cases.Bench](t testing.TB) T {
+	t.Helper()
+	owner, err := rmi.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { owner.Close() })
+	caller := rmi.NewNode(nil)
+	t.Cleanup(func() { caller.Close() })
+	return resolve[T](t, caller, export(t, owner, any(&benched{}).(T), nil))
+}
+
 // benchmarkStub calls through a proxy and a skeleton of T.
 func benchmarkStub[T cases.Bench](b *testing.B, call func(context.Context, cases.Bench) error) {
 	b.Helper()
-	owner, err := rmi.Listen("127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer owner.Close()
-	caller := rmi.NewNode(nil)
-	defer caller.Close()
-	h, err := rmi.Export(owner, any(&benched{}).(T), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
 	if err := proxySupported(); err != nil {
 		b.Skip(err)
 	}
-	p, err := rmi.Resolve[T](caller, h.Ref(), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+	p := overTCP[T](b)
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := call(context.Background(), p); err != nil {
@@ -56,6 +55,30 @@ func null(ctx context.Context, p cases.Bench) error { return p.Null(ctx) }
 func echo100(ctx context.Context, p cases.Bench) error {
 	_, err := p.Echo(ctx, record100)
 	return err
+}
+
+// A call through generated code allocates the context at the callee, and what
+// the record's two copies are made of: their strings, and their slices.
+func TestAllocationsOfACall(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
+	p := overTCP[cases.Bench](t)
+	ctx := t.Context()
+	for _, c := range []struct {
+		name string
+		call func(context.Context, cases.Bench) error
+		most float64 // of both sides
+	}{{"null", null, 1}, {"echo of 100 bytes", echo100, 1 + 2 + 2}} {
+		got := testing.AllocsPerRun(2000, func() {
+			if err := c.call(ctx, p); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if got > c.most {
+			t.Errorf("%s: %v allocations, want at most %v", c.name, got, c.most)
+		}
+	}
 }
 
 func BenchmarkNullGenerated(b *testing.B)    { benchmarkStub[cases.Bench](b, null) }

@@ -9,6 +9,8 @@ import (
 	"gormi/rmi"
 )
 
+//go:generate go tool rmigen
+
 // ShapeList is the remote interface that is bound in the registry: a board, as in "Distributed Systems: Concepts and
 // Design" by Coulouris, Dollimore, Kindberg and Blair. The names are the book's, in Go's spelling; Remove and Clear,
 // which the book has not, take away.

@@ -29,7 +29,7 @@ func to[T any](v T) *T { return &v }
 
 var (
 	when    = time.Unix(1_700_000_000, 123)
-	scalars = cases.Scalars{B: true, I: -5, I8: -128, I16: -300, I32: -70000, I64: math.MinInt64, U: 1 << 40, U8: 255, U16: 65535,
+	scalars = cases.Scalars{B: true, I: -5, I8: -128, I16: -300, I32: -70000, I64: math.MinInt64, U: 1 << 31, U8: 255, U16: 65535,
 		U32: math.MaxUint32, U64: math.MaxUint64, F32: 1.5, F64: math.Pi, S: "text"}
 	base   = &cases.Base{Kind: "kind", More: &cases.Base{Kind: "more"}}
 	square = function(func(_ context.Context, n int64) (int64, error) { return n * n, nil })
