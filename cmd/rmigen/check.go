@@ -39,6 +39,9 @@ func (c *checker) remote(name string, t types.Type, at token.Pos) {
 			if len(m.Name()) > 255 {
 				c.errs = append(c.errs, fmt.Errorf("%v: %s: the name of a method is longer than 255 bytes", c.p.position(at), name))
 			}
+			if m.Name() == "RMICore" {
+				c.errs = append(c.errs, fmt.Errorf("%v: %s: a method RMICore tells stubs from other values: choose another name", c.p.position(at), name))
+			}
 			pos := m.Pos()
 			if !pos.IsValid() {
 				pos = at

@@ -66,6 +66,7 @@ func run(args []string, dir string, stderr io.Writer) int {
 		}
 		return 2
 	}
+	o.types = strings.ReplaceAll(o.types, " ", "")
 	if o.output != "" && (filepath.Base(o.output) != o.output || !strings.HasSuffix(o.output, ".go") || strings.HasSuffix(o.output, "_test.go")) {
 		fmt.Fprintf(stderr, "rmigen: -o %s: want the name of a Go file without a folder, and not of a test\n", o.output)
 		return 2

@@ -19,6 +19,7 @@ type loop struct {
 	skeleton *skeleton.Skeleton
 	table    proxy.Table
 	limits   wire.Limits // of what the skeleton decodes
+	method   string
 	args     []byte
 	refs     []refs.Ref
 	results  []byte
@@ -65,7 +66,7 @@ func (l *loop) ImportRef(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
 }
 
 func (l *loop) Begin(ctx context.Context, _ *proxy.Core, m *wire.Method) proxy.Invocation {
-	l.args, l.refs, l.results, l.exported = nil, nil, nil, nil
+	l.method, l.args, l.refs, l.results, l.exported = m.Name, nil, nil, nil, nil
 	return &looped{l: l, ctx: ctx, m: m}
 }
 
