@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/tools/go/packages"
 )
@@ -58,15 +57,9 @@ func optionsOf(text []byte) (o options) {
 type pkg struct {
 	*packages.Package
 	dir       string
-	generated map[string][]byte // rmigen's files
-	asked     token.Position    // a //go:generate line for rmigen, if there is one
-	semantics map[*types.Func]semantics
-}
-
-// semantics are a method's directives.
-type semantics struct {
-	idempotent, oneWay bool
-	timeout            time.Duration
+	generated map[string][]byte         // rmigen's files
+	asked     token.Position            // a //go:generate line for rmigen, if there is one
+	semantics map[*types.Func]semantics // of the methods that the package declares
 }
 
 // load reads packages. Files that rmigen wrote are taken out, for they may not
@@ -147,83 +140,6 @@ func (p *pkg) position(at token.Pos) token.Position {
 	pos := p.Fset.Position(at)
 	pos.Filename = relative(pos.Filename)
 	return pos
-}
-
-const directive = "//rmi:"
-
-// directives reads the directives at the methods of interfaces. One that
-// stands elsewhere is an error: it would have no effect.
-func (p *pkg) directives() (errs []error) {
-	for _, file := range p.Syntax {
-		known := map[*ast.Comment]bool{}
-		ast.Inspect(file, func(n ast.Node) bool {
-			i, ok := n.(*ast.InterfaceType)
-			if !ok {
-				return true
-			}
-			for _, m := range i.Methods.List {
-				if len(m.Names) == 0 {
-					continue
-				}
-				f, ok := p.TypesInfo.Defs[m.Names[0]].(*types.Func)
-				if !ok {
-					continue
-				}
-				var s semantics
-				for _, group := range []*ast.CommentGroup{m.Doc, m.Comment} {
-					if group == nil {
-						continue
-					}
-					for _, c := range group.List {
-						if text, ok := strings.CutPrefix(c.Text, directive); ok {
-							known[c] = true
-							if err := s.add(text, f); err != nil {
-								errs = append(errs, fmt.Errorf("%v: %w", p.position(c.Pos()), err))
-							}
-						}
-					}
-				}
-				p.semantics[f] = s
-			}
-			return true
-		})
-		for _, group := range file.Comments {
-			for _, c := range group.List {
-				switch {
-				case strings.HasPrefix(c.Text, directive) && !known[c]:
-					errs = append(errs, fmt.Errorf("%v: %s stands at no method of an interface, where alone it counts", p.position(c.Pos()), c.Text))
-				case strings.HasPrefix(c.Text, "//go:generate ") && slices.ContainsFunc(strings.Fields(c.Text), func(w string) bool {
-					w, _, _ = strings.Cut(w, "@") // go run gormi/cmd/rmigen@version
-					return w == "rmigen" || strings.HasSuffix(w, "/rmigen")
-				}):
-					p.asked = p.position(c.Pos())
-				}
-			}
-		}
-	}
-	return errs
-}
-
-func (s *semantics) add(text string, m *types.Func) error {
-	words := strings.Fields(text)
-	switch {
-	case len(words) == 1 && words[0] == "idempotent":
-		s.idempotent = true
-	case len(words) == 1 && words[0] == "oneway":
-		s.oneWay = true
-		if n := m.Signature().Results().Len(); n > 1 {
-			return fmt.Errorf("%s%s: nothing comes back from such a call, but %s returns more than an error", directive, text, m.Name())
-		}
-	case len(words) == 2 && words[0] == "timeout":
-		d, err := time.ParseDuration(words[1])
-		if err != nil || d <= 0 {
-			return fmt.Errorf("%s%s: want a time as in %stimeout 5s", directive, text, directive)
-		}
-		s.timeout = d
-	default:
-		return fmt.Errorf("%s%s: not known: there are %[1]sidempotent, %[1]soneway and %[1]stimeout 5s", directive, text)
-	}
-	return nil
 }
 
 // job is one file to be made.

@@ -85,13 +85,18 @@ type Account interface {
 type Entry struct {
 	Cents int64
 	Text  string
+	Kind  Kind
 }
+
+// Kind is a number.
+type Kind uint8
 
 // Local is no remote interface.
 type Local interface{ Read(p []byte) (int, error) }
 `
 
 func TestAFileIsMadeAndSaysHow(t *testing.T) {
+	t.Parallel()
 	dir := in(t, map[string]string{"account.go": account})
 	rmigen(t, 0, dir)
 	text := read(t, dir, "bank_rmi.go")
@@ -102,7 +107,8 @@ func TestAFileIsMadeAndSaysHow(t *testing.T) {
 		`{Name: "Balance", Semantics: stub.Semantics{Idempotent: true}}`,
 		`{Name: "Deposit", Semantics: stub.Semantics{Timeout: 90000000000 /* 1m30s */}}`,
 		`{Name: "Note", Semantics: stub.Semantics{OneWay: true}}`,
-		`stub.StructOf[Entry]("struct{Cents Text}")`,
+		`stub.StructOf[Entry]("struct{Cents Text Kind}")`,
+		"import (\n\t\"context\"\n\n\t\"gormi/rmi/stub\"\n)",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the file lacks %s", want)
@@ -120,6 +126,7 @@ func TestAFileIsMadeAndSaysHow(t *testing.T) {
 }
 
 func TestTheSamePackageGivesTheSameFile(t *testing.T) {
+	t.Parallel()
 	dir := in(t, map[string]string{"account.go": account})
 	rmigen(t, 0, dir)
 	first := read(t, dir, "bank_rmi.go")
@@ -133,11 +140,12 @@ func TestTheSamePackageGivesTheSameFile(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	dir := in(t, map[string]string{"account.go": account})
 	rmigen(t, 0, dir, "-check") // nobody asked for a file
 
 	put(t, dir, "account.go", account+"\n//go:generate go tool rmigen -type Account\n")
-	if out := rmigen(t, 1, dir, "-check"); !strings.Contains(out, "account.go:23:1: there is no file of rmigen yet") {
+	if out := rmigen(t, 1, dir, "-check"); !strings.Contains(out, "account.go:27:1: there is no file of rmigen yet") {
 		t.Errorf("a missing file: %s", out)
 	}
 	rmigen(t, 0, dir, "-type", "Account")
@@ -164,6 +172,7 @@ func TestCheck(t *testing.T) {
 
 // A program whose types have changed says at its start which file is stale.
 func TestAStaleFileIsFoundAtStart(t *testing.T) {
+	t.Parallel()
 	main := strings.Replace(account, "package bank", "package main", 1) + "\nfunc main() {}\n"
 	dir := in(t, map[string]string{"account.go": main})
 	rmigen(t, 0, dir)
@@ -171,9 +180,11 @@ func TestAStaleFileIsFoundAtStart(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for _, change := range []struct{ old, new, want string }{
-		{"Cents int64\n", "Cents int64\n\tWhen int64\n", "struct{Cents When Text}; the file was made for struct{Cents Text}"},
-		{"Text  string", "Text  string `msgpack:\"t\"`", "struct{Cents Text=t}"},
-		{"//rmi:idempotent\n\tBalance(ctx context.Context) (int64, error)", "", "v.Balance undefined"}, // does not even compile
+		{"Cents int64\n", "Cents int64\n\tWhen int64\n", "struct{Cents When Text Kind}; the file was made for struct{Cents Text Kind}"},
+		{"Text  string", "Text  string `msgpack:\"t\"`", "struct{Cents Text=t Kind}"},
+		{"type Kind uint8\n", "type Kind uint8\n\nfunc (Kind) MarshalText() (b []byte, err error) { return }\nfunc (*Kind) UnmarshalText([]byte) error { return nil }\n", "travels as text form, the file was made for uint8"},
+		{"type Kind uint8\n", "type Kind uint16\n", "cannot convert"}, // does not even compile
+		{"//rmi:idempotent\n\tBalance(ctx context.Context) (int64, error)", "", "v.Balance undefined"},
 		{"Cents int64\n", "Cents string\n", "cannot use"},
 	} {
 		put(t, dir, "account.go", strings.Replace(main, change.old, change.new, 1))
@@ -192,6 +203,7 @@ func TestAStaleFileIsFoundAtStart(t *testing.T) {
 // Names of the package, of methods and of imports do not clash with those of
 // the generated code.
 func TestNamesDoNotClash(t *testing.T) {
+	t.Parallel()
 	dir := in(t, map[string]string{
 		"d/d.go": "// Package d has a short name.\npackage d\n\n// T is a number.\ntype T int\n",
 		"clash.go": `package clash
@@ -241,7 +253,22 @@ var _ = rmiEncodeElem
 	rmigen(t, 0, dir, "-check")
 }
 
+// Directives of a method count in interfaces of other packages that embed it.
+func TestDirectivesOfEmbeddedInterfaces(t *testing.T) {
+	t.Parallel()
+	dir := in(t, map[string]string{"account.go": account})
+	put(t, dir, "more/more.go", "package more\n\nimport bank \"gormi/cmd/rmigen/"+filepath.ToSlash(dir)+"\"\n\n// Account is one.\ntype Account interface{ bank.Account }\n")
+	rmigen(t, 0, dir, "./more")
+	if text := read(t, dir, "more/more_rmi.go"); !strings.Contains(text, `{Name: "Balance", Semantics: stub.Semantics{Idempotent: true}}`) || !strings.Contains(text, "OneWay: true") {
+		t.Errorf("the directives are lost:\n%.1500s", text)
+	}
+	if out, err := goes(t, dir, "vet", "./more"); err != nil {
+		t.Errorf("go vet: %s", out)
+	}
+}
+
 func TestWhatIsRefused(t *testing.T) {
+	t.Parallel()
 	const head = "package p\n\nimport \"context\"\n\n"
 	remote := func(param string) string {
 		return head + "// I is remote.\ntype I interface {\n\tDo(ctx context.Context,\n\t\tv " + param + ") error\n}\n"
@@ -331,5 +358,6 @@ func TestWhatIsRefused(t *testing.T) {
 // All generated files of this module are as rmigen makes them now: they are its
 // golden files.
 func TestTheModulesFilesAreUpToDate(t *testing.T) {
+	t.Parallel()
 	rmigen(t, 0, "../..", "-check", "./...")
 }

@@ -20,7 +20,11 @@ func (f *file) methods(t types.Type) (list []method) {
 		return []method{{name: "Call", signature: s, call: "v"}}
 	}
 	for m := range t.Underlying().(*types.Interface).Methods() {
-		list = append(list, method{m.Name(), m.Signature(), f.semantics[m.Origin()], "v." + m.Name()})
+		s, err := f.semanticsOf(m)
+		if err != nil {
+			f.err = err
+		}
+		list = append(list, method{m.Name(), m.Signature(), s, "v." + m.Name()})
 	}
 	slices.SortFunc(list, func(a, b method) int { return strings.Compare(a.name, b.name) })
 	return list

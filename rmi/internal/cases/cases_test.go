@@ -113,12 +113,12 @@ var calls = []struct {
 	passed("no remotes", cases.Cases.Remotes, cases.Remotes{}),
 	{"meet", int64(9), func(ctx context.Context, c cases.Cases) (any, error) {
 		l := &ear{}
-		x, f, h, err := c.Meet(ctx, l, square, nil)
+		x, f, h, err := c.Meet(ctx, l, square, handle)
 		if err != nil {
 			return nil, err
 		}
-		if x != l || h != nil {
-			return nil, fmt.Errorf("got %v and %v", x, h)
+		if p, err := h(ctx, other.Point{X: 1}); x != l || p.X != 2 || err != nil {
+			return nil, fmt.Errorf("got %v and %v, %w", x, p, err)
 		}
 		return f(ctx, 3)
 	}},

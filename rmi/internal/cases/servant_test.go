@@ -3,6 +3,7 @@ package cases_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -62,7 +63,17 @@ func (*echo) Unnamed(_ context.Context, v unnamed) (unnamed, error)             
 func (*echo) Data(_ context.Context, v any) (any, error)                             { return v, nil }
 func (*echo) Error(_ context.Context, v error) (error, error)                        { return v, nil }
 func (*echo) Remotes(_ context.Context, v cases.Remotes) (cases.Remotes, error)      { return v, nil }
-func (*echo) Meet(_ context.Context, l cases.Listener, f function, h other.Handler) (cases.Listener, function, other.Handler, error) {
+func (*echo) Meet(ctx context.Context, l cases.Listener, f function, h other.Handler) (cases.Listener, function, other.Handler, error) {
+	if f != nil {
+		if n, err := f(ctx, 5); n != 25 || err != nil {
+			return nil, nil, nil, fmt.Errorf("f said %d, %w", n, err)
+		}
+	}
+	if h != nil {
+		if p, err := h(ctx, other.Point{X: 5}); p.X != 6 || err != nil {
+			return nil, nil, nil, fmt.Errorf("h said %v, %w", p, err)
+		}
+	}
 	return l, f, h, nil
 }
 func (*echo) Array(_ context.Context, v [3]cases.Scalars) ([3]cases.Scalars, error) { return v, nil }
