@@ -88,19 +88,17 @@ func ExampleFailover() {
 	ctx := context.Background()
 	url, stop := startRegistry()
 	defer stop()
-	serve := func() (*rmi.Node, *registry.Binding) {
+	serve := func() *rmi.Node {
 		node, err := rmi.Listen("127.0.0.1:0")
 		if err != nil {
 			log.Fatal(err)
 		}
-		b, err := registry.Bind[Account](ctx, node, url+"/bank/alice", &account{})
-		if err != nil {
+		if _, err := registry.Bind[Account](ctx, node, url+"/bank/alice", &account{}); err != nil {
 			log.Fatal(err)
 		}
-		return node, b
+		return node
 	}
-	first, b := serve()
-	defer first.Close()
+	first := serve()
 
 	node := rmi.NewNode(nil)
 	defer node.Close()
@@ -110,8 +108,8 @@ func ExampleFailover() {
 	}
 	fmt.Println(acct.Deposit(ctx, 100))
 
-	b.Close()
-	second, _ := serve()
+	first.Close()
+	second := serve()
 	defer second.Close()
 	fmt.Println(acct.Deposit(ctx, 1)) // with an account of its own
 	// Output:
