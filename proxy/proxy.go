@@ -282,8 +282,11 @@ func (t *Table) unpin(h *hold, id refs.ID) {
 }
 
 // Release has a core hold its reference no longer, until the reference comes
-// again.
+// again. A following proxy holds by its target.
 func (t *Table) Release(c *Core) {
+	if c.Refresh != nil {
+		c = c.Target()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unpin(c.hold, c.Ref().ID)

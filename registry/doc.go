@@ -143,7 +143,9 @@
 // the name leads to the same object, to none, or the registry does not answer, it
 // goes on, with pauses that grow from 50 ms to 2 s, until the call's deadline; then
 // the error is rmi.Deadline, and what went wrong before is in it. Calls that fail
-// at a time look up once. A call that may have run is not made again: who lost the
+// at a time look up once. An object that a proxy holds goes on when it is unbound
+// or its name rebound, as long as its owner lives, and so does the proxy with it.
+// A call that may have run is not made again: who lost the
 // reply has to decide.
 //
 // # Whom a registry trusts

@@ -14,16 +14,25 @@ import (
 )
 
 // following looks a name up with Failover.
-func (w *town) following(n *rmi.Node, name string) accountFuncs {
+func (w *town) following(n *rmi.Node, name string) Account {
 	w.t.Helper()
-	a, err := registry.Lookup[accountFuncs](w.t.Context(), n, w.reg.URL(name), registry.Failover())
+	a, err := registry.Lookup[Account](w.t.Context(), n, w.reg.URL(name), registry.Failover())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return a
 }
 
-func wantBalance(t *testing.T, a accountFuncs, want int64) {
+// release has nobody hold the object of a proxy of the town's caller.
+func (w *town) release(a Account) {
+	w.t.Helper()
+	if !w.caller.Release(a) {
+		w.t.Fatal("no proxy")
+	}
+	pass(time.Second) // its owner is told
+}
+
+func wantBalance(t *testing.T, a Account, want int64) {
 	t.Helper()
 	if got, err := a.Deposit(t.Context(), 1); got != want || err != nil {
 		t.Errorf("the balance is %d, %v, want %d", got, err, want)
@@ -39,7 +48,9 @@ func TestAProxyFollowsItsNameToARestartedOwner(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := w.following(w.caller, "a")
-		wantBalance(t, plain, 1)
+		if _, err := plain.Deposit(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
 		wantBalance(t, a, 2)
 
 		owner = w.Restart(owner, nil)
@@ -54,19 +65,18 @@ func TestAProxyFollowsItsNameToARestartedOwner(t *testing.T) {
 
 func TestAProxyFollowsItsNameToAnotherOwner(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
-		first, second, third := w.Node(), w.Node(), w.Node()
+		first, second := w.Node(), w.Node()
 		b := w.bind(first, "a")
 		a := w.following(w.caller, "a")
 		wantBalance(t, a, 1)
 
-		// The name is another's, but the proxy holds the object.
-		pass(time.Second)
+		// What a proxy holds is exported, bound or not.
 		b.Close()
 		w.bind(second, "a")
 		wantBalance(t, a, 2)
 
-		// The owner is gone, and the name leads elsewhere.
-		first.Close()
+		// The object is not exported any more: NoSuchObject.
+		w.release(a)
 		wantBalance(t, a, 1)
 
 		// The owner is gone, and another takes over while the call waits.
@@ -74,7 +84,7 @@ func TestAProxyFollowsItsNameToAnotherOwner(t *testing.T) {
 		synctest.Wait()
 		go func() { // ends before the bubble does
 			pass(10 * time.Second)
-			w.bind(third, "a")
+			w.bind(first, "a")
 		}()
 		start := time.Now()
 		wantBalance(t, a, 1)
@@ -211,10 +221,10 @@ func TestWhatMayHaveRunIsNotMadeAgain(t *testing.T) {
 
 func TestANameThatIsBoundToAnotherInterfaceLater(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
-		owner := w.Node()
-		w.bind(owner, "a")
+		b := w.bind(w.Node(), "a")
 		a := w.following(w.caller, "a")
-		owner.Close()
+		w.release(a)
+		b.Close()
 		_, err := registry.Bind[func(context.Context) error](t.Context(), w.Node(), w.reg.URL("a"), func(context.Context) error { return nil })
 		if err != nil {
 			t.Fatal(err)

@@ -129,8 +129,6 @@ func (v *invocation) again() bool {
 		v.maybe = v.err
 	}
 	switch {
-	case v.ctx.Err() != nil || !time.Now().Before(v.deadline):
-		v.over = true
 	case unknown && !v.semantics().Idempotent:
 		v.over = true
 	case v.core.Refresh != nil && ownerGone(v.err, unknown):
@@ -140,7 +138,7 @@ func (v *invocation) again() bool {
 		if v.over = err != nil; v.over {
 			v.fail(err)
 		}
-	case !mendable(v.err, unknown):
+	case v.ctx.Err() != nil || !time.Now().Before(v.deadline), !mendable(v.err, unknown):
 		v.over = true
 	default:
 		v.over = !v.wait()

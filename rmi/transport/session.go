@@ -131,8 +131,16 @@ func (s *Session) live() bool {
 // Link is the connection that the session has now, or nil.
 func (s *Session) Link() *Link { return s.link.Load() }
 
-// Detached reports whether the connection is lost and not made again yet.
-func (s *Session) Detached() bool { return s.link.Load() == nil }
+// Detached reports whether the connection is lost and not made again yet. A
+// session that is about to get its first one is not detached.
+func (s *Session) Detached() bool {
+	if s.link.Load() != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.link.Load() == nil && s.epoch != 0
+}
 
 // Resumable reports whether the session outlives its connection, and the peer
 // takes references back before the end.
