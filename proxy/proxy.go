@@ -43,6 +43,20 @@ type Core struct {
 	ref   atomic.Pointer[refs.Ref]
 	value reflect.Value  // the proxy itself, of Interface.Type
 	fn    unsafe.Pointer // the closure of a func proxy; see funcs
+	hold  *hold
+}
+
+// hold outlives its core, for the core's cleanup.
+type hold struct {
+	on bool // Holds.Pin was called and Unpin was not; guarded by Table.mu
+}
+
+// Holds is told what the proxies of a table refer to. Its methods are called
+// under the table's lock, Unpin also by the runtime's cleanups: they must be
+// short, and neither use the table nor wake a goroutine.
+type Holds interface {
+	Pin(r refs.Ref)
+	Unpin(id refs.ID)
 }
 
 var _ dynamic.Dispatcher = (*Core)(nil)
@@ -147,6 +161,8 @@ type Stub interface{ RMICore() *Core }
 
 // Table holds a node's proxies, weakly.
 type Table struct {
+	Holds Holds // set before the table is used; may be nil
+
 	mu    sync.Mutex // guards the fields below
 	cores map[key]weak.Pointer[Core]
 	funcs map[uintptr]weak.Pointer[Core] // by closure
@@ -171,6 +187,7 @@ func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error)
 	k := keyOf(r, i.Type)
 	t.mu.Lock()
 	if c := t.cores[k].Value(); c != nil {
+		t.pin(c, r)
 		t.mu.Unlock()
 		if c.Ref() != r {
 			c.ref.Store(&r)
@@ -179,7 +196,7 @@ func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error)
 	}
 	t.mu.Unlock()
 
-	c := &Core{Interface: i, Caller: caller}
+	c := &Core{Interface: i, Caller: caller, hold: new(hold)}
 	c.ref.Store(&r)
 	if err := c.build(); err != nil {
 		return nil, err
@@ -187,6 +204,7 @@ func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if other := t.cores[k].Value(); other != nil {
+		t.pin(other, r)
 		return other, nil
 	}
 	if t.cores == nil {
@@ -198,14 +216,41 @@ func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error)
 	if c.fn != nil {
 		t.funcs[uintptr(c.fn)] = w
 	}
-	runtime.AddCleanup(c, func(fn uintptr) { t.forget(k, fn) }, uintptr(c.fn))
+	t.pin(c, r)
+	fn, h := uintptr(c.fn), c.hold
+	runtime.AddCleanup(c, func(h *hold) { t.forget(k, fn, h) }, h)
 	return c, nil
 }
 
-// forget drops the entries of a collected proxy, unless a new one has them.
-func (t *Table) forget(k key, fn uintptr) {
+// pin has a core hold its reference. mu is held.
+func (t *Table) pin(c *Core, r refs.Ref) {
+	if !c.hold.on && t.Holds != nil {
+		c.hold.on = true
+		t.Holds.Pin(r)
+	}
+}
+
+// unpin takes pin back. mu is held.
+func (t *Table) unpin(h *hold, id refs.ID) {
+	if h.on {
+		h.on = false
+		t.Holds.Unpin(id)
+	}
+}
+
+// Release has a core hold its reference no longer, until the reference comes
+// again.
+func (t *Table) Release(c *Core) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.unpin(c.hold, c.Ref().ID)
+}
+
+// forget drops the entries of a collected proxy, unless a new one has them.
+func (t *Table) forget(k key, fn uintptr, h *hold) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unpin(h, k.id)
 	if w, ok := t.cores[k]; ok && w.Value() == nil {
 		delete(t.cores, k)
 	}

@@ -69,6 +69,9 @@ const (
 	// RegistryObject is the number of a node's registry.
 	RegistryObject ObjNum = 1
 
+	// LeaseObject is the number of the object by which nodes give references back to each other. Every node has it.
+	LeaseObject ObjNum = 2
+
 	// ReservedObjects is the first number that is not well known. Those below are the same at every node, no secret,
 	// and print as they are.
 	ReservedObjects ObjNum = 1 << 16

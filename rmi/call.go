@@ -68,6 +68,7 @@ func (n *Node) Call(ctx context.Context, c *proxy.Core, m *wire.Method, args []r
 	}
 	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
 	if err := m.EncodeArgs(enc, args); err != nil {
+		n.ungive(to.session, enc.Refs()...)
 		enc.Release()
 		return nil, n.failed(asError(err, NotExecuted), c.Ref(), m)
 	}
@@ -76,10 +77,11 @@ func (n *Node) Call(ctx context.Context, c *proxy.Core, m *wire.Method, args []r
 		return nil, n.failed(err, c.Ref(), m)
 	}
 	defer reply.Release()
-	table, err := parseTable(reply.Table, reply.References, to.session)
+	table, err := n.receive(to.session, reply.References, reply.Table)
 	if err != nil {
 		return nil, n.failed(asError(err, Executed), c.Ref(), m)
 	}
+	defer n.decoded(table)
 	dec, err := wire.NewDecoder(reply.Body, table, sideOf(to.session), &n.limits)
 	if err != nil {
 		return nil, n.failed(asError(err, Executed), c.Ref(), m)
@@ -110,6 +112,7 @@ func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.Metho
 	var none transport.Reply
 	table, err := wire.AppendTable(nil, enc.Refs())
 	if err != nil {
+		n.ungive(to.session, enc.Refs()...)
 		enc.Release()
 		return none, asError(err, NotExecuted)
 	}
@@ -120,6 +123,7 @@ func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.Metho
 	chain, depth, nested := transport.ChainOf(ctx)
 	if nested {
 		if depth >= wire.MaxDepth {
+			n.ungive(to.session, enc.Refs()...)
 			enc.Release()
 			return none, fault.New(Overloaded, NotExecuted, "the chain of calls is %d deep, the limit: do the calls call each other for ever?", depth)
 		}
@@ -133,6 +137,9 @@ func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.Metho
 		req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
 	}
 	reply, err := to.session.Call(ctx, &req)
+	if err != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+		n.ungive(to.session, enc.Refs()...)
+	}
 	if err == nil || len(table)+len(req.Body) <= wire.MaxInline {
 		enc.Release() // else the session may still look at it
 	}
@@ -146,6 +153,7 @@ func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.Metho
 	}
 	if reply.Failed {
 		defer reply.Release()
+		n.tableDropped(to.session, reply.References, reply.Table)
 		f, err := wire.ParseError(reply.Body, &n.limits)
 		if err != nil {
 			return none, asError(err, Executed)
@@ -214,6 +222,7 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Descri
 		return nil, err
 	}
 	defer reply.Release()
+	n.tableDropped(to.session, reply.References, reply.Table)
 	dec, err := wire.NewDecoder(reply.Body, nil, sideOf(to.session), &n.limits)
 	if err != nil {
 		return nil, asError(err, NotExecuted)

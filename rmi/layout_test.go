@@ -16,6 +16,7 @@ import (
 // import those in the lines above its own, and none beside or below it.
 var layers = [][]string{
 	{"gormi/refs", "gormi/proxy/dynamic"},
+	{"gormi/refs/lease"},
 	{"gormi/rmi/fault"},
 	{"gormi/rmi/wire"},
 	{"gormi/rmi/transport/streams", "gormi/rmi/transport/memnet", "gormi/proxy", "gormi/skeleton"},

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gormi/refs"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )
@@ -28,9 +29,11 @@ type Delivery struct {
 	Peer *Peer  // the sender
 	Head []byte // as the sender made it
 
-	packet wire.Multicast
-	value  any // what was decoded, for the other receivers
-	err    error
+	packet   wire.Multicast
+	table    []refs.Ref // the packet's, counted; tableErr says why it could not be read
+	tableErr error
+	value    any // what was decoded, for the other receivers
+	err      error
 }
 
 // receivers are those of a node.
@@ -83,11 +86,10 @@ func (c *Codec[T]) decode(d *Delivery) (*T, error) {
 		}
 	}
 	x := d.Peer.side
-	table, err := parseTable(d.packet.Table, d.packet.References, x.s)
-	if err != nil {
-		return nil, err
+	if d.tableErr != nil {
+		return nil, d.tableErr
 	}
-	dec, err := wire.NewDecoder(d.packet.Body, table, x, &x.n.limits)
+	dec, err := wire.NewDecoder(d.packet.Body, d.table, x, &x.n.limits)
 	if err != nil {
 		return nil, err
 	}
@@ -198,6 +200,12 @@ func (in *inlet) packet(p *Peer, b []byte, l *wire.Limits) (err error) {
 		return err
 	}
 	d.Head = d.packet.Head
+	if d.packet.References > 0 {
+		// Whatever the receivers do with the packet, its references were given to this node.
+		n := p.side.n
+		d.table, d.tableErr = n.receive(p.side.s, d.packet.References, d.packet.Table)
+		defer func() { n.decoded(d.table) }()
+	}
 	rs := &p.side.n.receivers
 	for _, id := range in.ids {
 		rs.mu.RLock()

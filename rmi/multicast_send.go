@@ -33,11 +33,17 @@ func CodecOf[T any]() (*Codec[T], error) {
 }
 
 // Packet is a value encoded once, to be sent to any number of peers. It is
-// immutable. What it refers to of its node stays exported while it is reachable.
+// immutable. What it refers to stays exported, or held, while it is reachable.
 type Packet struct {
 	body []byte
 	refs []refs.Ref
-	own  []*skeleton.Export // the exports among refs; pinned
+	pins *pins
+}
+
+// pins are what a packet holds.
+type pins struct {
+	own    []*skeleton.Export // pinned
+	others []refs.ID          // pinned
 }
 
 // Size is the length of the encoded value in bytes.
@@ -45,29 +51,29 @@ func (p *Packet) Size() int { return len(p.body) }
 
 // Packet encodes v, under n's limits.
 func (c *Codec[T]) Packet(n *Node, v T) (*Packet, error) {
-	p := new(Packet)
+	p := &Packet{pins: new(pins)}
 	enc := wire.NewEncoder(&packetSide{n, p}, &n.limits)
 	defer enc.Release()
 	err := c.m.EncodeArgs(enc, []reflect.Value{reflect.ValueOf(&v).Elem()})
 	if err != nil {
-		p.unpin(n)
+		n.unpin(p.pins)
 		return nil, asError(err, NotExecuted)
 	}
 	p.body = append(make([]byte, 0, len(enc.Body())), enc.Body()...)
 	if r := enc.Refs(); len(r) > 0 {
 		p.refs = append([]refs.Ref(nil), r...)
-		if own := p.own; own != nil {
-			runtime.AddCleanup(p, func(own []*skeleton.Export) { unpin(n, own) }, own)
-		}
+		runtime.AddCleanup(p, n.unpin, p.pins)
 	}
 	return p, nil
 }
 
-func (p *Packet) unpin(n *Node) { unpin(n, p.own) }
-
-func unpin(n *Node, own []*skeleton.Export) {
-	for _, e := range own {
+// unpin gives up what a packet held.
+func (n *Node) unpin(p *pins) {
+	for _, e := range p.own {
 		n.exports.Unpin(e)
+	}
+	for _, id := range p.others {
+		n.keeper.Unpin(id)
 	}
 }
 
@@ -82,38 +88,43 @@ var _ wire.Exporter = (*packetSide)(nil)
 
 // ExportRef implements wire.Exporter.
 func (x *packetSide) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
-	if c := x.n.proxies.CoreOf(v); c != nil {
-		if c.Caller == proxy.Caller(x.n) {
-			return c.Ref(), nil
-		}
-		if c.Ref().Listens() {
-			return c.Ref().Outgoing(), nil
-		}
+	// The proxy of another node of this process will do if its reference serves anybody.
+	if c := x.n.proxies.CoreOf(v); c != nil && (c.Caller == proxy.Caller(x.n) || c.Ref().Listens()) {
+		r := c.Ref()
+		x.n.keeper.Pin(r)
+		x.p.pins.others = append(x.p.pins.others, r.ID)
+		runtime.KeepAlive(c)
+		return r, nil
 	}
 	e, err := x.n.exports.Pin(i, v, 0, func(e *skeleton.Export) { e.Extra = new(served) })
 	if err != nil {
 		return refs.Ref{}, err
 	}
-	x.p.own = append(x.p.own, e)
+	x.p.pins.own = append(x.p.pins.own, e)
 	return x.n.refTo(e), nil
 }
 
-// table makes the references of a packet fit to be sent on a session.
-func (p *Packet) table(x *side) ([]byte, error) {
+// table makes the references of a packet fit to be sent on a session, and
+// counts them as given once for each of a number of frames.
+func (p *Packet) table(x *side, frames int) ([]byte, error) {
 	if len(p.refs) == 0 {
 		return nil, nil
 	}
-	for _, e := range p.own {
-		x.n.exports.HoldExport(e, x.s)
+	var on []refs.Ref
+	for range frames {
+		on = on[:0]
+		for _, r := range p.refs {
+			on = append(on, x.n.give(r, x.s))
+		}
 	}
-	if x.s.Err() != nil { // ended meanwhile: nobody would give the holds back
-		x.n.exports.Gone(x.s)
+	return wire.AppendTable(nil, on)
+}
+
+// untable takes the counts of table back: the frames are not sent.
+func (p *Packet) untable(x *side, frames int) {
+	for range frames {
+		x.n.ungive(x.s, p.refs...)
 	}
-	out := make([]refs.Ref, len(p.refs))
-	for i, r := range p.refs {
-		out[i] = x.n.outgoing(r, x.s)
-	}
-	return wire.AppendTable(nil, out)
 }
 
 // Message is one packet on its way to receivers of one peer.
@@ -201,15 +212,18 @@ func (o *outlet) append(p *Peer, m *Message) error {
 	var body []byte
 	var table []byte
 	references := 0
+	frames := (len(m.To) + wire.MaxReceivers - 1) / wire.MaxReceivers
 	if m.Packet != nil {
 		body, references = m.Packet.body, len(m.Packet.refs)
 		if references > 0 {
 			var err error
-			if table, err = m.Packet.table(p.side); err != nil {
+			if table, err = m.Packet.table(p.side, frames); err != nil {
+				m.Packet.untable(p.side, frames)
 				return asError(err, NotExecuted)
 			}
 		}
 		if n := len(body) + len(table); n > p.MaxMessage() {
+			m.Packet.untable(p.side, frames)
 			return fault.New(TooLarge, NotExecuted, "%d bytes: the peer accepts %d in one message", n, p.MaxMessage())
 		}
 	}

@@ -70,7 +70,8 @@ type Node struct {
 	transport *transport.Transport
 	exports   *skeleton.Table
 	proxies   proxy.Table
-	relays    relays
+	keeper    keeper
+	notifier  notifier
 	receivers receivers
 	agreed    sync.Map // agreement → error or nil: see agree
 
@@ -113,12 +114,15 @@ func NewNode(o *Options) *Node {
 		panic(err) // crypto/rand does not fail
 	}
 	n.time = refs.Time(time.Now().UnixNano())
-	n.exports = skeleton.NewTable(n.opts.MaxExports)
+	n.notifier.logger = n.opts.Logger
+	n.exports = skeleton.NewTable(n.opts.MaxExports, n.notifier.unheld)
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS,
 		Limits: n.opts.Limits, Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
 	})
 	n.limits = n.transport.Limits.Limits
+	n.keeper.init(n)
+	n.proxies.Holds = &n.keeper
 	return n
 }
 
@@ -327,12 +331,20 @@ func (n *Node) Close() error {
 	n.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	n.runHooks(ctx)
+	n.keeper.farewell(ctx)
 	cancel()
+	notified := n.notifier.close()
 	grace := n.opts.Drain
 	if grace <= 0 {
 		grace = 2 * time.Second
 	}
 	n.transport.Close(grace)
+	n.keeper.close()
+	select {
+	case <-notified:
+	case <-time.After(grace):
+		n.opts.Logger.Warn("an object's Unreferenced still runs after close")
+	}
 	n.exports.Clear()
 	close(n.closed)
 	return nil
@@ -341,8 +353,5 @@ func (n *Node) Close() error {
 // sessionEnded gives back what the peer held.
 func (n *Node) sessionEnded(s *transport.Session) {
 	sideOf(s).peer.ended()
-	n.exports.Gone(s)
-	if n.transport.Live(s.Peer()) == nil { // else what was reached through the peer still is
-		n.relays.gone(s.Peer())
-	}
+	n.sessionGone(s)
 }

@@ -3,10 +3,12 @@ package rmi
 import (
 	"fmt"
 	"reflect"
-	"sync"
+	"runtime"
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/refs/lease"
+	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 	"gormi/skeleton"
@@ -14,15 +16,21 @@ import (
 
 // side is a node's side of a session as the codec sees it: it turns remote
 // values that are sent into references, and references that arrive into values.
+//
+// Every reference that it sends is counted (package lease says how) when it is
+// made, so that the object is there when the receiver has it; what is then not
+// sent is taken back by ungive.
 type side struct {
-	n    *Node
-	s    *transport.Session
-	peer Peer
+	n      *Node
+	s      *transport.Session
+	peer   Peer
+	leases intake
 }
 
 var (
 	_ wire.Exporter  = (*side)(nil)
 	_ wire.Forwarder = (*side)(nil)
+	_ wire.Repeater  = (*side)(nil)
 	_ wire.Importer  = (*side)(nil)
 )
 
@@ -36,35 +44,66 @@ func (n *Node) attach(s *transport.Session) any {
 func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 
 // ExportRef implements wire.Exporter. A proxy gives its reference; anything
-// else is an object of this node, which is exported for as long as the session
-// lives.
+// else is an object of this node, which is exported for as long as the peer
+// holds it.
 func (x *side) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	n := x.n
-	if c := n.proxies.CoreOf(v); c != nil {
-		if c.Caller == proxy.Caller(n) {
-			return n.outgoing(c.Ref(), x.s), nil
-		}
-		if c.Ref().Listens() { // another node of this process: its reference serves anybody
-			return c.Ref().Outgoing(), nil
-		}
+	// The proxy of another node of this process will do if its reference serves anybody.
+	if c := n.proxies.CoreOf(v); c != nil && (c.Caller == proxy.Caller(n) || c.Ref().Listens()) {
+		r := n.give(c.Ref(), x.s)
+		runtime.KeepAlive(c) // what it holds is handed on now
+		return r, nil
 	}
 	e, err := n.exports.Hold(i, v, x.s, func(e *skeleton.Export) { e.Extra = new(served) })
 	if err != nil {
 		return refs.Ref{}, err
 	}
-	if x.s.Err() != nil { // ended meanwhile: nobody would give the hold back
-		n.exports.Gone(x.s)
-	}
+	n.forgetEnded(x.s)
 	return n.refTo(e), nil
 }
 
 // ForwardRef implements wire.Forwarder.
-func (x *side) ForwardRef(r refs.Ref) refs.Ref { return x.n.outgoing(r, x.s) }
+func (x *side) ForwardRef(r refs.Ref) refs.Ref { return x.n.give(r, x.s) }
+
+// RepeatRef implements wire.Repeater.
+func (x *side) RepeatRef(r refs.Ref) { x.n.ungive(x.s, r) }
+
+// give counts a reference that is about to be sent on s, and makes it fit for
+// its receiver.
+func (n *Node) give(r refs.Ref, s *transport.Session) refs.Ref {
+	out, relayed := n.outgoing(r, s)
+	if r.ID.Node == n.ID() {
+		n.exports.Give(r.Object, s)
+	} else {
+		n.keeper.table.Hand(s, r, relayed)
+	}
+	n.forgetEnded(s)
+	return out
+}
+
+// ungive takes give, or ExportRef, back: the peer never took the references in.
+func (n *Node) ungive(s *transport.Session, rs ...refs.Ref) {
+	for _, r := range rs {
+		if r.ID.Node == n.ID() {
+			n.exports.Take(s, lease.Count{Object: r.Object, N: 1})
+		} else {
+			n.keeper.table.Unhand(s, r.ID)
+		}
+	}
+}
+
+// forgetEnded takes back what was counted on a session that ended meanwhile:
+// nobody else would.
+func (n *Node) forgetEnded(s *transport.Session) {
+	if s.Err() != nil {
+		n.sessionGone(s)
+	}
+}
 
 // outgoing makes a reference to another node's object fit to be sent on s. A
 // reference that its receiver could not use, because the owner listens nowhere,
 // gets this node as its relay, unless it has one that listens.
-func (n *Node) outgoing(r refs.Ref, s *transport.Session) refs.Ref {
+func (n *Node) outgoing(r refs.Ref, s *transport.Session) (out refs.Ref, relayed bool) {
 	peer := s.Peer()
 	switch {
 	case r.ID.Node == n.ID():
@@ -72,10 +111,43 @@ func (n *Node) outgoing(r refs.Ref, s *transport.Session) refs.Ref {
 	case r.Listens(), r.ID.Node == peer, r.Via.Node == peer:
 	case r.Via.Node == n.ID(), !r.Via.Node.IsZero() && r.Via.Listens():
 	default:
-		n.relays.add(r)
+		relayed = true
 		r.Via = refs.Via{Node: n.ID(), Endpoint: n.Endpoint()}
 	}
-	return r.Outgoing()
+	return r.Outgoing(), relayed
+}
+
+// receive reads and counts a table that came on s, and fills in blank hosts.
+// What is in it is held until n.decoded is called with the result.
+func (n *Node) receive(s *transport.Session, count uint32, table []byte) ([]refs.Ref, error) {
+	rs, err := wire.ParseTable(table, count)
+	if err != nil || len(rs) == 0 {
+		return nil, err
+	}
+	for i, r := range rs {
+		rs[i] = r.Complete(s.PeerHost())
+	}
+	n.keeper.start()
+	if err := n.keeper.table.Receive(s, rs); err != nil {
+		return nil, fault.New(fault.Overloaded, fault.NotExecuted, "this node holds as many of the peer's references as it may: %w", err)
+	}
+	n.forgetEnded(s)
+	return rs, nil
+}
+
+// decoded ends the hold of receive: from here on proxies hold.
+func (n *Node) decoded(rs []refs.Ref) {
+	if len(rs) > 0 {
+		n.keeper.table.Decoded(rs)
+	}
+}
+
+// tableDropped counts and gives back the table of a frame that came in full and
+// whose body nobody will decode. It does not block.
+func (n *Node) tableDropped(s *transport.Session, count uint32, table []byte) {
+	if rs, err := n.receive(s, count, table); err == nil {
+		n.decoded(rs)
+	}
 }
 
 // ImportRef implements wire.Importer. A reference that comes home becomes the
@@ -105,54 +177,4 @@ func (n *Node) resolve(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
 		return reflect.Value{}, err
 	}
 	return c.Value(), nil
-}
-
-// parseTable reads a table that arrived on s; blank hosts are filled in.
-func parseTable(table []byte, count uint32, s *transport.Session) ([]refs.Ref, error) {
-	rs, err := wire.ParseTable(table, count)
-	for i, r := range rs {
-		rs[i] = r.Complete(s.PeerHost())
-	}
-	return rs, err
-}
-
-// relays are the references of objects whose owners listen nowhere that this
-// node handed on. It relays calls to these and to no others, while it has a
-// session with the owner (or with the next relay).
-type relays struct {
-	mu   sync.Mutex
-	byID map[refs.ID]refs.Ref
-}
-
-// maxRelays bounds the table; a reference handed on past it cannot be used.
-const maxRelays = 1_000_000
-
-func (r *relays) add(ref refs.Ref) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.byID == nil {
-		r.byID = make(map[refs.ID]refs.Ref)
-	}
-	// Whoever knows an object can name a relay for it: the first one stays.
-	if _, known := r.byID[ref.ID]; !known && len(r.byID) < maxRelays {
-		r.byID[ref.ID] = ref
-	}
-}
-
-func (r *relays) get(id refs.ID) (refs.Ref, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	ref, ok := r.byID[id]
-	return ref, ok
-}
-
-// gone drops the references that were reached through a node.
-func (r *relays) gone(n refs.NodeID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for id, ref := range r.byID {
-		if id.Node == n || ref.Via.Node == n {
-			delete(r.byID, id)
-		}
-	}
 }

@@ -136,6 +136,7 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 	}
 	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
 	if err := wire.EncodeAny(enc, args); err != nil {
+		n.ungive(to.session, enc.Refs()...)
 		enc.Release()
 		return nil, n.named("invoke", asError(err, NotExecuted), r)
 	}
@@ -144,10 +145,11 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 		return nil, n.named("invoke", err, r)
 	}
 	defer reply.Release()
-	table, err := parseTable(reply.Table, reply.References, to.session)
+	table, err := n.receive(to.session, reply.References, reply.Table)
 	if err != nil {
 		return nil, n.named("invoke", asError(err, Executed), r)
 	}
+	defer n.decoded(table)
 	dec, err := wire.NewDecoder(reply.Body, table, sideOf(to.session), &n.limits)
 	if err != nil {
 		return nil, n.named("invoke", asError(err, Executed), r)

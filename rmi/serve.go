@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"gormi/refs"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
@@ -44,8 +45,15 @@ func (v server) relayed(in *transport.Incoming) bool {
 // Serve implements transport.Handler.
 func (v server) Serve(in *transport.Incoming) {
 	n := v.n
+	// Whatever becomes of the call, its references were given to this node.
+	table, err := n.receive(in.Session, in.Header.Payload.References, in.Table())
+	if err != nil {
+		in.Fail(asError(err, NotExecuted))
+		return
+	}
+	defer n.decoded(table)
 	if v.relayed(in) {
-		n.relay(in)
+		n.relay(in, table)
 		return
 	}
 	e := n.exports.Get(in.Header.Object)
@@ -53,14 +61,15 @@ func (v server) Serve(in *transport.Incoming) {
 		in.Fail(fault.New(NoSuchObject, NotExecuted, "the object is not exported (any more): look its name up again"))
 		return
 	}
-	if err := n.serve(in, e); err != nil {
+	if err := n.serve(in, e, table); err != nil {
 		err.Interface = e.Interface.Name
 		in.Fail(err)
 	}
 }
 
-// serve answers a call of an object of this node, or returns why not.
-func (n *Node) serve(in *transport.Incoming, e *skeleton.Export) *Error {
+// serve answers a call of an object of this node, or returns why not. table is
+// the call's, counted already.
+func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Ref) *Error {
 	enc := wire.NewEncoder(sideOf(in.Session), &n.limits)
 	defer enc.Release()
 	if in.Header.Method == describe {
@@ -81,16 +90,13 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export) *Error {
 	if limit := e.Extra.(*served).MaxMessage; limit > 0 && len(in.Body()) > limit {
 		return fault.New(TooLarge, NotExecuted, "%d bytes of arguments: the object accepts %d", len(in.Body()), limit)
 	}
-	table, err := parseTable(in.Table(), in.Header.Payload.References, in.Session)
-	if err != nil {
-		return asError(err, NotExecuted)
-	}
 	dec, err := wire.NewDecoder(in.Body(), table, sideOf(in.Session), &n.limits)
 	if err != nil {
 		return asError(err, NotExecuted)
 	}
 	defer dec.Release()
 	if err := e.Serve(in.Context(), m, dec, enc); err != nil {
+		n.ungive(in.Session, enc.Refs()...)
 		err.Method = m.Name
 		var p *skeleton.PanicError
 		if err.Kind == Panic && errors.As(err, &p) {
@@ -99,7 +105,11 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export) *Error {
 		return err
 	}
 	out, err := wire.AppendTable(nil, enc.Refs())
+	if err == nil {
+		err = n.fits(in.Session, out, enc.Body())
+	}
 	if err != nil {
+		n.ungive(in.Session, enc.Refs()...)
 		return asError(err, Executed)
 	}
 	in.Reply(len(enc.Refs()), out, enc.Body())
@@ -123,65 +133,4 @@ func asError(err error, o Outcome) *Error {
 		return &c
 	}
 	return &Error{Kind: Internal, Outcome: o, Err: err}
-}
-
-// relay passes a call on to the owner of its object, or to the next relay, and
-// the reply back. Bodies pass undecoded; the tables of references are made to
-// fit the next hop.
-func (n *Node) relay(in *transport.Incoming) {
-	x := in.Extensions
-	h := in.Header
-	ref, ok := n.relays.get(refID(x, h))
-	if !ok {
-		in.Fail(fault.New(NoSuchObject, NotExecuted, "this node relays no such object: it never handed a reference to it on, or its owner is gone"))
-		return
-	}
-	if h.Hops >= wire.MaxHops {
-		in.Fail(fault.New(Invalid, NotExecuted, "the call passed %d relays, as many as it may", wire.MaxHops))
-		return
-	}
-	ctx := in.Context()
-	to, err := n.route(ctx, ref)
-	if err != nil {
-		in.Fail(asError(err, NotExecuted))
-		return
-	}
-	table, err := n.translate(in.Table(), h.Payload.References, in.Session, to.session)
-	if err != nil {
-		in.Fail(asError(err, NotExecuted))
-		return
-	}
-	deadline, _ := ctx.Deadline()
-	h.Hops++
-	reply, err := to.session.Call(ctx, &transport.Request{
-		Header: h, Extensions: to.extension(ref), References: int(h.Payload.References), Table: table, Body: in.Body(), Deadline: deadline,
-	})
-	if err != nil {
-		in.Fail(asError(err, OutcomeOf(err)))
-		return
-	}
-	defer reply.Release()
-	back, err := n.translate(reply.Table, reply.References, to.session, in.Session)
-	if err != nil {
-		in.Fail(asError(err, Executed))
-		return
-	}
-	in.Relay(reply.Failed, int(reply.References), back, reply.Body)
-}
-
-// translate makes a table that arrived on one session fit to be sent on another.
-func (n *Node) translate(table []byte, count uint32, from, to *transport.Session) ([]byte, error) {
-	rs, err := parseTable(table, count, from)
-	if err != nil {
-		return nil, err
-	}
-	for i, r := range rs {
-		if r.ID.Node == n.ID() {
-			if e := n.exports.Get(r.Object); e != nil {
-				n.exports.HoldExport(e, to)
-			}
-		}
-		rs[i] = n.outgoing(r, to)
-	}
-	return wire.AppendTable(nil, rs)
 }

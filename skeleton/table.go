@@ -3,8 +3,10 @@ package skeleton
 import (
 	"reflect"
 	"sync"
+	"time"
 
 	"gormi/refs"
+	"gormi/refs/lease"
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
 )
@@ -13,10 +15,12 @@ import (
 type Export struct {
 	*Skeleton
 	Num   refs.ObjNum
+	Since time.Time
 	Extra any // what the node keeps with it: how calls take turns, limits
 
-	key  valueKey // zero if the value can be exported many times
-	pins int      // guarded by Table.mu: handles + holders
+	key     valueKey // zero if the value can be exported many times
+	handles int      // not closed; guarded by Table.mu
+	system  bool     // of the node itself: not counted, never collected
 }
 
 // valueKey finds the export of a pointer as an interface.
@@ -25,15 +29,14 @@ type valueKey struct {
 	value any
 }
 
-// Holder is whoever a reference was given to: a session.
-type Holder any
-
 // Table is what a node exports. Methods are safe for concurrent use; Get does
 // not lock, and its cost does not grow with the number of exports.
 //
-// An export is in the table while pins > 0, where
+// An export is in the table while
 //
-//	pins = handles not closed + holders that got its reference and are not gone
+//	handles not closed + holders > 0
+//
+// where holders are those that hold references to it (holders.go).
 type Table struct {
 	byNum sync.Map // refs.ObjNum → *Export
 
@@ -41,12 +44,16 @@ type Table struct {
 	limit   int
 	count   int
 	byValue map[valueKey]*Export
-	held    map[Holder]map[*Export]struct{}
+	grants  lease.Grants[Holder]
+
+	// unheld is called, without locks, for exports whose last holder is gone.
+	unheld func([]*Export)
 }
 
-// NewTable returns a table for at most limit exports.
-func NewTable(limit int) *Table {
-	return &Table{limit: limit, byValue: make(map[valueKey]*Export), held: make(map[Holder]map[*Export]struct{})}
+// NewTable returns a table for at most limit exports. unheld is told of exports
+// that somebody held and that nobody holds any more, be they in the table or not.
+func NewTable(limit int, unheld func([]*Export)) *Table {
+	return &Table{limit: limit, byValue: make(map[valueKey]*Export), unheld: unheld}
 }
 
 // Get returns the export of a number, or nil.
@@ -74,7 +81,7 @@ func (t *Table) Pin(i *wire.Interface, v reflect.Value, num refs.ObjNum, make fu
 	if err != nil {
 		return nil, err
 	}
-	e.pins++
+	e.handles++
 	return e, nil
 }
 
@@ -82,42 +89,14 @@ func (t *Table) Pin(i *wire.Interface, v reflect.Value, num refs.ObjNum, make fu
 func (t *Table) Unpin(e *Export) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.drop(e)
+	e.handles--
+	t.settle(e)
 }
 
-// Hold exports v as interface i, or finds its export, because a reference to it
-// is given to holder.
-func (t *Table) Hold(i *wire.Interface, v reflect.Value, holder Holder, make func(*Export)) (*Export, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	e, err := t.put(i, v, 0, make)
-	if err != nil {
-		return nil, err
-	}
-	t.hold(e, holder)
-	return e, nil
-}
-
-// HoldExport notes that a reference to e is given to holder. It reports false
-// if e is not in the table any more.
-func (t *Table) HoldExport(e *Export, holder Holder) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if e.pins == 0 {
-		return false
-	}
-	t.hold(e, holder)
-	return true
-}
-
-// Gone takes all pins of a holder back.
-func (t *Table) Gone(holder Holder) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for e := range t.held[holder] {
-		t.drop(e)
-	}
-	delete(t.held, holder)
+// System exports an object of the node itself under a well-known number, until
+// Clear. It counts for nothing.
+func (t *Table) System(i *wire.Interface, v reflect.Value, num refs.ObjNum, extra any) {
+	t.byNum.Store(num, &Export{Skeleton: New(i, v), Num: num, Since: time.Now(), Extra: extra, system: true})
 }
 
 // Clear empties the table.
@@ -126,7 +105,7 @@ func (t *Table) Clear() {
 	defer t.mu.Unlock()
 	t.byNum.Clear()
 	clear(t.byValue)
-	clear(t.held)
+	t.grants = lease.Grants[Holder]{}
 	t.count = 0
 }
 
@@ -147,7 +126,7 @@ func (t *Table) put(i *wire.Interface, v reflect.Value, num refs.ObjNum, make fu
 	} else if t.Get(num) != nil {
 		return nil, fault.New(fault.AlreadyBound, fault.NotExecuted, "another object of this node has the well-known number %d", uint64(num))
 	}
-	e := &Export{Skeleton: New(i, v), Num: num, key: key}
+	e := &Export{Skeleton: New(i, v), Num: num, Since: time.Now(), key: key}
 	make(e)
 	if key != (valueKey{}) {
 		t.byValue[key] = e
@@ -157,25 +136,12 @@ func (t *Table) put(i *wire.Interface, v reflect.Value, num refs.ObjNum, make fu
 	return e, nil
 }
 
-// hold pins e for holder, once. mu is held.
-func (t *Table) hold(e *Export, holder Holder) {
-	set := t.held[holder]
-	if set == nil {
-		set = make(map[*Export]struct{})
-		t.held[holder] = set
-	}
-	if _, ok := set[e]; !ok {
-		set[e] = struct{}{}
-		e.pins++
-	}
-}
-
-// drop takes one pin, and the export out with its last. mu is held.
-func (t *Table) drop(e *Export) {
-	if e.pins--; e.pins > 0 {
+// settle takes e out of the table if nothing keeps it there. mu is held.
+func (t *Table) settle(e *Export) {
+	if e.handles > 0 || e.system || t.grants.Held(e.Num) {
 		return
 	}
-	if _, ok := t.byNum.LoadAndDelete(e.Num); ok {
+	if t.byNum.CompareAndDelete(e.Num, e) {
 		t.count--
 	}
 	if e.key != (valueKey{}) && t.byValue[e.key] == e {

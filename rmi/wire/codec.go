@@ -26,6 +26,13 @@ type Forwarder interface {
 	ForwardRef(r refs.Ref) refs.Ref
 }
 
+// A Repeater is an Exporter that counts the references it makes: each entry of
+// the table counts once. It is told when what ExportRef or ForwardRef returned
+// stands in the table already.
+type Repeater interface {
+	RepeatRef(r refs.Ref)
+}
+
 // An Importer turns a reference met while decoding into a value that is
 // assignable to i.Type: a proxy, or the object itself when it came home.
 type Importer interface {

@@ -150,11 +150,13 @@ const linearRefs = 16
 func (e *Encoder) tableIndex(r refs.Ref) (int, error) {
 	if e.index != nil {
 		if i, ok := e.index[r]; ok {
+			e.repeated(r)
 			return i, nil
 		}
 	} else {
 		for i := range e.refs {
 			if e.refs[i] == r {
+				e.repeated(r)
 				return i, nil
 			}
 		}
@@ -174,6 +176,12 @@ func (e *Encoder) tableIndex(r refs.Ref) (int, error) {
 		return 0, refuse(fault.TooLarge, "more references than the limit of %d for one message", e.limits.References)
 	}
 	return i, nil
+}
+
+func (e *Encoder) repeated(r refs.Ref) {
+	if x, ok := e.exporter.(Repeater); ok {
+		x.RepeatRef(r)
+	}
 }
 
 // export writes a remote value as a reference.

@@ -1,0 +1,310 @@
+package lease
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"gormi/refs"
+)
+
+// Session names a session with a peer.
+type Session interface {
+	comparable
+	Peer() refs.NodeID
+}
+
+// ErrTooMany says that a peer gave more references than a node keeps for one session.
+var ErrTooMany = errors.New("lease: the peer gave more references than this node holds for one session")
+
+// Holder is what a node holds of other nodes' objects, from whom it has it, and to whom it handed it on. It is safe
+// for concurrent use; its lock is a leaf. References without node, to well-known objects, are not counted.
+type Holder[S Session] struct {
+	self  refs.NodeID
+	limit int // objects that one session may have given
+	now   func() time.Time
+
+	mu        sync.Mutex // guards the fields below
+	entries   map[refs.ID]*entry[S]
+	peers     map[S]*peer[S]
+	wanting   map[refs.NodeID]map[refs.ID]*entry[S] // to be registered with the owner; see settle
+	lingering []lingering[S]
+}
+
+// entry is one object that this node holds or handed on. The package comment says what its counts are.
+type entry[S Session] struct {
+	ref     refs.Ref
+	since   time.Time
+	from    []source[S]
+	counted bool // some count was received for it: it is held, not only handed on
+	pins    int
+	frames  int
+	handed  int  // sessions with a count, and lingering
+	relay   bool // it was handed on to be called through this node; false when handed is 0
+	asking  bool // a Dirty for it is queued or on its way, on asked
+	asked   S
+	refused bool // the owner does not export it, or does not know of leases
+}
+
+// source is a session on which n references came that were not given back.
+type source[S Session] struct {
+	session S
+	n       uint32
+}
+
+// peer is what a session's two ends have of each other.
+type peer[S Session] struct {
+	received map[refs.ID]*entry[S] // those with a source for the session
+	handed   map[refs.ID]uint32
+	linger   map[refs.ID]struct{}  // of handed: to be kept for a while when the session is over
+	back     map[refs.ID]uint32    // to be given back
+	register map[refs.ID]*entry[S] // to be registered with the peer
+	sending  *Batch                // made by Next, not Done
+	asking   []*entry[S]           // those that sending registers, in its order
+	number   uint64                // of the last batch
+	mute     bool                  // the peer does not know of leases
+}
+
+// lingering is what was handed on to a peer that closed.
+type lingering[S Session] struct {
+	entry *entry[S]
+	until time.Time
+}
+
+// NewHolder returns the table of node self. limit bounds the objects that one session may have given and that were not
+// given back.
+func NewHolder[S Session](self refs.NodeID, limit int, now func() time.Time) *Holder[S] {
+	return &Holder[S]{self: self, limit: limit, now: now, entries: make(map[refs.ID]*entry[S]), peers: make(map[S]*peer[S]),
+		wanting: make(map[refs.NodeID]map[refs.ID]*entry[S])}
+}
+
+// peer returns the record of a session, made if there is none. mu is held.
+func (h *Holder[S]) peer(s S) *peer[S] {
+	p := h.peers[s]
+	if p == nil {
+		p = &peer[S]{received: make(map[refs.ID]*entry[S]), handed: make(map[refs.ID]uint32),
+			back: make(map[refs.ID]uint32), register: make(map[refs.ID]*entry[S])}
+		h.peers[s] = p
+	}
+	return p
+}
+
+// entry returns the entry of a reference, made if there is none. mu is held.
+func (h *Holder[S]) entry(r refs.Ref) *entry[S] {
+	e := h.entries[r.ID]
+	if e == nil {
+		e = &entry[S]{ref: r, since: h.now()}
+		h.entries[r.ID] = e
+	}
+	return e
+}
+
+// Receive counts the references of a table that came on s, and pins them until Decoded is called with the same. On
+// error nothing was counted.
+func (h *Holder[S]) Receive(s S, rs []refs.Ref) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.peer(s)
+	if len(p.received)+len(p.back)+len(rs) > h.limit {
+		return ErrTooMany
+	}
+	for _, r := range rs {
+		if r.ID.Node.IsZero() {
+			continue
+		}
+		e := h.entry(r)
+		if len(e.from) == 0 || s.Peer() == r.ID.Node {
+			e.ref = r // where to find the owner: nobody else may say, once somebody has
+		}
+		e.frames++
+		h.add(e, s, 1)
+		if s.Peer() != r.ID.Node {
+			e.refused = false // there may be a new way
+		}
+		h.settle(e)
+	}
+	return nil
+}
+
+// Decoded unpins what Receive pinned.
+func (h *Holder[S]) Decoded(rs []refs.Ref) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range rs {
+		if e := h.entries[r.ID]; e != nil && e.frames > 0 {
+			e.frames--
+			h.settle(e)
+		}
+	}
+}
+
+// Pin holds a reference for a proxy, or for whatever else uses it, until Unpin.
+func (h *Holder[S]) Pin(r refs.Ref) {
+	if r.ID.Node.IsZero() || r.ID.Node == h.self {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.entry(r)
+	e.pins++
+	h.settle(e)
+}
+
+// Unpin takes one Pin back.
+func (h *Holder[S]) Unpin(id refs.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.entries[id]; e != nil && e.pins > 0 {
+		e.pins--
+		h.settle(e)
+	}
+}
+
+// Hand counts a reference to another node's object that is being sent on s. relay says that it leads through this node.
+func (h *Holder[S]) Hand(s S, r refs.Ref, relay bool) {
+	if r.ID.Node.IsZero() {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, e := h.peer(s), h.entry(r)
+	n := p.handed[r.ID]
+	if n == 0 {
+		e.handed++
+	}
+	if n < math.MaxUint32 {
+		n++
+	}
+	p.handed[r.ID] = n
+	e.relay = e.relay || relay
+	h.settle(e)
+}
+
+// Unhand takes one Hand back whose frame the peer never took in.
+func (h *Holder[S]) Unhand(s S, id refs.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.takeBack(s, id, 1)
+}
+
+// GivenBack takes in what the peer of s gave back of what it was handed.
+func (h *Holder[S]) GivenBack(s S, counts []CountOf) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range counts {
+		h.takeBack(s, c.id(), c.N)
+	}
+}
+
+// takeBack takes n off what s was handed, or what there is; like Grants.Take. mu is held.
+func (h *Holder[S]) takeBack(s S, id refs.ID, n uint32) {
+	p := h.peers[s]
+	if p == nil {
+		return
+	}
+	had := p.handed[id]
+	switch {
+	case had == 0 || had == math.MaxUint32:
+		return
+	case had > n:
+		p.handed[id] = had - n
+		return
+	}
+	delete(p.handed, id)
+	delete(p.linger, id)
+	h.unhand(h.entries[id])
+}
+
+// unhand takes one session off those that an entry was handed to. mu is held.
+func (h *Holder[S]) unhand(e *entry[S]) {
+	if e.handed--; e.handed == 0 {
+		e.relay = false
+	}
+	h.settle(e)
+}
+
+// Relay returns the reference by which to relay a call to an object, pinned: call Unpin after it. ok is false unless
+// the object was handed on to be called through this node, and somebody still holds that.
+func (h *Holder[S]) Relay(id refs.ID) (r refs.Ref, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.entries[id]
+	if e == nil || !e.relay {
+		return r, false
+	}
+	e.pins++
+	h.settle(e)
+	return e.ref, true
+}
+
+// add counts n references that came on s. mu is held.
+func (h *Holder[S]) add(e *entry[S], s S, n uint32) {
+	e.counted = true
+	for i := range e.from {
+		if f := &e.from[i]; f.session == s {
+			f.n += min(n, math.MaxUint32-f.n)
+			return
+		}
+	}
+	e.from = append(e.from, source[S]{s, n})
+	h.peer(s).received[e.ref.ID] = e
+}
+
+// direct reports whether the owner itself counts this node.
+func (e *entry[S]) direct() bool {
+	return slices.ContainsFunc(e.from, func(f source[S]) bool { return f.session.Peer() == e.ref.ID.Node })
+}
+
+// settle does what follows from a change of an entry. mu is held.
+func (h *Holder[S]) settle(e *entry[S]) {
+	id := e.ref.ID
+	used := e.pins+e.frames+e.handed > 0
+	direct := e.direct()
+	if !used || direct {
+		// Nobody needs the references, or not those of others than the owner.
+		e.from = slices.DeleteFunc(e.from, func(f source[S]) bool {
+			if used && f.session.Peer() == id.Node {
+				return false
+			}
+			h.giveBack(f, id)
+			return true
+		})
+	}
+	want := h.wanting[id.Node]
+	switch {
+	case used && !direct && !e.asking && !e.refused && id.Node != h.self && (e.pins > 0 || e.handed > 0 && e.counted):
+		if want == nil {
+			want = make(map[refs.ID]*entry[S])
+			h.wanting[id.Node] = want
+		}
+		want[id] = e
+	case want[id] != nil:
+		delete(want, id)
+		if len(want) == 0 {
+			delete(h.wanting, id.Node)
+		}
+	}
+	if used {
+		return
+	}
+	delete(h.entries, id)
+	if e.asking {
+		if p := h.peers[e.asked]; p != nil && p.register[id] == e {
+			delete(p.register, id)
+		}
+	}
+}
+
+// giveBack queues what came from a source. mu is held.
+func (h *Holder[S]) giveBack(f source[S], id refs.ID) {
+	p := h.peers[f.session]
+	if p == nil {
+		return
+	}
+	delete(p.received, id)
+	if !p.mute {
+		p.back[id] += min(f.n, math.MaxUint32-p.back[id])
+	}
+}

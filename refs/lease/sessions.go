@@ -1,0 +1,275 @@
+package lease
+
+import (
+	"slices"
+	"time"
+
+	"gormi/refs"
+)
+
+// Wanting lists the owners of objects that came from others than them, and that this node should register for as soon
+// as it has a session with the owner; see Ask.
+func (h *Holder[S]) Wanting() []refs.NodeID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.wanting) == 0 {
+		return nil
+	}
+	owners := make([]refs.NodeID, 0, len(h.wanting))
+	for n := range h.wanting {
+		owners = append(owners, n)
+	}
+	return owners
+}
+
+// Ask queues what is wanting of the owner at the other end of s to be registered there.
+func (h *Holder[S]) Ask(s S) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	want := h.wanting[s.Peer()]
+	if want == nil {
+		return
+	}
+	p := h.peer(s)
+	delete(h.wanting, s.Peer())
+	for id, e := range want {
+		if p.mute {
+			e.refused = true
+			continue
+		}
+		e.asking, e.asked = true, s
+		p.register[id] = e
+	}
+}
+
+// Due lists the sessions that Next has something for.
+func (h *Holder[S]) Due() []S {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var due []S
+	for s, p := range h.peers {
+		if p.sending != nil || len(p.back) > 0 || len(p.register) > 0 {
+			due = append(due, s)
+		}
+	}
+	return due
+}
+
+// Next returns what to send to the peer of s now, nil if there is nothing: the same until Done or Mute was called.
+// The caller does not change it.
+func (h *Holder[S]) Next(s S) *Batch {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.peers[s]
+	if p == nil || p.sending != nil {
+		if p != nil {
+			return p.sending
+		}
+		return nil
+	}
+	b := new(Batch)
+	if len(p.register) > 0 {
+		for id, e := range p.register {
+			if len(b.Register) == batchSize/numberSize {
+				break
+			}
+			b.Register = append(b.Register, id.Object)
+			p.asking = append(p.asking, e)
+			delete(p.register, id)
+		}
+	} else if len(p.back) > 0 {
+		size := 0
+		for id, n := range p.back {
+			if size > batchSize-countOfSize {
+				break
+			}
+			if id.Node == s.Peer() {
+				b.Own = append(b.Own, Count{Object: id.Object, N: n})
+				size += countSize
+			} else {
+				b.Others = append(b.Others, CountOf{Node: id.Node, Time: int64(id.Time), Number: id.Object, N: n})
+				size += countOfSize
+			}
+			delete(p.back, id)
+		}
+	} else {
+		return nil
+	}
+	p.number++
+	b.Number = p.number
+	p.sending = b
+	return b
+}
+
+// Done notes that the peer took the batch of s in. missing are the indices of those that it was to register and that it
+// does not export.
+func (h *Holder[S]) Done(s S, missing []uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.peers[s]
+	if p == nil || p.sending == nil {
+		return
+	}
+	asked := p.asking
+	p.sending, p.asking = nil, nil
+	denied := make(map[uint32]bool, len(missing))
+	for _, i := range missing {
+		denied[i] = true
+	}
+	for i, old := range asked {
+		id := old.ref.ID
+		old.asking = false
+		if denied[uint32(i)] {
+			old.refused = true
+			if h.entries[id] == old {
+				h.settle(old)
+			}
+			continue
+		}
+		e := h.entries[id] // a new one, if the old one was dropped meanwhile
+		if e == nil {
+			p.back[id]++
+			continue
+		}
+		h.add(e, s, 1)
+		h.settle(e)
+	}
+}
+
+// Mute notes that the peer of s does not know of leases: nothing is given back before the session is over.
+func (h *Holder[S]) Mute(s S) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.peer(s)
+	p.mute = true
+	clear(p.back)
+	h.unask(p, true)
+}
+
+// unask takes back what was to be registered on s. mu is held.
+func (h *Holder[S]) unask(p *peer[S], refused bool) {
+	asked := p.asking
+	for _, e := range p.register {
+		asked = append(asked, e)
+	}
+	p.register, p.sending, p.asking = make(map[refs.ID]*entry[S]), nil, nil
+	for _, e := range asked {
+		e.asking, e.refused = false, refused
+		if h.entries[e.ref.ID] == e {
+			h.settle(e)
+		}
+	}
+}
+
+// Cut returns what this node holds through s and not from its owner. The connection of s is lost: the owners are to be
+// found, if they listen, before the session is over. Ask does the rest.
+func (h *Holder[S]) Cut(s S) []refs.Ref {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.peers[s]
+	if p == nil {
+		return nil
+	}
+	var orphans []refs.Ref
+	for _, e := range p.received {
+		if h.orphan(e) {
+			orphans = append(orphans, e.ref)
+		}
+	}
+	return orphans
+}
+
+// orphan reports whether a session with an entry's owner should be looked for.
+func (h *Holder[S]) orphan(e *entry[S]) bool {
+	want := h.wanting[e.ref.ID.Node]
+	return want[e.ref.ID] == e && e.ref.Listens()
+}
+
+// Linger has objects that were handed on to s kept after the end of s, until the time that is given to Gone.
+func (h *Holder[S]) Linger(s S, objects []Object) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.peers[s]
+	if p == nil {
+		return
+	}
+	for _, o := range objects {
+		if p.handed[o.id()] > 0 {
+			if p.linger == nil {
+				p.linger = make(map[refs.ID]struct{})
+			}
+			p.linger[o.id()] = struct{}{}
+		}
+	}
+}
+
+// Gone takes note that a session is over for good. What was handed on on it is given back, but for what lingers until
+// the time given. It returns what came on no other session, as Cut does.
+func (h *Holder[S]) Gone(s S, until time.Time) []refs.Ref {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.peers[s]
+	if p == nil {
+		return nil
+	}
+	delete(h.peers, s)
+	h.unask(p, false)
+	for id := range p.handed {
+		e := h.entries[id]
+		if _, ok := p.linger[id]; ok {
+			h.lingering = append(h.lingering, lingering[S]{e, until})
+		} else {
+			h.unhand(e)
+		}
+	}
+	var orphans []refs.Ref
+	for _, e := range p.received {
+		e.from = slices.DeleteFunc(e.from, func(f source[S]) bool { return f.session == s })
+		h.settle(e)
+		if len(e.from) == 0 && e.ref.ID.Node != s.Peer() && h.orphan(e) {
+			orphans = append(orphans, e.ref)
+		}
+	}
+	return orphans
+}
+
+// Expire ends the lingering that is due.
+func (h *Holder[S]) Expire(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lingering = slices.DeleteFunc(h.lingering, func(l lingering[S]) bool {
+		if l.until.After(now) {
+			return false
+		}
+		h.unhand(l.entry)
+		return true
+	})
+}
+
+// Farewell is what to ask of one session's peer, by Linger, before this node closes.
+type Farewell struct {
+	Own    []refs.ObjNum // the peer's objects
+	Others []Object      // others', that the peer handed on to this node
+}
+
+// Farewells returns what this node handed on and nobody took over yet, by the sessions that it came on.
+func (h *Holder[S]) Farewells() map[S]Farewell {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make(map[S]Farewell)
+	for id, e := range h.entries {
+		if e.handed == 0 {
+			continue
+		}
+		for _, f := range e.from {
+			to := all[f.session]
+			if id.Node == f.session.Peer() {
+				to.Own = append(to.Own, id.Object)
+			} else {
+				to.Others = append(to.Others, objectOf(id))
+			}
+			all[f.session] = to
+		}
+	}
+	return all
+}

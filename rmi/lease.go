@@ -1,0 +1,399 @@
+package rmi
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gormi/refs"
+	"gormi/refs/lease"
+	"gormi/rmi/transport"
+	"gormi/rmi/wire"
+)
+
+// leases is the remote interface of the object by which nodes give references
+// back to each other; package lease says what its methods do. Every node has
+// one, under refs.LeaseObject. Batches of a session are numbered from 1, those
+// of both methods together, and each is taken in once.
+type leases interface {
+	// Clean gives references back: to objects of the callee's own, and to
+	// others' that the callee handed on.
+	Clean(ctx context.Context, batch uint64, own []lease.Count, others []lease.CountOf) error
+	// Dirty says that the caller holds objects of the callee's. missing are the
+	// indices of those that are not exported (any more).
+	Dirty(ctx context.Context, batch uint64, own []refs.ObjNum) (missing []uint32, err error)
+	// Linger asks to keep objects for one lease more after the end of the
+	// session: the caller handed them on, and is about to close.
+	Linger(ctx context.Context, own []refs.ObjNum, others []lease.Object) error
+}
+
+var (
+	leasesInterface = sync.OnceValue(func() *wire.Interface {
+		i, err := wire.InterfaceOf(reflect.TypeFor[leases]())
+		if err != nil {
+			panic(err)
+		}
+		return i
+	})
+	errNoCaller = errors.New("leases are given back by calls of other nodes")
+)
+
+// intake is what a session's peer has told of its leases.
+type intake struct {
+	mu sync.Mutex // guards Intake; held over what a batch does to the tables
+	lease.Intake
+}
+
+// leaseObject is a node's leases.
+type leaseObject struct{ n *Node }
+
+var _ leases = leaseObject{}
+
+func (o leaseObject) Clean(ctx context.Context, batch uint64, own []lease.Count, others []lease.CountOf) error {
+	s := transport.SessionOf(ctx)
+	if s == nil {
+		return errNoCaller
+	}
+	x := sideOf(s)
+	x.leases.mu.Lock()
+	defer x.leases.mu.Unlock()
+	x.leases.Take(batch, func() []uint32 {
+		o.n.exports.Take(s, own...)
+		o.n.keeper.table.GivenBack(s, others)
+		return nil
+	})
+	return nil
+}
+
+func (o leaseObject) Dirty(ctx context.Context, batch uint64, own []refs.ObjNum) (missing []uint32, err error) {
+	s := transport.SessionOf(ctx)
+	if s == nil {
+		return nil, errNoCaller
+	}
+	x := sideOf(s)
+	x.leases.mu.Lock()
+	defer x.leases.mu.Unlock()
+	missing = x.leases.Take(batch, func() []uint32 { return o.n.exports.Register(s, own) })
+	o.n.forgetEnded(s)
+	return missing, nil
+}
+
+func (o leaseObject) Linger(ctx context.Context, own []refs.ObjNum, others []lease.Object) error {
+	s := transport.SessionOf(ctx)
+	if s == nil {
+		return errNoCaller
+	}
+	o.n.exports.Linger(s, own)
+	o.n.keeper.table.Linger(s, others)
+	o.n.keeper.start() // what lingers has an end
+	return nil
+}
+
+// Durations of the keeper.
+const (
+	gather       = 250 * time.Millisecond // between looks at what is to be done; what comes meanwhile goes in one batch
+	leaseTime    = time.Minute            // for which what a peer that closed had handed on is kept
+	batchTimeout = 10 * time.Second       // for the answer to one batch; then it is sent again
+	retryMost    = 30 * time.Second       // between attempts to send a batch
+	findTimeout  = 10 * time.Second       // for dialling an owner
+	finding      = 4                      // dials at a time
+)
+
+// maxHeld bounds the objects that one session's peer may have given references to.
+const maxHeld = 1_000_000
+
+// keeper holds the node's references to others' objects, and tells the others:
+// it moves what the table says is due.
+//
+// Its loop runs from the first reference that came until the node begins to
+// close. It looks at the table every 250 ms instead of being woken, because
+// what makes most of its work are the runtime's cleanups, which gather anyhow
+// and must not wake goroutines (those in a bubble of testing/synctest may not
+// be). For each session with something due it starts one goroutine that sends
+// batch after batch, and for owners that are to be found one each, few at a
+// time. All end with the node, and close waits for them.
+type keeper struct {
+	n     *Node
+	table *lease.Holder[*transport.Session]
+	dials chan struct{} // a token for each dial under way
+
+	batches atomic.Int64 // sent, for tests
+
+	started atomic.Bool
+	mu      sync.Mutex // guards the fields below
+	closed  bool
+	sending map[*transport.Session]*sending
+	wg      sync.WaitGroup // the loop and what it starts
+}
+
+// sending is the state of a session's batches.
+type sending struct {
+	running bool
+	pause   time.Duration // after failures
+	until   time.Time     // the pause's end
+}
+
+func (k *keeper) init(n *Node) {
+	k.n = n
+	k.table = lease.NewHolder[*transport.Session](n.ID(), maxHeld, time.Now)
+	k.dials = make(chan struct{}, finding)
+	k.sending = make(map[*transport.Session]*sending)
+	n.exports.System(leasesInterface(), reflect.ValueOf(leaseObject{n}), refs.LeaseObject, new(served))
+}
+
+// Pin implements proxy.Holds.
+func (k *keeper) Pin(r refs.Ref) {
+	k.start()
+	k.table.Pin(r)
+}
+
+// Unpin implements proxy.Holds. The runtime's cleanups call it.
+func (k *keeper) Unpin(id refs.ID) { k.table.Unpin(id) }
+
+// start starts the loop if it does not run yet.
+func (k *keeper) start() {
+	if !k.started.Swap(true) {
+		k.run(k.loop)
+	}
+}
+
+// run runs f on a goroutine that close waits for, unless the node is closing.
+func (k *keeper) run(f func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.closed {
+		k.wg.Go(f)
+	}
+}
+
+// close waits for the keeper's goroutines. The node's context has ended.
+func (k *keeper) close() {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.wg.Wait()
+}
+
+func (k *keeper) loop() {
+	ticker := time.NewTicker(gather)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-k.n.ctx.Done():
+			return
+		}
+		now := time.Now()
+		k.table.Expire(now)
+		k.n.exports.Expire(now)
+		for _, owner := range k.table.Wanting() {
+			if s := k.n.transport.Live(owner); s != nil {
+				k.table.Ask(s)
+			}
+		}
+		for _, s := range k.table.Due() {
+			if k.begin(s, now) {
+				k.run(func() { k.send(s) })
+			}
+		}
+	}
+}
+
+// begin reports whether to send what is due on a session now.
+func (k *keeper) begin(s *transport.Session, now time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	x := k.sending[s]
+	if x == nil {
+		x = new(sending)
+		k.sending[s] = x
+	}
+	if k.closed || x.running || now.Before(x.until) {
+		return false
+	}
+	x.running = true
+	return true
+}
+
+// end ends what begin began.
+func (k *keeper) end(s *transport.Session, failed bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	x := k.sending[s]
+	switch {
+	case !failed:
+		delete(k.sending, s)
+	case s.Err() != nil:
+		delete(k.sending, s)
+	default:
+		x.running = false
+		x.pause = min(max(2*x.pause, gather), retryMost)
+		x.until = time.Now().Add(x.pause)
+	}
+}
+
+// send sends what is due on a session, batch by batch, until nothing is or the
+// session fails. A batch whose answer did not come stays due.
+func (k *keeper) send(s *transport.Session) {
+	failed := false
+	for b := k.table.Next(s); b != nil && !failed; {
+		missing, err := k.sendBatch(s, b)
+		switch {
+		case err == nil:
+			k.table.Done(s, missing)
+		case errors.Is(err, NoSuchObject) || errors.Is(err, NoSuchMethod):
+			k.table.Mute(s) // a peer of before leases
+		default:
+			failed = true
+		}
+		if s.Err() != nil {
+			k.n.forgetEnded(s)
+			failed = true
+		}
+		if !failed {
+			b = k.table.Next(s)
+		}
+	}
+	k.end(s, failed)
+}
+
+func (k *keeper) sendBatch(s *transport.Session, b *lease.Batch) (missing []uint32, err error) {
+	k.batches.Add(1)
+	ctx, cancel := context.WithTimeout(k.n.ctx, batchTimeout)
+	defer cancel()
+	if len(b.Register) == 0 {
+		_, err := k.call(ctx, s, "Clean", b.Number, b.Own, b.Others)
+		return nil, err
+	}
+	out, err := k.call(ctx, s, "Dirty", b.Number, b.Register)
+	if err != nil {
+		return nil, err
+	}
+	return out[0].Interface().([]uint32), nil
+}
+
+// call calls a method of the peer's leases. It goes past everything that looks
+// at users' calls.
+func (k *keeper) call(ctx context.Context, s *transport.Session, method string, args ...any) ([]reflect.Value, error) {
+	m := leasesInterface().ByName(method)
+	values := make([]reflect.Value, len(args))
+	for i, a := range args {
+		values[i] = reflect.ValueOf(a)
+	}
+	enc := wire.NewEncoder(nil, &k.n.limits)
+	if err := m.EncodeArgs(enc, values); err != nil {
+		enc.Release()
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	req := transport.Request{
+		Header: wire.CallHeader{Object: refs.LeaseObject, Method: m.ID}, Body: enc.Body(), Deadline: deadline,
+	}
+	binary.NativeEndian.PutUint64(req.Header.Chain[:8], rand.Uint64())
+	binary.NativeEndian.PutUint64(req.Header.Chain[8:], rand.Uint64())
+	reply, err := s.Call(ctx, &req)
+	if err == nil || len(req.Body) <= wire.MaxInline {
+		enc.Release() // else the session may still look at it
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer reply.Release()
+	k.n.tableDropped(s, reply.References, reply.Table)
+	if reply.Failed {
+		f, err := wire.ParseError(reply.Body, &k.n.limits)
+		if err != nil {
+			return nil, err
+		}
+		return nil, f
+	}
+	dec, err := wire.NewDecoder(reply.Body, nil, nil, &k.n.limits)
+	if err != nil {
+		return nil, err
+	}
+	defer dec.Release()
+	return m.DecodeResults(dec)
+}
+
+// sessionCut looks for the owners of what this node holds through a session
+// whose connection is lost, and that may not come back. It does not block.
+func (n *Node) sessionCut(s *transport.Session) { n.keeper.find(n.keeper.table.Cut(s)) }
+
+// sessionGone gives back and takes back what was held on a session that is over
+// for good. It may be called more than once.
+func (n *Node) sessionGone(s *transport.Session) {
+	until := time.Now().Add(leaseTime)
+	n.exports.Gone(s, until)
+	n.keeper.find(n.keeper.table.Gone(s, until))
+}
+
+// find looks for sessions with the owners of references; the loop then does the
+// rest. What cannot be reached stays as it is, until it is called.
+func (k *keeper) find(orphans []refs.Ref) {
+	if len(orphans) == 0 {
+		return
+	}
+	owners := make(map[refs.NodeID]refs.Ref)
+	for _, r := range orphans {
+		owners[r.ID.Node] = r
+	}
+	k.run(func() {
+		for id, r := range owners {
+			if k.n.transport.Live(id) != nil {
+				continue
+			}
+			select {
+			case k.dials <- struct{}{}:
+			case <-k.n.ctx.Done():
+				return
+			}
+			k.run(func() {
+				defer func() { <-k.dials }()
+				ctx, cancel := context.WithTimeout(k.n.ctx, findTimeout)
+				defer cancel()
+				if _, err := k.n.transport.Session(ctx, r.Endpoint, id); err != nil {
+					k.n.opts.Logger.Debug("the owner of references cannot be reached", "owner", id.String(), "err", err)
+				}
+			})
+		}
+	})
+}
+
+// farewell asks those whose objects this node handed on to keep them until the
+// others have registered. The node is about to close.
+func (k *keeper) farewell(ctx context.Context) {
+	const most = 1000 // objects in one call
+	var wg sync.WaitGroup
+	for s, f := range k.table.Farewells() {
+		wg.Go(func() {
+			for len(f.Own)+len(f.Others) > 0 {
+				own, others := f.Own[:min(most, len(f.Own))], f.Others[:min(most/2, len(f.Others))]
+				f.Own, f.Others = f.Own[len(own):], f.Others[len(others):]
+				if _, err := k.call(ctx, s, "Linger", own, others); err != nil {
+					k.n.opts.Logger.Debug("what this node handed on may be collected: its owner was not told", "peer", s.Peer().String(), "err", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Release gives up a proxy by hand, before the garbage collector finds that
+// nobody uses it: the owner may then collect the object. Calls through the proxy
+// go on to work for as long as somebody else keeps the object exported; the
+// proxy holds it again when another reference to the object arrives. It reports
+// false if v is no proxy of this node.
+func (n *Node) Release(v any) bool {
+	c := n.proxies.CoreOf(reflect.ValueOf(v))
+	if c == nil || c.Caller != any(n) {
+		return false
+	}
+	n.proxies.Release(c)
+	return true
+}

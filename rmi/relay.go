@@ -1,0 +1,92 @@
+package rmi
+
+import (
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/transport"
+	"gormi/rmi/wire"
+)
+
+// relay passes a call on to the owner of its object, or to the next relay, and
+// the reply back. Bodies pass undecoded; the tables of references are made to
+// fit the next hop. rs is the call's table as it arrived.
+//
+// A node relays calls to what it handed on to be called through it, for as long
+// as somebody holds that, and to nothing else.
+func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
+	h := in.Header
+	ref, ok := n.keeper.table.Relay(refID(in.Extensions, h))
+	if !ok {
+		in.Fail(fault.New(NoSuchObject, NotExecuted, "this node relays no such object: it never handed a reference to it on, or nobody holds it any more"))
+		return
+	}
+	defer n.keeper.Unpin(ref.ID)
+	if h.Hops >= wire.MaxHops {
+		in.Fail(fault.New(Invalid, NotExecuted, "the call passed %d relays, as many as it may", wire.MaxHops))
+		return
+	}
+	ctx := in.Context()
+	to, err := n.route(ctx, ref)
+	if err != nil {
+		in.Fail(asError(err, NotExecuted))
+		return
+	}
+	on, table, err := n.translate(rs, to.session)
+	if err != nil {
+		n.ungive(to.session, on...)
+		in.Fail(asError(err, NotExecuted))
+		return
+	}
+	deadline, _ := ctx.Deadline()
+	h.Hops++
+	reply, err := to.session.Call(ctx, &transport.Request{
+		Header: h, Extensions: to.extension(ref), References: len(on), Table: table, Body: in.Body(), Deadline: deadline,
+	})
+	if err != nil {
+		if OutcomeOf(err) == NotExecuted { // it was not sent
+			n.ungive(to.session, on...)
+		}
+		in.Fail(asError(err, OutcomeOf(err)))
+		return
+	}
+	defer reply.Release()
+	results, err := n.receive(to.session, reply.References, reply.Table)
+	if err != nil {
+		in.Fail(asError(err, Executed))
+		return
+	}
+	defer n.decoded(results)
+	back, table, err := n.translate(results, in.Session)
+	if err == nil {
+		err = n.fits(in.Session, table, reply.Body)
+	}
+	if err != nil {
+		n.ungive(in.Session, back...)
+		in.Fail(asError(err, Executed))
+		return
+	}
+	in.Relay(reply.Failed, len(back), table, reply.Body)
+}
+
+// translate makes references that arrived fit to be sent on a session, and
+// counts them.
+func (n *Node) translate(rs []refs.Ref, to *transport.Session) (on []refs.Ref, table []byte, err error) {
+	if len(rs) == 0 {
+		return nil, nil, nil
+	}
+	on = make([]refs.Ref, len(rs))
+	for i, r := range rs {
+		on[i] = n.give(r, to)
+	}
+	table, err = wire.AppendTable(nil, on)
+	return on, table, err
+}
+
+// fits tells what the session would refuse to send as results, so that the
+// references among them can be taken back.
+func (n *Node) fits(to *transport.Session, table, body []byte) error {
+	if size := len(table) + len(body); size > to.PeerMessage() {
+		return fault.New(TooLarge, Executed, "%d bytes of results: the caller accepts %d in one message", size, to.PeerMessage())
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package skeleton
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"time"
+
+	"gormi/refs"
+	"gormi/refs/lease"
+	"gormi/rmi/wire"
+)
+
+// Holder is whoever a reference was given to: a session. It is comparable.
+type Holder any
+
+// maxRegistered bounds the objects of which one holder says that it holds them.
+const maxRegistered = 1_000_000
+
+// Hold exports v as interface i, or finds its export, because a reference to it
+// is given to holder, and counts that one.
+func (t *Table) Hold(i *wire.Interface, v reflect.Value, holder Holder, make func(*Export)) (*Export, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, err := t.put(i, v, 0, make)
+	if err != nil {
+		return nil, err
+	}
+	t.grants.Give(holder, e.Num, time.Now())
+	return e, nil
+}
+
+// Give counts a reference to an object that is given to holder, exported or not.
+func (t *Table) Give(n refs.ObjNum, holder Holder) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.grants.Give(holder, n, time.Now())
+}
+
+// Register counts a reference for holder to each object that it got a reference
+// to from others. It returns the indices of those that are not exported.
+func (t *Table) Register(holder Holder, objects []refs.ObjNum) (missing []uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	for i, n := range objects {
+		if e := t.Get(n); e == nil || e.system || t.grants.Len(holder) >= maxRegistered {
+			missing = append(missing, uint32(i))
+			continue
+		}
+		t.grants.Give(holder, n, now)
+	}
+	return missing
+}
+
+// Take takes references back from holder.
+func (t *Table) Take(holder Holder, counts ...lease.Count) {
+	t.mu.Lock()
+	var last []refs.ObjNum
+	for _, c := range counts {
+		if t.grants.Take(holder, c.Object, c.N) {
+			last = append(last, c.Object)
+		}
+	}
+	t.unlock(last)
+}
+
+// Linger has objects kept for a while after holder is gone; see Gone.
+func (t *Table) Linger(holder Holder, objects []refs.ObjNum) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.grants.Linger(holder, objects)
+}
+
+// Gone takes all references of a holder back; what is to linger does so until
+// the time given.
+func (t *Table) Gone(holder Holder, until time.Time) {
+	t.mu.Lock()
+	t.unlock(t.grants.Gone(holder, until))
+}
+
+// Expire ends the lingering that is due. It reports whether more is left.
+func (t *Table) Expire(now time.Time) (more bool) {
+	t.mu.Lock()
+	var last []refs.ObjNum
+	if t.grants.Lingering() {
+		last = t.grants.Expire(now)
+	}
+	more = t.grants.Lingering()
+	t.unlock(last)
+	return more
+}
+
+// unlock takes out what nobody holds any more and nothing else keeps, unlocks
+// mu, and tells.
+func (t *Table) unlock(last []refs.ObjNum) {
+	var unheld []*Export
+	for _, n := range last {
+		if e := t.Get(n); e != nil {
+			t.settle(e)
+			unheld = append(unheld, e)
+		}
+	}
+	t.mu.Unlock()
+	if unheld != nil {
+		t.unheld(unheld)
+	}
+}
+
+// Exported is an export as it is reported.
+type Exported struct {
+	*Export
+	Handles int
+	Holders []lease.Grant[Holder]
+}
+
+// All lists the exports, the oldest first, with those who hold them.
+func (t *Table) All() []Exported {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	by := make(map[refs.ObjNum][]lease.Grant[Holder])
+	for _, g := range t.grants.All() {
+		by[g.Object] = append(by[g.Object], g)
+	}
+	all := make([]Exported, 0, t.count)
+	t.byNum.Range(func(_, v any) bool {
+		if e := v.(*Export); !e.system {
+			all = append(all, Exported{e, e.handles, by[e.Num]})
+		}
+		return true
+	})
+	slices.SortFunc(all, func(a, b Exported) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Num, b.Num))
+	})
+	return all
+}
