@@ -23,7 +23,7 @@
 //
 //	the sender is the owner     Grants[session][object] = given - given back
 //	the sender is not           Holder.handed[session][object] = handed on - given back, a pin of the sender's own hold
-//	the receiver                Holder.from[session] of the object's entry
+//	the receiver                Holder.from[session] of the object's entry; it keeps those of one session
 //
 // A reference that comes home to its owner counts like any other, and is given back as soon as it was decoded: until
 // then its sender keeps its hold, so that the object is still there when a frame that was long in coming is decoded.
@@ -57,5 +57,7 @@
 // again when it is over (Gone). A node that closes in good order asks those whose references it handed on to keep them
 // for one lease more (Linger), which is the time that the others have to register.
 //
-// Cycles across nodes are not collected.
+// Cycles of objects across nodes are not collected. And when an owner is lost, nodes that passed a reference to its
+// object around may keep the entries of each other alive; that pins no object, and ends with one of their sessions, or
+// when one of them reaches the owner.
 package lease

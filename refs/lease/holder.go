@@ -252,20 +252,30 @@ func (h *Holder[S]) add(e *entry[S], s S, n uint32) {
 	h.peer(s).received[e.ref.ID] = e
 }
 
-// direct reports whether the owner itself counts this node.
-func (e *entry[S]) direct() bool {
-	return slices.ContainsFunc(e.from, func(f source[S]) bool { return f.session.Peer() == e.ref.ID.Node })
+// parent is the one session whose references an entry keeps: the owner's, if the owner itself counts this node, else
+// the first. What comes on others goes back at once. So nodes that hold an object through each other form a tree, and
+// no circle of them keeps itself alive: who takes a parent has none, and unless it lost one, or hands on what it does
+// not hold, it has no children either.
+func (e *entry[S]) parent() (s S, direct bool) {
+	for _, f := range e.from {
+		if f.session.Peer() == e.ref.ID.Node {
+			return f.session, true
+		}
+	}
+	if len(e.from) > 0 {
+		s = e.from[0].session
+	}
+	return s, false
 }
 
 // settle does what follows from a change of an entry. mu is held.
 func (h *Holder[S]) settle(e *entry[S]) {
 	id := e.ref.ID
 	used := e.pins+e.frames+e.handed > 0
-	direct := e.direct()
-	if !used || direct {
-		// Nobody needs the references, or not those of others than the owner.
+	parent, direct := e.parent()
+	if !used || len(e.from) > 1 {
 		e.from = slices.DeleteFunc(e.from, func(f source[S]) bool {
-			if used && f.session.Peer() == id.Node {
+			if used && f.session == parent {
 				return false
 			}
 			h.giveBack(f, id)

@@ -120,8 +120,12 @@ func (h *Holder[S]) Done(s S, missing []uint32) {
 		id := old.ref.ID
 		old.asking = false
 		if denied[uint32(i)] {
-			old.refused = true
 			if h.entries[id] == old {
+				old.refused = true
+				for _, f := range old.from { // what others hold of it is as dead
+					h.giveBack(f, id)
+				}
+				old.from = nil
 				h.settle(old)
 			}
 			continue
