@@ -5,3 +5,6 @@ func (n *Node) Exports() int { return n.exports.Len() }
 
 // Sessions is how many connections a node has, for tests.
 func (n *Node) Sessions() int { return len(n.transport.Sessions()) }
+
+// Batches is how many batches of references a node gave back or registered, for tests.
+func (n *Node) Batches() int64 { return n.keeper.batches.Load() }
