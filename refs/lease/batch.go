@@ -4,6 +4,7 @@ import "gormi/refs"
 
 // Count gives back N references to an object of the receiver's own.
 type Count struct {
+	//lint:ignore U1000 the codec looks at the tag
 	_msgpack struct{} `msgpack:",as_array"`
 	Object   refs.ObjNum
 	N        uint32
@@ -11,6 +12,7 @@ type Count struct {
 
 // Object names an object of any node. Its fields are refs.ID's, in the form that is shortest on the wire.
 type Object struct {
+	//lint:ignore U1000 the codec looks at the tag
 	_msgpack struct{} `msgpack:",as_array"`
 	Node     [16]byte
 	Time     int64
@@ -19,6 +21,7 @@ type Object struct {
 
 // CountOf gives back N references to another's object that the receiver handed on.
 type CountOf struct {
+	//lint:ignore U1000 the codec looks at the tag
 	_msgpack struct{} `msgpack:",as_array"`
 	Node     [16]byte
 	Time     int64

@@ -1,7 +1,6 @@
 package lease_test
 
 import (
-	"encoding/binary"
 	"flag"
 	"os"
 	"slices"
@@ -278,8 +277,10 @@ func (w *world) tick(n *node) {
 
 // register lets everybody register who can.
 func (w *world) register() {
-	for again := true; again; {
-		again = false
+	for again, rounds := true, 0; again; rounds++ {
+		if again = false; rounds > 100 {
+			w.t.Fatal("the nodes do not come to rest")
+		}
 		for _, n := range w.nodes {
 			w.tick(n)
 		}
@@ -514,11 +515,4 @@ func TestProofCollection(t *testing.T) {
 			}
 		})
 	}
-}
-
-func number(b byte) refs.ObjNum { return refs.ReservedObjects + refs.ObjNum(b) }
-
-func nodeID(n uint32) (id refs.NodeID) {
-	binary.BigEndian.PutUint32(id[:], n)
-	return id
 }

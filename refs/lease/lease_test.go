@@ -1,0 +1,192 @@
+package lease_test
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"gormi/refs"
+	"gormi/refs/lease"
+)
+
+var start = time.Unix(1e9, 0)
+
+// peers are a node's ends of sessions with others, none of which is there.
+func peers(ids ...byte) (holder *lease.Holder[*end], ends []*end) {
+	for _, id := range ids {
+		ends = append(ends, &end{peer: &node{id: refs.NodeID{id}}})
+	}
+	return lease.NewHolder[*end](refs.NodeID{'h'}, 3, func() time.Time { return start }), ends
+}
+
+func ref(owner byte, n int) refs.Ref {
+	return refs.Ref{Endpoint: refs.Endpoint{Port: 1}, ID: refs.ID{Node: refs.NodeID{owner}, Object: refs.ReservedObjects + refs.ObjNum(n)}}
+}
+
+func TestCountsThatOverflowStay(t *testing.T) {
+	var g lease.Grants[int]
+	g.Give(1, 7, start)
+	for range 3 {
+		if g.Take(2, 7, 1) || g.Take(1, 8, 1) {
+			t.Error("what was not given was taken")
+		}
+	}
+	if !g.Take(1, 7, math.MaxUint32) || g.Held(7) {
+		t.Error("more than was given is not all that was given")
+	}
+
+	h, ends := peers('a', 'o')
+	r := ref('o', 1)
+	h.Hand(ends[0], r, false)
+	c := lease.CountOf{Node: r.Node, Number: r.Object, N: math.MaxUint32}
+	h.GivenBack(ends[0], []lease.CountOf{c, c})
+	if h.Len() != 0 {
+		t.Error("an entry is left")
+	}
+	h.GivenBack(ends[1], []lease.CountOf{c}) // of a session without a record
+}
+
+// A reference without node is to an object that is not collected.
+func TestWellKnownReferencesDoNotCount(t *testing.T) {
+	h, ends := peers('a')
+	r := refs.Ref{ID: refs.ID{Object: refs.RegistryObject}}
+	if err := h.Receive(ends[0], []refs.Ref{r}); err != nil {
+		t.Fatal(err)
+	}
+	h.Pin(r)
+	h.Hand(ends[0], r, false)
+	h.Decoded([]refs.Ref{r})
+	if h.Len() != 0 || h.Due() != nil {
+		t.Error("it counts")
+	}
+}
+
+func TestOneSessionGivesNoMoreThanTheLimit(t *testing.T) {
+	h, ends := peers('a', 'b')
+	some := []refs.Ref{ref('a', 1), ref('a', 2)}
+	if err := h.Receive(ends[0], some); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Receive(ends[0], []refs.Ref{ref('a', 3), ref('a', 4)}); !errors.Is(err, lease.ErrTooMany) || h.Len() != 2 {
+		t.Errorf("%v, %d entries", err, h.Len())
+	}
+	if err := h.Receive(ends[1], []refs.Ref{ref('b', 3)}); err != nil {
+		t.Errorf("another session: %v", err)
+	}
+	h.Decoded(some)
+	if err := h.Receive(ends[0], some); !errors.Is(err, lease.ErrTooMany) { // what waits to be given back counts
+		t.Errorf("got %v", err)
+	}
+	if b := h.Next(ends[0]); len(b.Own) != 2 || b.Number != 1 {
+		t.Errorf("%+v", b)
+	}
+	h.Done(ends[0], nil)
+	if err := h.Receive(ends[0], some); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// A peer that does not know of leases gets everything back with its session.
+func TestAMutePeerIsToldNothing(t *testing.T) {
+	h, ends := peers('o', 'a')
+	owner, other := ends[0], ends[1]
+	r := ref('o', 1)
+	if err := h.Receive(owner, []refs.Ref{r}); err != nil {
+		t.Fatal(err)
+	}
+	h.Decoded([]refs.Ref{r})
+	if !slices.Equal(h.Due(), []*end{owner}) || h.Next(owner) == nil {
+		t.Fatal("nothing is due")
+	}
+	h.Mute(owner)
+	h.Pin(r)
+	if err := h.Receive(other, []refs.Ref{r}); err != nil {
+		t.Fatal(err)
+	}
+	h.Decoded([]refs.Ref{r})
+	if w := h.Wanting(); len(w) != 1 {
+		t.Fatalf("wanting: %v", w)
+	}
+	h.Ask(owner)
+	if h.Due() != nil || h.Next(owner) != nil || h.Wanting() != nil {
+		t.Error("the peer is still told")
+	}
+	h.Unpin(r.ID)
+	if !slices.Equal(h.Due(), []*end{other}) || h.Len() != 0 {
+		t.Error("the other is not told")
+	}
+	h.Gone(owner, start)
+	h.Gone(other, start)
+	if h.Due() != nil {
+		t.Error("a session that is over is told")
+	}
+}
+
+// A node in the middle that closes has the one before it keep what it handed on.
+func TestWhatWasHandedOnLingers(t *testing.T) {
+	h, ends := peers('o', 'm')
+	owner, middle := ends[0], ends[1]
+	r := ref('o', 1)
+	if err := h.Receive(owner, []refs.Ref{r}); err != nil {
+		t.Fatal(err)
+	}
+	h.Hand(middle, r, false)
+	h.Decoded([]refs.Ref{r})
+	h.Linger(middle, []lease.Object{{Node: r.Node, Number: r.Object}, {Node: r.Node, Number: 1}})
+	h.Gone(middle, start.Add(time.Minute))
+	h.Expire(start.Add(59 * time.Second))
+	if h.Len() != 1 || h.Due() != nil {
+		t.Error("it was given back at once")
+	}
+	h.Expire(start.Add(time.Minute))
+	if b := h.Next(owner); h.Len() != 0 || b == nil || len(b.Own) != 1 {
+		t.Errorf("it lingers: %+v", b)
+	}
+
+	// What the middle asks for is by whom it has it.
+	h, ends = peers('o', 'z', 'c')
+	if err := h.Receive(ends[0], []refs.Ref{ref('o', 1), ref('o', 2)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Receive(ends[1], []refs.Ref{ref('p', 3)}); err != nil {
+		t.Fatal(err)
+	}
+	h.Hand(ends[2], ref('o', 1), false)
+	h.Hand(ends[2], ref('p', 3), false)
+	f := h.Farewells()
+	if len(f) != 2 || len(f[ends[0]].Own) != 1 || len(f[ends[0]].Others) != 0 || len(f[ends[1]].Own) != 0 || len(f[ends[1]].Others) != 1 {
+		t.Errorf("%+v", f)
+	}
+}
+
+// Batches stay below a record, and hold a thousand counts.
+func TestBatchesAreBounded(t *testing.T) {
+	h := lease.NewHolder[*end](refs.NodeID{'h'}, 1e6, func() time.Time { return start })
+	owner, other := &end{peer: &node{id: refs.NodeID{'o'}}}, &end{peer: &node{id: refs.NodeID{'x'}}}
+	var rs []refs.Ref
+	for i := range 10_000 {
+		rs = append(rs, ref('o', i))
+	}
+	for _, s := range []*end{owner, other} {
+		if err := h.Receive(s, rs); err != nil {
+			t.Fatal(err)
+		}
+		h.Decoded(rs)
+		batches := 0
+		for b := h.Next(s); b != nil; b = h.Next(s) {
+			if b != h.Next(s) {
+				t.Fatal("another batch before the last was done")
+			}
+			if size := 15*len(b.Own) + 42*len(b.Others); size > 32<<10-100 {
+				t.Errorf("%d counts, %d of others: %d bytes", len(b.Own), len(b.Others), size)
+			}
+			batches++
+			h.Done(s, nil)
+		}
+		if s == owner && batches > 10 {
+			t.Errorf("%d batches for 10,000 references", batches)
+		}
+	}
+}
