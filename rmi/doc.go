@@ -30,8 +30,9 @@
 //  5. rmi/transport/reader.go: the owner's reader takes the record in, puts
 //     together what came in fragments (assembly.go), notes its slot (callee.go),
 //     and hands it to a handler (workers.go), in its turn (turn.go).
-//  6. rmi/serve.go: the object is looked up (skeleton/table.go), or the call is
-//     relayed to another node.
+//  6. rmi/serve.go: the references among the arguments are counted, and the
+//     object is looked up (skeleton/table.go), or the call is relayed to another
+//     node (rmi/relay.go).
 //  7. skeleton/skeleton.go: the arguments are decoded (rmi/wire/decode.go), the
 //     method is invoked, its results are encoded.
 //  8. rmi/transport/callee.go: the reply goes back in the same slot; the
@@ -60,10 +61,22 @@
 // # How long things live
 //
 // What Export or a binding exports stays until its handle, or the node, is
-// closed. What is exported because it was passed in a call stays until the
-// session on which it was passed is over. A proxy is good while the owner's
-// process lives and exports the object; its session is dialled when it is first
-// needed and again after it was lost.
+// closed. What is exported because it was passed in a call stays as long as
+// another node holds a reference to it: as long as there is a proxy there, or
+// until the session with the holder is over for good. So does what has lost its
+// handles. Nodes count the references that frames carry when they arrive
+// (rmi/references.go) and give them back in batches (rmi/lease.go) when the
+// proxies are collected, or released by hand (Node.Release); who hands a
+// reference on keeps its own until the receiver has registered with the owner.
+// Package refs/lease explains all of it. An object that implements Unreferencer
+// is told when its last holder is gone, and Node.Inventory lists what a node
+// exports and holds, and for whom. Garbage collections are left to the runtime:
+// what a program seldom collects it holds for long. Objects that hold each other
+// across nodes are not collected.
+//
+// A reference as a value (refs.Ref) holds nothing. A proxy is good while the
+// owner's process lives and exports the object; its session is dialled when it
+// is first needed and again after it was lost.
 //
 // An owner that listens nowhere can be called by the nodes that it has a
 // session with. When one of them hands a reference to its object on, it relays

@@ -61,6 +61,7 @@ type peer[S Session] struct {
 	linger   map[refs.ID]struct{}  // of handed: to be kept for a while when the session is over
 	back     map[refs.ID]uint32    // to be given back
 	register map[refs.ID]*entry[S] // to be registered with the peer
+	queue    []refs.ID             // those in back and in register, in order; some not any more
 	sending  *Batch                // made by Next, not Done
 	asking   []*entry[S]           // those that sending registers, in its order
 	number   uint64                // of the last batch
@@ -314,7 +315,16 @@ func (h *Holder[S]) giveBack(f source[S], id refs.ID) {
 		return
 	}
 	delete(p.received, id)
-	if !p.mute {
-		p.back[id] += min(f.n, math.MaxUint32-p.back[id])
+	p.due(id, f.n)
+}
+
+// due queues n references to be given back.
+func (p *peer[S]) due(id refs.ID, n uint32) {
+	if p.mute {
+		return
 	}
+	if p.back[id] == 0 {
+		p.queue = append(p.queue, id)
+	}
+	p.back[id] += min(n, math.MaxUint32-p.back[id])
 }

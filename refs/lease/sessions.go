@@ -39,6 +39,7 @@ func (h *Holder[S]) Ask(s S) {
 		}
 		e.asking, e.asked = true, s
 		p.register[id] = e
+		p.queue = append(p.queue, id)
 	}
 }
 
@@ -67,37 +68,54 @@ func (h *Holder[S]) Next(s S) *Batch {
 		}
 		return nil
 	}
-	b := new(Batch)
-	if len(p.register) > 0 {
-		for id, e := range p.register {
-			if len(b.Register) == batchSize/numberSize {
-				break
-			}
-			b.Register = append(b.Register, id.Object)
-			p.asking = append(p.asking, e)
-			delete(p.register, id)
-		}
-	} else if len(p.back) > 0 {
-		size := 0
-		for id, n := range p.back {
-			if size > batchSize-countOfSize {
-				break
-			}
-			if id.Node == s.Peer() {
-				b.Own = append(b.Own, Count{Object: id.Object, N: n})
-				size += countSize
-			} else {
-				b.Others = append(b.Others, CountOf{Node: id.Node, Time: int64(id.Time), Number: id.Object, N: n})
-				size += countOfSize
-			}
-			delete(p.back, id)
-		}
-	} else {
+	b := p.batch(s)
+	if b == nil {
 		return nil
 	}
 	p.number++
 	b.Number = p.number
 	p.sending = b
+	return b
+}
+
+// batch makes a batch of what is first in the queue: references to be given
+// back, or objects to be registered, as many of the kind as follow. mu is held.
+func (p *peer[S]) batch(s S) *Batch {
+	var b *Batch
+	size, taken := 0, 0
+	for _, id := range p.queue {
+		n, e := p.back[id], p.register[id]
+		switch {
+		case n == 0 && e == nil: // not any more
+			taken++
+			continue
+		case size > batchSize-countOfSize:
+			p.queue = p.queue[taken:]
+			return b
+		case b == nil:
+			b = new(Batch)
+		}
+		switch {
+		case e != nil && size > 0 && len(b.Register) == 0, e == nil && len(b.Register) > 0: // of the other kind
+			p.queue = p.queue[taken:]
+			return b
+		case e != nil:
+			b.Register = append(b.Register, id.Object)
+			p.asking = append(p.asking, e)
+			delete(p.register, id)
+			size += numberSize // what is also to be given back is in the queue once more
+		case id.Node == s.Peer():
+			b.Own = append(b.Own, Count{Object: id.Object, N: n})
+			delete(p.back, id)
+			size += countSize
+		default:
+			b.Others = append(b.Others, CountOf{Node: id.Node, Time: int64(id.Time), Number: id.Object, N: n})
+			delete(p.back, id)
+			size += countOfSize
+		}
+		taken++
+	}
+	p.queue = nil
 	return b
 }
 
@@ -132,7 +150,7 @@ func (h *Holder[S]) Done(s S, missing []uint32) {
 		}
 		e := h.entries[id] // a new one, if the old one was dropped meanwhile
 		if e == nil {
-			p.back[id]++
+			p.due(id, 1)
 			continue
 		}
 		h.add(e, s, 1)
@@ -145,7 +163,7 @@ func (h *Holder[S]) Mute(s S) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.peer(s)
-	p.mute = true
+	p.mute, p.queue = true, nil
 	clear(p.back)
 	h.unask(p, true)
 }

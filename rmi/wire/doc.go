@@ -141,9 +141,7 @@
 // The header of a return: slot (4), sequence number (4), and references, length of the table and length of the body
 // as above. The payload is the table followed by the body; together they are at most the receiver's message limit,
 // and at most 32768 bytes when they are not fragmented. A table has at most as many entries as the receiver's hello
-// says. Each entry of a table counts as one reference given to the receiver when the payload is complete, whatever
-// then becomes of the body; a payload that was cancelled counts for nothing. An owner keeps an object callable at least
-// until every session on which it gave out a reference to it is over; this version has no record that gives one back.
+// says; what they count for, see "Leases".
 //
 // Slots. The caller numbers its calls in flight by slots, from 0 and below the number in the callee's hello; each
 // direction has its own. A slot is one call's from the call record until the last byte of its return. The sequence
@@ -249,10 +247,49 @@
 //
 // Relays. A node other than the owner that hands on a reference whose owner does not listen sets VIA to itself, unless the receiver is the
 // owner or the relay, or the reference has a relay that listens already. Calls to a relay carry the target extension;
-// it relays those, and only those, whose reference it handed on. It sends header and body on in a slot of its own
-// with hops plus 1, the time that is left, the chain and depth as they were, and the table made fit for the next
+// it relays those, and only those, whose reference it handed on with itself as VIA, while that was not given back. It
+// sends header and body on in a slot of its own with hops plus 1, the time that is left, the chain and depth as they were, and the table made fit for the next
 // receiver by the rules above, and does the same with the return. It refuses at 8 hops. A target that is the receiver
 // itself is an ordinary call.
+//
+// # Leases
+//
+// Each entry of a table, in a call, a return or a multicast packet, counts as one reference given to its receiver when
+// the payload or packet is complete, whatever then becomes of the body; a payload that was cancelled, and a malformed table, count for
+// nothing. Entries without node id do not count. Every other one does: the receiver's own objects too, and objects that the
+// sender does not hold itself. Counts belong to the session. An owner keeps an object callable at least while a session
+// has references to it that were not given back. A node that hands on a reference that it holds must keep its own until
+// the receiver gave back what it was handed.
+//
+// Object 2 of every node, called on the session whose counts it is about, is
+//
+//	Clean  (batch uint64, own list of Count, others list of CountOf)      0xf8a56cde
+//	Dirty  (batch uint64, own list of uint64) list of uint32              0x57addc3b
+//	Linger (own list of uint64, others list of Object)                    0xe5f20c5e
+//
+//	Count   tuple (object number uint64, count uint32)
+//	CountOf tuple (node id byte array of 16, time int64, object number uint64, count uint32)
+//	Object  tuple (node id byte array of 16, time int64, object number uint64)
+//
+// Clean gives references back: own are to the callee's objects, others to anybody else's that the callee handed to the
+// caller. Counts are differences, since the last Clean. The callee gives none back that it did not give, ignores what it
+// does not know, and takes no more than there is. A holder sends what it gives back within some seconds, many in a call.
+//
+// Dirty counts one reference more to each of the callee's objects: the caller was handed them by others. It returns the
+// positions in own, from 0, of those that the callee does not export; these are not counted. Then, not before, the
+// caller gives back what it was handed. Whoever is handed a reference should do so when it has a session with the owner.
+// Before the session with who handed it on is over it should look for one, if the owner listens.
+//
+// Batches are numbered for each session and direction, from 1, in one row for both methods. A caller has one under way
+// at a time, and sends it again under its number, unchanged, if it does not learn what became of it. A callee takes each
+// number in once: the last one's answer it gives again, and lower numbers it ignores.
+//
+// Linger says that the caller is about to close: it handed on these references, which it has from the callee. The callee
+// keeps what the session holds of them for one lease, 60 seconds, after the session is over, for the others to register.
+//
+// When a session is over for good, all that was given on it counts as given back, and a node that held an object through
+// it only holds it no more. A caller whose callee answers with NoSuchObject gives nothing back on that session; a node
+// that never calls object 2 is a peer like any other.
 //
 // # Bodies
 //
