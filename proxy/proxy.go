@@ -27,23 +27,54 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Caller makes the calls of proxies: args are those behind the context,
-// results those before the error. Its implementation is the node.
+// Caller makes the calls of proxies. Its implementation is the node.
 type Caller interface {
-	Call(ctx context.Context, c *Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error)
+	Begin(ctx context.Context, c *Core, m *wire.Method) Invocation
+}
+
+// Invocation is one call of a proxy, from its arguments to its results:
+//
+//	inv := c.Caller.Begin(ctx, c, m)
+//	for inv.Attempt() { // once, and again for each retry
+//		err := encode the arguments to inv.Encoder()
+//		inv.Send(err)
+//	}
+//	var err error
+//	if d := inv.Results(); d != nil {
+//		err = decode the results from d
+//	}
+//	err = inv.End(err)
+//
+// A retry encodes again because references belong to the session that they are
+// sent on. The core stays alive until End; after it the invocation, its encoder
+// and its decoder belong to somebody else.
+type Invocation interface {
+	// Attempt reports whether the arguments are to be encoded and sent (again).
+	Attempt() bool
+	// Encoder is where the arguments of this attempt go.
+	Encoder() *wire.Encoder
+	// Send makes the call, unless the arguments could not be encoded.
+	Send(encodeErr error)
+	// Results is where the results are, nil if the call failed.
+	Results() *wire.Decoder
+	// End gives everything back and returns the call's error, or that of its results.
+	End(decodeErr error) error
 }
 
 // Core is what stands behind a proxy, whatever its form.
 type Core struct {
 	Interface *wire.Interface
 	Caller    Caller
-	Agreed    atomic.Bool  // the Caller's: the owner's interface was found to fit
-	Cache     atomic.Value // the Caller's: how it reached the owner last
+	Agreed    atomic.Bool                      // the Caller's: the owner's interface was found to fit
+	Cache     atomic.Value                     // the Caller's: how it reached the owner last
+	Semantics atomic.Pointer[[]wire.Semantics] // the owner's, by Method.Index; nil if they are the Interface's
+	Refresh   RefreshFunc                      // of a following proxy (Follow); else nil
 
-	ref   atomic.Pointer[refs.Ref]
-	value reflect.Value  // the proxy itself, of Interface.Type
-	fn    unsafe.Pointer // the closure of a func proxy; see funcs
-	hold  *hold
+	target atomic.Pointer[Core] // of a following proxy; see Target
+	ref    atomic.Pointer[refs.Ref]
+	value  reflect.Value  // the proxy itself, of Interface.Type
+	fn     unsafe.Pointer // the closure of a func proxy; see funcs
+	hold   *hold          // nil of a following proxy, which holds nothing
 }
 
 // hold outlives its core, for the core's cleanup.
@@ -63,7 +94,12 @@ var _ dynamic.Dispatcher = (*Core)(nil)
 
 // Ref is the reference to the object: of those that came to this node the
 // newest, which knows best where the owner is.
-func (c *Core) Ref() refs.Ref { return *c.ref.Load() }
+func (c *Core) Ref() refs.Ref {
+	if c.Refresh != nil {
+		c = c.Target()
+	}
+	return *c.ref.Load()
+}
 
 // Value is the proxy, of the interface's type.
 func (c *Core) Value() reflect.Value { return c.value }
@@ -75,13 +111,8 @@ func (c *Core) Dispatch(method int, args []reflect.Value) []reflect.Value {
 }
 
 func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
-	var out []reflect.Value
 	ctx, _ := args[0].Interface().(context.Context)
-	var err error = errNilContext
-	if ctx != nil {
-		out, err = c.Caller.Call(ctx, c, m, args[1:])
-	}
-	runtime.KeepAlive(c)
+	out, err := c.Call(ctx, m, args[1:])
 	res := make([]reflect.Value, len(m.Out)+1)
 	for i, t := range m.Out {
 		if err == nil {
@@ -98,20 +129,30 @@ func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
 	return res
 }
 
+// Call calls a method by reflection: args are those behind the context, results
+// those before the error.
+func (c *Core) Call(ctx context.Context, m *wire.Method, args []reflect.Value) (out []reflect.Value, err error) {
+	inv := c.Caller.Begin(ctx, c, m)
+	for inv.Attempt() {
+		inv.Send(m.EncodeArgs(inv.Encoder(), args))
+	}
+	if d := inv.Results(); d != nil {
+		out, err = m.DecodeResults(d)
+	}
+	return out, inv.End(err)
+}
+
 // errorValue is err as a value of type error.
 func errorValue(err error) reflect.Value { return reflect.ValueOf(&err).Elem() }
 
-var (
-	noError       = reflect.Zero(reflect.TypeFor[error]())
-	errNilContext = fault.New(fault.Invalid, fault.NotExecuted, "the context is nil: pass context.Background() if there is none")
-)
+var noError = reflect.Zero(reflect.TypeFor[error]())
 
 // Supported tells whether proxies of an interface type can be made here.
 func Supported(t reflect.Type) error {
 	if t.Kind() != reflect.Interface {
 		return nil
 	}
-	if _, ok := stubs.Load(t); ok {
+	if _, ok := Registered(t); ok {
 		return nil
 	}
 	return dynamic.Supported()
@@ -122,9 +163,13 @@ func (c *Core) build() error {
 	t := c.Interface.Type
 	switch t.Kind() {
 	case reflect.Func:
-		c.value = reflect.MakeFunc(t, func(args []reflect.Value) []reflect.Value {
-			return c.dispatch(c.Interface.Methods[0], args)
-		})
+		if r, ok := Registered(t); ok {
+			c.value = reflect.ValueOf(r.New(c))
+		} else {
+			c.value = reflect.MakeFunc(t, func(args []reflect.Value) []reflect.Value {
+				return c.dispatch(c.Interface.Methods[0], args)
+			})
+		}
 		c.fn = closureOf(c.value)
 	case reflect.Struct:
 		v := reflect.New(t).Elem()
@@ -134,9 +179,9 @@ func (c *Core) build() error {
 		}
 		c.value = v
 	default:
-		if make, ok := stubs.Load(t); ok {
+		if r, ok := Registered(t); ok {
 			v := reflect.New(t).Elem()
-			v.Set(reflect.ValueOf(make.(func(*Core) any)(c)))
+			v.Set(reflect.ValueOf(r.New(c)))
 			c.value = v
 			return nil
 		}
@@ -148,13 +193,6 @@ func (c *Core) build() error {
 	}
 	return nil
 }
-
-// stubs are the linked stubs: interface type → func(*Core) any.
-var stubs sync.Map
-
-// RegisterStub makes proxies of interface type t by make. It is for package
-// rmi/stub, which generated and hand-written stubs use.
-func RegisterStub(t reflect.Type, make func(*Core) any) { stubs.Store(t, make) }
 
 // Stub is implemented by linked stubs.
 type Stub interface{ RMICore() *Core }
@@ -182,12 +220,25 @@ func keyOf(r refs.Ref, t reflect.Type) key {
 	return k
 }
 
-// Get returns the proxy for a reference, making it if there is none.
+// Get returns the proxy for a reference, making it if there is none. It holds
+// the object.
 func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error) {
+	return t.get(r, i, caller, true)
+}
+
+// GetUnheld is Get for a proxy that need not hold the object, because whoever
+// uses it knows where to find another. It does so if Get was called as well.
+func (t *Table) GetUnheld(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error) {
+	return t.get(r, i, caller, false)
+}
+
+func (t *Table) get(r refs.Ref, i *wire.Interface, caller Caller, holds bool) (*Core, error) {
 	k := keyOf(r, i.Type)
 	t.mu.Lock()
 	if c := t.cores[k].Value(); c != nil {
-		t.pin(c, r)
+		if holds {
+			t.pin(c, r)
+		}
 		t.mu.Unlock()
 		if c.Ref() != r {
 			c.ref.Store(&r)
@@ -204,22 +255,31 @@ func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if other := t.cores[k].Value(); other != nil {
-		t.pin(other, r)
+		if holds {
+			t.pin(other, r)
+		}
 		return other, nil
 	}
-	if t.cores == nil {
-		t.cores = make(map[key]weak.Pointer[Core])
-		t.funcs = make(map[uintptr]weak.Pointer[Core])
-	}
+	t.init()
 	w := weak.Make(c)
 	t.cores[k] = w
 	if c.fn != nil {
 		t.funcs[uintptr(c.fn)] = w
 	}
-	t.pin(c, r)
+	if holds {
+		t.pin(c, r)
+	}
 	fn, h := uintptr(c.fn), c.hold
 	runtime.AddCleanup(c, func(h *hold) { t.forget(k, fn, h) }, h)
 	return c, nil
+}
+
+// init makes the maps. mu is held.
+func (t *Table) init() {
+	if t.cores == nil {
+		t.cores = make(map[key]weak.Pointer[Core])
+		t.funcs = make(map[uintptr]weak.Pointer[Core])
+	}
 }
 
 // pin has a core hold its reference. mu is held.
@@ -241,6 +301,9 @@ func (t *Table) unpin(h *hold, id refs.ID) {
 // Release has a core hold its reference no longer, until the reference comes
 // again.
 func (t *Table) Release(c *Core) {
+	if c.Refresh != nil {
+		c = c.Target()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unpin(c.hold, c.Ref().ID)
@@ -295,7 +358,8 @@ func (t *Table) CoreOf(v reflect.Value) *Core {
 }
 
 // closureOf is the address of a func value's closure, which is its own for
-// every func that reflect.MakeFunc made. (A collected closure's address may be
+// every func that reflect.MakeFunc made, and for those of stubs, which capture
+// the core. (A collected closure's address may be
 // used again, but its Core is collected with it, and the table's weak pointer
 // is nil by then.)
 func closureOf(v reflect.Value) unsafe.Pointer {

@@ -19,21 +19,25 @@ const closeTimeout = 5 * time.Second
 // name and the reference too.
 const maxEntryDescription = MaxMessage - 4<<10
 
-// Binding is a name that this process bound. It may be ignored: the node takes
-// the name back when it is closed or shut down.
+// Binding is a name that this process bound. It may be ignored: the node renews
+// it, and takes the name back when it is closed or shut down.
 type Binding struct {
-	url      URL
-	registry Registry
-	ref      refs.Ref
-	release  func() error // gives the export back
-	unhook   func()
+	url     URL
+	claim   Claim
+	release func() error // gives the export back
+	renewer *renewer
+	stays   bool // Permanent was asked for
 
 	made chan struct{} // closed when the registry has answered to Bind
 	done chan struct{}
 
-	mu      sync.Mutex // guards the fields below
-	bound   bool       // the registry said so
-	closing bool       // end was called
+	mu       sync.Mutex // guards the fields below
+	bound    bool       // the registry said so
+	leased   bool       // else it stays bound without being renewed
+	unsure   bool       // the registry may have given a revision that it could not tell
+	closing  bool       // it is being unbound, or was lost
+	revision Revision
+	lease    time.Duration
 
 	// Written before done is closed, read after.
 	closed error // what Close returns
@@ -44,8 +48,10 @@ type Binding struct {
 type BindOption func(*bindOptions)
 
 type bindOptions struct {
-	relayed bool
-	export  *rmi.ExportOptions
+	relayed   bool
+	permanent bool
+	lease     time.Duration
+	export    *rmi.ExportOptions
 }
 
 // With says how the object is served, as rmi.Export does.
@@ -56,9 +62,22 @@ func With(o rmi.ExportOptions) BindOption { return func(b *bindOptions) { b.expo
 // it, and fail while there is none.
 func Relayed() BindOption { return func(o *bindOptions) { o.relayed = true } }
 
+// Permanent binds a name that stays bound when the node is closed or killed: until
+// it is unbound or rebound, by Binding.Close too, or the registry ends. Nothing
+// renews it, and Binding.Done does not tell that it was lost. It is for objects
+// that outlive the program which binds them.
+func Permanent() BindOption { return func(o *bindOptions) { o.permanent = true } }
+
+// Lease sets how long the name stays bound after the node was heard of last, if
+// 20 s are not right: longer where the network may be interrupted for longer. The
+// registry may grant less (ServeOptions.MaxLease), and nothing below a second.
+func Lease(d time.Duration) BindOption { return func(o *bindOptions) { o.lease = d } }
+
 // Bind exports v as a T, a remote interface or a func type, and binds a name
-// that is not bound yet to it. The object stays exported and the name bound until
-// the Binding or n is closed. T has to be written, for what Go infers from v is
+// that is not bound yet to it. A name that is leased and whose owner's session
+// with the registry is cut counts as not bound, so a program that was killed can
+// be started again at once. The object stays exported and the name bound until
+// the Binding or n is closed; n renews the lease. T has to be written, for what Go infers from v is
 // the type of v, and no interface:
 //
 //	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
@@ -69,7 +88,8 @@ func Bind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...BindOp
 	return bind(ctx, n, "bind", name, v, o)
 }
 
-// Rebind is Bind for a name that may be bound: what was bound to it is replaced.
+// Rebind is Bind for a name that may be bound: what was bound to it is replaced,
+// and its Binding is told (Done).
 func Rebind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...BindOption) (*Binding, error) {
 	return bind(ctx, n, "rebind", name, v, o)
 }
@@ -87,8 +107,11 @@ func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options
 	if err != nil {
 		return nil, failed(op, u.String(), err)
 	}
-	b := &Binding{url: u, registry: r, ref: e.Ref, release: release, made: make(chan struct{}), done: make(chan struct{})}
-	if err := b.bind(ctx, n, op, e, o); err != nil {
+	b := &Binding{
+		url: u, claim: Claim{Name: u.Name, Entry: e, Lease: max(o.lease, 0), Replace: op == "rebind"}, stays: o.permanent,
+		release: release, renewer: renewerOf(n, u, r), made: make(chan struct{}), done: make(chan struct{}),
+	}
+	if err := b.bind(ctx, n, o); err != nil {
 		_ = release()
 		return nil, failed(op, u.String(), err)
 	}
@@ -130,45 +153,94 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 	return e, release, nil
 }
 
-// bind calls the registry. From before that, the node's end is ours.
-func (b *Binding) bind(ctx context.Context, n *rmi.Node, op string, e Entry, o bindOptions) error {
-	if !o.relayed && !e.Ref.Listens() && !e.Ref.Via.Listens() && !n.Endpoint().Listens() {
+// bind calls the registry. From before that, the node's end is the renewer's.
+func (b *Binding) bind(ctx context.Context, n *rmi.Node, o bindOptions) error {
+	if r := b.claim.Entry.Ref; !o.relayed && !r.Listens() && !r.Via.Listens() && !n.Endpoint().Listens() {
 		return invalid(`the node does not listen, so nobody could call the object: call node.Listen("127.0.0.1:0") first, ` +
 			"or pass registry.Relayed() to have calls go through the registry's node")
 	}
-	b.unhook = n.BeforeClose(func(ctx context.Context) { _ = b.end(ctx, "the node was closed") })
+	if err := b.renewer.add(b); err != nil {
+		return err
+	}
+	var g Grant
 	var err error
-	if op == "rebind" {
-		err = b.registry.Rebind(ctx, b.url.Name, e)
+	if b.stays {
+		err = b.bindUnleased(ctx)
 	} else {
-		err = b.registry.Bind(ctx, b.url.Name, e)
+		g, err = b.acquire(ctx)
 	}
 	b.mu.Lock()
 	b.bound = err == nil
+	if b.claim.Replace = false; g.Revision != 0 {
+		b.granted(g)
+	}
 	b.mu.Unlock()
 	close(b.made)
 	if err != nil {
-		b.unhook()
+		b.renewer.drop(b)
+		return err
 	}
-	return err
+	b.renewer.attend(g.Lease)
+	return nil
+}
+
+// acquire claims the name, by the old ways where the registry knows no leases:
+// then the Grant is zero.
+func (b *Binding) acquire(ctx context.Context) (Grant, error) {
+	grants, err := b.renewer.acquire(ctx, []Claim{b.claim})
+	if rmi.KindOf(err) == rmi.NoSuchMethod {
+		b.renewer.knowsNoLeases()
+		return Grant{}, b.bindUnleased(ctx)
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	return grants[0], grants[0].Refused
+}
+
+func (b *Binding) bindUnleased(ctx context.Context) error {
+	bind := b.renewer.registry.Bind
+	if b.claim.Replace {
+		bind = b.renewer.registry.Rebind
+	}
+	return bind(ctx, b.claim.Name, b.claim.Entry)
+}
+
+// granted notes a grant. mu is held.
+func (b *Binding) granted(g Grant) {
+	b.leased, b.unsure = true, false
+	b.revision, b.lease = g.Revision, g.Lease
 }
 
 // Name is the URL of the name, with the address of its registry.
 func (b *Binding) Name() string { return b.url.String() }
 
 // Ref is the reference that the name is bound to.
-func (b *Binding) Ref() refs.Ref { return b.ref }
+func (b *Binding) Ref() refs.Ref { return b.claim.Entry.Ref }
 
-// Done is closed when the binding is over: Close was called, or the node was
-// closed. (That the registry restarted, or that somebody unbound the name, is
-// not noticed before.) Err then tells why.
+// Revision is the number that the registry gave to the binding, higher than that
+// of whatever was bound to the name before. It changes when the name was lost
+// and bound again. It is 0 if the binding is permanent.
+func (b *Binding) Revision() Revision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.revision
+}
+
+// Done is closed when the binding is over: Close was called, the node was
+// closed, or the name was lost, for somebody rebound or unbound it, or took it
+// while the session with the registry was cut. (Of a permanent binding the loss
+// is not noticed.) Err then tells why. A name that was lost is not bound again by
+// this process unless the program does so. The object stays exported until Close:
+// those who hold references to it may go on.
 func (b *Binding) Done() <-chan struct{} { return b.done }
 
 // Err is nil until Done is closed. Then its kind is rmi.Closed if the name was
-// unbound by this process; rmi.NotBound if it was lost before, for somebody had
-// unbound or rebound it, or the registry had restarted; rmi.NoSuchObject if the
-// registry was closed; another kind if the registry did not answer, and may have
-// the name still.
+// unbound by this process, or left bound by a node that was closed, if it is
+// permanent; rmi.NotBound if it was lost before, for somebody had unbound or
+// rebound it; rmi.NoSuchObject if the registry was closed; another kind if the
+// registry refused to bind the name again after a restart, or did not answer, and
+// may have the name still.
 func (b *Binding) Err() error {
 	select {
 	case <-b.done:
@@ -178,50 +250,109 @@ func (b *Binding) Err() error {
 	}
 }
 
-// Close unbinds the name, unless it is bound to something else by now, and takes
-// the export back: the object cannot be called any more, unless it is exported or
-// held otherwise. The error, if any, says that the registry was not reached
-// within 5 s; the export is taken back all the same. Closing again returns the
-// same.
+// Close unbinds the name, unless it was lost, and takes the export back: the
+// object cannot be called any more, unless it is exported or held otherwise. The
+// error, if any, says that the registry was not reached within 5 s; the export is
+// taken back all the same, and the lease ends by itself. Closing again returns
+// the same.
 func (b *Binding) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	err := b.end(ctx, "the binding was closed")
-	b.unhook()
+	if b.begin() {
+		b.end(b.unbind(ctx, "the binding was closed"))
+	} else {
+		<-b.done // the first one's context bounds this
+	}
 	_ = b.release()
-	return err
+	return b.closed
 }
 
-// end unbinds. The export is left alone: calls in flight may lead to more.
-func (b *Binding) end(ctx context.Context, why string) error {
+// begin tells whether the caller is the one to end the binding, who must call end.
+func (b *Binding) begin() bool {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	first := !b.closing
 	b.closing = true
-	b.mu.Unlock()
-	if !first {
-		<-b.done // the first one's context bounds this
-		return b.closed
+	return first
+}
+
+// end ends the binding, for a reason. The export is left alone: calls in flight
+// may lead to more. Close returns the error if the registry may have the name yet.
+func (b *Binding) end(lost error) {
+	b.lost = failed("unbind", b.url.String(), lost)
+	switch rmi.KindOf(b.lost) {
+	case rmi.Closed, rmi.NotBound, rmi.NoSuchObject:
+	default:
+		b.closed = b.lost
 	}
-	defer close(b.done)
+	b.renewer.drop(b)
+	close(b.done)
+}
+
+// lose ends the binding, unless somebody else does, for the registry said that it
+// has another, or does not take it again.
+func (b *Binding) lose(why error) {
+	if !b.begin() {
+		return
+	}
+	if rmi.KindOf(why) == rmi.AlreadyBound {
+		why = Lost{Now: 1}.reason()
+	}
+	b.lost = failed("renew", b.url.String(), why)
+	b.renewer.drop(b)
+	close(b.done)
+	b.renewer.node.Logger().Warn("a binding was lost", "name", b.url.String(), "err", b.lost)
+}
+
+// unbind has the registry unbind the name, and returns why the binding is over.
+// b is closing.
+func (b *Binding) unbind(ctx context.Context, why string) error {
+	b.settle(ctx)
+	b.mu.Lock()
+	bound, held := b.bound, Held{b.claim.Name, b.revision}
+	byRevision := b.leased && !b.unsure
+	b.mu.Unlock()
+	var err error
+	switch {
+	case !bound:
+	case byRevision:
+		var lost []Lost
+		if lost, err = b.renewer.registry.Release(ctx, []Held{held}); len(lost) > 0 {
+			err = lost[0].reason()
+		}
+	default:
+		err = b.renewer.registry.Unbind(ctx, b.claim.Name, b.Ref())
+	}
+	if err != nil {
+		return err
+	}
+	return closed(why)
+}
+
+// settle waits until the registry has answered to Bind, and the renewer, which
+// leaves out what is closing, is not about to bind the name again.
+func (b *Binding) settle(ctx context.Context) {
 	select {
 	case <-b.made:
 	case <-ctx.Done(): // Bind's own call fails when the node's connections end
+		return
 	}
-	b.mu.Lock()
-	bound := b.bound
-	b.mu.Unlock()
-	if !bound {
-		b.lost = failed("unbind", b.url.String(), &rmi.Error{Kind: rmi.NotBound, Outcome: rmi.NotExecuted, Msg: "the name was not bound"})
-		return nil
+	select {
+	case b.renewer.turn <- struct{}{}:
+		<-b.renewer.turn
+	case <-ctx.Done():
 	}
-	err := b.registry.Unbind(ctx, b.url.Name, b.ref)
-	if err == nil {
-		b.lost = failed("unbind", b.url.String(), &rmi.Error{Kind: rmi.Closed, Outcome: rmi.Executed, Msg: why})
-		return nil
-	}
-	b.lost = failed("unbind", b.url.String(), err)
-	if k := rmi.KindOf(b.lost); k != rmi.NotBound && k != rmi.NoSuchObject {
-		b.closed = b.lost
-	}
-	return b.closed
 }
+
+// reason says why a name is not held any more.
+func (l Lost) reason() error {
+	switch {
+	case l.Now != 0:
+		return refused(rmi.NotBound, "the name is bound to another object by now")
+	case l.Unbound:
+		return refused(rmi.NotBound, "somebody unbound the name")
+	}
+	return notBound()
+}
+
+func closed(why string) error { return &rmi.Error{Kind: rmi.Closed, Outcome: rmi.Executed, Msg: why} }

@@ -2,7 +2,10 @@ package registry_test
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"gormi/refs"
 	"gormi/registry"
@@ -12,15 +15,21 @@ import (
 // fake is a registry that does what a test says; what it does not say panics.
 type fake struct {
 	registry.Registry
-	bind   func() error
-	unbind func(only refs.Ref) error
-	lookup registry.Entry
-	list   func(after string) registry.Page
+	acquire func(claims []registry.Claim) ([]registry.Grant, error)
+	renew   func(held []registry.Held) ([]registry.Lost, error)
+	release func(held []registry.Held) ([]registry.Lost, error)
+	lookup  registry.Entry
+	list    func(after string) registry.Page
 }
 
-func (f *fake) Bind(context.Context, string, registry.Entry) error { return f.bind() }
-func (f *fake) Unbind(_ context.Context, _ string, only refs.Ref) error {
-	return f.unbind(only)
+func (f *fake) Acquire(_ context.Context, claims []registry.Claim) ([]registry.Grant, error) {
+	return f.acquire(claims)
+}
+func (f *fake) Renew(_ context.Context, held []registry.Held) ([]registry.Lost, error) {
+	return f.renew(held)
+}
+func (f *fake) Release(_ context.Context, held []registry.Held) ([]registry.Lost, error) {
+	return f.release(held)
 }
 func (f *fake) Lookup(context.Context, string) (registry.Entry, error) { return f.lookup, nil }
 func (f *fake) List(_ context.Context, _, after string, _ int) (registry.Page, error) {
@@ -30,18 +39,26 @@ func (f *fake) List(_ context.Context, _, after string, _ int) (registry.Page, e
 // serve returns the URL of the name "a" in f.
 func (f *fake) serve(t *testing.T) string {
 	n := listening(t, "127.0.0.1:0", nil)
+	f.serveOn(t, n)
+	return registry.URL{Endpoint: n.Endpoint(), Name: "a"}.String()
+}
+
+func (f *fake) serveOn(t *testing.T, n *rmi.Node) {
 	if _, err := rmi.Export[registry.Registry](n, f, &rmi.ExportOptions{Number: refs.RegistryObject}); err != nil {
 		t.Fatal(err)
 	}
-	return registry.URL{Endpoint: n.Endpoint(), Name: "a"}.String()
 }
 
 func TestANodeThatClosesWhileItBindsUnbinds(t *testing.T) {
 	entered, proceed := make(chan struct{}), make(chan struct{})
-	var unbound []refs.Ref
+	var released []registry.Held
 	f := &fake{
-		bind:   func() error { close(entered); <-proceed; return nil },
-		unbind: func(only refs.Ref) error { unbound = append(unbound, only); return nil },
+		acquire: func([]registry.Claim) ([]registry.Grant, error) {
+			close(entered)
+			<-proceed
+			return []registry.Grant{{Revision: 7, Lease: time.Minute}}, nil
+		},
+		release: func(held []registry.Held) ([]registry.Lost, error) { released = held; return nil, nil },
 	}
 	url := f.serve(t)
 	owner := listening(t, "127.0.0.1:0", nil)
@@ -60,8 +77,8 @@ func TestANodeThatClosesWhileItBindsUnbinds(t *testing.T) {
 	if err := <-bound; err != nil {
 		t.Fatal(err)
 	}
-	if len(unbound) != 1 || unbound[0].ID.Node != owner.ID() {
-		t.Errorf("unbound %v", unbound)
+	if !slices.Equal(released, []registry.Held{{Name: "a", Revision: 7}}) {
+		t.Errorf("released %v", released)
 	}
 }
 
@@ -98,5 +115,66 @@ func TestARegistryThatLies(t *testing.T) {
 	_, err = registry.Lookup[accountFuncs](ctx, n, (&fake{lookup: registry.Entry{Ref: somewhere, Description: []byte("nonsense")}}).serve(t))
 	if err == nil {
 		t.Error("a description that cannot be read was taken")
+	}
+}
+
+func TestARegistryWhoseGrantsMakeNoSense(t *testing.T) {
+	for what, grants := range map[string][]registry.Grant{
+		"none":        nil,
+		"too many":    make([]registry.Grant, 2),
+		"empty":       {{}},
+		"no lease":    {{Revision: 1}},
+		"no revision": {{Lease: time.Minute}},
+		"negative":    {{Revision: 1, Lease: -time.Minute}},
+	} {
+		f := &fake{acquire: func([]registry.Claim) ([]registry.Grant, error) { return grants, nil }}
+		_, err := registry.Bind[Account](testContext(t), listening(t, "127.0.0.1:0", nil), f.serve(t), &account{})
+		if rmi.KindOf(err) != rmi.Protocol {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A registry that answers nonsense is asked again, as one that does not answer,
+// and no sooner.
+func TestARegistryWhoseAnswersToRenewalsMakeNoSense(t *testing.T) {
+	for what, lost := range map[string]registry.Lost{
+		"index past the end": {Index: 1, Now: 2},
+		"negative index":     {Index: -1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				w.reg.Close()
+				var renewed atomic.Int64
+				var sense atomic.Bool
+				f := &fake{
+					acquire: func([]registry.Claim) ([]registry.Grant, error) {
+						return []registry.Grant{{Revision: 1, Lease: 1}}, nil // a nanosecond
+					},
+					renew: func([]registry.Held) ([]registry.Lost, error) {
+						renewed.Add(1)
+						if sense.Load() {
+							return nil, nil
+						}
+						return []registry.Lost{lost}, nil
+					},
+					release: func([]registry.Held) ([]registry.Lost, error) { return []registry.Lost{lost}, nil },
+				}
+				f.serveOn(t, w.node)
+				b := w.bind(w.Node(), "a")
+				pass(time.Minute)
+				if n := renewed.Load(); b.Err() != nil || n < 10 || n > 60*8 {
+					t.Errorf("%v, renewed %d times", b.Err(), n)
+				}
+				sense.Store(true)
+				pass(time.Minute)
+				if b.Err() != nil {
+					t.Error(b.Err())
+				}
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }

@@ -8,28 +8,74 @@ import (
 	"gormi/rmi"
 )
 
+// A LookupOption changes what Lookup returns.
+type LookupOption func(*lookupOptions)
+
+type lookupOptions struct{ failover bool }
+
+// Failover has the proxy look its name up again when its reference is stale or
+// the object's owner gone, and make those calls again that were NotExecuted, until
+// their deadline: a server that is restarted, or replaced by another, is not
+// noticed but for the time that it takes. A call whose outcome is Unknown fails.
+//
+// The proxy is one of its own, equal to no other, also where the object is n's.
+// What is bound to the name later must have the methods of T too; if it has not,
+// calls fail with rmi.Mismatch.
+func Failover() LookupOption { return func(o *lookupOptions) { o.failover = true } }
+
 // Lookup returns what a name is bound to, as a T: a remote interface, a func
 // type, or a struct of func fields. It is a proxy, or the object itself if it is
 // n's own and T an interface or a func type. Nothing but the registry is dialled.
-func Lookup[T any](ctx context.Context, n *rmi.Node, name string) (T, error) {
+func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o ...LookupOption) (T, error) {
 	var zero T
 	wanted, err := rmi.Describe[T]()
 	if err != nil {
 		return zero, failed("lookup", "", err)
 	}
-	e, u, err := lookup(ctx, n, name)
+	var options lookupOptions
+	for _, set := range o {
+		set(&options)
+	}
+	u, r, err := resolveName(n, name)
+	if err != nil {
+		return zero, failed("lookup", "", err)
+	}
+	e, d, err := u.find(ctx, r, wanted)
 	if err != nil {
 		return zero, err
 	}
-	d, err := e.differing(wanted)
-	if err != nil {
-		return zero, failed("lookup", u.String(), err)
+	var v T
+	if options.failover {
+		v, err = rmi.ResolveWith[T](n, e.Ref, d, func(ctx context.Context, _ refs.Ref, _ error) (refs.Ref, error) {
+			e, d, err := u.find(ctx, r, wanted)
+			if err == nil && d != nil {
+				if err = d.Accepts(wanted); err != nil {
+					err = failed("lookup", u.String(), err)
+				}
+			}
+			return e.Ref, err
+		})
+	} else {
+		v, err = rmi.Resolve[T](n, e.Ref, d)
 	}
-	v, err := rmi.Resolve[T](n, e.Ref, d)
 	if err != nil {
 		return zero, failed("lookup", u.String(), err)
 	}
 	return v, nil
+}
+
+// find looks the name up, and returns the description of the object's interface
+// too if it is known and has to be compared with what is wanted.
+func (u URL) find(ctx context.Context, r Registry, wanted *rmi.Description) (Entry, *rmi.Description, error) {
+	e, err := u.lookup(ctx, r)
+	if err != nil {
+		return e, nil, err
+	}
+	d, err := e.differing(wanted)
+	if err != nil {
+		return e, nil, failed("lookup", u.String(), err)
+	}
+	return e, d, nil
 }
 
 // differing returns the description of the object's interface if it is known
@@ -43,23 +89,22 @@ func (e Entry) differing(wanted *rmi.Description) (*rmi.Description, error) {
 
 // LookupRef returns what a name is bound to as the registry keeps it.
 func LookupRef(ctx context.Context, n *rmi.Node, name string) (Entry, error) {
-	e, _, err := lookup(ctx, n, name)
-	return e, err
-}
-
-func lookup(ctx context.Context, n *rmi.Node, name string) (Entry, URL, error) {
 	u, r, err := resolveName(n, name)
 	if err != nil {
-		return Entry{}, u, failed("lookup", "", err)
+		return Entry{}, failed("lookup", "", err)
 	}
+	return u.lookup(ctx, r)
+}
+
+func (u URL) lookup(ctx context.Context, r Registry) (Entry, error) {
 	e, err := r.Lookup(ctx, u.Name)
 	if err == nil && e.Ref.IsZero() {
 		err = &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer holds no reference"}
 	}
 	if err != nil {
-		return Entry{}, u, failed("lookup", u.String(), err)
+		return Entry{}, failed("lookup", u.String(), err)
 	}
-	return e, u, nil
+	return e, nil
 }
 
 // resolveName reads the URL of a legal name and returns the proxy of its registry.

@@ -8,11 +8,13 @@ import (
 )
 
 // binding is a name and what it is bound to. It is not changed once it is in
-// a tree.
+// a tree, but for its lease.
 type binding struct {
 	name        string
 	ref         refs.Ref
 	description []byte
+	revision    Revision
+	lease       *lease // nil of a permanent one
 }
 
 func (b *binding) size() int { return len(b.name) + len(b.description) }

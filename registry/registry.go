@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"time"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -31,6 +32,17 @@ type Registry interface {
 	// ("" is before all), at most limit of them: 0 is 100, and no page has more
 	// than 1000 names, or 48 KiB of them.
 	List(ctx context.Context, prefix, after string, limit int) (Page, error)
+
+	// Acquire binds names that the caller's node will hold by leases: each is
+	// bound until its lease has not been renewed for its length. It answers claim
+	// by claim.
+	Acquire(ctx context.Context, claims []Claim) ([]Grant, error)
+
+	// Renew renews leases, and tells which of the names are not held any more.
+	Renew(ctx context.Context, held []Held) ([]Lost, error)
+
+	// Release removes names that are held, and tells which are not.
+	Release(ctx context.Context, held []Held) ([]Lost, error)
 }
 
 // Entry is what a name is bound to.
@@ -39,6 +51,54 @@ type Entry struct {
 	// Description is the binary form of the rmi.Description of the object's
 	// interface. Empty is "not known": then a proxy's first call asks the object.
 	Description []byte
+}
+
+// MaxBatch is how many claims or names one call of Acquire, Renew or Release may
+// hold. More, or more than MaxMessage bytes, are refused with rmi.TooLarge.
+const MaxBatch = 1000
+
+// Revision numbers what is bound to names: whenever a name is bound, it gets one
+// that is higher than all before it in this registry. A registry that was
+// restarted goes on above those that it gave out before, unless its computer's
+// clock was set back between. 0 is none.
+type Revision uint64
+
+// Claim asks for a name.
+type Claim struct {
+	Name  string
+	Entry Entry
+	// Lease is how long the name stays bound without being renewed: 0 is the
+	// registry's default. The registry may grant less, or more.
+	Lease time.Duration
+	// Replace has the name taken in any case. Otherwise one that is bound is
+	// refused with rmi.AlreadyBound, unless it is leased and the session with
+	// the node that holds it is cut.
+	Replace bool
+	// Held is the revision under which the caller held the name before it was
+	// lost, 0 for a name that is claimed anew. With it the name is given only if
+	// nobody else took it (rmi.AlreadyBound) or unbound it (rmi.NotBound)
+	// meanwhile, and Replace means nothing.
+	Held Revision
+}
+
+// Grant is the answer to a claim.
+type Grant struct {
+	Revision Revision
+	Lease    time.Duration // that was granted
+	Refused  error         // why the claim was not granted; nil if it was
+}
+
+// Held is a name that the caller holds, or believes to.
+type Held struct {
+	Name     string
+	Revision Revision
+}
+
+// Lost is a name that is not held any more.
+type Lost struct {
+	Index   int      // in the list that the call was given
+	Now     Revision // of what is bound to the name; 0 if nothing is
+	Unbound bool     // nothing is, because somebody unbound it
 }
 
 // Page is a part of a list of names.
@@ -77,6 +137,21 @@ func (s registryStub) Lookup(ctx context.Context, name string) (e Entry, err err
 
 func (s registryStub) List(ctx context.Context, prefix, after string, limit int) (p Page, err error) {
 	err = s.Invoke(ctx, "List", stub.Args(prefix, after, limit), &p)
+	return
+}
+
+func (s registryStub) Acquire(ctx context.Context, claims []Claim) (grants []Grant, err error) {
+	err = s.Invoke(ctx, "Acquire", stub.Args(claims), &grants)
+	return
+}
+
+func (s registryStub) Renew(ctx context.Context, held []Held) (lost []Lost, err error) {
+	err = s.Invoke(ctx, "Renew", stub.Args(held), &lost)
+	return
+}
+
+func (s registryStub) Release(ctx context.Context, held []Held) (lost []Lost, err error) {
+	err = s.Invoke(ctx, "Release", stub.Args(held), &lost)
 	return
 }
 

@@ -1,6 +1,10 @@
 package registry
 
 import (
+	"context"
+	"sync"
+	"time"
+
 	"gormi/refs"
 	"gormi/rmi"
 )
@@ -16,6 +20,24 @@ type ServeOptions struct {
 	// MaxBytes is how many bytes the names and the descriptions of interfaces
 	// may have together. If zero, 256 MiB.
 	MaxBytes int
+
+	// MaxLease is the longest lease that is granted; none is shorter than a
+	// second. If zero, 10 minutes.
+	MaxLease time.Duration
+}
+
+func (o ServeOptions) withDefaults() ServeOptions {
+	if o.MaxNames <= 0 {
+		o.MaxNames = 1_000_000
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 256 << 20
+	}
+	if o.MaxLease <= 0 {
+		o.MaxLease = 10 * time.Minute
+	}
+	o.MaxLease = max(o.MaxLease, minLease)
+	return o
 }
 
 // Server is a registry that a node serves.
@@ -23,6 +45,10 @@ type Server struct {
 	node   *rmi.Node
 	handle *rmi.Handle[Registry]
 	store  *store
+
+	unhook  func()
+	stop    context.CancelFunc // ends the sweep
+	sweeper sync.WaitGroup
 }
 
 // Serve makes n serve an empty registry, until the Server or the node is closed.
@@ -34,13 +60,7 @@ func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 	if !n.Endpoint().Listens() {
 		return nil, failed("serve", "", invalid(`the node does not listen, so nobody could reach its registry: call node.Listen("127.0.0.1:%d") first`, DefaultPort))
 	}
-	s := &store{maxNames: o.MaxNames, maxBytes: o.MaxBytes, log: n.Logger(), public: n.Public}
-	if s.maxNames <= 0 {
-		s.maxNames = 1_000_000
-	}
-	if s.maxBytes <= 0 {
-		s.maxBytes = 256 << 20
-	}
+	s := newStore(*o, n)
 	h, err := rmi.Export[Registry](n, s, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: MaxMessage})
 	if err != nil {
 		if rmi.KindOf(err) == rmi.AlreadyBound {
@@ -48,7 +68,12 @@ func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 		}
 		return nil, failed("serve", "", err)
 	}
-	return &Server{node: n, handle: h, store: s}, nil
+	r := &Server{node: n, handle: h, store: s}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.sweeper.Go(func() { s.sweep(ctx) }) // ended by Close, or with the node
+	r.unhook = n.BeforeClose(func(context.Context) { r.end() })
+	return r, nil
 }
 
 // URL returns the address of a name in the registry, "" for the registry's own,
@@ -66,4 +91,14 @@ func (s *Server) URL(name string) string {
 func (s *Server) Len() int { return s.store.len() }
 
 // Close ends the registry: all its names are gone. The node goes on.
-func (s *Server) Close() error { return s.handle.Close() }
+func (s *Server) Close() error {
+	s.unhook()
+	s.end()
+	return s.handle.Close()
+}
+
+// end ends the sweep. What lapsed is not found any more without it too.
+func (s *Server) end() {
+	s.stop()
+	s.sweeper.Wait()
+}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -17,58 +18,108 @@ const (
 	maxPageBytes = 48 << 10 // of names; with what MessagePack adds, less than 64 KiB
 )
 
-// store is the servant: a registry that keeps its names in memory.
+// store is the servant: a registry that keeps its names in memory. lease.go has
+// what is held by leases.
 type store struct {
-	maxNames, maxBytes int
-	log                *slog.Logger
+	ServeOptions // without zeros
+	log          *slog.Logger
 	// public tells whether other machines can reach the registry's node.
 	public func() bool
+	// detached tells whether the session with a node is cut.
+	detached func(refs.NodeID) bool
+	start    time.Time // zero of the store's time; see now
 
-	mu    sync.RWMutex // guards the fields below
-	names names
-	bytes int // sum of size() of all names
+	mu       sync.RWMutex // guards the fields below
+	names    names
+	bytes    int // sum of size() of all names
+	revision Revision
+	leases   leaseHeap
+	unbound  departed
+	earlier  chan struct{} // has room for one: sent to when a lease comes before all others
 }
 
 var _ Registry = (*store)(nil)
 
+func newStore(o ServeOptions, n node) *store {
+	now := time.Now()
+	return &store{
+		ServeOptions: o.withDefaults(), log: n.Logger(), public: n.Public, detached: n.Detached, start: now,
+		// Above what the registry before this one gave out, for none binds a name
+		// each nanosecond.
+		revision: Revision(now.UnixNano()),
+		earlier:  make(chan struct{}, 1),
+	}
+}
+
+// node is what a store needs to know of the node that serves it.
+type node interface {
+	Logger() *slog.Logger
+	Public() bool
+	Detached(refs.NodeID) bool
+}
+
+// now is the store's time, which no change of the computer's clock moves.
+func (s *store) now() time.Duration { return time.Since(s.start) }
+
 func (s *store) Bind(ctx context.Context, name string, e Entry) error {
-	return s.bind(name, e, false)
+	return s.bind(name, e, func(old *binding) error {
+		if old != nil {
+			return alreadyBound(old)
+		}
+		return nil
+	})
 }
 
 func (s *store) Rebind(ctx context.Context, name string, e Entry) error {
-	return s.bind(name, e, true)
+	return s.bind(name, e, func(*binding) error { return nil })
 }
 
-func (s *store) bind(name string, e Entry, replace bool) error {
+func (s *store) bind(name string, e Entry, may func(*binding) error) error {
 	if err := s.check(name, e); err != nil {
 		return err
 	}
 	b := &binding{name: name, ref: e.Ref, description: e.Description}
-	if err := s.put(b, replace); err != nil {
+	if err := s.put(b, may); err != nil {
 		return err
 	}
 	s.log.Debug("bound", "name", name, "ref", e.Ref)
 	return nil
 }
 
-func (s *store) put(b *binding, replace bool) error {
+// put binds a name and gives it its revision, unless may, which is told what is
+// bound to it (nil is nothing), returns an error.
+func (s *store) put(b *binding, may func(old *binding) error) error {
+	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.names.get(b.name)
+	live := old
+	if !old.live(now) {
+		live = nil
+	}
+	if err := may(live); err != nil {
+		return err
+	}
 	bytes := s.bytes + b.size()
-	switch {
-	case old != nil && !replace:
-		return refused(rmi.AlreadyBound, "the name is bound to a %s: Rebind replaces it, Unbind removes it", interfaceName(old.ref))
-	case old != nil:
+	if old != nil {
 		bytes -= old.size()
-	case s.names.count >= s.maxNames:
-		return refused(rmi.Overloaded, "the registry holds %d names, its limit", s.maxNames)
+	} else if s.names.count >= s.MaxNames {
+		return refused(rmi.Overloaded, "the registry holds %d names, its limit", s.MaxNames)
 	}
-	if bytes > s.maxBytes {
-		return refused(rmi.Overloaded, "the registry holds %d bytes of names and descriptions, and its limit is %d", s.bytes, s.maxBytes)
+	if bytes > s.MaxBytes {
+		return refused(rmi.Overloaded, "the registry holds %d bytes of names and descriptions, and its limit is %d", s.bytes, s.MaxBytes)
 	}
+	s.revision++
+	b.revision = s.revision
+	s.leases.remove(old)
 	s.names.put(b)
 	s.bytes = bytes
+	s.unbound.forget(b.name)
+	if b.lease != nil {
+		b.lease.replaced = live != nil
+		b.lease.expires = now + b.lease.length
+		s.hold(b)
+	}
 	return nil
 }
 
@@ -96,36 +147,43 @@ func (s *store) Unbind(ctx context.Context, name string, only refs.Ref) error {
 	if err := ValidName(name); err != nil {
 		return err
 	}
-	if err := s.remove(name, only); err != nil {
+	if err := s.unbind(name, only, callerOf(ctx)); err != nil {
 		return err
 	}
 	s.log.Debug("unbound", "name", name)
 	return nil
 }
 
-func (s *store) remove(name string, only refs.Ref) error {
+func (s *store) unbind(name string, only refs.Ref, caller refs.NodeID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.names.get(name)
-	if b == nil {
+	if !b.live(s.now()) {
 		return notBound()
 	}
 	if !only.IsZero() && only.ID != b.ref.ID {
 		return refused(rmi.NotBound, "the name is bound to another object by now, a %s", interfaceName(b.ref))
 	}
-	s.names.remove(name)
-	s.bytes -= b.size()
+	s.depart(b, caller)
 	return nil
+}
+
+// remove takes a binding out. mu is held.
+func (s *store) remove(b *binding) {
+	s.leases.remove(b)
+	s.names.remove(b.name)
+	s.bytes -= b.size()
 }
 
 func (s *store) Lookup(ctx context.Context, name string) (Entry, error) {
 	if err := ValidName(name); err != nil {
 		return Entry{}, err
 	}
+	now := s.now()
 	s.mu.RLock()
+	defer s.mu.RUnlock()
 	b := s.names.get(name)
-	s.mu.RUnlock()
-	if b == nil {
+	if !b.live(now) {
 		return Entry{}, notBound()
 	}
 	return Entry{b.ref, b.description}, nil
@@ -140,6 +198,7 @@ func (s *store) List(ctx context.Context, prefix, after string, limit int) (Page
 	from := max(prefix, after)
 	var p Page
 	bytes := 0
+	now := s.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	s.names.from(from, func(b *binding) bool {
@@ -148,6 +207,9 @@ func (s *store) List(ctx context.Context, prefix, after string, limit int) (Page
 		}
 		if !strings.HasPrefix(b.name, prefix) {
 			return false
+		}
+		if !b.live(now) {
+			return true
 		}
 		bytes += len(b.name) + len(b.ref.Interface.Name)
 		if len(p.Names) == limit || bytes > maxPageBytes {
@@ -166,9 +228,25 @@ func (s *store) len() int {
 	return s.names.count
 }
 
+// callerOf is the node whose call ctx belongs to; zero in a call of this process.
+func callerOf(ctx context.Context) refs.NodeID {
+	if p := rmi.PeerOf(ctx); p != nil {
+		return p.Node()
+	}
+	return refs.NodeID{}
+}
+
 // refused is an error by which the registry says that it did nothing.
 func refused(k rmi.Kind, format string, a ...any) error {
 	return &rmi.Error{Kind: k, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(format, a...)}
+}
+
+func alreadyBound(b *binding) error {
+	how := ""
+	if b.lease != nil {
+		how = ", by a node that lives"
+	}
+	return refused(rmi.AlreadyBound, "the name is bound to a %s%s: Rebind replaces it, Unbind removes it", interfaceName(b.ref), how)
 }
 
 func notBound() error {

@@ -11,9 +11,17 @@ import (
 	"gormi/rmi"
 )
 
-func newStore(at refs.Endpoint) *store {
-	return &store{maxNames: 1e6, maxBytes: 1 << 30, log: slog.New(slog.DiscardHandler), public: func() bool { return !at.IsLoopback() }}
+// served is the node of a store without one.
+type served struct {
+	at       refs.Endpoint
+	detached map[refs.NodeID]bool
 }
+
+func (s served) Logger() *slog.Logger         { return slog.New(slog.DiscardHandler) }
+func (s served) Public() bool                 { return !s.at.IsLoopback() }
+func (s served) Detached(id refs.NodeID) bool { return s.detached[id] }
+
+func storeAt(at refs.Endpoint) *store { return newStore(ServeOptions{}, served{at: at}) }
 
 var local = refs.Endpoint{Host: "127.0.0.1", Port: 1099}
 
@@ -23,8 +31,8 @@ func entryOf(num refs.ObjNum) Entry {
 
 func TestLimitsOfARegistry(t *testing.T) {
 	ctx := context.Background()
-	s := newStore(local)
-	s.maxNames, s.maxBytes = 2, 10
+	s := storeAt(local)
+	s.MaxNames, s.MaxBytes = 2, 10
 	step := func(err error, want rmi.Kind) {
 		t.Helper()
 		if rmi.KindOf(err) != want {
@@ -53,7 +61,7 @@ func TestEntriesThatCannotBeBound(t *testing.T) {
 		"no object":       {Ref: refs.Ref{Endpoint: local, ID: refs.ID{Node: refs.NodeID{1}}}},
 		"bad description": {Ref: entryOf(1).Ref, Description: []byte("nonsense")},
 	} {
-		for _, bind := range []func(context.Context, string, Entry) error{newStore(local).Bind, newStore(local).Rebind} {
+		for _, bind := range []func(context.Context, string, Entry) error{storeAt(local).Bind, storeAt(local).Rebind} {
 			if err := bind(context.Background(), "x", e); rmi.KindOf(err) != rmi.Invalid {
 				t.Errorf("%s: %v", what, err)
 			}
@@ -82,7 +90,7 @@ func TestAPublicRegistryRefusesLoopback(t *testing.T) {
 	} {
 		e := entryOf(7)
 		c.ref(&e.Ref)
-		err := newStore(c.registry).Bind(context.Background(), "x", e)
+		err := storeAt(c.registry).Bind(context.Background(), "x", e)
 		if c.ok != (err == nil) || !c.ok && (rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), "Options.Advertise")) {
 			t.Errorf("%s: %v", c.what, err)
 		}
@@ -91,7 +99,7 @@ func TestAPublicRegistryRefusesLoopback(t *testing.T) {
 
 func TestPages(t *testing.T) {
 	ctx := context.Background()
-	s := newStore(local)
+	s := storeAt(local)
 	bind := func(name string) {
 		if err := s.Bind(ctx, name, entryOf(7)); err != nil {
 			t.Fatal(err)
@@ -144,7 +152,7 @@ func TestPages(t *testing.T) {
 
 func TestAPageOfLongNamesIsShort(t *testing.T) {
 	ctx := context.Background()
-	s := newStore(local)
+	s := storeAt(local)
 	e := entryOf(7)
 	e.Ref.Interface.Name = strings.Repeat("i", 255)
 	for i := range 300 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"time"
 
 	"encoding/binary"
@@ -16,8 +15,6 @@ import (
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 )
-
-var _ proxy.Caller = (*Node)(nil)
 
 // route is how to reach a reference's owner.
 type route struct {
@@ -54,46 +51,6 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 	return route{session: s, relay: true}, err
 }
 
-// Call makes the call of a proxy. It implements proxy.Caller and is not for
-// programs: they call methods of proxies, or Invoke.
-func (n *Node) Call(ctx context.Context, c *proxy.Core, m *wire.Method, args []reflect.Value) ([]reflect.Value, error) {
-	to, err := n.routeOf(ctx, c)
-	if err != nil {
-		return nil, n.failed(err, c.Ref(), m)
-	}
-	if !c.Agreed.Load() {
-		if err := n.agree(ctx, c, to); err != nil {
-			return nil, n.failed(err, c.Ref(), m)
-		}
-	}
-	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
-	if err := m.EncodeArgs(enc, args); err != nil {
-		n.ungive(to.session, enc.Refs()...)
-		enc.Release()
-		return nil, n.failed(asError(err, NotExecuted), c.Ref(), m)
-	}
-	reply, err := n.send(ctx, to, c.Ref(), m.ID, enc)
-	if err != nil {
-		return nil, n.failed(err, c.Ref(), m)
-	}
-	defer reply.Release()
-	table, err := n.receive(to.session, reply.References, reply.Table)
-	if err != nil {
-		return nil, n.failed(asError(err, Executed), c.Ref(), m)
-	}
-	defer n.decoded(table)
-	dec, err := wire.NewDecoder(reply.Body, table, sideOf(to.session), &n.limits)
-	if err != nil {
-		return nil, n.failed(asError(err, Executed), c.Ref(), m)
-	}
-	defer dec.Release()
-	out, err := m.DecodeResults(dec)
-	if err != nil {
-		return nil, n.failed(asError(err, Executed), c.Ref(), m)
-	}
-	return out, nil
-}
-
 // routeOf is route, remembered in the proxy.
 func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	if r, ok := c.Cache.Load().(route); ok && r.session.Err() == nil {
@@ -107,8 +64,9 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 }
 
 // send sends what was encoded as a call and returns a reply that is no error.
-// It releases enc.
-func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.MethodID, enc *wire.Encoder) (transport.Reply, error) {
+// It releases enc. req is filled in, with a default deadline if it has none; it
+// is the caller's so that it can be used from call to call.
+func (n *Node) send(ctx context.Context, req *transport.Request, to route, r refs.Ref, method wire.MethodID, enc *wire.Encoder) (transport.Reply, error) {
 	var none transport.Reply
 	table, err := wire.AppendTable(nil, enc.Refs())
 	if err != nil {
@@ -116,10 +74,9 @@ func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.Metho
 		enc.Release()
 		return none, asError(err, NotExecuted)
 	}
-	req := transport.Request{
-		Header:     wire.CallHeader{Object: r.Object, Method: method},
-		Extensions: to.extension(r), References: len(enc.Refs()), Table: table, Body: enc.Body(),
-	}
+	req.Header = wire.CallHeader{Object: r.Object, Method: method}
+	req.Extensions, req.References, req.Table, req.Body = to.extension(r), len(enc.Refs()), table, enc.Body()
+	req.Uncounted = n.ungiver(to.session, enc.Refs())
 	chain, depth, nested := transport.ChainOf(ctx)
 	if nested {
 		if depth >= wire.MaxDepth {
@@ -132,19 +89,21 @@ func (n *Node) send(ctx context.Context, to route, r refs.Ref, method wire.Metho
 		binary.NativeEndian.PutUint64(req.Header.Chain[:8], rand.Uint64())
 		binary.NativeEndian.PutUint64(req.Header.Chain[8:], rand.Uint64())
 	}
-	var ok bool
-	if req.Deadline, ok = ctx.Deadline(); !ok {
-		req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
+	if req.Deadline.IsZero() {
+		var ok bool
+		if req.Deadline, ok = ctx.Deadline(); !ok {
+			req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
+		}
 	}
-	reply, err := to.session.Call(ctx, &req)
-	if err != nil && OutcomeOf(err) == NotExecuted { // it was not sent
-		n.ungive(to.session, enc.Refs()...)
-	}
+	reply, err := to.session.Call(ctx, req)
 	if err == nil || len(table)+len(req.Body) <= wire.MaxInline {
 		enc.Release() // else the session may still look at it
 	}
 	if err != nil {
-		if req.Coarse && KindOf(err) == Deadline {
+		if req.Uncounted != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+			req.Uncounted()
+		}
+		if req.Coarse && KindOf(err) == Deadline && OutcomeOf(err) == Unknown {
 			f := asError(err, OutcomeOf(err))
 			f.Msg, f.Err = fmt.Sprintf("no reply within the default of %v (Options.Timeout): give the context a deadline of its own", n.opts.Timeout), nil
 			err = f
@@ -196,19 +155,24 @@ func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
 		if err != nil {
 			return err
 		}
-		answer = verdict{d.Accepts(c.Interface.Description())}
+		answer = verdict{err: d.Accepts(c.Interface.Description()), semantics: d.SemanticsFor(c.Interface)}
 		if d.Fingerprint() == owners { // else the reference lied: ask again next time
 			n.agreed.Store(q, answer)
 		}
 	}
-	if err := answer.(verdict).err; err != nil {
-		return err
+	v := answer.(verdict)
+	if v.err != nil {
+		return v.err
 	}
+	c.Semantics.Store(&v.semantics)
 	c.Agreed.Store(true)
 	return nil
 }
 
-type verdict struct{ err error }
+type verdict struct {
+	err       error
+	semantics []wire.Semantics // of the caller's methods
+}
 
 // describe asks an object for the description of its interface.
 func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Description, error) {
@@ -217,7 +181,7 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Descri
 		enc.Release()
 		return nil, asError(err, NotExecuted)
 	}
-	reply, err := n.send(ctx, to, r, describe, enc)
+	reply, err := n.send(ctx, new(transport.Request), to, r, describe, enc)
 	if err != nil {
 		return nil, err
 	}

@@ -21,8 +21,9 @@
 //
 //  1. proxy/proxy.go: the proxy's method collects its arguments (proxy/dynamic
 //     makes its type, or a stub of rmi/stub does this).
-//  2. rmi/call.go: Node.Call finds the session with the owner, makes sure that
-//     the two sides agree on the interface, and has the arguments encoded.
+//  2. rmi/invocation.go: Node.Begin begins an invocation, whose Attempt finds the
+//     session with the owner and makes sure that the two sides agree on the
+//     interface (rmi/call.go); then the proxy encodes the arguments.
 //  3. rmi/wire/encode.go: values become MessagePack; remote values become
 //     references, by rmi/references.go.
 //  4. rmi/transport/session.go: Session.Call takes a slot (calls.go) and hands
@@ -36,7 +37,8 @@
 //  7. skeleton/skeleton.go: the arguments are decoded (rmi/wire/decode.go), the
 //     method is invoked, its results are encoded.
 //  8. rmi/transport/callee.go: the reply goes back in the same slot; the
-//     caller's reader completes the call, and rmi/call.go decodes the results.
+//     caller's reader completes the call, the proxy decodes the results, and the
+//     invocation ends.
 //
 // # Values for many
 //

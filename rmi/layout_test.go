@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"gormi/rmi/transport", "gormi/rmi/stub"},
 	{"gormi/rmi"},
 	{"gormi/rmi/rmitest", "gormi/registry", "gormi/callback"},
-	{"gormi/cmd/*", "gormi/examples", "gormi/examples/*", "gormi/rmi/wire/testclient"},
+	{"gormi/cmd/*", "gormi/examples", "gormi/examples/*", "gormi/rmi/wire/testclient", "gormi/rmi/internal/*"},
 }
 
 // forbidden are arrows that the order of layers would allow.
@@ -45,6 +45,7 @@ var only = map[string][]string{
 var onlyIn = map[string]string{
 	"github.com/vmihailenco/msgpack/v5": "gormi/rmi/wire",
 	"github.com/hashicorp/yamux":        "gormi/rmi/transport/streams",
+	"golang.org/x/tools/go/packages":    "gormi/cmd/rmigen",
 }
 
 // rmiNeeds are the modules that package rmi may depend on, with their own needs.

@@ -97,7 +97,6 @@ func (o leaseObject) Linger(ctx context.Context, own []refs.ObjNum, others []lea
 // Durations of the keeper.
 const (
 	gather       = 250 * time.Millisecond // between looks at what is to be done; what comes meanwhile goes in one batch
-	leaseTime    = time.Minute            // for which what a peer that closed had handed on is kept
 	batchTimeout = 10 * time.Second       // for the answer to one batch; then it is sent again
 	retryMost    = 30 * time.Second       // between attempts to send a batch
 	findTimeout  = 10 * time.Second       // for dialling an owner
@@ -128,7 +127,8 @@ type keeper struct {
 	mu      sync.Mutex // guards the fields below
 	closed  bool
 	sending map[*transport.Session]*sending
-	wg      sync.WaitGroup // the loop and what it starts
+	cuts    map[*transport.Session]time.Time // since when they have no connection; until cut looks after them
+	wg      sync.WaitGroup                   // the loop and what it starts
 }
 
 // sending is the state of a session's batches.
@@ -143,6 +143,7 @@ func (k *keeper) init(n *Node) {
 	k.table = lease.NewHolder[*transport.Session](n.ID(), maxHeld, time.Now)
 	k.dials = make(chan struct{}, finding)
 	k.sending = make(map[*transport.Session]*sending)
+	k.cuts = make(map[*transport.Session]time.Time)
 	n.exports.System(leasesInterface(), reflect.ValueOf(leaseObject{n}), refs.LeaseObject, new(served))
 }
 
@@ -191,6 +192,7 @@ func (k *keeper) loop() {
 		now := time.Now()
 		k.table.Expire(now)
 		k.n.exports.Expire(now)
+		k.lookAtCuts(now)
 		for _, owner := range k.table.Wanting() {
 			if s := k.n.transport.Live(owner); s != nil {
 				k.table.Ask(s)
@@ -201,6 +203,36 @@ func (k *keeper) loop() {
 				k.run(func() { k.send(s) })
 			}
 		}
+	}
+}
+
+// unlinked notes that a session lost its connection.
+func (k *keeper) unlinked(s *transport.Session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.Err() == nil {
+		k.cuts[s] = time.Now()
+	}
+}
+
+// lookAtCuts gives up hope for sessions that have been without a connection for
+// a quarter of the lease: what is held through them alone is better held
+// otherwise, while they are not over.
+func (k *keeper) lookAtCuts(now time.Time) {
+	var cut []*transport.Session
+	k.mu.Lock()
+	for s, since := range k.cuts {
+		switch {
+		case s.Err() != nil || !s.Detached():
+			delete(k.cuts, s)
+		case now.Sub(since) >= k.n.transport.SessionLease/4:
+			delete(k.cuts, s)
+			cut = append(cut, s)
+		}
+	}
+	k.mu.Unlock()
+	for _, s := range cut {
+		k.n.sessionCut(s)
 	}
 }
 
@@ -327,9 +359,12 @@ func (n *Node) sessionCut(s *transport.Session) { n.keeper.find(n.keeper.table.C
 // sessionGone gives back and takes back what was held on a session that is over
 // for good. It may be called more than once.
 func (n *Node) sessionGone(s *transport.Session) {
-	until := time.Now().Add(leaseTime)
+	until := time.Now().Add(n.transport.SessionLease)
 	n.exports.Gone(s, until)
 	n.keeper.find(n.keeper.table.Gone(s, until))
+	n.keeper.mu.Lock()
+	delete(n.keeper.cuts, s)
+	n.keeper.mu.Unlock()
 }
 
 // find looks for sessions with the owners of references; the loop then does the

@@ -2,6 +2,7 @@ package rmi
 
 import (
 	"context"
+	"encoding/binary"
 	"reflect"
 	"sync"
 
@@ -12,17 +13,20 @@ import (
 	"gormi/rmi/transport/streams"
 )
 
-// Peer is another node as this node has a session with it. It is not for
+// Peer is another node as this node has a connection with it. It is not for
 // programs but for packages that send values to many: see Peer.Multicast. There
-// is one Peer per session; it is comparable and safe for concurrent use.
+// is one Peer per connection; it is comparable and safe for concurrent use. The
+// session between the two nodes outlives the Peer, for calls: whether the other
+// node is gone for good, Gone tells.
 //
-// Multicast goes over one stream per direction of the session, opened when the
+// Multicast goes over one stream per direction of the connection, opened when the
 // first packet is sent. A packet names the receivers that it is for (Node.Receive)
 // and carries a value that was encoded once (Codec.Packet), whatever the number
 // of peers and receivers. Order is kept within a peer; what was accepted by
-// Multicast is lost only with the session.
+// Multicast is lost only with the connection.
 type Peer struct {
 	side *side
+	link *transport.Link
 
 	mu    sync.Mutex // guards the fields below
 	over  bool
@@ -32,26 +36,42 @@ type Peer struct {
 	in  inlet
 }
 
-// SessionID names a session; both its ends know it by the same one.
+// SessionID names a connection of a session; both its ends know it by the same one.
 type SessionID [16]byte
 
 // PeerOf returns the peer that made the call which ctx belongs to: the relay, if
-// the call was relayed. It is nil in a context that no remote call made.
+// the call was relayed. Its connection is the one there is now, or was last. It
+// is nil in a context that no remote call made.
 func PeerOf(ctx context.Context) *Peer {
 	s := transport.SessionOf(ctx)
 	if s == nil {
 		return nil
 	}
-	return &sideOf(s).peer
+	return sideOf(s).peer.Load()
 }
 
-// Peer returns the session with a node, nil if there is none.
+// Peer returns the connection with a node, nil if there is no session with it.
+// It may just have been lost.
 func (n *Node) Peer(id refs.NodeID) *Peer {
 	s := n.transport.Live(id)
 	if s == nil {
 		return nil
 	}
-	return &sideOf(s).peer
+	return sideOf(s).peer.Load()
+}
+
+// linked makes the Peer of a new connection.
+func (n *Node) linked(l *transport.Link) any {
+	x := sideOf(l.Session())
+	p := &Peer{side: x, link: l}
+	x.peer.Store(p)
+	return p
+}
+
+// unlinked is called when a connection is lost and no goroutine of it is left.
+func (n *Node) unlinked(l *transport.Link) {
+	l.Attached().(*Peer).ended()
+	n.keeper.unlinked(l.Session())
 }
 
 // NodeOf returns the node that a proxy of an interface type makes its calls
@@ -72,16 +92,24 @@ func (p *Peer) Node() refs.NodeID { return p.side.s.Peer() }
 // Local is the node at this end.
 func (p *Peer) Local() *Node { return p.side.n }
 
-// Session names the session.
-func (p *Peer) Session() SessionID { return SessionID(p.side.s.ID()) }
+// Session names the connection.
+func (p *Peer) Session() SessionID {
+	id := SessionID(p.side.s.ID())
+	e := p.link.Epoch() - 1 // the first has the session's own
+	binary.BigEndian.PutUint32(id[12:], binary.BigEndian.Uint32(id[12:])^uint32(e))
+	return id
+}
 
-// Done is closed when the session is over.
-func (p *Peer) Done() <-chan struct{} { return p.side.s.Done() }
+// Done is closed when the connection is lost.
+func (p *Peer) Done() <-chan struct{} { return p.link.Done() }
 
-// Err tells why the session is over; nil while it is not.
-func (p *Peer) Err() error { return p.side.s.Err() }
+// Err tells why the connection is lost; nil while it is not.
+func (p *Peer) Err() error { return p.link.Err() }
 
-// OnEnd has f called when the session is over and nothing more will be received
+// Detached reports whether the session with the peer has no connection now.
+func (p *Peer) Detached() bool { return p.side.s.Detached() }
+
+// OnEnd has f called when the connection is lost and nothing more will be received
 // from it, or at once if it is so already. f must not block. The returned
 // function takes f back.
 func (p *Peer) OnEnd(f func()) (remove func()) {
@@ -103,7 +131,7 @@ func (p *Peer) OnEnd(f func()) (remove func()) {
 	}
 }
 
-// ended is called once, when no goroutine of the session is left.
+// ended is called once, when no goroutine of the connection is left.
 func (p *Peer) ended() {
 	p.mu.Lock()
 	p.over = true
@@ -116,8 +144,9 @@ func (p *Peer) ended() {
 }
 
 // streamOpened reads a stream that a peer opened.
-func (n *Node) streamOpened(s *transport.Session, st streams.Stream) {
-	if err := sideOf(s).peer.in.read(&sideOf(s).peer, st); err != nil {
-		s.Close(asError(err, fault.Unknown))
+func (n *Node) streamOpened(l *transport.Link, st streams.Stream) {
+	p := l.Attached().(*Peer)
+	if err := p.in.read(p, st); err != nil {
+		l.Session().Close(asError(err, fault.Unknown))
 	}
 }

@@ -42,7 +42,7 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 			s := peer.transport.Live(owner.ID())
 			var first streams.Stream
 			for _, text := range c.writes {
-				st, err := s.OpenStream(context.Background())
+				st, err := s.Link().OpenStream(context.Background())
 				if err == nil {
 					_, err = st.Write([]byte(text))
 				}

@@ -89,7 +89,7 @@ var _ wire.Exporter = (*packetSide)(nil)
 // ExportRef implements wire.Exporter.
 func (x *packetSide) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	// The proxy of another node of this process will do if its reference serves anybody.
-	if c := x.n.proxies.CoreOf(v); c != nil && (c.Caller == proxy.Caller(x.n) || c.Ref().Listens()) {
+	if c := holderOf(&x.n.proxies, v); c != nil && (c.Caller == proxy.Caller(x.n) || c.Ref().Listens()) {
 		r := c.Ref()
 		x.n.keeper.Pin(r)
 		x.p.pins.others = append(x.p.pins.others, r.ID)
@@ -152,7 +152,7 @@ const batchSize = 32 << 10
 func (p *Peer) MaxMessage() int { return p.side.s.PeerMessage() }
 
 // Multicast sends messages, in order. It waits while the stream's window is
-// full, at most until the session is over. Messages may be used again when it
+// full, at most until the connection is lost. Messages may be used again when it
 // returns. A packet over MaxMessage is an error of kind TooLarge: nothing of
 // ms from it on is sent then, and sent tells how many were before it. Other
 // errors are for good.
@@ -191,9 +191,9 @@ func (p *Peer) Multicast(ms []Message) (sent int, err error) {
 }
 
 func (o *outlet) open(p *Peer) error {
-	st, err := p.side.s.OpenStream(context.Background())
+	st, err := p.link.OpenStream(context.Background())
 	for errors.Is(err, streams.ErrOpenTimeout) && p.Err() == nil { // the connection is slow: the session bounds the wait
-		st, err = p.side.s.OpenStream(context.Background())
+		st, err = p.link.OpenStream(context.Background())
 	}
 	if err != nil {
 		if e := p.Err(); e != nil {

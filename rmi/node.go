@@ -44,6 +44,11 @@ type Options struct {
 	// Timeout is the deadline of calls whose context has none. If zero, 30 s.
 	Timeout time.Duration
 
+	// SessionLease is how long a session with another node outlives its connection:
+	// for as long calls in flight wait for the connection to be made again, and
+	// what the other node holds stays exported. If zero, a minute.
+	SessionLease time.Duration
+
 	// Drain bounds how long Run waits for calls in flight when its context
 	// ends, and how long Close waits for methods to return. If zero, 10 s and 2 s.
 	Drain time.Duration
@@ -119,6 +124,7 @@ func NewNode(o *Options) *Node {
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS,
 		Limits: n.opts.Limits, Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
+		SessionLease: n.opts.SessionLease, OnLink: n.linked, OnUnlink: n.unlinked, OnTable: n.tableDropped,
 	})
 	n.limits = n.transport.Limits.Limits
 	n.keeper.init(n)
@@ -242,6 +248,17 @@ func (n *Node) Public() bool {
 	return n.public
 }
 
+// Detached reports whether this node has no connection with another one: that
+// node may come back, or is gone. A node is never detached from itself. It is
+// meant for nodes that this one had a session with.
+func (n *Node) Detached(id refs.NodeID) bool {
+	if id == n.ID() {
+		return false
+	}
+	s := n.transport.Live(id)
+	return s == nil || s.Detached()
+}
+
 // Logger is the node's logger.
 func (n *Node) Logger() *slog.Logger { return n.opts.Logger }
 
@@ -352,6 +369,5 @@ func (n *Node) Close() error {
 
 // sessionEnded gives back what the peer held.
 func (n *Node) sessionEnded(s *transport.Session) {
-	sideOf(s).peer.ended()
 	n.sessionGone(s)
 }

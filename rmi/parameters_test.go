@@ -190,8 +190,8 @@ func TestAFunctionIsExportedAsLongAsItsHolderIsConnected(t *testing.T) {
 	if caller.Exports() != 1 {
 		t.Errorf("%d exports, want the function", caller.Exports())
 	}
-	network.Cut(owner, caller)
-	for owner.Sessions() > 0 || caller.Sessions() > 0 || caller.Exports() > 0 { // the end is noticed soon
+	caller.Close()
+	for owner.Sessions() > 0 { // the end is noticed soon
 		runtime.Gosched()
 	}
 	_, err := f(within(t), 5)

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"gormi/proxy"
 	"gormi/refs"
@@ -23,7 +26,7 @@ import (
 type side struct {
 	n      *Node
 	s      *transport.Session
-	peer   Peer
+	peer   atomic.Pointer[Peer] // of the connection that the session has, or had last
 	leases intake
 }
 
@@ -36,9 +39,7 @@ var (
 
 // attach makes the side of a new session; it is found again by sideOf.
 func (n *Node) attach(s *transport.Session) any {
-	x := &side{n: n, s: s}
-	x.peer.side = x
-	return x
+	return &side{n: n, s: s}
 }
 
 func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
@@ -49,7 +50,7 @@ func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 func (x *side) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	n := x.n
 	// The proxy of another node of this process will do if its reference serves anybody.
-	if c := n.proxies.CoreOf(v); c != nil && (c.Caller == proxy.Caller(n) || c.Ref().Listens()) {
+	if c := holderOf(&n.proxies, v); c != nil && (c.Caller == proxy.Caller(n) || c.Ref().Listens()) {
 		r := n.give(c.Ref(), x.s)
 		runtime.KeepAlive(c) // what it holds is handed on now
 		return r, nil
@@ -60,6 +61,15 @@ func (x *side) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	}
 	n.forgetEnded(x.s)
 	return n.refTo(e), nil
+}
+
+// holderOf is what stands behind v, and holds its object, if v is a proxy.
+func holderOf(t *proxy.Table, v reflect.Value) *proxy.Core {
+	c := t.CoreOf(v)
+	if c != nil && c.Refresh != nil {
+		return c.Target()
+	}
+	return c
 }
 
 // ForwardRef implements wire.Forwarder.
@@ -90,6 +100,16 @@ func (n *Node) ungive(s *transport.Session, rs ...refs.Ref) {
 			n.keeper.table.Unhand(s, r.ID)
 		}
 	}
+}
+
+// ungiver returns a func that does ungive once, nil if there is nothing to take
+// back. rs may be used again.
+func (n *Node) ungiver(s *transport.Session, rs []refs.Ref) func() {
+	if len(rs) == 0 {
+		return nil
+	}
+	rs = slices.Clone(rs)
+	return sync.OnceFunc(func() { n.ungive(s, rs...) })
 }
 
 // forgetEnded takes back what was counted on a session that ended meanwhile:

@@ -39,17 +39,25 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	}
 	deadline, _ := ctx.Deadline()
 	h.Hops++
+	unsent := n.ungiver(to.session, on)
 	reply, err := to.session.Call(ctx, &transport.Request{
-		Header: h, Extensions: to.extension(ref), References: len(on), Table: table, Body: in.Body(), Deadline: deadline,
+		Header: h, Extensions: to.extension(ref), References: len(on), Table: table, Body: in.Body(), Deadline: deadline, Uncounted: unsent,
 	})
 	if err != nil {
-		if OutcomeOf(err) == NotExecuted { // it was not sent
-			n.ungive(to.session, on...)
+		if unsent != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+			unsent()
 		}
 		in.Fail(asError(err, OutcomeOf(err)))
 		return
 	}
-	defer reply.Release()
+	kept := false
+	defer func() {
+		if kept {
+			reply.Detach()
+		} else {
+			reply.Release()
+		}
+	}()
 	results, err := n.receive(to.session, reply.References, reply.Table)
 	if err != nil {
 		in.Fail(asError(err, Executed))
@@ -65,7 +73,7 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 		in.Fail(asError(err, Executed))
 		return
 	}
-	in.Relay(reply.Failed, len(back), table, reply.Body)
+	kept = in.Relay(reply.Failed, len(back), table, reply.Body)
 }
 
 // translate makes references that arrived fit to be sent on a session, and

@@ -8,6 +8,7 @@ import (
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 )
 
@@ -54,20 +55,29 @@ func (n *Node) named(op string, err error, r refs.Ref) error {
 // now, otherwise at the first call. Nothing is dialled.
 func Resolve[T any](n *Node, r refs.Ref, d *Description) (T, error) {
 	var zero T
-	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	i, err := fitting[T](n, r, d)
 	if err != nil {
 		return zero, err
-	}
-	if d != nil && i.Fingerprint != d.Fingerprint() {
-		if err := d.Accepts(i.Description()); err != nil {
-			return zero, n.named("resolve", err, r)
-		}
 	}
 	v, err := n.resolve(r, i)
 	if err != nil {
 		return zero, err
 	}
 	return v.Interface().(T), nil
+}
+
+// fitting returns T's interface, unless it does not fit the object's, d.
+func fitting[T any](n *Node, r refs.Ref, d *Description) (*wire.Interface, error) {
+	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	if err != nil {
+		return nil, err
+	}
+	if d != nil && i.Fingerprint != d.Fingerprint() {
+		if err := d.Accepts(i.Description()); err != nil {
+			return nil, n.named("resolve", err, r)
+		}
+	}
+	return i, nil
 }
 
 // WellKnown is the reference to an object of a well-known number at an address,
@@ -140,7 +150,7 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 		enc.Release()
 		return nil, n.named("invoke", asError(err, NotExecuted), r)
 	}
-	reply, err := n.send(ctx, to, r, wire.MethodIDOf(method), enc)
+	reply, err := n.send(ctx, new(transport.Request), to, r, wire.MethodIDOf(method), enc)
 	if err != nil {
 		return nil, n.named("invoke", err, r)
 	}

@@ -71,7 +71,12 @@ func (v server) Serve(in *transport.Incoming) {
 // the call's, counted already.
 func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Ref) *Error {
 	enc := wire.NewEncoder(sideOf(in.Session), &n.limits)
-	defer enc.Release()
+	kept := false
+	defer func() {
+		if !kept {
+			enc.Release()
+		}
+	}()
 	if in.Header.Method == describe {
 		b, err := e.Interface.Description().MarshalBinary()
 		if err == nil {
@@ -80,7 +85,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 		if err != nil {
 			return fault.New(Internal, NotExecuted, "%w", err)
 		}
-		in.Reply(0, nil, enc.Body())
+		kept = in.Reply(0, nil, enc.Body())
 		return nil
 	}
 	m := e.Interface.ByID(in.Header.Method)
@@ -112,7 +117,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 		n.ungive(in.Session, enc.Refs()...)
 		return asError(err, Executed)
 	}
-	in.Reply(len(enc.Refs()), out, enc.Body())
+	kept = in.Reply(len(enc.Refs()), out, enc.Body())
 	return nil
 }
 

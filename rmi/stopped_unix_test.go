@@ -124,7 +124,7 @@ func TestAStoppedPeerHoldsNoCallerBeyondItsDeadline(t *testing.T) {
 
 func TestAKilledPeerFailsWhatIsInFlight(t *testing.T) {
 	process, r := ownerProcess(t)
-	caller := client(t, nil)
+	caller := client(t, &rmi.Options{SessionLease: time.Second})
 	w := resolve[Worker](t, caller, r)
 	called := make(chan struct{})
 	result := make(chan error, 1)

@@ -1,6 +1,7 @@
 // Package skeleton receives calls for an owner's objects: it decodes the
-// arguments, invokes the method by reflection, and encodes the results. It also
-// keeps the table of what a node exports.
+// arguments, invokes the method, and encodes the results: by code that was
+// generated and linked in for the interface (Register), or by reflection. It
+// also keeps the table of what a node exports.
 //
 // # Which interfaces can be exported
 //
@@ -15,6 +16,7 @@
 //  4. Every other parameter and result is of a type that can travel.
 //  5. No two methods' ids (FNV-1a hashes of their names) are equal, and none is 0.
 //  6. At most 255 methods, 255 parameters and results a method, names of at most 255 bytes.
+//  7. A method that is declared one-way has no results but its error.
 //
 // A func type is an interface of one method named Call, to which rules 2 to 4 apply.
 //

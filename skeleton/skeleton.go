@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"sync"
 
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
@@ -15,15 +16,33 @@ import (
 type Skeleton struct {
 	Interface *wire.Interface
 	value     reflect.Value   // of the interface's or func's type
-	methods   []reflect.Value // by wire.Method.Index
+	served    Served          // by linked code; nil: by reflection
+	methods   []reflect.Value // by wire.Method.Index, for reflection
 }
+
+// Served runs a method of one value: the one of a number, in the order of the
+// names. It reads the arguments from d, which was opened for them, calls the
+// method unless d has an error, writes the results to e, which was opened for
+// them, unless the method failed, and returns the method's error.
+type Served func(ctx context.Context, method int, d *wire.Decoder, e *wire.Encoder) error
+
+var registrations sync.Map // reflect.Type → func(reflect.Value) Served
+
+// Register has values of type t, an interface or a func, served by what bind
+// returns for them. It is for package rmi/stub, which generated code uses.
+func Register(t reflect.Type, bind func(reflect.Value) Served) { registrations.Store(t, bind) }
 
 // New returns the skeleton of v, which must be assignable to the interface's
 // type and not nil.
 func New(i *wire.Interface, v reflect.Value) *Skeleton {
 	typed := reflect.New(i.Type).Elem()
 	typed.Set(v)
-	s := &Skeleton{Interface: i, value: typed, methods: make([]reflect.Value, len(i.Methods))}
+	s := &Skeleton{Interface: i, value: typed}
+	if bind, ok := registrations.Load(i.Type); ok {
+		s.served = bind.(func(reflect.Value) Served)(typed)
+		return s
+	}
+	s.methods = make([]reflect.Value, len(i.Methods))
 	for _, m := range i.Methods {
 		if i.Type.Kind() == reflect.Func {
 			s.methods[m.Index] = typed
@@ -49,17 +68,16 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // e holds the results. A panic of the method is a *fault.Error that wraps a
 // *PanicError.
 func (s *Skeleton) Serve(ctx context.Context, m *wire.Method, d *wire.Decoder, e *wire.Encoder) *fault.Error {
+	if s.served != nil {
+		return s.serveLinked(ctx, m, d, e)
+	}
 	args, err := m.DecodeArgs(d)
 	if err != nil {
 		return refused(m, err, fault.BadArguments, fault.NotExecuted)
 	}
 	out, err := s.invoke(ctx, m, args)
 	if err != nil {
-		var p *PanicError
-		if errors.As(err, &p) && err == error(p) {
-			return &fault.Error{Kind: fault.Panic, Outcome: fault.Executed, Err: p}
-		}
-		return &fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: err}
+		return failed(err)
 	}
 	if err := m.EncodeResults(e, out); err != nil {
 		return refused(m, err, fault.Invalid, fault.Executed)
@@ -67,13 +85,47 @@ func (s *Skeleton) Serve(ctx context.Context, m *wire.Method, d *wire.Decoder, e
 	return nil
 }
 
+// serveLinked is Serve by linked code.
+func (s *Skeleton) serveLinked(ctx context.Context, m *wire.Method, d *wire.Decoder, e *wire.Encoder) *fault.Error {
+	d.OpenArgs(m)
+	e.OpenResults(m)
+	err := s.invokeLinked(ctx, m, d, e)
+	if bad := d.CloseArgs(m); bad != nil {
+		return refused(m, bad, fault.BadArguments, fault.NotExecuted)
+	}
+	bad := e.CloseResults(m)
+	if err != nil {
+		return failed(err)
+	}
+	if bad != nil {
+		return refused(m, bad, fault.Invalid, fault.Executed)
+	}
+	return nil
+}
+
+func (s *Skeleton) invokeLinked(ctx context.Context, m *wire.Method, d *wire.Decoder, e *wire.Encoder) (err error) {
+	defer recovered(&err)
+	return s.served(ctx, m.Index, d, e)
+}
+
+// recovered makes an error of a panic.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{Value: v, Stack: debug.Stack()}
+	}
+}
+
+// failed is the error of a call whose method returned err, or panicked.
+func failed(err error) *fault.Error {
+	if p, ok := err.(*PanicError); ok {
+		return &fault.Error{Kind: fault.Panic, Outcome: fault.Executed, Err: p}
+	}
+	return &fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: err}
+}
+
 // invoke calls the method and splits its error from its results.
 func (s *Skeleton) invoke(ctx context.Context, m *wire.Method, args []reflect.Value) (out []reflect.Value, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
+	defer recovered(&err)
 	in := make([]reflect.Value, 1, 1+len(args))
 	in[0] = reflect.ValueOf(&ctx).Elem()
 	in = append(in, args...)

@@ -1,6 +1,10 @@
 // Package stub is what linked stubs are made of, the only package that they
-// import. A stub is a proxy type written (or generated) for one interface; it
-// needs nothing from the platform, and registering it is all it takes:
+// import. A stub is code written or generated for one interface; registering it,
+// which an init function does, is all it takes.
+//
+// # Stubs by hand
+//
+// A stub by hand is a proxy type. It needs nothing from the platform:
 //
 //	type accountStub struct{ stub.Object }
 //
@@ -10,13 +14,72 @@
 //	}
 //
 //	func init() { stub.Register(func(o stub.Object) Account { return accountStub{o} }) }
+//
+// # Generated stubs
+//
+// The command rmigen writes a proxy and a skeleton that use no reflection where
+// Go's types are known when they are generated. Either side of a call may have
+// one; the bytes between them are the same. Such code looks like this:
+//
+//	const _ = stub.FilesOfVersion1
+//
+//	func (p rmiAccount) Deposit(ctx context.Context, a0 int64) (r0 int64, err error) {
+//		c := p.Begin(ctx, 0) // the number of the method in the order of their names
+//		for c.Attempt() {
+//			e := c.Args()
+//			e.Value(0)
+//			e.Int(a0)
+//			c.Send()
+//		}
+//		if d := c.Results(); d != nil {
+//			d.Value(0)
+//			d.Int64(&r0)
+//		}
+//		if err = c.End(); err != nil {
+//			return 0, err
+//		}
+//		return r0, nil
+//	}
+//
+//	func serveAccount(ctx context.Context, v Account, method int, d *stub.Decoder, e *stub.Encoder) error {
+//		switch method {
+//		case 0: // Deposit
+//			var a0 int64
+//			d.Value(0)
+//			d.Int64(&a0)
+//			if !d.Ok() {
+//				return nil
+//			}
+//			r0, err := v.Deposit(ctx, a0)
+//			if err != nil {
+//				return err
+//			}
+//			e.Value(0)
+//			e.Int(r0)
+//		}
+//		return nil
+//	}
+//
+//	func init() {
+//		stub.Generated[Account]{
+//			Proxy:   func(o stub.Object) Account { return rmiAccount{o} },
+//			Serve:   serveAccount,
+//			Methods: []stub.Method{{Name: "Deposit"}},
+//		}.Register()
+//	}
+//
+// An error of an Encoder or Decoder sticks: what follows it does nothing, and
+// whoever opened it finds the error. Decoders fill values that are zero before.
+//
+// A generated file knows its types as they were. One that has fallen behind them
+// does not compile, or the program says at its start which file is to be
+// generated anew; rmigen -check finds it before that.
 package stub
 
 import (
 	"context"
 	"fmt"
 	"reflect"
-	"runtime"
 
 	"gormi/proxy"
 	"gormi/rmi/fault"
@@ -36,7 +99,7 @@ func Register[T any](make func(Object) T) {
 	if t.Kind() != reflect.Interface {
 		panic(fmt.Sprintf("stub.Register: %v is not an interface", t))
 	}
-	proxy.RegisterStub(t, func(c *proxy.Core) any { return make(Object{c}) })
+	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return make(Object{c}) }})
 }
 
 // Args lists a call's arguments.
@@ -50,9 +113,6 @@ func (o Object) Invoke(ctx context.Context, method string, args []any, results .
 	if m == nil || len(args) != len(m.In) || len(results) != len(m.Out) {
 		return fault.New(fault.Invalid, fault.NotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it anew", c.Interface.Name, method)
 	}
-	if ctx == nil {
-		return fault.New(fault.Invalid, fault.NotExecuted, "the context is nil: pass context.Background() if there is none")
-	}
 	in := make([]reflect.Value, len(args))
 	for i, a := range args {
 		in[i] = reflect.New(m.In[i]).Elem()
@@ -60,8 +120,7 @@ func (o Object) Invoke(ctx context.Context, method string, args []any, results .
 			in[i].Set(reflect.ValueOf(a))
 		}
 	}
-	out, err := c.Caller.Call(ctx, c, m, in)
-	runtime.KeepAlive(c)
+	out, err := c.Call(ctx, m, in)
 	if err != nil {
 		return err
 	}

@@ -19,12 +19,13 @@ type Incoming struct {
 	payload    []byte // the table, then the body
 	buf        []byte // memory of small payloads, kept from use to use
 
-	deadline time.Time
-	turn     *Turn
-	refused  *fault.Error // why it will not be served although its payload must be taken in
-	answered bool
-	asm      *assembly // of a payload that came in fragments; holds its charge
-	next     *Incoming // in callee.queue
+	deadline  time.Time
+	turn      *Turn
+	refused   *fault.Error // why it will not be served although its payload must be taken in
+	answered  bool
+	uncounted bool      // the table had no room, or will never come
+	asm       *assembly // of a payload that came in fragments; holds its charge
+	next      *Incoming // in callee.queue
 }
 
 // Context is the context that the method gets.
@@ -36,9 +37,10 @@ func (in *Incoming) Table() []byte { return in.payload[:in.Header.Payload.Table]
 // Body is the encoded arguments. It is valid until Serve returns.
 func (in *Incoming) Body() []byte { return in.payload[in.Header.Payload.Table:] }
 
-// Reply answers the call. table and body may be used again when it returns.
-func (in *Incoming) Reply(references int, table, body []byte) {
-	in.answer(0, references, table, body)
+// Reply answers the call. If it reports that the reply is kept, table and body
+// must not be used again; else they may.
+func (in *Incoming) Reply(references int, table, body []byte) (kept bool) {
+	return in.answer(0, references, table, body)
 }
 
 // Fail answers the call with an error.
@@ -46,52 +48,95 @@ func (in *Incoming) Fail(err *fault.Error) {
 	in.answer(wire.FlagError, 0, nil, wire.AppendError(nil, err))
 }
 
-func (in *Incoming) answer(flags uint8, references int, table, body []byte) {
-	if in.answered {
-		return
+// Relay answers the call with another's reply, as it came.
+func (in *Incoming) Relay(failed bool, references int, table, body []byte) (kept bool) {
+	var flags uint8
+	if failed {
+		flags = wire.FlagError
 	}
-	in.answered = true
+	return in.answer(flags, references, table, body)
+}
+
+func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kept bool) {
+	if in.answered {
+		return false
+	}
 	s := in.Session
 	if n := len(table) + len(body); n > s.limits.Message {
-		in.answered = false
 		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d bytes of results: the caller accepts %d in one message", n, s.limits.Message))
-		return
+		return false
 	}
 	if references > s.limits.References {
-		in.answered = false
 		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d references among the results: the caller accepts %d in one message", references, s.limits.References))
-		return
+		return false
 	}
+	in.answered = true
+	r := reply{flags: flags, parts: [2][]byte{table, body},
+		payload: wire.Payload{References: uint32(references), Table: uint32(len(table)), Body: uint32(len(body))}}
 	// From here on the peer may use the slot again.
-	many := s.callee.free(in)
-	h := wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq,
-		Payload: wire.Payload{References: uint32(references), Table: uint32(len(table)), Body: uint32(len(body))}}
-	if h.Payload.Len() <= wire.MaxInline {
-		// A reply waits for room as long as the session lives: the keepalive bounds that.
-		if s.out.lock(context.Background(), time.Time{}) != nil {
-			return
+	l, many := s.callee.answered(in, &r)
+	if l == nil {
+		return r.kept
+	}
+	h := wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq, Payload: r.payload}
+	if r.payload.Len() > wire.MaxInline {
+		b := r.body(&h)
+		l.out.sendBody(b)
+		if !r.kept {
+			<-b.done
 		}
-		s.out.small = wire.AppendReturn(s.out.small, &h, flags, nil)
-		s.out.small = append(append(s.out.small, table...), body...)
-		s.out.unlock(many)
-		return
+		return r.kept
 	}
-	b := &outBody{header: wire.AppendReturn(nil, &h, flags|wire.FlagFragmented, nil),
-		parts: [2][]byte{table, body}, slot: h.Slot, seq: h.Seq, ofReturn: true}
-	if s.out.sendBody(b) == nil {
-		<-b.done
+	// A reply waits for room as long as the connection lives: the keepalive bounds that.
+	if l.out.lock(context.Background(), time.Time{}) != nil {
+		return r.kept
 	}
+	l.out.small = r.append(l.out.small, &h)
+	l.out.unlock(many)
+	return r.kept
+}
+
+// reply is what a call is answered with.
+type reply struct {
+	flags   uint8
+	payload wire.Payload
+	parts   [2][]byte // table and body
+	kept    bool      // parts are the slot's own
+}
+
+// append appends the return record of a reply that needs no fragments.
+func (r *reply) append(b []byte, h *wire.ReturnHeader) []byte {
+	b = wire.AppendReturn(b, h, r.flags, nil)
+	return append(append(b, r.parts[0]...), r.parts[1]...)
+}
+
+// body is a large reply as the outbox takes it.
+func (r *reply) body(h *wire.ReturnHeader) *outBody {
+	return &outBody{header: wire.AppendReturn(nil, h, r.flags|wire.FlagFragmented, nil),
+		parts: r.parts, slot: h.Slot, seq: h.Seq, ofReturn: true}
 }
 
 // callee is the served half of a session: the peer's slots, and the calls that
 // wait for a handler.
 //
+// A slot's call is new, running, done (its reply is kept) or acknowledged: by the
+// next call in the slot, or by an ack record. A call that comes again while it
+// runs attaches to it; one that is done gets the kept reply. Kept replies are
+// never evicted:
+//
+//	kept = bytes of the replies that are done and not acknowledged
+//
+// and while kept is at Limits.Kept or above, new calls are refused. So a reply
+// that is finished may overrun the bound, by as many messages as calls were let in.
+//
 // running = calls handed to a worker or waiting for a turn, and not answered;
 // at most limits.Handlers of them are of depth 0 when they begin. Calls of
 // depth 0 past that wait in queue, until their deadline; nested ones never do.
 type callee struct {
+	session *Session
 	mu      sync.Mutex
 	slots   [][]inSlot // in chunks, made when first used
+	kept    int
 	running int
 	first   *Incoming // queue, linked by next
 	last    *Incoming
@@ -103,13 +148,20 @@ type callee struct {
 	idle    chan struct{} // closed when running and queued are 0; nil if nobody waits
 }
 
-const slotChunk = 64
+const slotChunk = 16
 
 // inSlot is the callee's side of one slot of the peer's.
 type inSlot struct {
-	seq wire.Seq
-	in  *Incoming // being taken in or served; nil: free
-	asm *assembly // its payload, while fragments arrive
+	seq    wire.Seq
+	done   bool       // the call was answered
+	has    bool       // reply is that of the call, which is done
+	came   wire.Epoch // connection on which the call arrived last
+	sent   wire.Epoch // connection on which its reply was sent last
+	in     *Incoming  // being taken in or served; nil if done, and before the first
+	asm    *assembly  // its payload, while fragments arrive
+	again  *assembly  // the payload of the call when it comes again, to be thrown away
+	reply  reply
+	memory []byte // of small replies, kept from use to use
 }
 
 // slot returns the state of a slot, or nil if the number is over the limit. mu is held.
@@ -127,74 +179,238 @@ func (c *callee) slot(n wire.Slot, limit int) *inSlot {
 	return &c.slots[chunk][n%slotChunk]
 }
 
-// occupy puts an arriving call in its slot.
-func (c *callee) occupy(in *Incoming, limit int, asm *assembly) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// arrival is what occupy finds a call to be.
+type arrival uint8
+
+const (
+	isNew     arrival = iota
+	isRunning         // it came again, and will be answered when it is done
+	isDone            // it came again, and was sent its reply again
+)
+
+// occupy puts an arriving call in its slot, if it is new. a is the assembly of
+// its payload, if that comes in fragments.
+func (c *callee) occupy(in *Incoming, l *Link, limit int, a *assembly) (arrival, error) {
 	h := &in.Header
+	c.mu.Lock()
 	s := c.slot(h.Slot, limit)
-	if s == nil {
-		return wire.ProtocolError("call in slot %d: the announced limit is %d", h.Slot, limit)
+	switch {
+	case s == nil:
+		c.mu.Unlock()
+		return isNew, wire.ProtocolError("call in slot %d: the announced limit is %d", h.Slot, limit)
+	case s.in == nil && h.Seq == s.seq+1:
+		c.acknowledge(s)
+		s.seq, s.came, s.in, s.asm = h.Seq, l.epoch, in, a
+		if c.kept >= c.session.transport.Limits.Kept && in.refused == nil {
+			in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "%d bytes of replies wait for the caller to say that it has them, as many as the limits allow", c.kept)
+		}
+		c.mu.Unlock()
+		return isNew, nil
+	case h.Seq == s.seq && s.again == nil && s.asm == nil && (s.in != nil || s.done) && (l.lossy || s.came != l.epoch):
+		s.came, s.again = l.epoch, a
+		if s.in != nil {
+			c.mu.Unlock()
+			c.session.transport.duplicatesRunning.Add(1)
+			return isRunning, nil
+		}
+		return isDone, c.sendAgain(s, l, h.Slot)
+	case l.lossy && int32(h.Seq-s.seq) <= 0 && a == nil:
+		c.mu.Unlock()
+		return isDone, nil // late: the caller has its reply
 	}
-	if s.in != nil || h.Seq != s.seq+1 {
-		return wire.ProtocolError("call %d in slot %d, whose last was %d (in flight: %v)", h.Seq, h.Slot, s.seq, s.in != nil)
-	}
-	s.seq, s.in, s.asm = h.Seq, in, asm
-	return nil
+	defer c.mu.Unlock()
+	return isNew, wire.ProtocolError("call %d in slot %d, whose last was %d (in flight: %v)", h.Seq, h.Slot, s.seq, s.in != nil)
 }
 
-// free empties the slot of an answered call and ends its context. It reports
-// whether many calls are being served.
-func (c *callee) free(in *Incoming) (many bool) {
+// sendAgain sends the kept reply of a call that is done, unless it is on its way
+// already. It runs on the reading goroutine. mu is held, and released.
+func (c *callee) sendAgain(s *inSlot, l *Link, num wire.Slot) error {
+	r := s.reply
+	small := r.payload.Len() <= wire.MaxInline // else it is in fragments, which are not lost
+	if !s.has || s.sent == l.epoch && !(l.lossy && small) {
+		c.mu.Unlock()
+		return nil
+	}
+	s.sent = l.epoch
+	h := wire.ReturnHeader{Slot: num, Seq: s.seq, Payload: r.payload}
+	var record []byte
+	if small {
+		record = r.append(nil, &h) // its memory is used again once the slot is
+	}
+	c.mu.Unlock()
+	c.session.transport.duplicatesKept.Add(1)
+	if !small {
+		l.out.sendBody(r.body(&h))
+		return nil
+	}
+	return l.out.fromReader(func(b []byte) []byte { return append(b, record...) })
+}
+
+// acknowledge lets go of a slot's reply. mu is held.
+func (c *callee) acknowledge(s *inSlot) {
+	if s.has {
+		c.kept -= s.reply.payload.Len()
+	}
+	s.done, s.has, s.reply = false, false, reply{}
+}
+
+// acked takes an ack record in.
+func (c *callee) acked(num wire.Slot, seq wire.Seq, limit int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.slot(num, limit); s != nil && s.seq == seq && s.has {
+		c.acknowledge(s)
+		s.done, s.memory = true, nil
+	}
+}
+
+// answered empties the slot of an answered call, keeps its reply, and ends its
+// context. It returns the connection on which the reply is to be sent, if there
+// is one, and whether many calls are being served.
+func (c *callee) answered(in *Incoming, r *reply) (l *Link, many bool) {
 	c.mu.Lock()
 	many = c.running > crowd
 	s := &c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk]
 	s.in, s.asm = nil, nil
+	l = c.keep(s, r)
 	c.mu.Unlock()
 	if in.ctx != nil {
 		in.ctx.cancel(context.Canceled)
 	}
-	return many
+	return l, many
 }
 
-// assembling returns the assembly of the call in a slot.
-func (c *callee) assembling(num wire.Slot, seq wire.Seq, limit int) (*Incoming, *assembly, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.slot(num, limit)
-	if s == nil || s.asm == nil || s.seq != seq {
-		return nil, nil, wire.ProtocolError("fragment of call %d in slot %d, which has none under way", seq, num)
+// keep keeps the reply of a slot's call. It returns the connection on which it
+// is to be sent, or nil. mu is held.
+func (c *callee) keep(s *inSlot, r *reply) *Link {
+	s.done = true
+	if c.session.resumable {
+		n := r.payload.Len()
+		if s.has, s.reply = true, *r; n <= ackAbove {
+			s.memory = append(append(s.memory[:0], r.parts[0]...), r.parts[1]...)
+			t := r.payload.Table
+			s.reply.parts = [2][]byte{s.memory[:t:t], s.memory[t:]}
+		} else {
+			r.kept = true
+		}
+		c.kept += n
 	}
-	return s.in, s.asm, nil
+	l := c.session.link.Load()
+	if l != nil {
+		s.sent = l.epoch
+	}
+	return l
 }
 
-// complete notes that a call's payload is here in full.
-func (c *callee) complete(in *Incoming) {
+// keeps counts the replies that are kept.
+func (c *callee) keeps() (n, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk].asm = nil
+	for _, chunk := range c.slots {
+		for i := range chunk {
+			if chunk[i].has {
+				n++
+			}
+		}
+	}
+	return n, int64(c.kept)
 }
 
-// cancelled finds the call that a cancel record is for. asm is not nil if its
-// payload will now never be complete. Both are nil if the call was answered.
-func (c *callee) cancelled(num wire.Slot, seq wire.Seq, limit int) (*Incoming, *assembly) {
+// assembling returns the assembly of the call in a slot. in is nil if the call
+// came again.
+func (c *callee) assembling(num wire.Slot, seq wire.Seq, limit int) (in *Incoming, a *assembly, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.slot(num, limit)
+	switch {
+	case s != nil && s.asm != nil && s.seq == seq:
+		return s.in, s.asm, nil
+	case s != nil && s.again != nil && s.seq == seq:
+		return nil, s.again, nil
+	}
+	return nil, nil, wire.ProtocolError("fragment of call %d in slot %d, which has none under way", seq, num)
+}
+
+// complete notes that the payload of the call in a slot is here in full.
+func (c *callee) complete(num wire.Slot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.slots[num/slotChunk][num%slotChunk]
+	s.asm, s.again = nil, nil
+}
+
+// cancel takes a cancel record in. If the call's payload was under assembly and
+// will now never be complete, in and a are the call's, which is to be refused. It
+// runs on the reading goroutine.
+func (c *callee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int, settle bool) (in *Incoming, a *assembly, err error) {
 	c.mu.Lock()
 	s := c.slot(num, limit)
-	if s == nil || s.in == nil || s.seq != seq {
+	switch {
+	case s == nil || seq != s.seq && (seq != s.seq+1 || s.in != nil || !c.session.resumable):
 		c.mu.Unlock()
-		return nil, nil
+		return nil, nil, nil
+	case seq != s.seq: // the call was lost, or is late: it will not run
+		c.acknowledge(s)
+		s.seq, s.came = seq, l.epoch
+		r := refused(fault.New(fault.Cancelled, fault.NotExecuted, "the call was lost with its connection, and given up"), true)
+		c.keep(s, &r)
+		s.sent = 0
+		return nil, nil, c.sendAgain(s, l, num)
+	case s.in == nil && s.done:
+		return nil, nil, c.sendAgain(s, l, num)
+	case s.in == nil:
+		c.mu.Unlock()
+		return nil, nil, nil
 	}
-	in, asm := s.in, s.asm
+	in, a = s.in, s.asm
+	if s.again != nil {
+		s.again.end()
+		s.again.release()
+		s.again = nil
+	}
 	s.asm = nil
 	var ctx *callContext
-	if asm == nil {
+	if a == nil && !settle {
 		ctx = in.ctx
 	}
 	c.mu.Unlock()
 	if ctx != nil {
 		ctx.cancel(context.Canceled)
 	}
-	return in, asm
+	return in, a, nil
+}
+
+// refused is the reply of a call that was not served.
+func refused(why *fault.Error, uncounted bool) reply {
+	r := reply{flags: wire.FlagError}
+	if uncounted {
+		r.flags |= wire.FlagUncounted
+	}
+	r.parts[1] = wire.AppendError(nil, why)
+	r.payload.Body = uint32(len(r.parts[1]))
+	return r
+}
+
+// cut forgets the calls under assembly on a connection that is lost, as if they
+// had never begun to come.
+func (c *callee) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, chunk := range c.slots {
+		for i := range chunk {
+			s := &chunk[i]
+			if s.again != nil {
+				s.again.release()
+				s.again = nil
+			}
+			if s.asm != nil {
+				in := s.in
+				s.in, s.asm = nil, nil
+				s.seq--
+				in.recycle() // releases the assembly
+			}
+		}
+	}
 }
 
 // cancelAll ends the contexts of all calls in the session's last moment.
@@ -215,19 +431,11 @@ func (c *callee) cancelAll() {
 	}
 }
 
-// drop lets go of the calls of a session that is over which no worker will
-// ever see: those under assembly and those in the queue. The reader has ended.
+// drop lets go of the calls in the queue of a session that is over, which no
+// worker will ever see. The reader has ended.
 func (c *callee) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, chunk := range c.slots {
-		for i := range chunk {
-			if asm := chunk[i].asm; asm != nil {
-				asm.release()
-				chunk[i].asm = nil
-			}
-		}
-	}
 	for in := c.pop(); in != nil; in = c.pop() {
 		in.recycle()
 	}
@@ -341,13 +549,4 @@ func (c *callee) checkIdle() {
 		close(c.idle)
 		c.idle = nil
 	}
-}
-
-// Relay answers the call with another's reply, as it came.
-func (in *Incoming) Relay(failed bool, references int, table, body []byte) {
-	var flags uint8
-	if failed {
-		flags = wire.FlagError
-	}
-	in.answer(flags, references, table, body)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Request is a call to make. Session.Call fills in slot, sequence number,
-// timeout and sizes of the header.
+// timeout and sizes of the header. It must stay as it is until Call returns.
 type Request struct {
 	Header     wire.CallHeader
 	Extensions []byte
@@ -25,6 +25,15 @@ type Request struct {
 	// to half a second, looks after.
 	Deadline time.Time
 	Coarse   bool
+
+	// OneWay says that nobody waits for the reply: Call returns when the call was
+	// sent, and a call that is lost with its connection is not sent again.
+	OneWay bool
+
+	// Uncounted is called, if it is not nil, once it turns out that the peer did
+	// not take Table in and never will, although the call was sent. That may be
+	// long after Call returned, and on the reading goroutine: it must not block.
+	Uncounted func()
 }
 
 // Reply is what came back. Its parts are valid until Release.
@@ -40,7 +49,17 @@ type Reply struct {
 
 // Release gives the reply's memory and its slot back.
 func (r *Reply) Release() {
-	r.table.release(r.slot)
+	if r.slot != nil {
+		r.table.release(r.slot)
+	}
+}
+
+// Detach gives the slot back and leaves the memory to whoever has it.
+func (r *Reply) Detach() {
+	if r.slot != nil {
+		r.slot.buf = nil
+		r.table.release(r.slot)
+	}
 }
 
 // slot is one place for a call in flight to the peer.
@@ -48,17 +67,27 @@ type slot struct {
 	num wire.Slot
 
 	// Guarded by callTable.mu; once done was received from, the caller's.
-	done    chan struct{} // capacity 1: the call in it was completed; closed: it expired
-	seq     wire.Seq
-	state   slotState
-	nested  bool
-	crowd   bool         // many calls were in flight when this one began
-	expires atomic.Int64 // tick at which a coarse deadline ends; 0: none. Set once the call was sent
-	buf     []byte
-	payload wire.Payload
-	failed  bool
-	err     error
-	in      *assembly // of the reply's payload, while its fragments arrive
+	done      chan struct{} // capacity 1: the call in it was completed; closed: it expired
+	seq       wire.Seq
+	state     slotState
+	nested    bool
+	oneWay    bool
+	crowd     bool         // many calls were in flight when this one began
+	expires   atomic.Int64 // tick at which a coarse deadline ends; 0: none
+	req       *Request     // of a waiting call
+	uncounted func()       // Request.Uncounted
+	buf       []byte
+	payload   wire.Payload
+	failed    bool
+	err       error
+	in        *assembly // of the reply's payload, while its fragments arrive
+	owed      int       // of a free slot: bytes of the last reply, which the peer keeps until the slot is used again or it is acknowledged
+
+	// How the call was sent. Written under the connection's outbox.mu, and where
+	// that is not the caller's own doing under callTable.mu too.
+	sent  atomic.Uint32 // the wire.Epoch of the connection on which it was sent last; 0: never
+	sends int
+	body  *outBody // its payload, if that travels in fragments
 }
 
 // crowd is the number of calls under way from which on frames are left to the
@@ -70,7 +99,7 @@ type slotState uint8
 const (
 	slotFree      slotState = iota
 	slotWaiting             // a caller waits for the reply
-	slotAbandoned           // the caller went away; the reply frees the slot
+	slotAbandoned           // the caller went away, or never waited; the reply frees the slot
 	slotDone                // the reply is here, the caller reads it
 )
 
@@ -81,6 +110,7 @@ const (
 // (depth 0) may have rootMax slots and wait for one; nested calls never wait,
 // because what they would wait for may be waiting for them.
 type callTable struct {
+	session      *Session
 	rootMax, max int
 
 	mu      sync.Mutex
@@ -89,27 +119,37 @@ type callTable struct {
 	roots   int     // slots in use by calls of depth 0
 	busy    int     // slots not free
 	kept    bool    // some free slot has a buffer
+	owed    int     // sum of the slots' owed
+	large   int     // how many of these are above ackAbove
 	waiting []chan struct{}
 	err     error         // why no call can be made any more
 	idle    chan struct{} // closed when busy is 0; nil if nobody waits for it
 }
 
-func (c *callTable) init(max int) {
-	c.max, c.rootMax = max, (max+3)/4
+func (c *callTable) init(s *Session, max int) {
+	c.session, c.max, c.rootMax = s, max, (max+3)/4
 }
 
-// acquire returns a slot, its sequence number advanced, waiting for one if the
-// call is of depth 0, at most until the end of ctx or, if it is not zero, until.
-func (c *callTable) acquire(ctx context.Context, nested bool, until time.Time) (*slot, error) {
+// A reply of more than ackAbove bytes is acknowledged if its slot is not used
+// again within a tick; all are, at once, when together they have ackAtOnce bytes.
+const (
+	ackAbove  = 4 << 10
+	ackAtOnce = 1 << 20
+)
+
+// acquire returns a slot for r, its sequence number advanced, waiting for one if
+// the call is of depth 0, at most until the end of ctx or, if it is not zero, until.
+func (c *callTable) acquire(ctx context.Context, r *Request, until time.Time) (*slot, error) {
+	nested := r.Header.Depth > 0
 	c.mu.Lock()
 	for {
 		if c.err != nil {
 			err := c.err
 			c.mu.Unlock()
-			return nil, err
+			return nil, errOver(err)
 		}
 		if nested || c.roots < c.rootMax {
-			if s := c.take(nested); s != nil {
+			if s := c.take(r, nested); s != nil {
 				c.mu.Unlock()
 				return s, nil
 			}
@@ -145,7 +185,7 @@ func (c *callTable) acquire(ctx context.Context, nested bool, until time.Time) (
 }
 
 // take returns a free or a new slot, or nil. mu is held.
-func (c *callTable) take(nested bool) *slot {
+func (c *callTable) take(r *Request, nested bool) *slot {
 	var s *slot
 	if n := len(c.free); n > 0 {
 		s, c.free = c.free[n-1], c.free[:n-1]
@@ -156,8 +196,14 @@ func (c *callTable) take(nested bool) *slot {
 		return nil
 	}
 	s.seq++
-	s.state, s.nested, s.err, s.failed = slotWaiting, nested, nil, false
-	s.expires.Store(0)
+	s.state, s.nested, s.oneWay, s.err, s.failed = slotWaiting, nested, false, nil, false
+	s.req, s.uncounted, s.sends, s.body = r, r.Uncounted, 0, nil
+	s.sent.Store(0)
+	r.Header.Slot, r.Header.Seq = s.num, s.seq
+	if s.expires.Load() != 0 {
+		s.expires.Store(0)
+	}
+	c.paid(s) // using the slot acknowledges
 	c.busy++
 	s.crowd = c.busy > crowd
 	if !nested {
@@ -169,12 +215,35 @@ func (c *callTable) take(nested bool) *slot {
 // release frees a slot whose reply was read or will never come.
 func (c *callTable) release(s *slot) {
 	c.mu.Lock()
+	if s.err == nil && c.session.resumable {
+		s.owed = s.payload.Len()
+		c.owed += s.owed
+		if s.owed > ackAbove {
+			c.large++
+		}
+	}
 	c.releaseLocked(s)
+	much := c.owed > ackAtOnce
 	c.mu.Unlock()
+	if much {
+		c.session.sendAcks(0)
+	}
+}
+
+// paid notes that the peer hears, or will, that a slot's last reply arrived. mu is held.
+func (c *callTable) paid(s *slot) {
+	c.owed -= s.owed
+	if s.owed > ackAbove {
+		c.large--
+	}
+	s.owed = 0
 }
 
 func (c *callTable) releaseLocked(s *slot) {
-	s.state = slotFree
+	if s.sent.Load() == 0 {
+		s.seq-- // it was never used
+	}
+	s.state, s.req, s.uncounted, s.body = slotFree, nil, nil, nil
 	if cap(s.buf) > 64<<10 {
 		s.buf = nil
 	}
@@ -193,15 +262,26 @@ func (c *callTable) releaseLocked(s *slot) {
 	}
 }
 
-// unsent frees the abandoned slot of a call that never left: its sequence
-// number was not used. (fail frees abandoned slots too.)
-func (c *callTable) unsent(s *slot) {
+// owesLarge reports whether the peer keeps a large reply whose slot nobody uses.
+func (c *callTable) owesLarge() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil {
-		s.seq--
-		c.releaseLocked(s)
+	return c.large > 0
+}
+
+// acks appends the acknowledgements of replies above a size whose slots are
+// free. mu is held.
+func (c *callTable) acks(b []byte, above int) []byte {
+	if c.owed == 0 {
+		return b
 	}
+	for _, s := range c.free {
+		if s.owed > above {
+			b = wire.AppendAck(b, s.num, s.seq)
+			c.paid(s)
+		}
+	}
+	return b
 }
 
 func (c *callTable) wakeOne() {
@@ -211,16 +291,48 @@ func (c *callTable) wakeOne() {
 	}
 }
 
-// abandon leaves the call that waits on done to its fate. It reports false if
-// the call was completed meanwhile.
-func (c *callTable) abandon(s *slot, done chan struct{}) bool {
+// abandon leaves the call that waits on done to its fate. left is false if the
+// call was completed meanwhile. sent tells whether the peer may know the call; if
+// not, the slot is free again. body is what the caller has taken back of the
+// payload's sending, and begun whether any of it was sent; if the payload was
+// sent anew meanwhile, again is true and nothing was done.
+func (c *callTable) abandon(s *slot, done chan struct{}, body *outBody, begun bool) (left, sent, again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.done != done || s.state != slotWaiting {
-		return false
+		return false, false, false
 	}
-	s.state = slotAbandoned
-	return true
+	if s.body != body {
+		return false, false, true
+	}
+	if body != nil && !begun && s.sends == 1 {
+		s.sent.Store(0)
+	}
+	if s.sent.Load() == 0 {
+		c.releaseLocked(s)
+		return true, false, false
+	}
+	s.state, s.req, s.body = slotAbandoned, nil, nil
+	return true, true, false
+}
+
+// bodyOf is the sending of the call's payload, if that travels in fragments.
+func (c *callTable) bodyOf(s *slot) *outBody {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s.body
+}
+
+// sentOneWay leaves a one-way call that was sent.
+func (c *callTable) sentOneWay(s *slot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.state == slotWaiting {
+		s.state, s.oneWay, s.req, s.body = slotAbandoned, true, nil, nil
+		return
+	}
+	<-s.done // completed already
+	c.releaseLocked(s)
 }
 
 // complete hands the slot to its caller. mu is held.
@@ -229,30 +341,35 @@ func (c *callTable) complete(s *slot) {
 	s.done <- struct{}{}
 }
 
-// returned takes a return record in. It runs on the reading goroutine.
-func (c *callTable) returned(s *Session, p wire.Prefix, h *wire.ReturnHeader, rest []byte) error {
+// returned takes a return record in. It runs on the reading goroutine. uncounted,
+// if it is not nil, is to be called, and table, of a reply that nobody reads,
+// to be counted.
+func (c *callTable) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest []byte) (uncounted func(), table []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if int(h.Slot) >= len(c.slots) {
-		return wire.ProtocolError("return for slot %d, which was never used", h.Slot)
+		return nil, nil, wire.ProtocolError("return for slot %d, which was never used", h.Slot)
 	}
 	sl := c.slots[h.Slot]
-	if sl.seq != h.Seq || (sl.state != slotWaiting && sl.state != slotAbandoned) || sl.in != nil {
-		return wire.ProtocolError("return for call %d of slot %d, which is not in flight", h.Seq, h.Slot)
+	if sl.seq != h.Seq || (sl.state != slotWaiting && sl.state != slotAbandoned) || sl.in != nil || sl.sent.Load() == 0 {
+		return nil, nil, wire.ProtocolError("return for call %d of slot %d, which is not in flight", h.Seq, h.Slot)
 	}
 	sl.payload, sl.failed = h.Payload, p.Flags&wire.FlagError != 0
+	if p.Flags&wire.FlagUncounted != 0 {
+		uncounted, sl.uncounted = sl.uncounted, nil
+	}
 	if p.Flags&wire.FlagFragmented != 0 {
-		a, err := s.assemble(h.Payload, sl.state == slotAbandoned)
+		a, err := l.assemble(h.Payload, sl.state == slotAbandoned)
 		sl.in = a
-		return err
+		return uncounted, nil, err
 	}
 	if sl.state == slotAbandoned {
 		c.releaseLocked(sl)
-		return nil
+		return uncounted, rest[:h.Payload.Table], nil
 	}
 	sl.buf = append(sl.buf[:0], rest...)
 	c.complete(sl)
-	return nil
+	return uncounted, nil, nil
 }
 
 // fragment returns where the next n bytes of a reply's payload go.
@@ -265,21 +382,26 @@ func (c *callTable) fragment(num wire.Slot, seq wire.Seq) (*assembly, error) {
 	return c.slots[num].in, nil
 }
 
-// assembled completes the call whose reply's last fragment is here.
-func (c *callTable) assembled(num wire.Slot) {
+// assembled completes the call whose reply's last fragment is here. It returns
+// the table of a reply that nobody reads.
+func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	sl := c.slots[num]
 	a := sl.in
 	sl.in = nil
 	buf, refused := a.buf, a.refused
+	if sl.state == slotAbandoned || refused {
+		references = sl.payload.References
+		table, _ = a.counted()
+	}
 	a.release()
 	if c.err != nil { // fail has completed the call
-		return
+		return 0, nil
 	}
 	if sl.state == slotAbandoned {
 		c.releaseLocked(sl)
-		return
+		return references, table
 	}
 	if refused {
 		sl.err = fault.New(fault.Overloaded, fault.Executed,
@@ -288,6 +410,7 @@ func (c *callTable) assembled(num wire.Slot) {
 		sl.buf = buf
 	}
 	c.complete(sl)
+	return references, table
 }
 
 // fail ends every call in flight with err; those made later get it at once.
@@ -301,7 +424,9 @@ func (c *callTable) fail(err error) {
 	for _, s := range c.slots {
 		switch s.state {
 		case slotWaiting:
-			s.err = err
+			if s.err = err; s.sent.Load() == 0 {
+				s.err = errOver(err)
+			}
 			c.complete(s)
 		case slotAbandoned:
 			c.releaseLocked(s)
@@ -313,8 +438,8 @@ func (c *callTable) fail(err error) {
 	c.waiting = nil
 }
 
-// drop releases the replies under assembly of a session that is over.
-func (c *callTable) drop() {
+// cut forgets the replies under assembly on a connection that is lost.
+func (c *callTable) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.slots {
@@ -323,6 +448,29 @@ func (c *callTable) drop() {
 			s.in = nil
 		}
 	}
+}
+
+// resend appends to a new connection's frames what the peer may not have heard
+// of: the calls in flight, that those whose callers left are given up, and that
+// large replies arrived. l.out.mu is held.
+func (c *callTable) resend(l *Link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.slots {
+		switch {
+		case s.sent.Load() == uint32(l.epoch):
+		case s.state == slotWaiting && !s.req.OneWay:
+			l.send(s, s.req, true)
+		case s.state == slotWaiting && s.sent.Load() == 0: // its caller is about to send it
+		case s.state == slotWaiting, s.state == slotAbandoned && s.oneWay:
+			s.sent.Store(uint32(l.epoch))
+			l.out.small = wire.AppendSettle(l.out.small, s.num, s.seq)
+		case s.state == slotAbandoned:
+			s.sent.Store(uint32(l.epoch))
+			l.out.small = wire.AppendCancel(l.out.small, s.num, s.seq)
+		}
+	}
+	l.out.small = c.acks(l.out.small, ackAbove)
 }
 
 // expire abandons the calls whose coarse deadline has come, tells their
@@ -334,8 +482,14 @@ func (c *callTable) expire(now int64) (cancels []byte) {
 		return nil
 	}
 	for _, s := range c.slots {
-		if e := s.expires.Load(); s.state == slotWaiting && e != 0 && e <= now {
-			s.state = slotAbandoned
+		e := s.expires.Load()
+		switch {
+		case s.state != slotWaiting || e == 0 || e > now:
+		case s.sent.Load() == 0: // there is no connection
+			s.err = c.session.unreached()
+			c.complete(s)
+		default:
+			s.state, s.req, s.body = slotAbandoned, nil, nil
 			close(s.done)
 			s.done = make(chan struct{}, 1) // for the next call
 			cancels = wire.AppendCancel(cancels, s.num, s.seq)

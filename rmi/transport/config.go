@@ -34,6 +34,8 @@ type Limits struct {
 	Streams       int // open streams on a connection; 256
 	Connections   int // connections, handshakes under way included; 16,384
 	Pending       int // bytes of small frames that wait to be written to one peer; 256 KiB
+	Kept          int // bytes of replies to one peer of which it has not said that they arrived, from which on its new calls are refused; 32 MiB
+	Detached      int // sessions whose connection is lost; past it the one that is so for longest ends; 4,096
 }
 
 // WithDefaults fills in the zero fields.
@@ -45,6 +47,7 @@ func (l Limits) WithDefaults() Limits {
 	}{
 		{&l.Assembly, 16 << 20}, {&l.AssemblyTotal, 256 << 20}, {&l.Slots, 1 << 16}, {&l.Handlers, 1024},
 		{&l.HandlersTotal, 8192}, {&l.Nested, 8192}, {&l.Queue, 4096}, {&l.Streams, 256}, {&l.Connections, 16384}, {&l.Pending, 256 << 10},
+		{&l.Kept, 32 << 20}, {&l.Detached, 4096},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value
@@ -56,7 +59,7 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// Config is what a Transport is made of. All fields but TLS, Attach and OnEnd are required.
+// Config is what a Transport is made of. Fields are required unless they say otherwise; TLS, Limits, Attach and OnEnd may be zero.
 type Config struct {
 	Key     ed25519.PrivateKey // of this node; its public half makes the node's id
 	Time    refs.Time          // when the node was made
@@ -68,11 +71,29 @@ type Config struct {
 	Attach  func(*Session) any // what Session.Attached returns; may be nil
 	OnEnd   func(*Session)     // called once for each session, when it is over and no goroutine of it is left
 
+	// SessionLease is how long a session outlives its connection. If zero, DefaultSessionLease.
+	SessionLease time.Duration
+
+	// OnLink is called when a session gets a connection, before anything travels
+	// on it; what it returns is Link.Attached. It must not block. OnUnlink is
+	// called when the connection is lost and none of its goroutines is left. Both
+	// may be nil.
+	OnLink   func(*Link) any
+	OnUnlink func(*Link)
+
+	// OnTable is called on the reading goroutine with the table of references of a
+	// payload that came in full and that nobody will decode. It must not block,
+	// nor keep the table. May be nil.
+	OnTable func(s *Session, references uint32, table []byte)
+
 	// OnStream is called on a goroutine of its own for each stream that a peer
-	// opens. It must return when the stream fails, as it does when the session is
-	// over. If nil, such streams wait unread.
-	OnStream func(*Session, streams.Stream)
+	// opens. It must return when the stream fails, as it does when the connection
+	// is lost. If nil, such streams wait unread.
+	OnStream func(*Link, streams.Stream)
 }
+
+// DefaultSessionLease is how long a session outlives its connection.
+const DefaultSessionLease = time.Minute
 
 // Durations of the transport's own clockwork. Time is counted in ticks, so
 // that a process that was stopped does not take its own absence for its peer's.

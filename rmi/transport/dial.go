@@ -155,17 +155,33 @@ func (t *Transport) dial(ep refs.Endpoint, expected refs.NodeID) (*Session, erro
 }
 
 // dialOnce makes one connection. peer is who answered, if anybody did.
-func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected refs.NodeID) (*Session, refs.NodeID, error) {
+func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected refs.NodeID) (s *Session, peer refs.NodeID, err error) {
+	err = t.connect(ctx, ep, func(h *handshake, host string) (*Link, error) {
+		l, existing, err := h.dial(expected, host, ep)
+		if h.peers != nil {
+			peer = h.peers.Node()
+		}
+		if s = existing; l != nil {
+			s = l.session
+		}
+		return l, err
+	})
+	return s, peer, err
+}
+
+// connect makes a connection to an endpoint and has shake do the dialling side's
+// handshake on it. Without a link the connection is closed again.
+func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, shake func(h *handshake, host string) (*Link, error)) error {
 	raw, err := t.Network.DialContext(ctx, ep.Network(), ep.Address())
 	if err != nil {
-		return nil, refs.NodeID{}, connectFailed(err)
+		return connectFailed(err)
 	}
 	if !t.shake(raw) {
 		raw.Close()
 		if t.ctx.Err() != nil {
-			return nil, refs.NodeID{}, errClosed()
+			return errClosed()
 		}
-		return nil, refs.NodeID{}, fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit", t.Limits.Connections)
+		return fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit", t.Limits.Connections)
 	}
 	tune(raw)
 	conn, host := raw, ep.Host
@@ -183,22 +199,13 @@ func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected ref
 	defer stop()
 	h, err := t.newHandshake(conn, true)
 	if err != nil {
-		t.shook(raw, nil)
-		return nil, refs.NodeID{}, err
+		return t.shook(raw, nil, err)
 	}
-	s, existing, err := h.dial(expected, host)
-	var peer refs.NodeID
-	if h.peers != nil {
-		peer = h.peers.Node()
-	}
+	l, err := shake(h, host)
 	if err != nil && !errors.Is(err, errCrossed) {
 		h.refuse(err)
 	}
-	t.shook(raw, s)
-	if existing != nil {
-		s = existing
-	}
-	return s, peer, err
+	return t.shook(raw, l, err)
 }
 
 // connectFailed is the error of a dial that reached nobody.

@@ -131,11 +131,11 @@ func TestPendingBytesAreBounded(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		s.out.mu.Lock()
-		if n := len(s.out.small); n > bound+1100 {
+		s.Link().out.mu.Lock()
+		if n := len(s.Link().out.small); n > bound+1100 {
 			t.Errorf("%d bytes wait in the outbox", n)
 		}
-		s.out.mu.Unlock()
+		s.Link().out.mu.Unlock()
 		for range 500 {
 			h, body := p.called()
 			p.write(p.answer(h, body))
@@ -433,13 +433,13 @@ func TestTurn(t *testing.T) {
 func TestStreams(t *testing.T) {
 	net, echoed := &tcp{}, make(chan error, 1)
 	a, b := newNode(t, net, ""), newNode(t, net, "127.0.0.1", func(c *Config) {
-		c.OnStream = func(_ *Session, st streams.Stream) {
+		c.OnStream = func(_ *Link, st streams.Stream) {
 			_, err := io.Copy(st, st)
 			echoed <- err
 		}
 	})
 	s := a.session(t, b)
-	st, err := s.OpenStream(t.Context())
+	st, err := s.Link().OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,9 @@ import (
 //	PROOF               →
 //	                    ←    WELCOME
 //
+// The proof of the dialling side says which session the connection is for: a new
+// one, or one whose connection was lost.
+//
 // Either side may send REFUSE instead and close. Nothing is allocated for a
 // peer but this struct and at most wire.MaxHandshake bytes until its proof was
 // checked.
@@ -168,8 +171,7 @@ func (h *handshake) transcript(dialler bool) []byte {
 }
 
 // proof signs the transcript.
-func (h *handshake) proof(session, previous wire.SessionID) []byte {
-	p := wire.Proof{Session: session, Previous: previous}
+func (h *handshake) proof(p wire.Proof) []byte {
 	copy(p.Signature[:], ed25519.Sign(h.t.Key, p.Signed(h.transcript(h.dialler))))
 	return p.Append(nil)
 }
@@ -237,53 +239,84 @@ func text(err error) string {
 	return err.Error()
 }
 
-// dial runs the dialling side. existing is a session that the two nodes have
-// already; then the connection is not needed.
-func (h *handshake) dial(expected refs.NodeID, host string) (s, existing *Session, err error) {
+// greet runs the dialling side up to its proof and returns who answered.
+func (h *handshake) greet(expected refs.NodeID) (peer refs.NodeID, err error) {
 	h.hello(expected)
 	if err := h.write(append([]byte(wire.Magic), h.myBytes...)); err != nil {
-		return nil, nil, err
+		return peer, err
 	}
 	if err := h.readMagic(); err != nil {
-		return nil, nil, err
+		return peer, err
 	}
 	if err := h.readHello(); err != nil {
-		return nil, nil, err
+		return peer, err
 	}
-	peer := h.peers.Node()
+	peer = h.peers.Node()
 	if !expected.IsZero() && subtle.ConstantTimeCompare(expected[:], peer[:]) == 0 {
-		return nil, nil, staleNode(expected, peer)
+		return peer, staleNode(expected, peer)
 	}
-	if _, err := h.readProof(); err != nil {
+	_, err = h.readProof()
+	return peer, err
+}
+
+// resumable reports whether both sides can take a session up again.
+func (h *handshake) resumable() bool {
+	return h.mine.Features&h.peers.Features&wire.FeatureResume != 0
+}
+
+// prove sends the dialling side's proof and waits for the welcome.
+func (h *handshake) prove(id, previous wire.SessionID, c wire.Connection) error {
+	p := wire.Proof{Session: id, Previous: previous}
+	if h.resumable() {
+		p.Extensions = wire.AppendConnection(nil, c)
+	}
+	if err := h.write(h.proof(p)); err != nil {
+		return err
+	}
+	body, _, err := h.read(wire.HandshakeWelcome)
+	if err != nil {
+		return err
+	}
+	got, err := wire.ParseWelcome(body)
+	if err == nil && got != id {
+		err = fault.New(fault.Protocol, fault.NotExecuted, "the peer welcomed another session")
+	}
+	return err
+}
+
+// dial runs the dialling side for a session that begins. existing is a session
+// that the two nodes have already; then the connection is not needed.
+func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l *Link, existing *Session, err error) {
+	peer, err := h.greet(expected)
+	if err != nil {
 		return nil, nil, err
 	}
 	t := h.t
-	previous, existing, ticket, err := t.peers.dialling(t.node, peer)
+	begin, existing, ticket, err := t.peers.dialling(t.node, peer)
 	if existing != nil || err != nil {
 		return nil, existing, err
 	}
 	defer ticket.done()
-	var id wire.SessionID
-	rand.Read(id[:])
-	if err := h.write(h.proof(id, previous)); err != nil {
+	if err := h.prove(begin.id, begin.previous, wire.Connection{Epoch: begin.epoch, Begin: true}); err != nil {
 		return nil, nil, err
 	}
-	body, _, err := h.read(wire.HandshakeWelcome)
-	if err != nil {
-		return nil, nil, err
-	}
-	got, err := wire.ParseWelcome(body)
-	if err != nil {
-		return nil, nil, err
-	}
-	if got != id {
-		return nil, nil, fault.New(fault.Protocol, fault.NotExecuted, "the peer welcomed another session")
-	}
-	s = h.session(id, peer, host)
+	s := h.session(begin.id, peer, host)
+	s.dialled, s.endpoint, s.resumable = true, at, h.resumable()
 	if err := t.peers.dialled(s); err != nil {
 		return nil, nil, err
 	}
-	return s, nil, nil
+	return h.link(s, begin.epoch), nil, nil
+}
+
+// resume runs the dialling side for a session whose connection was lost.
+func (h *handshake) resume(s *Session, epoch wire.Epoch) (*Link, error) {
+	if _, err := h.greet(s.peer); err != nil {
+		return nil, err
+	}
+	if err := h.prove(s.id, wire.SessionID{}, wire.Connection{Epoch: epoch}); err != nil {
+		return nil, err
+	}
+	return h.link(s, epoch), nil
 }
 
 // staleNode is the error of a reference to a node that is no longer there.
@@ -292,9 +325,9 @@ func staleNode(expected, found refs.NodeID) error {
 		"node %.8s is wanted and node %.8s answers at its address: the owner was restarted or another program took its port; look the name up again", expected, found)
 }
 
-// accept runs the accepting side. The session is registered; its first write
-// will welcome the peer.
-func (h *handshake) accept() (*Session, error) {
+// accept runs the accepting side. The link is of a session that is registered;
+// its first write will welcome the peer.
+func (h *handshake) accept() (*Link, error) {
 	if err := h.readMagic(); err != nil {
 		return nil, err
 	}
@@ -307,7 +340,7 @@ func (h *handshake) accept() (*Session, error) {
 		h.mine = nil
 		return nil, staleNode(e, m.Node())
 	}
-	if err := h.write(append(append([]byte(wire.Magic), h.myBytes...), h.proof(wire.SessionID{}, wire.SessionID{})...)); err != nil {
+	if err := h.write(append(append([]byte(wire.Magic), h.myBytes...), h.proof(wire.Proof{})...)); err != nil {
 		return nil, err
 	}
 	p, err := h.readProof()
@@ -317,13 +350,32 @@ func (h *handshake) accept() (*Session, error) {
 	if p.Session == (wire.SessionID{}) {
 		return nil, fault.New(fault.Protocol, fault.NotExecuted, "a session without an id")
 	}
+	resumable := p.Resumable && h.resumable()
+	epoch := wire.Epoch(1)
+	if resumable {
+		if epoch = p.Connection.Epoch; epoch == 0 {
+			return nil, fault.New(fault.Protocol, fault.NotExecuted, "a connection without a number")
+		}
+		if s := h.t.accepted(p.Session, h.peers.Node()); s != nil {
+			return h.welcome(s, epoch), nil
+		}
+		if !p.Connection.Begin {
+			return nil, fault.New(fault.PeerGone, fault.NotExecuted, "the session is over at this end")
+		}
+	}
 	s := h.session(p.Session, h.peers.Node(), remoteHost(h.conn))
-	// From the moment it is registered others may write on it: the welcome goes first.
-	s.out.small = wire.AppendWelcome(nil, s.id)
+	s.resumable = resumable
 	if err := h.t.peers.accepted(h.t.node, s, p.Previous); err != nil {
 		return nil, err
 	}
-	return s, nil
+	return h.welcome(s, epoch), nil
+}
+
+// welcome makes a link on which the welcome goes first.
+func (h *handshake) welcome(s *Session, epoch wire.Epoch) *Link {
+	l := h.link(s, epoch)
+	l.out.small = wire.AppendWelcome(nil, s.id)
+	return l
 }
 
 // remoteHost is the host from which conn came; for a unix socket, this machine.

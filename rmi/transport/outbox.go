@@ -12,7 +12,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// outbox is the writing half of a session. Frames are appended under mu to
+// outbox is the writing half of a connection. Frames are appended under mu to
 // small; whoever finds nobody writing may write one batch itself, if the socket
 // takes it without blocking. What is left over, and everything where such a
 // write is not possible (TLS, congestion, frames made by the reader), is the
@@ -22,11 +22,11 @@ import (
 // of small frames, the payloads in turn. A payload begins only while the sum of
 // those begun fits the peer's assembly budget; its header is sent when it begins.
 type outbox struct {
-	session *Session
-	try     func([]byte) (int, error) // writes what the socket takes at once; nil: not possible here
-	bound   int                       // bytes in small at which appenders wait
-	budget  int                       // the peer's assembly budget
-	wake    chan struct{}             // capacity 1: there is work for the flusher
+	link   *Link
+	try    func([]byte) (int, error) // writes what the socket takes at once; nil: not possible here
+	bound  int                       // bytes in small at which appenders wait
+	budget int                       // the peer's assembly budget
+	wake   chan struct{}             // capacity 1: there is work for the flusher
 
 	mu        sync.Mutex
 	small     []byte // whole small frames, in order
@@ -43,6 +43,7 @@ type outbox struct {
 
 // outBody is a payload that travels in fragments.
 type outBody struct {
+	out      *outbox
 	header   []byte // its call or return record
 	parts    [2][]byte
 	slot     wire.Slot
@@ -55,8 +56,8 @@ type outBody struct {
 	done     chan struct{} // closed when nothing of it will be read any more
 }
 
-func (o *outbox) init(s *Session, try func([]byte) (int, error), bound, budget int) {
-	o.session, o.try, o.bound, o.budget = s, try, bound, budget
+func (o *outbox) init(l *Link, try func([]byte) (int, error), bound, budget int) {
+	o.link, o.try, o.bound, o.budget = l, try, bound, budget
 	o.wake = make(chan struct{}, 1)
 }
 
@@ -94,7 +95,7 @@ func (o *outbox) waitForRoom(ctx context.Context, until time.Time) error {
 		case <-room:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-o.session.done:
+		case <-o.link.done:
 		}
 		o.mu.Lock()
 	}
@@ -126,7 +127,7 @@ func (o *outbox) unlock(crowd bool) {
 	if err != nil {
 		o.writing = false
 		o.mu.Unlock()
-		o.session.end(connectionLost(err))
+		o.link.cut(connectionLost(err))
 		return
 	}
 	if n < len(batch) {
@@ -169,7 +170,7 @@ func (o *outbox) fromReader(appendTo func([]byte) []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil {
-		return o.err
+		return nil // what is lost with a connection is made good on the next
 	}
 	if len(o.small) > 2*o.bound {
 		return wire.ProtocolError("the peer makes answers necessary and does not read them: %d bytes wait", len(o.small))
@@ -194,20 +195,24 @@ func (o *outbox) control(appendTo func([]byte) []byte) {
 	o.kickLocked()
 }
 
-// sendBody queues a payload to travel in fragments.
-func (o *outbox) sendBody(b *outBody) error {
-	b.size = len(b.parts[0]) + len(b.parts[1])
-	b.done = make(chan struct{})
+// sendBody queues a payload to travel in fragments. It neither waits nor writes.
+func (o *outbox) sendBody(b *outBody) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queueBody(b)
+	o.kickLocked()
+}
+
+// queueBody is sendBody with mu held. Of a connection that is lost nothing is
+// sent: the payload is let go at once.
+func (o *outbox) queueBody(b *outBody) {
+	b.out, b.size, b.done = o, len(b.parts[0])+len(b.parts[1]), make(chan struct{})
 	if o.err != nil {
-		o.mu.Unlock()
-		return o.err
+		close(b.done)
+		return
 	}
 	o.waiting = append(o.waiting, b)
 	o.begin()
-	o.kickLocked()
-	o.mu.Unlock()
-	return nil
 }
 
 // kickLocked hands the socket to the flusher if nobody has it and there is something to write.
@@ -303,11 +308,11 @@ func (o *outbox) stalled(now int64) int64 {
 // progress notes that the peer took something.
 func (o *outbox) progress() {
 	o.mu.Lock()
-	o.since = o.session.transport.now.Load()
+	o.since = o.link.session.transport.now.Load()
 	o.mu.Unlock()
 }
 
-// flush is the flusher's loop; it ends with the session.
+// flush is the flusher's loop; it ends with the connection.
 func (o *outbox) flush(conn net.Conn) {
 	fw := fragmentWriter{conn: conn}
 	switch conn.(type) {
@@ -317,7 +322,7 @@ func (o *outbox) flush(conn net.Conn) {
 	for {
 		select {
 		case <-o.wake:
-		case <-o.session.done:
+		case <-o.link.done:
 			return
 		}
 		for yielded := false; ; yielded = true {
@@ -337,7 +342,7 @@ func (o *outbox) flush(conn net.Conn) {
 				fw.buf = nil // a fragment's size; an idle session does not need it
 				break
 			}
-			o.since = o.session.transport.now.Load()
+			o.since = o.link.session.transport.now.Load()
 			o.mu.Unlock()
 
 			var err error
@@ -358,7 +363,7 @@ func (o *outbox) flush(conn net.Conn) {
 				if body != nil { // it is out of o.bodies: nobody else lets it go
 					close(body.done)
 				}
-				o.session.end(connectionLost(err))
+				o.link.cut(connectionLost(err))
 				return
 			}
 

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"crypto/rand"
 	"sync"
 
 	"gormi/refs"
@@ -33,6 +34,8 @@ type peers struct {
 type peer struct {
 	session  *Session
 	last     wire.SessionID // of the last session that is over; for Proof.Previous
+	begun    wire.SessionID // that a dial proposed, and that the peer may have, for all this node knows
+	begins   wire.Epoch     // how many connections were tried for it
 	proving  bool           // a dial under way has sent its proof
 	holding  int            // dials under way that this node holds to; only if it decides
 	arrival  chan struct{}  // closed when a session arrives or a held dial ends; nil if nobody waits
@@ -89,29 +92,42 @@ func (e *peer) arrived() {
 	}
 }
 
+// beginning is what a dial proposes.
+type beginning struct {
+	id, previous wire.SessionID
+	epoch        wire.Epoch
+}
+
 // dialling is asked before the dialling side proves itself. It returns a
-// session that makes the dial unnecessary, or the last one that is over. The
+// session that makes the dial unnecessary, or what to propose: the same session
+// again if the last attempt failed after the peer may have agreed to it. The
 // error is errCrossed if another dial to the same node (by another address,
 // say) has come as far already.
-func (p *peers) dialling(self, node refs.NodeID) (previous wire.SessionID, existing *Session, t ticket, err error) {
+func (p *peers) dialling(self, node refs.NodeID) (b beginning, existing *Session, t ticket, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.get(node)
 	if e.session != nil && e.session.live() {
-		return previous, e.session, ticket{}, nil
+		return b, e.session, ticket{}, nil
 	}
 	if e.proving {
-		return previous, nil, ticket{}, errCrossed // with a dial of our own
+		return b, nil, ticket{}, errCrossed // with a dial of our own
 	}
 	e.proving = true
 	t = ticket{p: p, node: node, held: decides(self, node)}
 	if t.held {
 		e.holding++
 	}
-	if e.session != nil { // over, and about to be removed
-		return e.session.id, nil, t, nil
+	if e.begun == (wire.SessionID{}) {
+		rand.Read(e.begun[:])
+		e.begins = 0
 	}
-	return e.last, nil, t, nil
+	e.begins++
+	b = beginning{id: e.begun, previous: e.last, epoch: e.begins}
+	if e.session != nil { // over, and about to be removed
+		b.previous = e.session.id
+	}
+	return b, nil, t, nil
 }
 
 // dialled registers a session that this node dialled.
@@ -163,6 +179,7 @@ func (p *peers) put(s *Session) (old *Session) {
 		e.last = old.id
 	}
 	e.session = s
+	e.begun = wire.SessionID{}
 	e.arrived()
 	return old
 }

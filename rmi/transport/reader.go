@@ -15,33 +15,33 @@ const (
 	maxReadBuffer = 64 << 10 // while there is much; a record fits
 )
 
-// read takes records from the connection until it fails or the peer breaks the
-// protocol, and returns why. See Session for what it may and may not do.
-func (s *Session) read() error {
+// read takes records from the connection until it fails or the session is over,
+// because the peer broke the protocol or closed it, and returns why. See Session
+// for what it may and may not do.
+func (l *Link) read() (over bool, err error) {
 	buf := make([]byte, readBuffer)
-	r, w := 0, 0  // buf[r:w] is unread
-	small := 0    // reads in a row that a small buffer would have served
-	var need int  // bytes of the record that begins at r
-	var err error // of the connection
+	r, w := 0, 0 // buf[r:w] is unread
+	small := 0   // reads in a row that a small buffer would have served
+	var need int // bytes of the record that begins at r
 	for err == nil {
 		need = 0
 		for w-r >= wire.PrefixSize {
 			p, perr := wire.ParsePrefix(buf[r:])
 			if perr != nil {
-				return perr
+				return true, perr
 			}
 			need = wire.PrefixSize + int(p.Length)
 			if w-r < need {
 				if p.Kind == wire.FrameFragment && w-r >= wire.PrefixSize+wire.FragmentHeaderSize+int(p.Extensions) {
-					if err := s.fragment(p, buf[r+wire.PrefixSize:w]); err != nil {
-						return err
+					if over, err := l.fragment(p, buf[r+wire.PrefixSize:w]); err != nil {
+						return over, err
 					}
 					r, w, need = 0, 0, 0
 				}
 				break
 			}
-			if err := s.record(p, buf[r+wire.PrefixSize:r+need]); err != nil {
-				return err
+			if over, err := l.record(p, buf[r+wire.PrefixSize:r+need]); err != nil {
+				return over, err
 			}
 			r += need
 			need = 0
@@ -61,9 +61,9 @@ func (s *Session) read() error {
 			r = 0
 		}
 		var n int
-		n, err = s.conn.Read(buf[w:])
+		n, err = l.conn.Read(buf[w:])
 		w += n
-		s.lastRead.Store(s.transport.now.Load())
+		l.lastRead.Store(l.session.transport.now.Load())
 		if n < readBuffer/2 {
 			small++
 		} else {
@@ -76,81 +76,102 @@ func (s *Session) read() error {
 		}
 	}
 	if w > r && errors.Is(err, io.EOF) {
-		return fault.New(fault.PeerGone, fault.Unknown, "the connection ended in the middle of a record: %w", io.ErrUnexpectedEOF)
+		return false, fault.New(fault.PeerGone, fault.Unknown, "the connection ended in the middle of a record: %w", io.ErrUnexpectedEOF)
 	}
 	if errors.Is(err, io.EOF) {
-		return fault.New(fault.PeerGone, fault.Unknown, "the peer closed the connection")
+		return false, fault.New(fault.PeerGone, fault.Unknown, "the peer closed the connection")
 	}
-	return connectionLost(err)
+	return false, connectionLost(err)
 }
 
-// record takes in one whole record; rec is what follows its prefix.
-func (s *Session) record(p wire.Prefix, rec []byte) error {
+// record takes in one whole record; rec is what follows its prefix. An error ends
+// the connection, and if over is true the session.
+func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
+	s := l.session
 	switch p.Kind {
 	case wire.FrameCall:
-		return s.call(p, rec)
+		return true, l.call(p, rec)
 	case wire.FrameReturn:
 		var h wire.ReturnHeader
 		rest, err := wire.ParseReturn(p, rec, &s.transport.Limits.Limits, &h)
 		if err != nil {
-			return err
+			return true, err
 		}
-		return s.calls.returned(s, p, &h, rest)
+		uncounted, table, err := s.calls.returned(l, p, &h, rest)
+		if uncounted != nil {
+			uncounted()
+		}
+		s.dropTable(h.Payload.References, table)
+		return true, err
 	case wire.FrameFragment:
-		return s.fragment(p, rec)
+		return l.fragment(p, rec)
 	case wire.FrameCancel:
 		slot, seq, err := wire.ParseCancel(p, rec)
 		if err != nil {
-			return err
+			return true, err
 		}
-		if in, asm := s.callee.cancelled(slot, seq, s.transport.Limits.Slots); asm != nil {
-			asm.end()
-			asm.release()
-			in.asm = nil
+		in, a, err := s.callee.cancel(l, slot, seq, s.transport.Limits.Slots, p.Flags&wire.FlagSettle != 0)
+		if a != nil {
+			a.end()
+			a.release()
+			in.asm, in.uncounted = nil, true
 			s.refuse(in, fault.New(fault.Cancelled, fault.NotExecuted, "the caller cancelled while it sent the arguments"))
 		}
-		return nil
+		return true, err
+	case wire.FrameAck:
+		slot, seq, err := wire.ParseCancel(p, rec)
+		if err == nil {
+			s.callee.acked(slot, seq, s.transport.Limits.Slots)
+		}
+		return true, err
 	case wire.FramePing:
 		token, err := wire.ParsePing(p, rec)
 		if err != nil {
-			return err
+			return true, err
 		}
-		return s.out.fromReader(func(b []byte) []byte { return wire.AppendPing(b, wire.FramePong, token) })
+		return true, l.out.fromReader(func(b []byte) []byte { return wire.AppendPing(b, wire.FramePong, token) })
 	case wire.FramePong:
 		_, err := wire.ParsePing(p, rec) // that a byte came is all it says
-		return err
+		return true, err
 	case wire.FrameStream:
 		chunk, err := wire.ParseStream(p, rec)
 		if err != nil {
-			return err
+			return true, err
 		}
-		if err := s.lane.Feed(chunk); err != nil {
-			return wire.ProtocolError("stream lane: %w", err)
+		if err := l.lane.Feed(chunk); err != nil {
+			return true, wire.ProtocolError("stream lane: %w", err)
 		}
-		if !s.accepting && s.transport.OnStream != nil {
-			s.accepting = true
-			s.acceptors.Go(s.acceptStreams)
+		if !l.accepting && s.transport.OnStream != nil {
+			l.accepting = true
+			l.acceptors.Go(l.acceptStreams)
 		}
-		return nil
+		return false, nil
 	case wire.FrameGoAway:
 		_, _, err := wire.ParseNotice(p, rec)
 		s.peerOff.Store(true)
-		return err
+		return true, err
 	case wire.FrameClose:
 		kind, text, err := wire.ParseNotice(p, rec)
 		if err != nil {
-			return err
+			return true, err
 		}
 		k := fault.Kind(kind)
 		if k == 0 {
 			k = fault.PeerGone
 		}
-		return &fault.Error{Kind: k, Origin: fault.Peer, Msg: text}
+		return true, &fault.Error{Kind: k, Origin: fault.Peer, Msg: text}
 	default:
 		if p.Kind.Skippable() {
-			return nil
+			return false, nil
 		}
-		return wire.ProtocolError("%v is not known here and may not be skipped", p.Kind)
+		return true, wire.ProtocolError("%v is not known here and may not be skipped", p.Kind)
+	}
+}
+
+// dropTable has the references counted of a reply that nobody reads.
+func (s *Session) dropTable(references uint32, table []byte) {
+	if references > 0 && len(table) > 0 && s.transport.OnTable != nil {
+		s.transport.OnTable(s, references, table)
 	}
 }
 
@@ -170,17 +191,21 @@ func (in *Incoming) recycle() {
 }
 
 // call takes in a call record.
-func (s *Session) call(p wire.Prefix, rec []byte) error {
-	l := &s.transport.Limits
+func (l *Link) call(p wire.Prefix, rec []byte) error {
+	s := l.session
+	limits := &s.transport.Limits
 	in := incomings.Get().(*Incoming)
 	h := &in.Header
-	ext, rest, err := wire.ParseCall(p, rec, &l.Limits, h)
+	ext, rest, err := wire.ParseCall(p, rec, &limits.Limits, h)
 	if err != nil {
 		return err
 	}
 	in.Session = s
 	if len(ext) > 0 {
-		if in.Extensions, err = wire.ParseExtensions(ext); err != nil {
+		if in.Extensions, err = wire.ParseExtensions(ext); err == nil && in.Extensions.Resumable {
+			err = wire.ProtocolError("extension %d is for proofs", wire.ExtConnection)
+		}
+		if err != nil {
 			in.refused = &fault.Error{Kind: fault.Protocol, Outcome: fault.NotExecuted, Msg: text(err)}
 		}
 	}
@@ -189,21 +214,28 @@ func (s *Session) call(p wire.Prefix, rec []byte) error {
 	}
 	in.deadline = time.Now().Add(timeout(h.Timeout))
 	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, deadline: in.deadline}
-	if p.Flags&wire.FlagFragmented == 0 {
-		in.buf = append(in.buf[:0], rest...)
-		in.payload = in.buf
-		if err := s.callee.occupy(in, l.Slots, nil); err != nil {
+	if p.Flags&wire.FlagFragmented != 0 {
+		if in.asm, err = l.assemble(h.Payload, false); err != nil {
 			return err
 		}
-		s.arrive(in)
-		return nil
 	}
-	asm, err := s.assemble(h.Payload, in.refused != nil)
-	if err != nil {
+	was, err := s.callee.occupy(in, l, limits.Slots, in.asm)
+	switch {
+	case err != nil:
 		return err
+	case was != isNew:
+		if in.asm != nil {
+			in.asm.discard, in.asm.table, in.asm = true, 0, nil // the slot has it
+		}
+		in.recycle()
+	case in.asm != nil:
+		in.asm.discard = in.refused != nil
+	default:
+		in.buf = append(in.buf[:0], rest...)
+		in.payload = in.buf
+		s.arrive(in)
 	}
-	in.asm = asm
-	return s.callee.occupy(in, l.Slots, asm)
+	return nil
 }
 
 // timeout converts microseconds from the wire; a day and more is a day.
@@ -217,10 +249,11 @@ func timeout(us uint64) time.Duration {
 
 // fragment takes in a fragment. rec may be cut short: the rest of the record is
 // then read from the connection into the place where it belongs.
-func (s *Session) fragment(p wire.Prefix, rec []byte) error {
+func (l *Link) fragment(p wire.Prefix, rec []byte) (over bool, err error) {
+	s := l.session
 	f, err := wire.ParseFragment(p, rec)
 	if err != nil {
-		return err
+		return true, err
 	}
 	var in *Incoming
 	var a *assembly
@@ -230,36 +263,44 @@ func (s *Session) fragment(p wire.Prefix, rec []byte) error {
 		in, a, err = s.callee.assembling(f.Slot, f.Seq, s.transport.Limits.Slots)
 	}
 	if err != nil {
-		return err
+		return true, err
 	}
 	dst, err := a.part(f.Size)
 	if err != nil {
-		return err
+		return true, err
 	}
-	if err := s.fill(dst, f.Size, f.Piece); err != nil {
-		return err
+	if err := l.fill(dst, f.Size, f.Piece); err != nil {
+		return false, err
 	}
 	if a.got < a.size {
-		return nil
+		return false, nil
 	}
 	a.end()
 	if f.OfReturn {
-		s.calls.assembled(f.Slot)
-		return nil
+		s.dropTable(s.calls.assembled(f.Slot))
+		return false, nil
+	}
+	s.callee.complete(f.Slot)
+	if in == nil { // it came again
+		a.release()
+		return false, nil
 	}
 	if in.refused == nil && a.refused {
 		in.refused = fault.New(fault.Overloaded, fault.NotExecuted,
 			"%d bytes of arguments: the node holds as many bytes of payloads as its limits allow", a.size)
 	}
 	in.payload = a.buf
-	s.callee.complete(in)
+	if in.refused != nil {
+		_, ok := a.counted()
+		in.uncounted = !ok
+	}
 	s.arrive(in)
-	return nil
+	return false, nil
 }
 
 // fill puts n bytes in dst, or nowhere if dst is nil: first those of have, then
 // from the connection.
-func (s *Session) fill(dst []byte, n int, have []byte) error {
+func (l *Link) fill(dst []byte, n int, have []byte) error {
 	copy(dst, have)
 	var waste []byte
 	for got := len(have); got < n; {
@@ -270,9 +311,9 @@ func (s *Session) fill(dst []byte, n int, have []byte) error {
 			waste = make([]byte, min(n-got, readBuffer))
 			to = waste
 		}
-		m, err := s.conn.Read(to[:min(len(to), n-got)])
+		m, err := l.conn.Read(to[:min(len(to), n-got)])
 		got += m
-		s.lastRead.Store(s.transport.now.Load())
+		l.lastRead.Store(l.session.transport.now.Load())
 		if err != nil && got < n {
 			return fault.New(fault.PeerGone, fault.Unknown, "the connection ended in the middle of a record: %w", err)
 		}

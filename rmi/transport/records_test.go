@@ -282,10 +282,10 @@ func TestAPeerThatDoesNotReadWhatItAsksForLosesItsConnection(t *testing.T) {
 				owed := make(chan int, 2)
 				_, b, s := pair(t, func(c *Config) {
 					c.Limits.Pending = bound
-					c.OnEnd = func(s *Session) {
-						s.out.mu.Lock()
-						owed <- len(s.out.small)
-						s.out.mu.Unlock()
+					c.OnUnlink = func(l *Link) {
+						l.out.mu.Lock()
+						owed <- len(l.out.small)
+						l.out.mu.Unlock()
 					}
 				})
 				p := rawTo(t, b, b.Network).join()

@@ -3,84 +3,90 @@ package transport
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"gormi/refs"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )
 
-// Session is the talk between two nodes: one connection, used in both
-// directions, whoever dialled.
+// Session is the talk between two nodes, in both directions, whoever dialled. It
+// rides on one connection at a time (Link) and outlives it: when a connection is
+// lost the session is detached, the side that dialled dials again, and the calls
+// in flight go on where they were (resume.go).
 //
 // # Who does what
 //
-// Goroutines of a session, all ended by end and waited for by Done's closer:
+// A link's goroutines are the reader, the flusher and the stream lane's:
 //
 //   - The reader (reader.go) takes records from the connection. It completes
 //     calls, hands incoming ones to handlers, and appends what the transport
 //     itself has to answer to the outbox. It never runs user code, never writes
 //     and never waits for anything but the socket, so replies always get in and
-//     a cycle of calls cannot stop at a reader.
+//     a cycle of calls cannot stop at a reader. It is the last to go, waits for
+//     the others and detaches the session.
 //   - The flusher (outbox.go) writes what callers could not write themselves.
 //   - The stream lane's, once a stream was opened (package streams), and those
 //     that read streams which the peer opened (Config.OnStream). They end with
 //     the lane.
 //
+// A detached session has one goroutine, which dials, if this side is to do that.
+//
 // Callers run Call on their own goroutines; handlers are the transport's
 // (workers.go), and the transport waits for them. The transport's clock ticks
-// every session: keepalive, coarse deadlines, queued calls that are late.
+// every session: keepalive, coarse deadlines, queued calls that are late, the
+// lease of detached sessions.
 //
 // # Locks
 //
-// callTable.mu, callee.mu, outbox.mu, Turn.mu and the transport's own are
-// leaves: none is held while another is taken, but for callee.mu over Turn.mu.
-// No I/O, no user code and no logging under any of them.
+// callTable.mu, callee.mu, outbox.mu, Turn.mu, Session.mu and the transport's own
+// are leaves: none is held while another is taken, but for callee.mu over Turn.mu,
+// and outbox.mu over callTable.mu when a session is resumed. No I/O, no user code
+// and no logging under any of them.
 //
 // # The end
 //
-// end is the one place that decides that a session is over. The first error
-// stays; callers in flight get it, contexts of handlers are cancelled, and the
-// connection is closed, which brings the reader home. The reader's goroutine
-// then waits for the others and takes the session out of the transport.
+// end is the one place that decides that a session is over: because of a breach of
+// the protocol, a close record, the lease of a detached session, or because this
+// side wants it. The first error stays; callers in flight get it, contexts of
+// handlers are cancelled, and the connection is cut. finish waits for what is left and takes it
+// out of the transport.
 type Session struct {
 	transport *Transport
 	id        wire.SessionID
 	peer      refs.NodeID
 	peerTime  refs.Time
-	host      string // by which this node reached the peer, or from which it was reached
-	dialled   bool   // by this node
-	conn      net.Conn
-	raw       net.Conn // conn, or what is below its TLS layer
+	host      string        // by which this node reached the peer, or from which it was reached
+	dialled   bool          // by this node
+	endpoint  refs.Endpoint // that was dialled
+	resumable bool          // both sides know how
+	noStreams bool          // the peer announced none
 	attached  any
 	limits    wire.Limits // of what the peer accepts
 
-	calls    callTable
-	callee   callee
-	out      outbox
-	lane     *streams.Lane
-	lastRead atomic.Int64 // tick at which the last byte came in
-	pinged   atomic.Int64 // tick of the last ping sent
+	link   atomic.Pointer[Link] // nil: detached
+	calls  callTable
+	callee callee
+	held   atomic.Int64 // bytes of assembled payloads not used yet
 
-	assembling int64        // bytes of payloads announced and not complete; the reader's
-	held       atomic.Int64 // bytes of assembled payloads not used yet
-
-	done     chan struct{} // closed by end
-	gone     chan struct{} // closed when no goroutine is left
-	endOnce  sync.Once
+	done     chan struct{}               // closed by end
+	gone     chan struct{}               // closed when no goroutine is left
 	err      error                       // set before done is closed
 	closing  atomic.Pointer[fault.Error] // why this node closes the session; then that is err
 	goingOff atomic.Bool
 	peerOff  atomic.Bool // the peer said goaway
-	flushers sync.WaitGroup
 
-	noStreams bool           // the peer announced none
-	accepting bool           // acceptStreams runs: since the first record of the lane; the reader's
-	acceptors sync.WaitGroup // acceptStreams and Config.OnStream; they end with the lane
+	mu     sync.Mutex    // guards the fields below
+	over   bool          // end was called
+	epoch  wire.Epoch    // of the newest connection
+	dials  wire.Epoch    // number given to the last attempt at one
+	lost   error         // why there is no connection
+	since  int64         // tick at which the session was detached
+	linked chan struct{} // closed when there is a connection again; nil if nobody waits
+
+	wg sync.WaitGroup // the reader, and while there is none, who dials
 }
 
 // Peer is the node at the other end.
@@ -121,31 +127,22 @@ func (s *Session) live() bool {
 	}
 }
 
-// OpenStream opens a stream on the session's stream lane.
-func (s *Session) OpenStream(ctx context.Context) (streams.Stream, error) {
-	if s.noStreams {
-		return nil, fault.New(fault.Invalid, fault.NotExecuted, "the peer takes no streams")
-	}
-	return s.lane.Open(ctx)
-}
+// Link is the connection that the session has now, or nil.
+func (s *Session) Link() *Link { return s.link.Load() }
 
-// acceptStreams hands the streams that the peer opens to Config.OnStream.
-func (s *Session) acceptStreams() {
-	for {
-		st, err := s.lane.Accept(s.transport.ctx)
-		if err != nil {
-			return
-		}
-		s.acceptors.Go(func() { s.transport.OnStream(s, st) })
-	}
-}
+// Detached reports whether the connection is lost and not made again yet.
+func (s *Session) Detached() bool { return s.link.Load() == nil }
+
+// Resumable reports whether the session outlives its connection, and the peer
+// takes references back before the end.
+func (s *Session) Resumable() bool { return s.resumable }
 
 // Call sends a request and waits for its reply, at most until r.Deadline or
 // the end of ctx. On success the caller must Release the reply. An error is a
 // *fault.Error with kind and outcome.
 func (s *Session) Call(ctx context.Context, r *Request) (Reply, error) {
 	sl, err := s.roundTrip(ctx, r)
-	if err != nil {
+	if err != nil || sl == nil {
 		return Reply{}, err
 	}
 	t := sl.payload.Table
@@ -155,7 +152,8 @@ func (s *Session) Call(ctx context.Context, r *Request) (Reply, error) {
 	}, nil
 }
 
-// roundTrip returns the slot that holds the reply.
+// roundTrip returns the slot that holds the reply, or nil if the call is one-way
+// and was sent.
 func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	h := &r.Header
 	size := len(r.Table) + len(r.Body)
@@ -183,39 +181,26 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	}
 	until := time.Time{} // when waiting before the call is sent ends, besides with ctx
 	if r.Coarse {
-		if until = r.Deadline; size > wire.MaxInline {
+		if until = r.Deadline; size > wire.MaxInline || r.OneWay {
 			// The clock's cancel could overtake a fragment, and a timer is nothing beside such a body.
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadline(ctx, r.Deadline)
 			defer cancel()
 		}
 	}
-	sl, err := s.calls.acquire(ctx, h.Depth > 0, until)
+	h.Timeout = uint64(left.Microseconds()) + 1
+	h.Payload = wire.Payload{References: uint32(r.References), Table: uint32(len(r.Table)), Body: uint32(len(r.Body))}
+	sl, err := s.calls.acquire(ctx, r, until)
 	if err != nil {
 		return nil, notSent(err)
 	}
-	h.Slot, h.Seq, h.Timeout = sl.num, sl.seq, uint64(left.Microseconds())+1
-	h.Payload = wire.Payload{References: uint32(r.References), Table: uint32(len(r.Table)), Body: uint32(len(r.Body))}
 	done := sl.done
-	var body *outBody
-	if size <= wire.MaxInline {
-		if err := s.out.lock(ctx, until); err != nil {
-			return nil, s.unsent(sl, done, err)
-		}
-		s.out.small = wire.AppendCall(s.out.small, h, 0, r.Extensions)
-		s.out.small = append(append(s.out.small, r.Table...), r.Body...)
-		crowd := sl.crowd
-		if r.Coarse { // from here on the peer knows the call, so a cancel makes sense
-			sl.expires.Store(s.transport.now.Load() + int64(left/tick) + 1)
-		}
-		s.out.unlock(crowd)
-	} else {
-		body = &outBody{
-			header: wire.AppendCall(nil, h, wire.FlagFragmented, r.Extensions),
-			parts:  [2][]byte{r.Table, r.Body}, slot: sl.num, seq: sl.seq,
-		}
-		if err := s.out.sendBody(body); err != nil {
-			return nil, s.unsent(sl, done, err)
+	if r.OneWay {
+		return nil, s.sendOneWay(ctx, sl, r)
+	}
+	if err := s.send(ctx, sl, r, left, until); err != nil {
+		if err, left := s.leave(sl, done, err); left {
+			return nil, err
 		}
 	}
 
@@ -226,7 +211,7 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 		select {
 		case _, completed = <-done:
 		case <-ctx.Done():
-			if err, left := s.leave(ctx, sl, done, body); left {
+			if err, left := s.leave(sl, done, ctx.Err()); left {
 				return nil, err
 			}
 			_, completed = <-done
@@ -235,13 +220,13 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	if !completed { // expire took the slot back
 		return nil, fault.New(fault.Deadline, fault.Unknown, "no reply within the default deadline; give the context a longer one if the method needs it")
 	}
-	if body != nil {
+	if body := sl.body; body != nil {
 		// The flusher may still look at the caller's bytes, for a moment: or for
 		// longer, if the peer answered before it had them all.
 		select {
 		case <-body.done:
 		case <-ctx.Done():
-			s.out.abort(body)
+			body.out.abort(body)
 			s.calls.release(sl)
 			return nil, &fault.Error{Kind: notSent(ctx.Err()).Kind, Outcome: fault.Unknown, Err: ctx.Err()}
 		}
@@ -254,52 +239,124 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	return sl, nil
 }
 
-// unsent gives back the slot of a call that could not be queued. If the
-// session ended meanwhile, fail has completed the call already.
-func (s *Session) unsent(sl *slot, done chan struct{}, err error) error {
-	if s.calls.abandon(sl, done) {
-		s.calls.unsent(sl)
-	} else {
-		<-done
-		s.calls.release(sl)
+// send sends a call on the connection that there is. If there is none, or it is
+// lost at this moment, resume sends it.
+func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Duration, until time.Time) error {
+	l := s.link.Load()
+	expires := int64(0)
+	if r.Coarse && r.Header.Payload.Len() <= wire.MaxInline {
+		expires = s.transport.now.Load() + int64(left/tick) + 1
 	}
-	return notSent(err)
-}
-
-// leave ends the wait for a call whose context is over. left is false if the
-// call was completed at the same time: then its result counts.
-func (s *Session) leave(ctx context.Context, sl *slot, done chan struct{}, body *outBody) (err error, left bool) {
-	num, seq := sl.num, sl.seq
-	if !s.calls.abandon(sl, done) {
-		return nil, false
+	if l == nil {
+		sl.expires.Store(expires)
+		return nil
 	}
-	if body != nil {
-		if !s.takeBack(sl, body) {
-			return notSent(ctx.Err()), true
+	if r.Header.Payload.Len() <= wire.MaxInline {
+		if err := l.out.lock(ctx, until); err != nil {
+			if l.Err() == nil {
+				return err
+			}
+			sl.expires.Store(expires)
+			return nil
 		}
 	} else {
-		s.sendCancel(num, seq)
+		l.out.mu.Lock()
 	}
-	e := notSent(ctx.Err())
-	e.Outcome = fault.Unknown
-	return e, true
+	if sl.sent.Load() == uint32(l.epoch) || l.out.err != nil { // resume was faster, or will send it
+		l.out.mu.Unlock()
+		sl.expires.Store(expires)
+		return nil
+	}
+	l.send(sl, r, false)
+	crowd := sl.crowd
+	if expires != 0 { // from here on the peer knows the call, so a cancel makes sense
+		sl.expires.Store(expires)
+	}
+	if sl.body != nil {
+		l.out.kickLocked()
+		l.out.mu.Unlock()
+		return nil
+	}
+	l.out.unlock(crowd)
+	return nil
 }
 
-// takeBack stops sending the payload of a call whose slot was abandoned. sent
-// is false if nothing of the call was sent; then the slot is free again.
-func (s *Session) takeBack(sl *slot, body *outBody) (sent bool) {
-	sent, told := s.out.abort(body)
-	switch {
-	case !sent:
-		s.calls.unsent(sl)
-	case !told:
-		s.sendCancel(body.slot, body.seq)
+// sendOneWay sends a one-way call, on whichever connection there will be until ctx ends.
+func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
+	for {
+		l, err := s.waitLink(ctx)
+		if err == nil {
+			err = l.out.lock(ctx, time.Time{})
+		}
+		if err != nil {
+			if l != nil && l.Err() != nil && s.live() {
+				continue
+			}
+			if _, left := s.leave(sl, sl.done, err); !left { // the session is over
+				<-sl.done
+				s.calls.release(sl)
+			}
+			return notSent(err)
+		}
+		l.send(sl, r, true)
+		body := sl.body
+		if body == nil {
+			l.out.unlock(sl.crowd)
+		} else {
+			l.out.kickLocked()
+			l.out.mu.Unlock()
+			select {
+			case <-body.done:
+			case <-ctx.Done():
+				body.out.abort(body)
+			}
+		}
+		s.calls.sentOneWay(sl)
+		return nil
 	}
-	return sent
+}
+
+// leave ends the wait for a call because of why. left is false if the call was
+// completed at the same time: then its result counts.
+func (s *Session) leave(sl *slot, done chan struct{}, why error) (err error, left bool) {
+	num, seq := sl.num, sl.seq
+	e := notSent(why)
+	for {
+		body, begun, told := s.calls.bodyOf(sl), false, false
+		if body != nil {
+			begun, told = body.out.abort(body)
+		}
+		left, sent, again := s.calls.abandon(sl, done, body, begun)
+		switch {
+		case again:
+			continue
+		case !left:
+			return nil, false
+		case sent:
+			e.Outcome = fault.Unknown
+			if !told {
+				s.sendCancel(num, seq)
+			}
+		}
+		return e, true
+	}
 }
 
 func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
-	s.out.control(func(b []byte) []byte { return wire.AppendCancel(b, num, seq) })
+	if l := s.link.Load(); l != nil { // else resume sends it
+		l.out.control(func(b []byte) []byte { return wire.AppendCancel(b, num, seq) })
+	}
+}
+
+// sendAcks acknowledges the replies above a size whose slots are free.
+func (s *Session) sendAcks(above int) {
+	if l := s.link.Load(); l != nil {
+		l.out.control(func(b []byte) []byte {
+			s.calls.mu.Lock()
+			defer s.calls.mu.Unlock()
+			return s.calls.acks(b, above)
+		})
+	}
 }
 
 // notSent makes a call's error of err, for a call that was not sent.
@@ -323,22 +380,26 @@ func (s *Session) GoAway() {
 	if s.goingOff.Swap(true) {
 		return
 	}
-	_ = s.out.fromReader(func(b []byte) []byte {
-		return wire.AppendNotice(b, wire.FrameGoAway, uint8(fault.PeerGone), "the node is shutting down")
-	})
+	if l := s.link.Load(); l != nil {
+		_ = l.out.fromReader(appendGoAway)
+	}
+}
+
+func appendGoAway(b []byte) []byte {
+	return wire.AppendNotice(b, wire.FrameGoAway, uint8(fault.PeerGone), "the node is shutting down")
 }
 
 // Close tells the peer that the session is over, and ends it. Calls in flight
 // fail with err.
 func (s *Session) Close(err *fault.Error) {
 	s.closing.CompareAndSwap(nil, err) // whatever the connection says from now on
-	if s.live() {
+	if l := s.link.Load(); l != nil && s.live() {
 		// The flusher gets a moment to write the notice; end closes the connection.
-		_ = s.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-		if s.out.fromReader(func(b []byte) []byte {
+		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
+		if l.out.fromReader(func(b []byte) []byte {
 			return wire.AppendNotice(b, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node")
 		}) == nil {
-			s.out.drained(s.done)
+			l.out.drained(s.done)
 		}
 	}
 	s.end(err)
@@ -346,65 +407,59 @@ func (s *Session) Close(err *fault.Error) {
 
 // end ends the session: see the type's comment. It does not wait.
 func (s *Session) end(err error) {
-	s.endOnce.Do(func() {
-		var f *fault.Error
-		if c := s.closing.Load(); c != nil {
-			f = c
-		} else if !errors.As(err, &f) {
-			f = connectionLost(err)
-		}
-		// A call that was on its way may have run.
-		inFlight := *f
-		inFlight.Outcome = fault.Unknown
-		s.err = &inFlight
-		close(s.done)
-		s.calls.fail(s.err)
-		s.out.fail(s.err)
-		s.callee.cancelAll()
-		s.raw.Close() // not the TLS layer's Close, which waits to say goodbye
-	})
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return
+	}
+	s.over = true
+	l := s.link.Load()
+	s.mu.Unlock()
+	var f *fault.Error
+	if c := s.closing.Load(); c != nil {
+		f = c
+	} else if !errors.As(err, &f) {
+		f = connectionLost(err)
+	}
+	// A call that was on its way may have run.
+	inFlight := *f
+	inFlight.Outcome = fault.Unknown
+	s.err = &inFlight
+	close(s.done)
+	s.calls.fail(s.err)
+	s.callee.cancelAll()
+	if l != nil {
+		l.cut(s.err)
+	}
+	go s.finish()
 }
 
-// run starts the session's goroutines. They end with the session; gone is
-// closed after the last.
-func (s *Session) run() {
-	s.flushers.Go(func() { s.out.flush(s.conn) })
-	go func() {
-		err := s.read()
-		s.end(err)
-		s.calls.drop()
-		s.callee.drop()
-		s.flushers.Wait()
-		s.lane.Close(s.err)
-		s.acceptors.Wait()
-		s.transport.ended(s)
-		close(s.gone)
-	}()
+// finish takes the session out of the transport once its goroutines are gone.
+// The transport waits for it.
+func (s *Session) finish() {
+	s.wg.Wait()
+	s.callee.drop()
+	s.transport.ended(s)
+	close(s.gone)
 }
 
 // onTick is the session's part in the transport's clock.
 func (s *Session) onTick(now int64) {
-	silent := time.Duration(now-s.lastRead.Load()) * tick
-	switch {
-	case silent >= deadAfter:
-		s.end(fault.New(fault.PeerGone, fault.Unknown, "no byte came from the peer for %v", deadAfter))
-		return
-	case time.Duration(s.out.stalled(now))*tick >= deadAfter:
-		s.end(fault.New(fault.PeerGone, fault.Unknown, "the peer took no byte for %v", deadAfter))
-		return
-	case silent >= pingAfter && time.Duration(now-s.pinged.Load())*tick >= pingAfter:
-		s.pinged.Store(now)
-		if err := s.out.fromReader(func(b []byte) []byte { return wire.AppendPing(b, wire.FramePing, uint64(now)) }); err != nil {
-			s.end(err)
-			return
+	if l := s.link.Load(); l != nil {
+		l.onTick(now)
+		if s.calls.owesLarge() {
+			s.sendAcks(ackAbove)
 		}
+		if time.Duration(now-l.lastRead.Load())*tick >= time.Second {
+			s.calls.trim()
+		}
+	} else {
+		s.checkLease(now)
 	}
 	if cancels := s.calls.expire(now); cancels != nil {
-		s.out.control(func(b []byte) []byte { return append(b, cancels...) })
+		if l := s.link.Load(); l != nil {
+			l.out.control(func(b []byte) []byte { return append(b, cancels...) })
+		}
 	}
 	s.callee.expire(s)
-	if silent >= time.Second {
-		s.out.trim()
-		s.calls.trim()
-	}
 }

@@ -85,7 +85,7 @@ func TestAStoppedProcessDoesNotTakeItsAbsenceForItsPeers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		<-lost.Done() // after 15 s of silence; the clock now stands
+		<-lost.Link().Done() // after 15 s of silence; the clock now stands
 		mem.Partition("a", "b")
 		<-time.After(time.Hour)
 		close(resume)
@@ -230,11 +230,11 @@ func TestACallReturnsByItsDeadlineAndItsSlotComesBack(t *testing.T) {
 					t.Errorf("%d slots are busy, of %d", s.calls.busy, len(s.calls.slots))
 				}
 				s.calls.mu.Unlock()
-				s.out.mu.Lock()
-				if s.out.assembled != 0 || len(s.out.bodies)+len(s.out.waiting) != 0 {
-					t.Errorf("%d bytes are under way", s.out.assembled)
+				s.Link().out.mu.Lock()
+				if s.Link().out.assembled != 0 || len(s.Link().out.bodies)+len(s.Link().out.waiting) != 0 {
+					t.Errorf("%d bytes are under way", s.Link().out.assembled)
 				}
-				s.out.mu.Unlock()
+				s.Link().out.mu.Unlock()
 				if err := s.Err(); err != nil {
 					t.Errorf("the session ended: %v", err)
 				}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,7 +17,6 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )
 
@@ -29,9 +30,12 @@ type Transport struct {
 	now      atomic.Int64 // ticks since the beginning; see tick
 	held     atomic.Int64 // bytes of assembled payloads, of all sessions
 	conns    atomic.Int64 // connections, handshakes under way included
-	peers    peers
-	workers  workers
-	dials    dials
+
+	cuts, resumes, duplicatesRunning, duplicatesKept atomic.Int64 // see Counters
+
+	peers   peers
+	workers workers
+	dials   dials
 
 	ctx    context.Context // ends with the transport; bounds dials
 	cancel context.CancelFunc
@@ -39,7 +43,8 @@ type Transport struct {
 	mu        sync.Mutex // guards the fields below
 	listeners map[net.Listener]bool
 	sessions  map[*Session]bool
-	shaking   map[net.Conn]bool // in the handshake
+	byID      map[wire.SessionID]*Session // those that peers dialled
+	shaking   map[net.Conn]bool           // in the handshake
 	closed    bool
 	leaving   bool // Shutdown was called
 
@@ -50,11 +55,15 @@ type Transport struct {
 // caller must Close it.
 func New(c Config) *Transport {
 	c.Limits = c.Limits.WithDefaults()
+	if c.SessionLease <= 0 {
+		c.SessionLease = DefaultSessionLease
+	}
 	t := &Transport{
 		Config:    c,
 		node:      refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
 		listeners: make(map[net.Listener]bool),
 		sessions:  make(map[*Session]bool),
+		byID:      make(map[wire.SessionID]*Session),
 		shaking:   make(map[net.Conn]bool),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -159,31 +168,50 @@ func (t *Transport) shake(conn net.Conn) bool {
 	return true
 }
 
-// shook takes a connection out after its handshake; it closes it unless a
-// session s began.
-func (t *Transport) shook(conn net.Conn, s *Session) {
+// shook takes a connection out after its handshake. It closes it unless there is
+// a link l, which becomes that of its session. err is what the handshake came to.
+func (t *Transport) shook(conn net.Conn, l *Link, err error) error {
+	defer t.wg.Done()
 	t.mu.Lock()
 	delete(t.shaking, conn)
-	if s != nil {
-		t.sessions[s] = true
-		if t.closed {
-			defer s.end(errClosed())
+	var begun *Session
+	if l != nil && !t.sessions[l.session] && l.session.live() { // else an older session is resumed
+		begun = l.session
+		t.sessions[begun] = true
+		if !begun.dialled {
+			t.byID[begun.id] = begun
 		}
+		t.wg.Add(1)
 	}
-	leaving := t.leaving
+	closed, leaving := t.closed, t.leaving
 	t.mu.Unlock()
-	if s != nil {
-		if leaving {
-			s.GoAway()
+	if l != nil {
+		if closed && begun != nil {
+			begun.end(errClosed())
+		} else if leaving {
+			l.session.goingOff.Store(true)
 		}
 		_ = conn.SetDeadline(time.Time{})
-		t.wg.Add(1)
-		s.run()
-	} else {
-		conn.Close()
-		t.conns.Add(-1)
+		if err = l.session.attach(l); err == nil {
+			return nil
+		}
+		if begun != nil {
+			begun.end(err) // a goroutine of it was never started
+		}
 	}
-	t.wg.Done()
+	conn.Close()
+	t.conns.Add(-1)
+	return err
+}
+
+// accepted returns the session of an id that a peer dialled, or nil.
+func (t *Transport) accepted(id wire.SessionID, peer refs.NodeID) *Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.byID[id]; s != nil && s.peer == peer && s.live() {
+		return s
+	}
+	return nil
 }
 
 // serveConn does the accepting side of the handshake.
@@ -193,10 +221,10 @@ func (t *Transport) serveConn(conn net.Conn, network string) {
 	if t.TLS != nil && network != "unix" {
 		conn = tls.Server(conn, t.TLS)
 	}
-	var s *Session
+	var l *Link
 	h, err := t.newHandshake(conn, false)
 	if err == nil {
-		if s, err = h.accept(); err != nil {
+		if l, err = h.accept(); err != nil {
 			h.refuse(err)
 		}
 	}
@@ -206,12 +234,7 @@ func (t *Transport) serveConn(conn net.Conn, network string) {
 	if err != nil {
 		lingerClose(raw)
 	}
-	t.shook(raw, s)
-	if s != nil {
-		s.out.mu.Lock()
-		s.out.kickLocked() // the welcome
-		s.out.mu.Unlock()
-	}
+	_ = t.shook(raw, l, err)
 }
 
 // lingerClose lets a refusal get through: closing a TCP connection with bytes
@@ -228,46 +251,30 @@ func lingerClose(conn net.Conn) {
 	}
 }
 
-// session makes the session that a handshake agreed on.
+// session makes the session that a handshake agreed on. It has no connection yet.
 func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *Session {
 	t, p := h.t, h.peers
 	s := &Session{
-		transport: t, id: id, peer: peer, peerTime: p.Time, host: host, dialled: h.dialler, conn: h.conn, raw: h.conn,
+		transport: t, id: id, peer: peer, peerTime: p.Time, host: host, noStreams: p.Streams == 0,
 		limits: wire.Limits{Message: int(min(p.Message, 1<<30)), References: int(min(p.Entries, 1<<16))},
 		done:   make(chan struct{}), gone: make(chan struct{}),
 	}
-	if tc, ok := h.conn.(*tls.Conn); ok {
-		s.raw = tc.NetConn()
-	}
-	s.calls.init(int(min(p.Slots, 1<<20)))
-	s.out.init(s, newTry(h.conn), t.Limits.Pending, int(min(p.Assembly, 1<<30)))
-	s.lane = streams.New(streams.Config{
-		Dialer: h.dialler, MaxStreams: min(t.Limits.Streams, int(p.Streams)), Logger: t.Logger, Send: s.sendChunk,
-	})
-	s.noStreams = p.Streams == 0
-	s.lastRead.Store(t.now.Load())
+	s.calls.init(s, int(min(p.Slots, 1<<20)))
+	s.callee.session = s
 	if t.Attach != nil {
 		s.attached = t.Attach(s)
 	}
 	return s
 }
 
-// sendChunk gives a chunk of the stream lane to the outbox.
-func (s *Session) sendChunk(chunk []byte) error {
-	if err := s.out.lock(context.Background(), time.Time{}); err != nil { // the keepalive bounds the wait
-		return err
-	}
-	s.out.small = append(wire.AppendStream(s.out.small, len(chunk)), chunk...)
-	s.out.unlock(true)
-	return nil
-}
-
 // ended takes a session out when all its goroutines but the calling one are gone.
 func (t *Transport) ended(s *Session) {
 	t.peers.remove(s)
-	t.conns.Add(-1)
 	t.mu.Lock()
 	delete(t.sessions, s)
+	if t.byID[s.id] == s {
+		delete(t.byID, s.id)
+	}
 	t.mu.Unlock()
 	if t.OnEnd != nil {
 		t.OnEnd(s)
@@ -296,6 +303,7 @@ func (t *Transport) clock() {
 		for _, s := range list {
 			s.onTick(now)
 		}
+		t.boundDetached(list)
 		clear(list)
 		if now%int64(time.Second/tick) == 0 {
 			if left := t.unlogged.Swap(0); left > remarksPerSecond {
@@ -306,6 +314,25 @@ func (t *Transport) clock() {
 			t.workers.trim()
 			t.peers.forget(now)
 		}
+	}
+}
+
+// boundDetached ends the sessions that were detached for longest, if there are
+// too many: keys are free, so anybody can leave as many as connections allow.
+func (t *Transport) boundDetached(list []*Session) {
+	detached := slices.DeleteFunc(list, func(s *Session) bool { return !s.Detached() })
+	if len(detached) <= t.Limits.Detached {
+		return
+	}
+	since := make(map[*Session]int64, len(detached))
+	for _, s := range detached {
+		s.mu.Lock()
+		since[s] = s.since
+		s.mu.Unlock()
+	}
+	slices.SortFunc(detached, func(a, b *Session) int { return cmp.Compare(since[a], since[b]) })
+	for _, s := range detached[:len(detached)-t.Limits.Detached] {
+		s.end(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost, and more than %d sessions were without one", t.Limits.Detached))
 	}
 }
 

@@ -61,6 +61,7 @@ func (w *workers) loop(in *Incoming) {
 // serve serves one call and returns the next for this goroutine, or nil.
 func (w *workers) serve(in *Incoming) *Incoming {
 	if err := in.ctx.Err(); err != nil {
+		in.dropTable()
 		in.Fail(notSent(err))
 	} else {
 		w.handle(in)
@@ -255,13 +256,23 @@ func (s *Session) admitQueued(keep bool) (kept *Incoming) {
 
 // refuse answers a call that is not served. It neither waits nor writes.
 func (s *Session) refuse(in *Incoming, why *fault.Error) {
-	s.callee.free(in)
-	body := wire.AppendError(nil, why)
-	h := wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq, Payload: wire.Payload{Body: uint32(len(body))}}
+	in.dropTable()
+	r := refused(why, in.uncounted && s.resumable)
+	l, _ := s.callee.answered(in, &r)
+	h := wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq, Payload: r.payload}
 	in.recycle()
-	if err := s.out.fromReader(func(b []byte) []byte {
-		return append(wire.AppendReturn(b, &h, wire.FlagError, nil), body...)
-	}); err != nil {
+	if l == nil {
+		return
+	}
+	if err := l.out.fromReader(func(b []byte) []byte { return r.append(b, &h) }); err != nil {
 		s.end(err)
+	}
+}
+
+// dropTable has the references counted of a call that nobody will decode.
+func (in *Incoming) dropTable() {
+	t := in.Session.transport
+	if n := in.Header.Payload.References; n > 0 && !in.uncounted && t.OnTable != nil {
+		t.OnTable(in.Session, n, in.Table())
 	}
 }

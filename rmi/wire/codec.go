@@ -63,29 +63,36 @@ func refuse(kind fault.Kind, format string, a ...any) error {
 
 // within adds one step of the path to an error that passes by.
 func within(err error, step string) error {
+	e := placed(err)
+	e.path = append(e.path, step)
+	return e
+}
+
+func placed(err error) *valueError {
 	e, ok := err.(*valueError)
 	if !ok {
 		e = &valueError{kind: fault.KindOf(err), err: err}
 	}
-	e.path = append(e.path, step)
 	return e
 }
 
 func withinField(err error, name string) error { return within(err, "."+name) }
 func withinIndex(err error, i int) error       { return within(err, "["+strconv.Itoa(i)+"]") }
 
-func withinKey(err error, key reflect.Value) error {
+func withinKey(err error, key reflect.Value) error { return within(err, keyStep(key)) }
+
+func keyStep(key reflect.Value) string {
 	switch key.Kind() {
 	case reflect.String:
 		s := key.String()
 		if len(s) > 40 {
 			s = s[:40] + "…"
 		}
-		return within(err, "["+strconv.Quote(s)+"]")
+		return "[" + strconv.Quote(s) + "]"
 	case reflect.Struct, reflect.Array, reflect.Slice:
-		return within(err, "[…]")
+		return "[…]"
 	}
-	return within(err, fmt.Sprintf("[%v]", key))
+	return fmt.Sprintf("[%v]", key)
 }
 
 // pathSteps is how many steps of a path an error shows from either end of it:

@@ -22,9 +22,11 @@ type Decoder struct {
 	table    []refs.Ref
 	importer Importer
 	limits   Limits
-	memory   int // bytes of Go values that may still be made
-	errors   int // how many typed errors this decoder's value stands inside
+	memory   int    // bytes of Go values that may still be made
+	errors   int    // how many typed errors this decoder's value stands inside
+	text     string // copy of a small body, once it was needed
 	tainted  bool
+	track                     // of typed calls
 	stack    [maxDepth]uint32 // for scanValue
 }
 
@@ -95,8 +97,8 @@ func (d *Decoder) Release() {
 		d.mp = msgpack.NewDecoder(&d.r) // drops what it buffered or recorded
 	}
 	d.r = bodyReader{}
-	d.table, d.importer = nil, nil
-	d.errors, d.tainted = 0, false
+	d.table, d.importer, d.text = nil, nil, ""
+	d.errors, d.tainted, d.track = 0, false, d.track.reset()
 	decoders.Put(d)
 }
 
@@ -178,16 +180,8 @@ func unexpected(h valueHead, t reflect.Type) error {
 
 // decodeValues reads one array of values. what is "argument" or "result".
 func (d *Decoder) decodeValues(m *Method, what string, plans []*plan, kind fault.Kind, outcome fault.Outcome) ([]reflect.Value, error) {
-	h, err := d.head()
-	if err == nil && h.class != classArray {
-		err = refuse(kind, "got %v, want an array of them", h.class)
-	}
-	if err != nil {
-		return nil, m.fault(failure(err, what+"s", kind, outcome))
-	}
-	if h.n != uint64(len(plans)) {
-		return nil, m.fault(&fault.Error{Kind: kind, Outcome: outcome,
-			Msg: fmt.Sprintf("%s has %s, the message has %d", m.Signature(), counted(len(plans), what), h.n)})
+	if err := d.openValues(m, what, len(plans), kind, outcome); err != nil {
+		return nil, m.fault(err)
 	}
 	if len(plans) == 0 {
 		return nil, nil
@@ -196,15 +190,36 @@ func (d *Decoder) decodeValues(m *Method, what string, plans []*plan, kind fault
 	for i, p := range plans {
 		v := reflect.New(p.typ).Elem()
 		if err := p.dec(d, v); err != nil {
-			f := failure(err, numbered(what, i), kind, outcome)
-			if f.Kind == fault.BadArguments {
-				f.Kind = kind
-			}
-			return nil, m.fault(f)
+			return nil, m.fault(valueFailure(err, what, i, kind, outcome))
 		}
 		values[i] = v
 	}
 	return values, nil
+}
+
+// openValues reads the head of the array of want values.
+func (d *Decoder) openValues(m *Method, what string, want int, kind fault.Kind, outcome fault.Outcome) *fault.Error {
+	h, err := d.head()
+	if err == nil && h.class != classArray {
+		err = refuse(kind, "got %v, want an array of them", h.class)
+	}
+	if err != nil {
+		return failure(err, what+"s", kind, outcome)
+	}
+	if h.n != uint64(want) {
+		return &fault.Error{Kind: kind, Outcome: outcome,
+			Msg: fmt.Sprintf("%s has %s, the message has %d", m.Signature(), counted(want, what), h.n)}
+	}
+	return nil
+}
+
+// valueFailure is the error of value i, whose malformed forms are of the kind given.
+func valueFailure(err error, what string, i int, kind fault.Kind, outcome fault.Outcome) *fault.Error {
+	f := failure(err, numbered(what, i), kind, outcome)
+	if f.Kind == fault.BadArguments {
+		f.Kind = kind
+	}
+	return f
 }
 
 func numbered(what string, i int) string { return what + " " + strconv.Itoa(i+1) }

@@ -93,11 +93,12 @@ type DescribedMethod struct {
 	Name            string
 	Variadic        bool
 	Params, Results []int
+	Semantics       // of the interface that is described; of one within it they mean nothing
 }
 
 // describe makes the description and the fingerprint of a compiled interface.
 func (i *Interface) describe() error {
-	w := describer{d: &Description{Name: i.Name}, types: map[*plan]int{}}
+	w := describer{of: i, d: &Description{Name: i.Name}, types: map[*plan]int{}}
 	w.d.Methods = w.methods(i)
 	b, err := w.d.MarshalBinary()
 	if err != nil {
@@ -113,6 +114,7 @@ func (i *Interface) describe() error {
 
 // A describer numbers plans in the order in which they are first mentioned.
 type describer struct {
+	of    *Interface
 	d     *Description
 	types map[*plan]int
 }
@@ -121,6 +123,9 @@ func (w *describer) methods(i *Interface) []DescribedMethod {
 	out := make([]DescribedMethod, len(i.Methods))
 	for at, m := range i.Methods {
 		out[at] = DescribedMethod{Name: m.Name, Variadic: m.Variadic, Params: w.all(m.in), Results: w.all(m.out)}
+		if i == w.of {
+			out[at].Semantics = m.Semantics
+		}
 	}
 	return out
 }
@@ -178,7 +183,7 @@ const fingerprintRounds = defaultDepth
 // Fingerprint returns a number that is equal for interfaces that look alike on
 // the wire: the first 16 bytes of a SHA-256. Go type names, pointers, the
 // order of struct fields, variadics and the layout of the table of types make
-// no difference; method names, arity, kinds and field names do.
+// no difference; method names, arity, kinds, field names and semantics do.
 //
 // Types may contain themselves, so each gets a hash by rounds, as when a
 // finite automaton is minimized: hash 0 of a type is of its kind, hash n+1 of
@@ -236,5 +241,9 @@ func (d *Description) Fingerprint() refs.Fingerprint {
 	b = b[:0]
 	methods(d.Methods)
 	sum := sha256.Sum256(b)
-	return refs.Fingerprint(sum[:16])
+	f := refs.Fingerprint(sum[:16])
+	if d.special() {
+		return d.withSemantics(f)
+	}
+	return f
 }

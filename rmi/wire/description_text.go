@@ -41,6 +41,7 @@ func (p *printer) declare(name string, t DescribedType) {
 		for _, m := range t.Methods {
 			p.b.WriteByte('\t')
 			p.method(m)
+			p.b.WriteString(m.Semantics.comment())
 			p.b.WriteByte('\n')
 		}
 	} else {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"time"
 
 	"gormi/rmi/fault"
 )
@@ -13,14 +14,16 @@ const (
 	maxDescription     = 64 << 10 // bytes
 	maxTypes           = 4096
 	maxIndices         = 8192
+	maxTimeout         = 30 * time.Minute // of a method's semantics
 )
 
 // MarshalBinary returns the wire form, which is msgpack:
 //
 //	description: [1, name, [type...], [method...]]
 //	type:        [kind, name, elem, key, len, [[field name, type]...], [method...]]
-//	method:      [name, variadic, [type of each parameter...], [type of each result...]]
+//	method:      [name, variadic, [type of each parameter...], [type of each result...], [flags, timeout]]
 //
+// The last part of a method, its semantics, is left out where all of it is 0.
 // A type is an index into the list of types. A type's array may be shorter:
 // what is left out at its end is 0 or empty, so that a bool is [1].
 func (d *Description) MarshalBinary() ([]byte, error) {
@@ -80,7 +83,11 @@ func (t *DescribedType) same(o DescribedType, part int) bool {
 func appendMethods(b []byte, methods []DescribedMethod) []byte {
 	b = appendArray(b, len(methods))
 	for _, m := range methods {
-		b = appendString(appendArray(b, 4), m.Name)
+		n := 4
+		if m.Semantics != (Semantics{}) {
+			n = 5
+		}
+		b = appendString(appendArray(b, n), m.Name)
 		if m.Variadic {
 			b = append(b, 0xc3)
 		} else {
@@ -91,6 +98,10 @@ func appendMethods(b []byte, methods []DescribedMethod) []byte {
 			for _, t := range list {
 				b = appendNumber(b, t)
 			}
+		}
+		if n == 5 {
+			b = appendNumber(appendArray(b, 2), int(m.Semantics.flags()))
+			b = appendNumber(b, int(min(m.Timeout, maxTimeout).Microseconds()))
 		}
 	}
 	return b
@@ -309,7 +320,10 @@ func (p *descriptionParser) methods() (out []DescribedMethod) {
 			p.fail("a method of %d parts", parts)
 		}
 		m := DescribedMethod{Name: p.name(), Variadic: p.flag(), Params: p.indices(), Results: p.indices()}
-		p.skip(parts - 4)
+		if parts > 4 {
+			m.Semantics = p.semantics()
+			p.skip(parts - 5)
+		}
 		if len(out) > 0 && out[len(out)-1].Name >= m.Name {
 			p.fail("the method %q comes twice or out of order", m.Name)
 		}

@@ -28,6 +28,7 @@ type Encoder struct {
 	elements int
 	errors   int  // how many typed errors this encoder's value stands inside
 	tainted  bool // a user's codec failed: its state may linger in mp
+	track         // of typed calls
 }
 
 // bodyWriter is the buffer of an Encoder. It offers msgpack the methods that
@@ -93,7 +94,7 @@ func (e *Encoder) Release() {
 		table = nil
 	}
 	clear(table)
-	*e = Encoder{mp: e.mp, refs: table[:0]}
+	*e = Encoder{mp: e.mp, refs: table[:0], track: e.track.reset()}
 	e.w.buf = buf
 	encoders.Put(e)
 }

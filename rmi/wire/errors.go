@@ -344,33 +344,43 @@ func (c *compiler) fillError(p *plan) {
 	p.kind = KindError
 	p.empty = reflect.Value.IsNil
 	p.enc = func(e *Encoder, v reflect.Value) error {
-		if v.IsNil() {
-			return e.mp.EncodeNil()
-		}
-		start := len(e.w.buf)
-		if err := e.errorForm(v.Interface().(error), 0, 0); err != nil {
-			return err
-		}
-		return e.checkOwn(start, p.typ)
+		err, _ := v.Interface().(error)
+		return e.error(err)
 	}
 	p.dec = func(d *Decoder, v reflect.Value) error {
-		if d.null() {
-			return nil
+		got, err := d.error()
+		if got != nil {
+			v.Set(reflect.ValueOf(got))
 		}
-		f, err := d.errorForm()
-		if err != nil {
-			return err
-		}
-		if f.Kind != 0 {
-			v.Set(reflect.ValueOf(f))
-			return nil
-		}
-		remote := f.Err.(*fault.Remote)
-		if len(remote.Causes) == 1 && safely(remote.Causes[0].Error) == remote.Text {
-			v.Set(reflect.ValueOf(remote.Causes[0]))
-			return nil
-		}
-		v.Set(reflect.ValueOf(remote))
-		return nil
+		return err
 	}
+}
+
+func (e *Encoder) error(v error) error {
+	if v == nil {
+		return e.mp.EncodeNil()
+	}
+	start := len(e.w.buf)
+	if err := e.errorForm(v, 0, 0); err != nil {
+		return err
+	}
+	return e.checkOwn(start, typeError)
+}
+
+func (d *Decoder) error() (got, err error) {
+	if d.null() {
+		return nil, nil
+	}
+	f, err := d.errorForm()
+	if err != nil {
+		return nil, err
+	}
+	if f.Kind != 0 {
+		return f, nil
+	}
+	remote := f.Err.(*fault.Remote)
+	if len(remote.Causes) == 1 && safely(remote.Causes[0].Error) == remote.Text {
+		return remote.Causes[0], nil
+	}
+	return remote, nil
 }

@@ -12,6 +12,8 @@ type ExtensionType uint8
 const (
 	// ExtTarget: the call is for an object of another node; the receiver relays it. Calls only.
 	ExtTarget ExtensionType = 0x01
+	// ExtConnection: which connection of the session this is. The dialling side's proof only.
+	ExtConnection ExtensionType = 0x04
 	// ExtMetadata and ExtTrace are skippable and reserved for key-value pairs
 	// and for a trace context.
 	ExtMetadata ExtensionType = 0x82
@@ -34,11 +36,32 @@ func AppendTarget(b []byte, node refs.NodeID, time refs.Time) []byte {
 	return AppendExtension(b, ExtTarget, v[:])
 }
 
+// Connection is the value of ExtConnection.
+type Connection struct {
+	Epoch Epoch
+	Begin bool // the session may not have begun yet, as far as the dialling side knows
+}
+
+const connectionSize = 4 + 1
+
+// AppendConnection appends the extension that says which connection of a session a proof is for.
+func AppendConnection(b []byte, c Connection) []byte {
+	var v [connectionSize]byte
+	binary.BigEndian.PutUint32(v[:], uint32(c.Epoch))
+	if c.Begin {
+		v[4] = 1
+	}
+	return AppendExtension(b, ExtConnection, v[:])
+}
+
 // Extensions is what a receiver of today understands of a header's extensions.
 type Extensions struct {
 	Relay bool // Node and Time name the owner of the call's object
 	Node  refs.NodeID
 	Time  refs.Time
+
+	Resumable  bool // Connection was there
+	Connection Connection
 }
 
 // skipExtensions checks the extensions of a header that has none which this
@@ -48,14 +71,14 @@ func skipExtensions(b []byte) error {
 		return nil
 	}
 	e, err := ParseExtensions(b)
-	if err == nil && e.Relay {
-		err = ProtocolError("extension %d is for calls", ExtTarget)
+	if err == nil && (e.Relay || e.Resumable) {
+		err = ProtocolError("extension %d has no place here", b[0])
 	}
 	return err
 }
 
-// ParseExtensions reads the extensions of a call. A type that is not known and
-// not skippable is an error.
+// ParseExtensions reads the extensions of a header or of a proof. A type that is
+// not known and not skippable is an error.
 func ParseExtensions(b []byte) (Extensions, error) {
 	var e Extensions
 	for len(b) > 0 {
@@ -76,6 +99,12 @@ func ParseExtensions(b []byte) (Extensions, error) {
 			e.Relay = true
 			copy(e.Node[:], v)
 			e.Time = refs.Time(binary.BigEndian.Uint64(v[16:]))
+		case t == ExtConnection:
+			if n != connectionSize || e.Resumable || v[4] > 1 {
+				return e, ProtocolError("connection of a session in %d bytes, or a second one", n)
+			}
+			e.Resumable = true
+			e.Connection = Connection{Epoch(binary.BigEndian.Uint32(v)), v[4] == 1}
 		case t&Skippable == 0:
 			return e, ProtocolError("extension %d is not known here and may not be skipped", t)
 		}

@@ -26,11 +26,12 @@ const (
 	FrameStream   FrameKind = 7
 	FrameGoAway   FrameKind = 8
 	FrameClose    FrameKind = 9
+	FrameAck      FrameKind = 10 // only with FeatureResume
 )
 
 func (k FrameKind) String() string {
 	names := [...]string{FrameCall: "call", FrameReturn: "return", FrameFragment: "fragment", FrameCancel: "cancel",
-		FramePing: "ping", FramePong: "pong", FrameStream: "stream", FrameGoAway: "goaway", FrameClose: "close"}
+		FramePing: "ping", FramePong: "pong", FrameStream: "stream", FrameGoAway: "goaway", FrameClose: "close", FrameAck: "ack"}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]
 	}
@@ -48,6 +49,11 @@ const (
 	FlagOfReturn uint8 = 1 << 0
 	// FlagError: the body is an error form. Return.
 	FlagError uint8 = 1 << 1
+	// FlagUncounted: the callee never took the call's payload in, so the entries
+	// of its table count for nothing. Return.
+	FlagUncounted uint8 = 1 << 2
+	// FlagSettle: a call that did not arrive is given up; one that did goes on. Cancel.
+	FlagSettle uint8 = 1 << 0
 )
 
 // flags are those that a record of kind k may have. A later version may add
@@ -57,7 +63,9 @@ func (k FrameKind) flags() uint8 {
 	case FrameCall:
 		return FlagFragmented
 	case FrameReturn:
-		return FlagFragmented | FlagError
+		return FlagFragmented | FlagError | FlagUncounted
+	case FrameCancel:
+		return FlagSettle
 	case FrameFragment:
 		return FlagOfReturn
 	}
@@ -294,6 +302,16 @@ func AppendCancel(b []byte, slot Slot, seq Seq) []byte {
 	return appendSlot(b, FrameCancel, 0, slot, seq, 0)
 }
 
+// AppendSettle appends a cancel record that lets the call go on if it arrived.
+func AppendSettle(b []byte, slot Slot, seq Seq) []byte {
+	return appendSlot(b, FrameCancel, FlagSettle, slot, seq, 0)
+}
+
+// AppendAck appends the acknowledgement of a return.
+func AppendAck(b []byte, slot Slot, seq Seq) []byte {
+	return appendSlot(b, FrameAck, 0, slot, seq, 0)
+}
+
 func appendSlot(b []byte, k FrameKind, flags uint8, slot Slot, seq Seq, n int) []byte {
 	b, p := grow(b, PrefixSize+FragmentHeaderSize)
 	Prefix{k, flags, 0, uint32(FragmentHeaderSize + n)}.put(p)
@@ -302,10 +320,10 @@ func appendSlot(b []byte, k FrameKind, flags uint8, slot Slot, seq Seq, n int) [
 	return b
 }
 
-// ParseCancel reads a cancel record.
+// ParseCancel reads a cancel or an ack record.
 func ParseCancel(p Prefix, rec []byte) (Slot, Seq, error) {
 	if len(rec) != CancelSize+int(p.Extensions) {
-		return 0, 0, ProtocolError("cancel record of %d bytes", len(rec))
+		return 0, 0, ProtocolError("%v record of %d bytes", p.Kind, len(rec))
 	}
 	if err := skipExtensions(rec[CancelSize:]); err != nil {
 		return 0, 0, err

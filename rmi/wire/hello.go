@@ -26,11 +26,18 @@ const (
 // session when both sides set its bit.
 type Feature uint64
 
+// FeatureResume: sessions outlive their connections, and references are given
+// back before the session ends.
+const FeatureResume Feature = 1 << 0
+
 // Features are those that this package offers.
-const Features Feature = 0
+const Features = FeatureResume
 
 // SessionID names a session; the dialling side draws it at random.
 type SessionID [16]byte
+
+// Epoch numbers the connections of a session, from 1.
+type Epoch uint32
 
 // HandshakeKind says what a handshake message is.
 type HandshakeKind uint8
@@ -141,7 +148,10 @@ type Proof struct {
 	Session   SessionID // of the session that begins; zero from the accepting side
 	Previous  SessionID // the last session with this peer that the sender knows to be over; or zero
 
-	Extensions []byte // see ParseExtensions; signed too
+	Extensions []byte // signed too
+
+	Resumable  bool // the extensions say which connection of the session this is
+	Connection Connection
 }
 
 // Signed is what the signature is over: the transcript, then what the proof
@@ -165,11 +175,18 @@ func (p *Proof) Append(b []byte) []byte {
 // ParseProof reads the body of a proof.
 func ParseProof(b []byte) (*Proof, error) {
 	ext := b[min(len(b), proofSize+2):]
-	b, err := fixed(HandshakeProof, b, proofSize+2)
+	b, err := split(HandshakeProof, b, proofSize+2)
 	if err != nil {
 		return nil, err
 	}
-	p := &Proof{Extensions: ext}
+	e, err := ParseExtensions(ext)
+	if err == nil && e.Relay {
+		err = ProtocolError("extension %d is for calls", ExtTarget)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &Proof{Extensions: ext, Resumable: e.Resumable, Connection: e.Connection}
 	copy(p.Signature[:], b)
 	copy(p.Session[:], b[64:])
 	copy(p.Previous[:], b[80:])
@@ -249,11 +266,17 @@ func appendHandshake(b []byte, k HandshakeKind, n int) []byte {
 // the last two are the extensions' length. Extensions must be well formed;
 // types that are not skippable are refused.
 func fixed(k HandshakeKind, b []byte, n int) ([]byte, error) {
+	head, err := split(k, b, n)
+	if err == nil {
+		err = skipExtensions(b[n:])
+	}
+	return head, err
+}
+
+// split is fixed for a message whose extensions the caller looks at.
+func split(k HandshakeKind, b []byte, n int) ([]byte, error) {
 	if len(b) < n || int(binary.BigEndian.Uint16(b[n-2:])) != len(b)-n {
 		return nil, ProtocolError("handshake message %d of %d bytes is cut short or too long", k, len(b))
-	}
-	if err := skipExtensions(b[n:]); err != nil {
-		return nil, err
 	}
 	return b[:n], nil
 }

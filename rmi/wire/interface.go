@@ -51,6 +51,7 @@ type Method struct {
 	// of a variadic method is the slice.
 	In, Out  []reflect.Type
 	Variadic bool
+	Semantics
 
 	in, out   []*plan
 	signature string
@@ -78,6 +79,7 @@ var (
 //  5. no two names have the same MethodID, and none has 0
 //  6. there are at most 255 methods, of at most 255 parameters and 255 results
 //     each, names have at most 255 bytes, and the description at most 64 KiB
+//  7. a method that is declared one-way has no results but its error
 //
 // The error is a *fault.Error of kind Invalid that lists every problem on a
 // line of its own, each with the number of its rule and its place.
@@ -200,8 +202,14 @@ func (c *compiler) iface(t reflect.Type) *Interface {
 		c.report(6, prefix, fmt.Sprintf("%s has %d methods, more than %d", i.Name, len(i.Methods), maxMethods))
 	}
 	slices.SortFunc(i.Methods, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
+	semantics, _ := declared.Load(t)
 	for at, m := range i.Methods {
 		m.Index = at
+		if all, ok := semantics.(map[string]Semantics); ok {
+			if m.Semantics = all[m.Name]; m.OneWay && len(m.Out) > 0 {
+				c.report(7, m.Name, "it is declared one-way and has results, which nobody would wait for")
+			}
+		}
 	}
 	return i
 }

@@ -27,9 +27,10 @@ type plan struct {
 	// empty decides omitempty; nil means that no value is empty.
 	empty func(reflect.Value) bool
 
-	key, elem *plan      // of maps; of maps, lists, arrays and pointers
-	fields    []*field   // of structs and tuples, in declaration order
-	iface     *Interface // of remote values
+	key, elem *plan          // of maps; of maps, lists, arrays and pointers
+	fields    []*field       // of structs and tuples, in declaration order
+	byName    map[string]int // of fields of structs, by both their names
+	iface     *Interface     // of remote values
 }
 
 // kindPointer stands in plans only: on the wire a pointer is what it points
@@ -46,6 +47,7 @@ var (
 	typeError    = reflect.TypeFor[error]()
 	typeRef      = reflect.TypeFor[refs.Ref]()
 	typeTime     = reflect.TypeFor[time.Time]()
+	typeBytes    = reflect.TypeFor[[]byte]()
 	typeIsZeroer = reflect.TypeFor[interface{ IsZero() bool }]()
 )
 
@@ -256,36 +258,35 @@ func (c *compiler) fillRemote(p *plan) {
 		if d.null() {
 			return nil
 		}
-		r, err := d.reference(p.typ)
-		if err != nil {
-			return err
+		got, err := d.imported(i)
+		if err == nil {
+			v.Set(got)
 		}
-		if d.importer == nil {
-			return refuse(fault.BadArguments, "a %s cannot travel here: only arguments and results of a call carry references", i.Name)
-		}
-		got, err := d.importer.ImportRef(r, i)
-		if err != nil {
-			return err
-		}
-		if !got.IsValid() || !got.Type().AssignableTo(p.typ) {
-			return refuse(fault.Internal, "the imported reference is no %s", i.Name)
-		}
-		v.Set(got)
-		return nil
+		return err
 	}
+}
+
+// imported reads a reference and returns what it stands for, which can be
+// assigned to i's type.
+func (d *Decoder) imported(i *Interface) (reflect.Value, error) {
+	r, err := d.reference(i.Type)
+	if err != nil {
+		return reflect.Value{}, err
+	}
+	if d.importer == nil {
+		return reflect.Value{}, refuse(fault.BadArguments, "a %s cannot travel here: only arguments and results of a call carry references", i.Name)
+	}
+	got, err := d.importer.ImportRef(r, i)
+	if err == nil && (!got.IsValid() || !got.Type().AssignableTo(i.Type)) {
+		err = refuse(fault.Internal, "the imported reference is no %s", i.Name)
+	}
+	return got, err
 }
 
 func (c *compiler) fillRef(p *plan) {
 	p.kind = KindReference
 	p.enc = func(e *Encoder, v reflect.Value) error {
-		r := v.Interface().(refs.Ref)
-		if r.IsZero() {
-			return e.mp.EncodeNil()
-		}
-		if x, ok := e.exporter.(Forwarder); ok {
-			r = x.ForwardRef(r)
-		}
-		return e.reference(r)
+		return e.ref(v.Interface().(refs.Ref))
 	}
 	p.dec = func(d *Decoder, v reflect.Value) error {
 		if d.null() {
@@ -297,6 +298,17 @@ func (c *compiler) fillRef(p *plan) {
 		}
 		return err
 	}
+}
+
+// ref writes a reference that is data to the program.
+func (e *Encoder) ref(r refs.Ref) error {
+	if r.IsZero() {
+		return e.mp.EncodeNil()
+	}
+	if x, ok := e.exporter.(Forwarder); ok {
+		r = x.ForwardRef(r)
+	}
+	return e.reference(r)
 }
 
 // reference reads an index and returns the entry of the table.
@@ -325,24 +337,28 @@ func (c *compiler) fillTime(p *plan) {
 		return e.mp.EncodeTime(v.Interface().(time.Time))
 	}
 	p.dec = func(d *Decoder, v reflect.Value) error {
-		if d.null() {
-			return nil
-		}
-		start := d.r.pos
-		h, err := d.head()
-		if err != nil {
-			return err
-		}
-		if h.class != classExt || h.ext != extTime {
-			return unexpected(h, p.typ)
-		}
-		d.r.pos = start
-		t, err := d.mp.DecodeTime()
+		t, err := d.time()
 		if err == nil {
 			*v.Addr().Interface().(*time.Time) = t
 		}
 		return err
 	}
+}
+
+func (d *Decoder) time() (time.Time, error) {
+	if d.null() {
+		return time.Time{}, nil
+	}
+	start := d.r.pos
+	h, err := d.head()
+	if err != nil {
+		return time.Time{}, err
+	}
+	if h.class != classExt || h.ext != extTime {
+		return time.Time{}, unexpected(h, typeTime)
+	}
+	d.r.pos = start
+	return d.mp.DecodeTime()
 }
 
 func emptyByMethod(v reflect.Value) bool {

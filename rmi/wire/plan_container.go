@@ -67,16 +67,22 @@ func (c *compiler) fillSlice(p *plan) {
 		if d.null() {
 			return nil
 		}
-		n, err := d.length(classArray, p.typ)
-		if err == nil {
-			err = d.charge(n, size)
-		}
+		n, err := d.sliceLength(p.typ, size)
 		if err != nil {
 			return err
 		}
 		v.Set(reflect.MakeSlice(p.typ, n, n))
 		return elem.decodeEach(d, v, n)
 	}
+}
+
+// sliceLength reads the head of a list whose elements have a size.
+func (d *Decoder) sliceLength(t reflect.Type, size uintptr) (int, error) {
+	n, err := d.length(classArray, t)
+	if err == nil {
+		err = d.charge(n, size)
+	}
+	return n, err
 }
 
 // encodeEach writes the elements of an array or slice.
@@ -112,16 +118,24 @@ func fillBytes(p *plan) {
 		return e.bytes(v.Bytes())
 	}
 	p.dec = func(d *Decoder, v reflect.Value) error {
-		b, err := d.binary(p.typ)
-		if b == nil || err != nil {
-			return err
+		b, err := d.ownBytes(p.typ)
+		if b != nil {
+			v.SetBytes(b)
 		}
-		if err := d.charge(len(b), 1); err != nil {
-			return err
-		}
-		v.SetBytes(append(make([]byte, 0, len(b)), b...))
-		return nil
+		return err
 	}
+}
+
+// ownBytes reads binary data as a copy; nil for a nil.
+func (d *Decoder) ownBytes(t reflect.Type) ([]byte, error) {
+	b, err := d.binary(t)
+	if b == nil || err != nil {
+		return nil, err
+	}
+	if err := d.charge(len(b), 1); err != nil {
+		return nil, err
+	}
+	return append(make([]byte, 0, len(b)), b...), nil
 }
 
 // binary reads binary data and returns it inside the body; nil for a nil.
@@ -150,15 +164,20 @@ func (c *compiler) fillArray(p *plan) {
 		if d.null() {
 			return nil
 		}
-		n, err := d.length(classArray, p.typ)
-		if err != nil {
+		if err := d.arrayLength(p.typ, size); err != nil {
 			return err
 		}
-		if n != size {
-			return refuse(fault.BadArguments, "got %d elements for a %s", n, typeName(p.typ))
-		}
-		return elem.decodeEach(d, v, n)
+		return elem.decodeEach(d, v, size)
 	}
+}
+
+// arrayLength reads the head of an array of exactly size elements.
+func (d *Decoder) arrayLength(t reflect.Type, size int) error {
+	n, err := d.length(classArray, t)
+	if err == nil && n != size {
+		err = refuse(fault.BadArguments, "got %d elements for a %s", n, typeName(t))
+	}
+	return err
 }
 
 func fillByteArray(p *plan) {
@@ -171,16 +190,21 @@ func fillByteArray(p *plan) {
 		return e.bytes(v.Slice(0, size).Bytes())
 	}
 	p.dec = func(d *Decoder, v reflect.Value) error {
-		b, err := d.binary(p.typ)
-		if b == nil || err != nil {
-			return err
-		}
-		if len(b) != size {
-			return refuse(fault.BadArguments, "got %d bytes for a %s", len(b), typeName(p.typ))
-		}
-		copy(v.Slice(0, size).Bytes(), b)
-		return nil
+		return d.intoBytes(v.Slice(0, size).Bytes())
 	}
+}
+
+// intoBytes fills a byte array with binary data of its length.
+func (d *Decoder) intoBytes(to []byte) error {
+	b, err := d.binary(typeBytes)
+	if b == nil || err != nil {
+		return err
+	}
+	if len(b) != len(to) {
+		return refuse(fault.BadArguments, "got %d bytes for a [%d]byte", len(b), len(to))
+	}
+	copy(to, b)
+	return nil
 }
 
 func addressable(v reflect.Value) reflect.Value {
@@ -234,21 +258,19 @@ func (p *plan) encodeMap(e *Encoder, v reflect.Value) error {
 		}
 	}
 	if n != 0 {
-		return refuse(fault.Invalid, "the map was changed while it was encoded")
+		return errChanged()
 	}
 	e.depth--
 	return nil
 }
 
+func errChanged() error { return refuse(fault.Invalid, "the map was changed while it was encoded") }
+
 func (p *plan) decodeMap(d *Decoder, v reflect.Value) error {
 	if d.null() {
 		return nil
 	}
-	n, err := d.length(classMap, p.typ)
-	if err == nil {
-		// Tables are at most 7/8 full and double: twice the entries.
-		err = d.charge(n, 2*(p.key.typ.Size()+p.elem.typ.Size()+mapEntry))
-	}
+	n, err := d.mapLength(p.typ, p.key.typ.Size()+p.elem.typ.Size())
 	if err != nil {
 		return err
 	}
@@ -265,9 +287,21 @@ func (p *plan) decodeMap(d *Decoder, v reflect.Value) error {
 		}
 		m.SetMapIndex(key, elem)
 		if m.Len() != i+1 {
-			return withinKey(refuse(fault.BadArguments, "the key comes twice"), key)
+			return withinKey(errTwice(), key)
 		}
 	}
 	v.Set(m)
 	return nil
+}
+
+func errTwice() error { return refuse(fault.BadArguments, "the key comes twice") }
+
+// mapLength reads the head of a map whose keys and values have a size together.
+func (d *Decoder) mapLength(t reflect.Type, size uintptr) (int, error) {
+	n, err := d.length(classMap, t)
+	if err == nil {
+		// Tables are at most 7/8 full and double: twice the entries.
+		err = d.charge(n, 2*(size+mapEntry))
+	}
+	return n, err
 }

@@ -50,47 +50,59 @@ var numberKinds = map[reflect.Kind]TypeKind{
 }
 
 func decodeBool(d *Decoder, v reflect.Value) error {
+	b, err := d.bool(v.Type())
+	v.SetBool(b)
+	return err
+}
+
+func (d *Decoder) bool(t reflect.Type) (bool, error) {
 	h, err := d.head()
-	switch {
-	case err != nil:
-		return err
-	case h.class == classBool:
-		v.SetBool(h.n != 0)
-	case h.class != classNil:
-		return unexpected(h, v.Type())
+	if err == nil && h.class != classBool && h.class != classNil {
+		err = unexpected(h, t)
 	}
-	return nil
+	return err == nil && h.n != 0, err
 }
 
 func decodeInt(d *Decoder, v reflect.Value) error {
+	n, err := d.int(v.Type(), v.Type().Bits())
+	v.SetInt(n)
+	return err
+}
+
+// int reads a number of so many bits. t is for errors.
+func (d *Decoder) int(t reflect.Type, bits int) (int64, error) {
 	h, err := d.head()
 	if err != nil || h.class == classNil {
-		return err
+		return 0, err
 	}
 	if h.class != classInt && h.class != classUint {
-		return unexpected(h, v.Type())
+		return 0, unexpected(h, t)
 	}
 	n := int64(h.n)
-	if h.class == classUint && n < 0 || v.OverflowInt(n) {
-		return overflow(h, v.Type())
+	if h.class == classUint && n < 0 || n<<(64-bits)>>(64-bits) != n {
+		return 0, overflow(h, t)
 	}
-	v.SetInt(n)
-	return nil
+	return n, nil
 }
 
 func decodeUint(d *Decoder, v reflect.Value) error {
+	n, err := d.uint(v.Type(), v.Type().Bits())
+	v.SetUint(n)
+	return err
+}
+
+func (d *Decoder) uint(t reflect.Type, bits int) (uint64, error) {
 	h, err := d.head()
 	if err != nil || h.class == classNil {
-		return err
+		return 0, err
 	}
 	if h.class != classInt && h.class != classUint {
-		return unexpected(h, v.Type())
+		return 0, unexpected(h, t)
 	}
-	if h.class == classInt || v.OverflowUint(h.n) {
-		return overflow(h, v.Type())
+	if h.class == classInt || h.n<<(64-bits)>>(64-bits) != h.n {
+		return 0, overflow(h, t)
 	}
-	v.SetUint(h.n)
-	return nil
+	return h.n, nil
 }
 
 func overflow(h valueHead, t reflect.Type) error {
@@ -100,18 +112,23 @@ func overflow(h valueHead, t reflect.Type) error {
 	return refuse(fault.BadArguments, "%d does not fit into %v", h.n, t)
 }
 
-// decodeFloat takes integers too, as long as they are exact: clients in
-// languages without integers, or without floats of their own, send them.
 func decodeFloat(d *Decoder, v reflect.Value) error {
+	f, err := d.float(v.Type())
+	v.SetFloat(f)
+	return err
+}
+
+// float takes integers too, as long as they are exact: clients in languages
+// without integers, or without floats of their own, send them.
+func (d *Decoder) float(t reflect.Type) (f float64, err error) {
 	h, err := d.head()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	var f float64
 	exact := true
 	switch h.class {
 	case classNil:
-		return nil
+		return 0, nil
 	case classFloat32:
 		f = float64(math.Float32frombits(uint32(h.n)))
 	case classFloat64:
@@ -123,29 +140,45 @@ func decodeFloat(d *Decoder, v reflect.Value) error {
 		f = float64(h.n)
 		exact = f <= 1<<53
 	default:
-		return unexpected(h, v.Type())
+		return 0, unexpected(h, t)
 	}
-	if !exact || v.OverflowFloat(f) {
-		return refuse(fault.BadArguments, "%v does not fit into %v", f, v.Type())
+	if !exact || t.OverflowFloat(f) {
+		return 0, refuse(fault.BadArguments, "%v does not fit into %v", f, t)
 	}
-	v.SetFloat(f)
-	return nil
+	return f, nil
 }
 
 func decodeString(d *Decoder, v reflect.Value) error {
+	s, err := d.string(v.Type())
+	v.SetString(s)
+	return err
+}
+
+func (d *Decoder) string(t reflect.Type) (string, error) {
 	h, err := d.head()
 	if err != nil || h.class == classNil {
-		return err
+		return "", err
 	}
 	if h.class != classString {
-		return unexpected(h, v.Type())
+		return "", unexpected(h, t)
 	}
 	b, err := d.payload(h)
 	if err == nil {
 		err = d.charge(len(b), 1)
 	}
-	if err == nil {
-		v.SetString(string(b))
+	if err != nil {
+		return "", err
 	}
-	return err
+	if len(d.r.b) > smallBody || len(b) == 0 {
+		return string(b), nil
+	}
+	if d.text == "" {
+		d.text = string(d.r.b)
+	}
+	return d.text[d.r.pos-len(b) : d.r.pos], nil
 }
+
+// smallBody is the size in bytes up to which all strings of a body are cut out
+// of one copy of it: that is one allocation, and a string that is kept keeps
+// little else.
+const smallBody = 256

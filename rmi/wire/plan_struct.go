@@ -89,8 +89,9 @@ func (c *compiler) fillStruct(p *plan) {
 		return
 	}
 	p.kind = KindStruct
+	p.byName = byName
 	p.enc = p.encodeStruct
-	p.dec = func(d *Decoder, v reflect.Value) error { return p.decodeStruct(d, v, byName) }
+	p.dec = p.decodeStruct
 }
 
 // A layout collects the fields of a struct as msgpack's tags order them.
@@ -237,12 +238,8 @@ func (f *field) omitted(strct reflect.Value) bool {
 }
 
 func (p *plan) encodeStruct(e *Encoder, v reflect.Value) error {
-	n := len(p.fields)
-	if err := e.enter(2 * n); err != nil {
-		return err
-	}
-	head := len(e.w.buf)
-	if err := e.mp.EncodeMapLen(n); err != nil {
+	head, err := e.openStruct(p)
+	if err != nil {
 		return err
 	}
 	written := 0
@@ -259,7 +256,23 @@ func (p *plan) encodeStruct(e *Encoder, v reflect.Value) error {
 		}
 		written++
 	}
-	if written != n {
+	e.closeStruct(p, head, written)
+	return nil
+}
+
+// openStruct writes the head of a map of all fields of a struct.
+func (e *Encoder) openStruct(p *plan) (head int, err error) {
+	n := len(p.fields)
+	if err := e.enter(2 * n); err != nil {
+		return 0, err
+	}
+	head = len(e.w.buf)
+	return head, e.mp.EncodeMapLen(n)
+}
+
+// closeStruct corrects the head of a map of which not all fields were written.
+func (e *Encoder) closeStruct(p *plan, head, written int) {
+	if n := len(p.fields); written != n {
 		// The head keeps its width; shorter ones exist, but this is legal.
 		b := e.w.buf[head:]
 		if n < 16 {
@@ -270,10 +283,9 @@ func (p *plan) encodeStruct(e *Encoder, v reflect.Value) error {
 		e.elements -= 2 * (n - written)
 	}
 	e.depth--
-	return nil
 }
 
-func (p *plan) decodeStruct(d *Decoder, v reflect.Value, byName map[string]int) error {
+func (p *plan) decodeStruct(d *Decoder, v reflect.Value) error {
 	if d.null() {
 		return nil
 	}
@@ -284,44 +296,55 @@ func (p *plan) decodeStruct(d *Decoder, v reflect.Value, byName map[string]int) 
 	var seen fieldSet
 	next := 0 // senders of the same type keep to the order
 	for range n {
-		start := d.r.pos
-		h, err := d.head()
+		i, err := d.field(p, next, &seen)
 		if err != nil {
 			return err
 		}
-		i, known := -1, false
-		if h.class == classString {
-			name, err := d.payload(h)
-			if err != nil {
-				return err
-			}
-			if next < len(p.fields) && p.fields[next].name == string(name) {
-				i, known = next, true
-			} else {
-				i, known = byName[string(name)]
-			}
-		} else {
-			d.r.pos = start
-			if _, _, err := d.raw(); err != nil {
-				return err
-			}
-		}
-		if !known {
-			if _, _, err := d.raw(); err != nil {
-				return err
-			}
+		if i < 0 {
 			continue
 		}
-		f := p.fields[i]
-		if seen.add(i, len(p.fields)) {
-			return withinField(refuse(fault.BadArguments, "the field comes twice"), f.goes)
-		}
-		if err := f.decode(d, v); err != nil {
-			return withinField(err, f.goes)
+		if err := p.fields[i].decode(d, v); err != nil {
+			return withinField(err, p.fields[i].goes)
 		}
 		next = i + 1
 	}
 	return nil
+}
+
+// field reads the key of one entry of a struct's map and returns the number of
+// the field, or skips the entry and returns -1. next is the field that is
+// expected.
+func (d *Decoder) field(p *plan, next int, seen *fieldSet) (int, error) {
+	start := d.r.pos
+	h, err := d.head()
+	if err != nil {
+		return -1, err
+	}
+	i, known := -1, false
+	if h.class == classString {
+		name, err := d.payload(h)
+		if err != nil {
+			return -1, err
+		}
+		if next < len(p.fields) && p.fields[next].name == string(name) {
+			i, known = next, true
+		} else {
+			i, known = p.byName[string(name)]
+		}
+	} else {
+		d.r.pos = start
+		if _, _, err := d.raw(); err != nil {
+			return -1, err
+		}
+	}
+	if !known {
+		_, _, err := d.raw()
+		return -1, err
+	}
+	if seen.add(i, len(p.fields)) {
+		return -1, withinField(refuse(fault.BadArguments, "the field comes twice"), p.fields[i].goes)
+	}
+	return i, nil
 }
 
 // fieldSet is a set of field numbers; small structs need no allocation.

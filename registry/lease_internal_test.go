@@ -1,0 +1,294 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gormi/refs"
+	"gormi/rmi"
+)
+
+// claim acquires one name.
+func (s *store) claim(t *testing.T, c Claim) Grant {
+	t.Helper()
+	if c.Entry.Ref.IsZero() {
+		c.Entry = entryOf(7)
+	}
+	grants, err := s.Acquire(context.Background(), []Claim{c})
+	if err != nil || len(grants) != 1 {
+		t.Fatal(grants, err)
+	}
+	return grants[0]
+}
+
+// away has the store believe that the session with whoever calls it is cut.
+func (s *store) away(yes bool) { s.detached = func(refs.NodeID) bool { return yes } }
+
+func TestClaims(t *testing.T) {
+	ctx := context.Background()
+	other := entryOf(8)
+	for what, c := range map[string]struct {
+		// before is done when the name was acquired, as revision r.
+		before func(s *store, r Revision) Claim
+		kind   rmi.Kind // of the refusal of the claim that it returns
+	}{
+		"taken":                      {func(s *store, r Revision) Claim { return Claim{Entry: other} }, rmi.AlreadyBound},
+		"taken, replaced":            {func(s *store, r Revision) Claim { return Claim{Replace: true} }, 0},
+		"abandoned":                  {func(s *store, r Revision) Claim { s.away(true); return Claim{} }, 0},
+		"still held":                 {func(s *store, r Revision) Claim { return Claim{Held: r} }, 0},
+		"another's, abandoned":       {func(s *store, r Revision) Claim { s.away(true); return Claim{Held: r - 1} }, rmi.AlreadyBound},
+		"another's, to be replaced":  {func(s *store, r Revision) Claim { return Claim{Held: r - 1, Replace: true} }, rmi.AlreadyBound},
+		"held, of a later revision":  {func(s *store, r Revision) Claim { return Claim{Held: r + 1} }, rmi.AlreadyBound},
+		"lapsed":                     {func(s *store, r Revision) Claim { pass(defaultLease); return Claim{Held: r} }, 0},
+		"not known to this registry": {func(s *store, r Revision) Claim { return Claim{Name: "b", Held: 1} }, 0},
+		"unbound by its holder": {func(s *store, r Revision) Claim {
+			s.unbind("a", refs.Ref{}, refs.NodeID{})
+			return Claim{Held: r}
+		}, 0},
+		"unbound by somebody": {func(s *store, r Revision) Claim {
+			s.unbind("a", refs.Ref{}, refs.NodeID{5})
+			return Claim{Held: r}
+		}, rmi.NotBound},
+		"unbound by somebody, claimed anew": {func(s *store, r Revision) Claim {
+			s.unbind("a", refs.Ref{}, refs.NodeID{5})
+			return Claim{}
+		}, 0},
+		"unbound by somebody long ago": {func(s *store, r Revision) Claim {
+			s.unbind("a", refs.Ref{}, refs.NodeID{5})
+			pass(3 * departedFor)
+			s.unbound.add("b", r, s.now())
+			return Claim{Held: r}
+		}, 0},
+		"unbound by who replaced it": {func(s *store, r Revision) Claim {
+			g := s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
+			s.Release(ctx, []Held{{"a", g.Revision}})
+			return Claim{Held: r}
+		}, rmi.NotBound},
+		"lapsed for who replaced it": {func(s *store, r Revision) Claim {
+			s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
+			pass(defaultLease)
+			return Claim{Held: r}
+		}, 0},
+		"rebound for good": {func(s *store, r Revision) Claim {
+			s.Rebind(ctx, "a", other)
+			s.away(true)
+			return Claim{}
+		}, rmi.AlreadyBound},
+		"the same again": {func(s *store, r Revision) Claim {
+			pass(defaultLease)
+			s.claim(t, Claim{Name: "a", Held: r})
+			return Claim{Held: r}
+		}, 0},
+		"the same name of another object": {func(s *store, r Revision) Claim {
+			pass(defaultLease)
+			s.claim(t, Claim{Name: "a", Held: r})
+			return Claim{Held: r, Entry: other}
+		}, rmi.AlreadyBound},
+		"negative lease": {func(s *store, r Revision) Claim { return Claim{Name: "b", Lease: -1} }, rmi.Invalid},
+		"illegal name":   {func(s *store, r Revision) Claim { return Claim{Name: "b//c"} }, rmi.Invalid},
+		"bad description": {func(s *store, r Revision) Claim {
+			return Claim{Name: "b", Entry: Entry{other.Ref, []byte("nonsense")}}
+		}, rmi.Invalid},
+		"no room": {func(s *store, r Revision) Claim { s.MaxNames = 1; return Claim{Name: "b"} }, rmi.Overloaded},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := storeAt(local)
+				first := s.claim(t, Claim{Name: "a"})
+				if first.Refused != nil {
+					t.Fatal(first.Refused)
+				}
+				last := c.before(s, first.Revision)
+				if last.Name == "" {
+					last.Name = "a"
+				}
+				got := s.claim(t, last)
+				if rmi.KindOf(got.Refused) != c.kind || (got.Refused == nil) != (got.Revision > first.Revision) {
+					t.Errorf("got %+v, want %v", got, c.kind)
+				}
+			})
+		})
+	}
+}
+
+func pass(d time.Duration) { <-time.After(d) }
+
+func TestLengthOfLeases(t *testing.T) {
+	s := newStore(ServeOptions{MaxLease: time.Minute}, served{at: local})
+	for asked, want := range map[time.Duration]time.Duration{
+		0: 20 * time.Second, 1: time.Second, 30 * time.Second: 30 * time.Second, time.Hour: time.Minute, math.MaxInt64: time.Minute,
+	} {
+		if g := s.claim(t, Claim{Name: "a", Lease: asked, Replace: true}); g.Lease != want {
+			t.Errorf("asked for %v, got %v", asked, g.Lease)
+		}
+	}
+}
+
+func TestBatchesThatAreTooLarge(t *testing.T) {
+	ctx := context.Background()
+	s := storeAt(local)
+	_, acquire := s.Acquire(ctx, make([]Claim, MaxBatch+1))
+	_, renew := s.Renew(ctx, make([]Held, MaxBatch+1))
+	_, release := s.Release(ctx, make([]Held, MaxBatch+1))
+	for _, err := range []error{acquire, renew, release} {
+		if rmi.KindOf(err) != rmi.TooLarge {
+			t.Error(err)
+		}
+	}
+	if lost, err := s.Renew(ctx, []Held{{}, {"\xff", 1}, {strings.Repeat("x", 1<<16), math.MaxUint64}}); len(lost) != 3 || err != nil {
+		t.Errorf("names that cannot be: %v, %v", lost, err)
+	}
+}
+
+func TestRenewAndRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		s := storeAt(local)
+		a, b := s.claim(t, Claim{Name: "a"}), s.claim(t, Claim{Name: "b"})
+		if err := s.Bind(ctx, "permanent", entryOf(7)); err != nil {
+			t.Fatal(err)
+		}
+		permanent := s.names.get("permanent").revision
+		ask := []Held{{"a", a.Revision}, {"nothing", 1}, {"b", a.Revision}, {"permanent", permanent}}
+		want := fmt.Sprint([]Lost{{Index: 1}, {Index: 2, Now: b.Revision}, {Index: 3, Now: permanent}})
+		pass(15 * time.Second)
+		if lost, err := s.Renew(ctx, ask); fmt.Sprint(lost) != want || err != nil {
+			t.Errorf("lost %v, %v, want %v", lost, err, want)
+		}
+		pass(15 * time.Second) // b lapsed
+		want = fmt.Sprint([]Lost{{Index: 1}, {Index: 2}, {Index: 3, Now: permanent}})
+		if lost, err := s.Release(ctx, ask); fmt.Sprint(lost) != want || err != nil {
+			t.Errorf("lost %v, %v, want %v", lost, err, want)
+		}
+		s.lapse()
+		if s.len() != 1 || len(s.leases) != 0 {
+			t.Errorf("%d names, %d leases", s.len(), len(s.leases))
+		}
+	})
+}
+
+// Whatever happens to names, the store's counts are right, the heap has the
+// leases that there are, and what lapsed is swept.
+func TestTheSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := storeAt(local)
+		swept, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { s.sweep(swept); close(done) }()
+		var held []Held
+		for i := range 3000 {
+			name := fmt.Sprint(i)
+			g := s.claim(t, Claim{Name: name, Lease: time.Duration(i%60+1) * time.Second})
+			if i%3 == 0 {
+				held = append(held, Held{name, g.Revision})
+			}
+		}
+		synctest.Wait() // it has looked at what there is
+		for range 60 {
+			pass(time.Second / 2)
+			if lost, err := s.Renew(t.Context(), held); len(lost) > 0 || err != nil {
+				t.Fatal(lost, err)
+			}
+		}
+		synctest.Wait()
+		// After 30 s: of 3000, a third was renewed; of the others those of more than 30 s are there.
+		want := len(held) + 1000
+		if names, leases, _ := s.counts(); names != want || leases != want {
+			t.Errorf("%d names, %d leases, want %d", names, leases, want)
+		}
+		pass(time.Minute)
+		synctest.Wait()
+		if names, leases, bytes := s.counts(); names != 0 || leases != 0 || bytes != 0 {
+			t.Errorf("%d names, %d leases, %d bytes", names, leases, bytes)
+		}
+		stop()
+		<-done
+	})
+}
+
+func (s *store) counts() (names, leases, bytes int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.names.count, len(s.leases), s.bytes
+}
+
+func TestWhatDepartedIsBounded(t *testing.T) {
+	var d departed
+	for i := range 10 * maxDeparted {
+		d.add(fmt.Sprint(i), Revision(i+1), time.Duration(i))
+		if len(d.young)+len(d.old) > 2*maxDeparted {
+			t.Fatal(len(d.young), len(d.old))
+		}
+	}
+	if !d.after(fmt.Sprint(9*maxDeparted), 9*maxDeparted+1) {
+		t.Error("one of the last is forgotten")
+	}
+}
+
+func TestRevisionsGoOnAfterARestart(t *testing.T) {
+	first := storeAt(local).claim(t, Claim{Name: "a"})
+	if again := storeAt(local).claim(t, Claim{Name: "a", Held: first.Revision}); again.Revision <= first.Revision {
+		t.Errorf("%d after %d", again.Revision, first.Revision)
+	}
+}
+
+func TestBatchesFitIntoACall(t *testing.T) {
+	var all []task
+	for i := range 3 * MaxBatch {
+		c := Claim{Name: strings.Repeat("n", 1+i%MaxName), Entry: Entry{Description: make([]byte, i%700)}}
+		if i == 7 {
+			c.Entry.Description = make([]byte, maxEntryDescription)
+		}
+		all = append(all, task{&Binding{claim: c}, Held{c.Name, math.MaxUint64}})
+	}
+	for what, size := range map[string]func(task) int{"held": task.size, "claims": task.claimSize} {
+		seen := 0
+		for tasks := range batches(all, size) {
+			seen += len(tasks)
+			bytes := 0
+			for _, task := range tasks {
+				bytes += size(task)
+			}
+			if len(tasks) > MaxBatch || bytes > maxBatchBytes && len(tasks) > 1 {
+				t.Errorf("%s: %d in one call, %d bytes", what, len(tasks), bytes)
+			}
+		}
+		if seen != len(all) {
+			t.Errorf("%s: %d of %d", what, seen, len(all))
+		}
+	}
+}
+
+// BenchmarkRenew10000 is what a node and a registry do every 5 s for 10,000 bindings.
+func BenchmarkRenew10000(b *testing.B) {
+	o := &rmi.Options{Logger: slog.New(slog.DiscardHandler)}
+	serving, owner := rmi.NewNode(o), rmi.NewNode(o)
+	defer serving.Close()
+	defer owner.Close()
+	for _, n := range []*rmi.Node{serving, owner} {
+		if _, err := n.Listen("127.0.0.1:0"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	reg, err := Serve(serving, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var one *Binding
+	for i := range 10_000 {
+		if one, err = Bind(b.Context(), owner, reg.URL(fmt.Sprintf("bank/branch-%d/account-%d", i/100, i)), func(context.Context) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if one.renewer.round(b.Context()); one.renewer.failing {
+			b.Fatal("not renewed")
+		}
+	}
+}

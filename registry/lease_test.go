@@ -1,0 +1,684 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gormi/refs"
+	"gormi/registry"
+	"gormi/rmi"
+	"gormi/rmi/rmitest"
+)
+
+// town is a network with a registry, in virtual time.
+type town struct {
+	*rmitest.Network
+	t    *testing.T
+	node *rmi.Node // the registry's
+	reg  *registry.Server
+	byID map[refs.NodeID]*rmi.Node // those that bound something
+	// caller asks what is bound; it binds nothing.
+	caller *rmi.Node
+}
+
+// inTown runs a test in a bubble.
+func inTown(t *testing.T, f func(t *testing.T, w *town)) {
+	synctest.Test(t, func(t *testing.T) {
+		network := rmitest.New(t)
+		w := &town{Network: network, t: t, byID: make(map[refs.NodeID]*rmi.Node), node: network.Node(), caller: network.Client()}
+		w.serve()
+		f(t, w)
+	})
+}
+
+func (w *town) serve() {
+	w.t.Helper()
+	var err error
+	if w.reg, err = registry.Serve(w.node, nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// restart restarts the registry, empty.
+func (w *town) restart() {
+	w.t.Helper()
+	w.node = w.Restart(w.node, nil)
+	w.serve()
+}
+
+// kill has a node be gone, for the registry, as if its process was killed.
+func (w *town) kill(n *rmi.Node) {
+	w.Partition(n, w.node)
+	w.Cut(n, w.node)
+	synctest.Wait()
+}
+
+func (w *town) bind(n *rmi.Node, name string, o ...registry.BindOption) *registry.Binding {
+	w.t.Helper()
+	b, err := registry.Bind[Account](w.t.Context(), n, w.reg.URL(name), &account{}, o...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.byID[n.ID()] = n
+	return b
+}
+
+func (w *town) nodeOf(b *registry.Binding) *rmi.Node { return w.byID[b.Ref().Node] }
+
+// owner returns who a name is bound to, zero if it is not bound.
+func (w *town) owner(name string) refs.NodeID {
+	w.t.Helper()
+	e, err := registry.LookupRef(w.t.Context(), w.caller, w.reg.URL(name))
+	if err != nil && !errors.Is(err, rmi.NotBound) {
+		w.t.Fatal(err)
+	}
+	return e.Ref.Node
+}
+
+func (w *town) wantOwner(name string, n *rmi.Node) {
+	w.t.Helper()
+	var want refs.NodeID
+	if n != nil {
+		want = n.ID()
+	}
+	if got := w.owner(name); got != want {
+		w.t.Errorf("%s is bound to %v, want %v", name, got, want)
+	}
+}
+
+// pass lets time pass.
+func pass(d time.Duration) { <-time.After(d) }
+
+func TestABindingIsRenewedByItself(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner := w.Node()
+		b := w.bind(owner, "a")
+		r := b.Revision()
+		for range 60 {
+			pass(10 * time.Second)
+			w.wantOwner("a", owner)
+		}
+		if b.Err() != nil || b.Revision() != r || r == 0 {
+			t.Errorf("%v, revision %d, was %d", b.Err(), b.Revision(), r)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.wantOwner("a", nil)
+	})
+}
+
+func TestALeaseLapsesAndIsMadeAgain(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner := w.Node()
+		b := w.bind(owner, "a")
+		r := b.Revision()
+		pass(time.Minute)
+		w.Partition(owner, w.node)
+		pass(14 * time.Second)
+		w.wantOwner("a", owner) // it was renewed at most 5 s before that
+		pass(6 * time.Second)
+		w.wantOwner("a", nil)
+		for info := range registry.List(t.Context(), w.caller, w.reg.URL("")) {
+			t.Errorf("%v is listed", info)
+		}
+		if w.reg.Len() != 0 {
+			t.Errorf("%d names are bound", w.reg.Len())
+		}
+		pass(time.Minute)
+		w.Heal(owner, w.node)
+		pass(10 * time.Second)
+		w.wantOwner("a", owner)
+		if b.Err() != nil || b.Revision() <= r {
+			t.Errorf("%v, revision %d, was %d", b.Err(), b.Revision(), r)
+		}
+	})
+}
+
+func TestANameThatLapsedIsAnybodys(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		first, second := w.Node(), w.Node()
+		lost := w.bind(first, "a")
+		w.Partition(first, w.node)
+		pass(20 * time.Second)
+		b := w.bind(second, "a")
+		w.Heal(first, w.node)
+		pass(10 * time.Second)
+		<-lost.Done()
+		wantKind(t, lost.Err(), rmi.NotBound)
+		pass(time.Minute)
+		w.wantOwner("a", second)
+		if b.Err() != nil {
+			t.Error(b.Err())
+		}
+		if err := lost.Close(); err != nil {
+			t.Error(err)
+		}
+		w.wantOwner("a", second)
+	})
+}
+
+func TestAKilledServerIsSupersededAtOnce(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		first, second := w.Node(), w.Node()
+		lost := w.bind(first, "a")
+		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{})
+		wantKind(t, err, rmi.AlreadyBound)
+		w.kill(first)
+		w.wantOwner("a", first) // nobody took it yet
+		w.bind(second, "a")
+		w.wantOwner("a", second)
+		w.Heal(first, w.node) // it was not killed at all
+		pass(10 * time.Second)
+		<-lost.Done()
+		wantKind(t, lost.Err(), rmi.NotBound)
+		pass(time.Minute)
+		w.wantOwner("a", second)
+	})
+}
+
+func TestAnOwnerThatComesBackGoesOn(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		first, second := w.Node(), w.Node()
+		b := w.bind(first, "a")
+		r := b.Revision()
+		w.Cut(first, w.node)
+		pass(10 * time.Second)
+		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{})
+		wantKind(t, err, rmi.AlreadyBound)
+		if b.Revision() != r {
+			t.Error("the binding was made again, though it had not lapsed")
+		}
+	})
+}
+
+func TestWhoIsReboundIsToldAndStops(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		first, second := w.Node(), w.Node()
+		lost := w.bind(first, "a")
+		again, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Revision() <= lost.Revision() {
+			t.Errorf("revision %d came after %d", again.Revision(), lost.Revision())
+		}
+		pass(5 * time.Second)
+		select {
+		case <-lost.Done():
+		default:
+			t.Fatal("the one that was replaced was not told")
+		}
+		wantKind(t, lost.Err(), rmi.NotBound)
+		pass(time.Minute)
+		w.wantOwner("a", second)
+		if again.Err() != nil {
+			t.Error(again.Err())
+		}
+		// The object that was replaced stays exported: who has its reference may go on.
+		old, err := rmi.Resolve[accountFuncs](w.caller, lost.Ref(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := old.Deposit(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+		lost.Close()
+		_, err = old.Deposit(t.Context(), 1)
+		wantKind(t, err, rmi.NoSuchObject)
+		w.wantOwner("a", second)
+	})
+}
+
+func TestOneNodeRebindsItsOwnObject(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner, v := w.Node(), &account{}
+		var all []*registry.Binding
+		for range 3 {
+			b, err := registry.Rebind[Account](t.Context(), owner, w.reg.URL("a"), v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, b)
+		}
+		pass(5 * time.Second)
+		for i, b := range all {
+			if over := b.Err() != nil; over != (i < 2) {
+				t.Errorf("binding %d: %v", i, b.Err())
+			}
+		}
+		all[0].Close() // of the same object, but not the one that has the name
+		w.wantOwner("a", owner)
+	})
+}
+
+func TestWhatSomebodyUnboundIsNotBoundAgain(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		here, away, gone := w.Node(), w.Node(), w.Node()
+		bindings := []*registry.Binding{w.bind(here, "here"), w.bind(away, "away"), w.bind(gone, "gone")}
+		w.Partition(away, w.node)
+		w.kill(gone)
+		for _, name := range []string{"here", "away", "gone"} {
+			if err := registry.Unbind(t.Context(), w.caller, w.reg.URL(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass(time.Minute)
+		w.Heal(away, w.node)
+		w.Heal(gone, w.node)
+		pass(10 * time.Second)
+		for _, b := range bindings {
+			<-b.Done()
+			wantKind(t, b.Err(), rmi.NotBound)
+		}
+		if w.reg.Len() != 0 {
+			t.Errorf("%d names are bound", w.reg.Len())
+		}
+		w.bind(here, "here") // as something new it is
+	})
+}
+
+func TestALeaseOfItsOwnLength(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		short, long := w.Node(), w.Node()
+		w.bind(short, "short", registry.Lease(2*time.Second))
+		w.bind(long, "long", registry.Lease(5*time.Minute))
+		w.bind(short, "shortest", registry.Lease(1))
+		pass(time.Minute)
+		w.wantOwner("short", short)
+		w.Partition(short, w.node)
+		w.Partition(long, w.node)
+		pass(time.Second)
+		w.wantOwner("shortest", nil) // a second is the least
+		pass(time.Second)
+		w.wantOwner("short", nil)
+		pass(4 * time.Minute)
+		w.wantOwner("long", long)
+		pass(time.Minute)
+		w.wantOwner("long", nil)
+	})
+}
+
+func TestAPermanentBinding(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner, other := w.Node(), w.Node()
+		b := w.bind(owner, "a", registry.Permanent())
+		unbound := w.bind(owner, "b", registry.Permanent())
+		if err := unbound.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.wantOwner("b", nil)
+		w.kill(owner)
+		pass(time.Hour)
+		w.wantOwner("a", owner)
+		_, err := registry.Bind[Account](t.Context(), other, w.reg.URL("a"), &account{})
+		wantKind(t, err, rmi.AlreadyBound)
+		if b.Revision() != 0 || b.Err() != nil {
+			t.Errorf("revision %d, %v", b.Revision(), b.Err())
+		}
+		w.Heal(owner, w.node)
+		if err := owner.Close(); err != nil {
+			t.Fatal(err)
+		}
+		<-b.Done()
+		wantKind(t, b.Err(), rmi.Closed)
+		w.wantOwner("a", owner)
+	})
+}
+
+// counted counts the calls of a registry, and tells when names were claimed.
+type counted struct {
+	registry.Registry
+
+	mu       sync.Mutex // guards the fields below
+	calls    map[string]int
+	acquired []time.Time
+	late     time.Duration // that answers to Acquire take
+}
+
+// called is how often a method was called.
+func (c *counted) called(method string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls[method]
+}
+
+// claimed is when Acquire was called.
+func (c *counted) claimed() []time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.acquired)
+}
+
+func (c *counted) setLate(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late = d
+}
+
+func (c *counted) count(method string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[method]++
+}
+
+func (c *counted) Acquire(ctx context.Context, claims []registry.Claim) ([]registry.Grant, error) {
+	c.count("Acquire")
+	c.mu.Lock()
+	c.acquired = append(c.acquired, time.Now())
+	late := c.late
+	c.mu.Unlock()
+	defer pass(late)
+	return c.Registry.Acquire(ctx, claims)
+}
+
+func (c *counted) Renew(ctx context.Context, held []registry.Held) ([]registry.Lost, error) {
+	c.count("Renew")
+	return c.Registry.Renew(ctx, held)
+}
+
+func (c *counted) Release(ctx context.Context, held []registry.Held) ([]registry.Lost, error) {
+	c.count("Release")
+	return c.Registry.Release(ctx, held)
+}
+
+func (c *counted) Lookup(ctx context.Context, name string) (registry.Entry, error) {
+	c.count("Lookup")
+	return c.Registry.Lookup(ctx, name)
+}
+
+// serveCounted serves a registry whose calls are counted in the place of the town's.
+func (w *town) serveCounted() *counted {
+	w.t.Helper()
+	c := &counted{calls: make(map[string]int)}
+	c.Registry = registry.NewStore(w.node)
+	if _, err := rmi.Export[registry.Registry](w.node, c, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: registry.MaxMessage}); err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+func TestBindingsAreMadeAgainAfterARestart(t *testing.T) {
+	for what, down := range map[string]time.Duration{"at once": 0, "after a minute": time.Minute} {
+		t.Run(what, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				const nodes, each = 20, 100
+				var all []*registry.Binding
+				for i := range nodes {
+					owner := w.Node()
+					for j := range each {
+						all = append(all, w.bind(owner, fmt.Sprintf("%d/%d", i, j)))
+					}
+				}
+				pass(30 * time.Second)
+				before := all[0].Revision()
+				w.node.Close()
+				pass(down)
+				w.node = w.Restart(w.node, nil)
+				c := w.serveCounted()
+				start := time.Now()
+				pass(10 * time.Second)
+				page, err := c.List(t.Context(), "", "", registry.MaxBatch)
+				if err != nil || len(page.Names) != registry.MaxBatch || !page.More {
+					t.Fatalf("%d names are bound, %v", len(page.Names), err)
+				}
+				for _, b := range all {
+					w.wantOwner(b.Name()[len(w.reg.URL(""))+1:], w.nodeOf(b))
+					if b.Err() != nil || b.Revision() <= before {
+						t.Errorf("%v, revision %d after %d", b.Err(), b.Revision(), before)
+					}
+				}
+				claimed := c.claimed()
+				if got := len(claimed); got < nodes || got > 2*nodes {
+					t.Errorf("%d nodes claimed %d names in %d calls", nodes, nodes*each, got)
+				}
+				if span := claimed[len(claimed)-1].Sub(claimed[0]); span < time.Second {
+					t.Errorf("all came within %v, the first after %v", span, claimed[0].Sub(start))
+				}
+				renewed := c.called("Renew")
+				pass(time.Minute)
+				if got := c.called("Renew") - renewed; len(c.claimed()) != len(claimed) || got < nodes*12 || got > nodes*16 {
+					t.Errorf("in a minute without trouble %d claims, %d renewals", len(c.claimed())-len(claimed), got)
+				}
+			})
+		})
+	}
+}
+
+// Names so long that one call does not hold them all.
+func TestLongNamesAreRenewedAndMadeAgain(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		w.reg.Close()
+		c, owner := w.serveCounted(), w.Node()
+		for i := range 600 {
+			w.bind(owner, strings.Repeat("x", registry.MaxName-4)+fmt.Sprint(1000+i))
+		}
+		pass(time.Minute)
+		if c.called("Acquire") != 600 || c.called("Renew") < 3*12 {
+			t.Errorf("%d claims, %d renewals", c.called("Acquire"), c.called("Renew"))
+		}
+		w.node = w.Restart(w.node, nil)
+		c = w.serveCounted()
+		pass(10 * time.Second)
+		names := 0
+		for _, err := range registry.List(t.Context(), w.caller, w.reg.URL("")) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			names++
+		}
+		if n := c.called("Acquire"); names != 600 || n < 3 || n > 5 {
+			t.Errorf("%d names, in %d calls", names, n)
+		}
+		owner.Close()
+		if n := c.called("Release"); n != 3 {
+			t.Errorf("released in %d calls", n)
+		}
+		if page, err := c.List(t.Context(), "", "", 1); err != nil || len(page.Names) != 0 {
+			t.Errorf("%v, %v", page, err)
+		}
+	})
+}
+
+// TestALostGrant: a claim whose answer comes too late is made again, and is not
+// taken for somebody else's.
+func TestALostGrant(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner := w.Node()
+		b := w.bind(owner, "a")
+		w.reg.Close()
+		c := w.serveCounted()
+		c.setLate(8 * time.Second)
+		pass(20 * time.Second)
+		w.wantOwner("a", owner)
+		if b.Err() != nil {
+			t.Fatal(b.Err())
+		}
+		c.setLate(0)
+		pass(time.Minute)
+		w.wantOwner("a", owner)
+		if b.Err() != nil {
+			t.Fatal(b.Err())
+		}
+		acquired := c.called("Acquire")
+		pass(time.Minute)
+		if acquired < 2 || c.called("Acquire") != acquired {
+			t.Errorf("claimed %d times, then %d", acquired, c.called("Acquire"))
+		}
+	})
+}
+
+func TestABindingIsClosedWhileItIsMadeAgain(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner, other := w.Node(), w.Node()
+		b, kept := w.bind(owner, "a"), w.bind(owner, "b")
+		closes := w.bind(other, "c")
+		w.reg.Close()
+		c := w.serveCounted()
+		c.setLate(4900 * time.Millisecond)
+		pass(5 * time.Second) // each has sent its claim, and most likely waits
+		closed := make(chan error, 2)
+		go func() { closed <- b.Close() }()
+		go func() { closed <- other.Close() }()
+		for range 2 {
+			if err := <-closed; err != nil {
+				t.Error(err)
+			}
+		}
+		<-b.Done()
+		<-closes.Done()
+		pass(10 * time.Second)
+		w.wantOwner("a", nil)
+		w.wantOwner("b", owner)
+		if kept.Err() != nil {
+			t.Error(kept.Err())
+		}
+		pass(20 * time.Second) // at the latest: the answer to its claim found nobody
+		w.wantOwner("c", nil)
+	})
+}
+
+func TestAFullRegistryIsAskedAgain(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner, other := w.Node(), w.Node()
+		b := w.bind(owner, "a")
+		w.node = w.Restart(w.node, nil)
+		reg, err := registry.Serve(w.node, &registry.ServeOptions{MaxNames: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.reg = reg
+		full := w.bind(other, "z")
+		pass(time.Minute)
+		w.wantOwner("a", nil)
+		full.Close()
+		pass(10 * time.Second)
+		w.wantOwner("a", owner)
+		if b.Err() != nil {
+			t.Error(b.Err())
+		}
+	})
+}
+
+// A registry that refuses for good what it is to have again.
+func TestARegistryThatRefusesABindingOnItsRestart(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		b := w.bind(w.Node(), "a")
+		w.reg.Close()
+		f := &fake{
+			acquire: func([]registry.Claim) ([]registry.Grant, error) {
+				return []registry.Grant{{Refused: &rmi.Error{Kind: rmi.Denied, Msg: "not you"}}}, nil
+			},
+			renew: func([]registry.Held) ([]registry.Lost, error) { return []registry.Lost{{}}, nil },
+		}
+		f.serveOn(t, w.node)
+		pass(10 * time.Second)
+		<-b.Done()
+		wantKind(t, b.Err(), rmi.Denied)
+		if err := b.Close(); err != nil {
+			t.Errorf("nothing is bound that could be unbound: %v", err)
+		}
+	})
+}
+
+// olderRegistry is what a registry was before there were leases.
+type olderRegistry interface {
+	Bind(ctx context.Context, name string, e registry.Entry) error
+	Rebind(ctx context.Context, name string, e registry.Entry) error
+	Unbind(ctx context.Context, name string, only refs.Ref) error
+	Lookup(ctx context.Context, name string) (registry.Entry, error)
+	List(ctx context.Context, prefix, after string, limit int) (registry.Page, error)
+}
+
+func (w *town) serveOlder() {
+	w.t.Helper()
+	if _, err := rmi.Export[olderRegistry](w.node, registry.NewStore(w.node), &rmi.ExportOptions{Number: refs.RegistryObject}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestAnOlderRegistry(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner, other := w.Node(), w.Node()
+		leased, taken := w.bind(owner, "leased"), w.bind(owner, "taken")
+		w.reg.Close() // it goes back to an older version
+		w.serveOlder()
+		if _, err := registry.Rebind[Account](t.Context(), other, w.reg.URL("taken"), &account{}); err != nil {
+			t.Fatal(err)
+		}
+		b := w.bind(owner, "b")
+		pass(10 * time.Second)
+		w.wantOwner("leased", owner)
+		w.wantOwner("b", owner)
+		w.wantOwner("taken", other)
+		<-taken.Done()
+		wantKind(t, taken.Err(), rmi.NotBound)
+		if leased.Err() != nil || leased.Revision() != 0 || b.Revision() != 0 {
+			t.Errorf("%v, revisions %d, %d", leased.Err(), leased.Revision(), b.Revision())
+		}
+		w.kill(owner)
+		pass(time.Hour)
+		w.wantOwner("b", owner)
+		w.Heal(owner, w.node)
+		if err := leased.Close(); err != nil {
+			t.Error(err)
+		}
+		owner.Close()
+		w.wantOwner("b", nil)
+		w.wantOwner("leased", nil)
+	})
+}
+
+// A client of before knows no leases: what it binds is permanent, and it can
+// replace and unbind what is leased.
+func TestAnOlderClient(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner, old := w.Node(), w.Client()
+		reg, err := rmi.Resolve[struct {
+			Bind, Rebind func(ctx context.Context, name string, e registry.Entry) error
+			Unbind       func(ctx context.Context, name string, only refs.Ref) error
+		}](old, rmi.WellKnown(w.node.Endpoint(), refs.RegistryObject), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rebound, unbound := w.bind(owner, "rebound"), w.bind(owner, "unbound")
+		e := registry.Entry{Ref: refs.Ref{Endpoint: refs.Endpoint{Host: "far", Port: 1}, ID: refs.ID{Node: refs.NodeID{1}, Object: 1 << 40}}}
+		if err := errors.Join(reg.Bind(t.Context(), "a", e), reg.Rebind(t.Context(), "rebound", e), reg.Unbind(t.Context(), "unbound", refs.Ref{})); err != nil {
+			t.Fatal(err)
+		}
+		old.Close()
+		pass(time.Hour)
+		for name, want := range map[string]refs.NodeID{"a": {1}, "rebound": {1}, "unbound": {}} {
+			if got := w.owner(name); got != want {
+				t.Errorf("%s is bound to %v", name, got)
+			}
+		}
+		<-rebound.Done()
+		<-unbound.Done()
+	})
+}
+
+// Renewals of an owner that listens nowhere bring its session back, through
+// which it is called.
+func TestARelayedBindingSurvivesACut(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner := w.Client()
+		w.bind(owner, "a", registry.Relayed())
+		w.Cut(owner, w.node)
+		pass(5 * time.Second)
+		a, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Deposit(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,185 @@
+package rmi
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"gormi/proxy"
+	"gormi/refs"
+	"gormi/rmi/fault"
+)
+
+const (
+	firstRefreshPause = 50 * time.Millisecond // before the second refresh of a following proxy
+	maxRefreshPause   = 2 * time.Second       // it is doubled until this
+)
+
+// ResolveWith is Resolve for an object that may be replaced by another: the
+// proxy calls refresh to learn where to send its calls when the object that it
+// stood for is gone. It is a proxy of its own, equal to no other, also where the
+// object is n's. It does not hold the object: what keeps that exported is what
+// refresh goes by, such as a binding.
+//
+// It does so when a call was NotExecuted and the kind of its error is
+// StaleReference, NoSuchObject, PeerGone or ConnectFailed. Then the call is made
+// again, and so on until its deadline, with pauses of up to 2 s while refresh
+// leads to the same object. refresh is called by one call at a time, for all that
+// wait. If its error is of one of these kinds, NotBound or Overloaded, it is asked
+// again later; another one is the call's. A call that ran out of time meanwhile
+// fails with Deadline (or Cancelled) and NotExecuted.
+func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx context.Context, failed refs.Ref, cause error) (refs.Ref, error)) (T, error) {
+	var zero T
+	i, err := fitting[T](n, r, d)
+	if err != nil {
+		return zero, err
+	}
+	target, err := n.proxies.GetUnheld(r, i, n)
+	if err != nil {
+		return zero, err
+	}
+	f := &following{node: n, find: refresh}
+	if f.core, err = n.proxies.Follow(target, f.refresh); err != nil {
+		return zero, err
+	}
+	return f.core.Value().Interface().(T), nil
+}
+
+// ownerGone tells of a call's error whether the object may be found elsewhere,
+// and the call be made again. unknown says that the method may run twice.
+func ownerGone(err error, unknown bool) bool {
+	if OutcomeOf(err) != NotExecuted && !unknown {
+		return false
+	}
+	switch KindOf(err) {
+	case StaleReference, NoSuchObject, PeerGone, ConnectFailed:
+		return true
+	}
+	return false
+}
+
+// following is the state of a following proxy: one look-up at a time, for all
+// its calls.
+type following struct {
+	node *Node
+	core *proxy.Core
+	find proxy.RefreshFunc
+
+	mu     sync.Mutex    // guards the fields below
+	search *search       // under way; nil if none is
+	pause  time.Duration // after the last search
+	next   time.Time     // before which no search begins
+	last   error         // what the last call of find said
+}
+
+// search is one call of find, and the pause before it.
+type search struct {
+	done chan struct{}
+	// Written before done is closed, read after.
+	over bool  // find answered; false if the context of the call that made the search ended
+	err  error // why no search will help
+}
+
+// refresh implements proxy.RefreshFunc. It returns nil when the call should be
+// made again.
+func (f *following) refresh(ctx context.Context, failed refs.Ref, cause error) (refs.Ref, error) {
+	for {
+		f.mu.Lock()
+		if now := f.core.Ref(); now.ID != failed.ID {
+			f.mu.Unlock()
+			return now, nil // another call was led on
+		}
+		s := f.search
+		if s == nil {
+			s = &search{done: make(chan struct{})}
+			f.search = s
+			wait := f.begin()
+			f.mu.Unlock()
+			f.run(ctx, s, wait, failed, cause)
+		} else {
+			f.mu.Unlock()
+			select {
+			case <-s.done:
+			case <-ctx.Done():
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return failed, f.gaveUp(err, cause)
+		}
+		if s.over {
+			return f.core.Ref(), s.err
+		}
+	}
+}
+
+// begin returns how long to wait before a search. mu is held.
+func (f *following) begin() time.Duration {
+	wait := time.Until(f.next)
+	if wait < -maxRefreshPause { // the last trouble is over
+		f.pause = 0
+	}
+	f.pause = min(max(2*f.pause, firstRefreshPause), maxRefreshPause)
+	return max(wait, 0)
+}
+
+// run makes a search and ends it.
+func (f *following) run(ctx context.Context, s *search, wait time.Duration, failed refs.Ref, cause error) {
+	asked, lookup := false, error(nil)
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.search = nil
+		if asked {
+			f.last = lookup
+			f.next = time.Now().Add(f.pause/2 + rand.N(f.pause/2+1))
+		}
+		close(s.done)
+	}()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return
+	}
+	now, err := f.find(ctx, failed, cause)
+	if ctx.Err() != nil && err != nil {
+		return // of this call; the others search themselves
+	}
+	asked, lookup, s.over = true, err, true
+	if err == nil {
+		var target *proxy.Core
+		if target, err = f.node.proxies.GetUnheld(now, f.core.Interface, f.node); err == nil {
+			f.core.Retarget(target)
+		}
+	}
+	if err != nil && !temporary(err) {
+		s.err = asError(err, NotExecuted)
+	}
+}
+
+// temporary tells of the error of a look-up whether another may succeed.
+func temporary(err error) bool {
+	switch KindOf(err) {
+	case NotBound, ConnectFailed, PeerGone, NoSuchObject, StaleReference, Overloaded:
+		return true
+	}
+	return false
+}
+
+// gaveUp is the error of a call whose context ended before the object was found.
+func (f *following) gaveUp(why, cause error) error {
+	kind := Deadline
+	if errors.Is(why, context.Canceled) {
+		kind = Cancelled
+	}
+	f.mu.Lock()
+	last := f.last
+	f.mu.Unlock()
+	if last != nil {
+		return fault.New(kind, NotExecuted, "no object was found in the place of the one that is gone: %w; the last look-up: %v", cause, last)
+	}
+	return fault.New(kind, NotExecuted, "the look-up led to no other object than the one that cannot be reached: %w", cause)
+}

@@ -1,0 +1,250 @@
+package rmi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"time"
+
+	"gormi/proxy"
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/transport"
+	"gormi/rmi/wire"
+)
+
+var _ proxy.Caller = (*Node)(nil)
+
+// invocation is one call of a proxy: its attempts, until one succeeds or none can.
+//
+// A call whose outcome is NotExecuted is made again where time may mend what
+// failed (mendable), and where a following proxy is led to another object; one
+// whose outcome is Unknown, only if the method is idempotent. All of it within
+// the call's deadline. Losing a connection is not the end of an attempt: that is
+// the session's to mend.
+//
+// It is used from call to call, with all that a call needs on the way.
+type invocation struct {
+	node     *Node
+	ctx      context.Context
+	core     *proxy.Core
+	method   *wire.Method
+	deadline time.Time
+	coarse   bool // the deadline is a default
+
+	target *proxy.Core // the proxy itself, or that through which a following one goes
+	tried  bool
+	over   bool // there will be no other attempt
+	pause  time.Duration
+	maybe  error // what an attempt came to that may have run
+	to     route
+	enc    *wire.Encoder // of an attempt, until Send
+	req    transport.Request
+	reply  transport.Reply // to be released if there is a dec
+	dec    *wire.Decoder
+	table  []refs.Ref // the reply's, held until End
+	err    error      // why the call failed, complete
+}
+
+var _ proxy.Invocation = (*invocation)(nil)
+
+var invocations = sync.Pool{New: func() any { return new(invocation) }}
+
+const (
+	firstRetry = 5 * time.Millisecond // pause before the second attempt; it is doubled each time
+	lastRetry  = time.Second
+)
+
+// Begin begins the call of a proxy. It implements proxy.Caller and is not for
+// programs: they call methods of proxies, or Invoke.
+func (n *Node) Begin(ctx context.Context, c *proxy.Core, m *wire.Method) proxy.Invocation {
+	v := invocations.Get().(*invocation)
+	v.node, v.ctx, v.core, v.target, v.method = n, ctx, c, c, m
+	if ctx == nil {
+		v.over = true
+		v.fail(fault.New(Invalid, NotExecuted, "the context is nil: pass context.Background() if there is none"))
+		return v
+	}
+	var ok bool
+	if v.deadline, ok = ctx.Deadline(); !ok {
+		v.coarse = true
+		v.deadline = time.Now().Add(cmp.Or(v.semantics().Timeout, n.opts.Timeout))
+	}
+	return v
+}
+
+// semantics are the owner's for the method, as far as they are known yet.
+func (v *invocation) semantics() wire.Semantics {
+	if all := v.core.Semantics.Load(); all != nil {
+		return (*all)[v.method.Index]
+	}
+	return v.method.Semantics
+}
+
+func (v *invocation) fail(err error) { v.err = v.node.failed(err, v.target.Ref(), v.method) }
+
+// Attempt implements proxy.Invocation: it finds the session with the owner and
+// makes sure that both sides agree on the interface.
+func (v *invocation) Attempt() bool {
+	for !v.over {
+		if v.tried && !v.again() {
+			return false
+		}
+		v.tried, v.err = true, nil
+		if v.core.Refresh != nil {
+			v.target = v.core.Target()
+		}
+		n := v.node
+		to, err := n.routeOf(v.ctx, v.target)
+		if err == nil && !v.target.Agreed.Load() {
+			err = n.agree(v.ctx, v.target, to)
+		}
+		if err == nil {
+			if v.target != v.core {
+				v.core.Semantics.Store(v.target.Semantics.Load())
+			}
+			v.to, v.enc = to, wire.NewEncoder(sideOf(to.session), &n.limits)
+			return true
+		}
+		v.fail(asError(err, NotExecuted)) // agreeing runs nothing of the object's
+	}
+	return false
+}
+
+// again reports whether to make another attempt, when it is time for it.
+func (v *invocation) again() bool {
+	if v.err == nil { // the last one succeeded
+		v.over = true
+		return false
+	}
+	unknown := OutcomeOf(v.err) == Unknown
+	if unknown {
+		v.maybe = v.err
+	}
+	switch {
+	case v.ctx.Err() != nil || !time.Now().Before(v.deadline):
+		v.over = true
+	case unknown && !v.semantics().Idempotent:
+		v.over = true
+	case v.core.Refresh != nil && ownerGone(v.err, unknown):
+		ctx, cancel := context.WithDeadline(v.ctx, v.deadline)
+		_, err := v.core.Refresh(ctx, v.target.Ref(), v.err)
+		cancel()
+		if v.over = err != nil; v.over {
+			v.fail(err)
+		}
+	case !mendable(v.err, unknown):
+		v.over = true
+	default:
+		v.over = !v.wait()
+	}
+	return !v.over
+}
+
+// mendable tells of a failed attempt whether the next may succeed: the peer was
+// busy, the session ended, a network did not answer. Nobody listening at the
+// owner's address, another node there, or an owner that shuts down are for good.
+func mendable(err error, unknown bool) bool {
+	var f *Error
+	if !errors.As(err, &f) {
+		return false
+	}
+	switch f.Kind {
+	case Overloaded:
+		return f.Origin == fault.Peer
+	case PeerGone:
+		return unknown || errors.Is(err, transport.ErrOver)
+	case ConnectFailed:
+		return unknown
+	}
+	return false
+}
+
+// wait lets a growing while pass before the next attempt. It reports false if
+// there is no time for one.
+func (v *invocation) wait() bool {
+	v.pause = min(max(2*v.pause, firstRetry), lastRetry)
+	pause := v.pause/2 + rand.N(v.pause/2+1)
+	if time.Until(v.deadline) <= pause {
+		return false
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-v.ctx.Done():
+		return false
+	}
+}
+
+// Encoder implements proxy.Invocation.
+func (v *invocation) Encoder() *wire.Encoder { return v.enc }
+
+// Send implements proxy.Invocation.
+func (v *invocation) Send(encodeErr error) {
+	enc := v.enc
+	v.enc = nil
+	if encodeErr != nil {
+		v.node.ungive(v.to.session, enc.Refs()...)
+		enc.Release()
+		v.over = true
+		v.fail(asError(encodeErr, NotExecuted))
+		return
+	}
+	v.req = transport.Request{OneWay: v.semantics().OneWay && len(v.method.Out) == 0, Deadline: v.deadline, Coarse: v.coarse}
+	reply, err := v.node.send(v.ctx, &v.req, v.to, v.target.Ref(), v.method.ID, enc)
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.over = true
+	if v.req.OneWay {
+		return
+	}
+	s := v.to.session
+	v.table, err = v.node.receive(s, reply.References, reply.Table)
+	if err == nil {
+		v.dec, err = wire.NewDecoder(reply.Body, v.table, sideOf(s), &v.node.limits)
+	}
+	if err != nil {
+		reply.Release()
+		v.fail(asError(err, Executed))
+		return
+	}
+	v.reply = reply
+}
+
+// Results implements proxy.Invocation.
+func (v *invocation) Results() *wire.Decoder { return v.dec }
+
+// End implements proxy.Invocation.
+func (v *invocation) End(decodeErr error) error {
+	if decodeErr != nil {
+		v.fail(asError(decodeErr, Executed))
+	}
+	if v.dec != nil {
+		v.dec.Release()
+		v.reply.Release()
+	}
+	v.node.decoded(v.table)
+	err := v.err
+	if err != nil && v.maybe != nil && OutcomeOf(err) == NotExecuted {
+		err = v.unknown(err)
+	}
+	runtime.KeepAlive(v.core)
+	*v = invocation{}
+	invocations.Put(v)
+	return err
+}
+
+// unknown is the error of a call of which an earlier attempt may have run.
+func (v *invocation) unknown(err error) error {
+	f := asError(err, Unknown)
+	f.Msg, f.Err = fmt.Sprintf("an attempt may have run (%v), and the last failed", v.maybe), err
+	return f
+}

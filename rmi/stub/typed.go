@@ -1,0 +1,120 @@
+package stub
+
+import (
+	"fmt"
+	"reflect"
+	"unsafe"
+
+	"gormi/rmi/wire"
+)
+
+// Encoder writes arguments and results.
+type Encoder = wire.Encoder
+
+// Decoder reads arguments and results.
+type Decoder = wire.Decoder
+
+// Struct says how the fields of a struct type travel.
+type Struct = wire.Struct
+
+// Interface is a remote interface, or a func type.
+type Interface = wire.Interface
+
+// StructOf returns how structs of type T travel. It panics if that is not as
+// layout says: the file that calls it is stale.
+func StructOf[T any](layout string) *Struct {
+	s, err := wire.StructOf(reflect.TypeFor[T](), layout)
+	if err != nil {
+		stale(fmt.Sprintf("%v; the file was made for %s", err, layout))
+	}
+	return s
+}
+
+// Plain panics if values of T, which is no struct, do not travel as layout says:
+// it got a codec of its own since the file that calls this was made.
+func Plain[T any](layout string) struct{} {
+	if is, err := wire.Layout(reflect.TypeFor[T]()); err != nil || is != layout {
+		stale(fmt.Sprintf("a %v travels as %s, the file was made for %s", reflect.TypeFor[T](), is, layout))
+	}
+	return struct{}{}
+}
+
+// RemoteOf returns the remote interface, or func, that T is. It panics if T is none.
+func RemoteOf[T any]() *Interface {
+	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	if err != nil {
+		stale(err.Error())
+	}
+	return i
+}
+
+// Slice makes the slice that comes next, within the limits, and returns the
+// number of its first element, or -1. Decoder.Next goes on.
+//
+//	for i := stub.Slice(d, &v); i >= 0; i = d.Next() {
+//		d.String(&v[i])
+//	}
+func Slice[S ~[]E, E any](d *Decoder, p *S) int {
+	n := d.Slice(unsafe.Sizeof(*new(E)))
+	if n < 0 {
+		return -1
+	}
+	*p = make(S, n)
+	return d.Next()
+}
+
+// Map makes the map that comes next, as Slice does.
+//
+//	for i := stub.Map(d, &v); i >= 0; i = d.Next() {
+//		var key string
+//		d.String(&key)
+//		d.Keyed()
+//		var elem int64
+//		d.Int64(&elem)
+//		stub.Put(d, v, key, elem)
+//	}
+func Map[M ~map[K]V, K comparable, V any](d *Decoder, p *M) int {
+	n := d.Map(unsafe.Sizeof(*new(K)) + unsafe.Sizeof(*new(V)))
+	if n < 0 {
+		return -1
+	}
+	*p = make(M, n)
+	return d.Next()
+}
+
+// Put enters what was read into a map.
+func Put[M ~map[K]V, K comparable, V any](d *Decoder, m M, key K, elem V) {
+	if d.Ok() {
+		m[key] = elem
+	}
+	if !d.Entered(len(m)) {
+		d.AtKey(key)
+	}
+}
+
+// New makes a pointer point to a new value, within the limits.
+func New[P ~*T, T any](d *Decoder, p *P) {
+	d.Charge(unsafe.Sizeof(*new(T)))
+	*p = new(T)
+}
+
+// Remote reads a remote interface's value, or a func.
+func Remote[T any](d *Decoder, i *Interface, p *T) {
+	got, ok := d.Remote(i)
+	if !ok {
+		return
+	}
+	if v, ok := got.Interface().(T); ok {
+		*p = v
+		return
+	}
+	var v T // a func of another name
+	reflect.ValueOf(&v).Elem().Set(got)
+	*p = v
+}
+
+// EncodeOther writes a value of any type by reflection.
+func EncodeOther[T any](e *Encoder, p *T) { e.Other(reflect.ValueOf(p).Elem()) }
+
+// DecodeOther reads a value of any type by reflection.
+func DecodeOther[T any](d *Decoder, p *T) { d.Other(reflect.ValueOf(p).Elem()) }
