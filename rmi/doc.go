@@ -76,7 +76,8 @@
 // what a program seldom collects it holds for long. Objects that hold each other
 // across nodes are not collected.
 //
-// A reference as a value (refs.Ref) holds nothing. A proxy is good while the
+// A reference as a value (refs.Ref) holds nothing, nor does a proxy that follows
+// a name (ResolveWith): the binding keeps the object exported. Any other proxy is good while the
 // owner's process lives and exports the object; its session is dialled when it
 // is first needed and again after it was lost.
 //
