@@ -72,6 +72,7 @@ func TestAProxyFollowsItsNameToAnotherOwner(t *testing.T) {
 
 		// What a proxy holds is exported, bound or not.
 		b.Close()
+		pass(time.Second) // the registry gives back what it was told
 		w.bind(second, "a")
 		wantBalance(t, a, 2)
 
@@ -225,6 +226,7 @@ func TestANameThatIsBoundToAnotherInterfaceLater(t *testing.T) {
 		a := w.following(w.caller, "a")
 		w.release(a)
 		b.Close()
+		pass(time.Second) // the registry gives back what it was told
 		_, err := registry.Bind[func(context.Context) error](t.Context(), w.Node(), w.reg.URL("a"), func(context.Context) error { return nil })
 		if err != nil {
 			t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"encoding/binary"
@@ -95,10 +94,10 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 			req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
 		}
 	}
-	req.Uncounted = n.uncounted(to.session, enc.Refs())
+	req.Uncounted = n.ungiver(to.session, enc.Refs())
 	reply, err := to.session.Call(ctx, req)
-	if err != nil && OutcomeOf(err) == NotExecuted { // it was not sent
-		n.ungive(to.session, enc.Refs()...)
+	if req.Uncounted != nil && err != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+		req.Uncounted()
 	}
 	if err == nil || len(table)+len(req.Body) <= wire.MaxInline {
 		enc.Release() // else the session may still look at it
@@ -121,16 +120,6 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		return none, f
 	}
 	return reply, nil
-}
-
-// uncounted takes references back that were sent in a call whose table the peer
-// never took in.
-func (n *Node) uncounted(s *transport.Session, sent []refs.Ref) func() {
-	if len(sent) == 0 {
-		return nil
-	}
-	sent = slices.Clone(sent)
-	return func() { n.ungive(s, sent...) }
 }
 
 // failed completes the error of a call.

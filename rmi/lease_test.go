@@ -297,7 +297,7 @@ func TestARelayHoldsAsLongAsItsHolders(t *testing.T) {
 func TestWhatAVanishedHolderHeldIsCollected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := rmitest.New(t)
-		owner, holder := network.Node(), network.Client()
+		owner, holder := network.NodeWith(&rmi.Options{SessionLease: 10 * time.Second}), network.Client()
 		k := new(keeper)
 		mine := newWatched()
 		k.kept = mine
@@ -305,17 +305,66 @@ func TestWhatAVanishedHolderHeldIsCollected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 6 { // it stays without a call
-			time.Sleep(10 * time.Second)
+		for range 6 { // a connection that is cut and made again ends no lease
+			network.Cut(owner, holder)
+			time.Sleep(20 * time.Second)
 		}
 		if n, err := got.Do(t.Context(), 2); n != 2 || err != nil {
 			t.Fatal(n, err)
 		}
 		network.Partition(owner, holder)
+		network.Cut(owner, holder)
 		start := time.Now()
 		<-mine.unheld
-		t.Logf("figure: Unreferenced %v after the holder vanished", time.Since(start))
+		took := time.Since(start)
+		t.Logf("figure: Unreferenced %v after the holder vanished, with a lease of 10s", took)
+		if took > 20*time.Second {
+			t.Error("two leases passed")
+		}
 		network.Heal(owner, holder)
+	})
+}
+
+// Who holds something through a node that vanished registers with the owner
+// while that node's own hold still stands.
+func TestAVanishedMiddleIsPassedBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := rmitest.New(t)
+		owner, middle, third := network.Node(), network.Node(), network.Client()
+		k := new(keeper)
+		at := export[Worker](t, middle, k, nil)
+		mine := newWatched()
+		ctx := t.Context()
+		if _, err := resolve[Worker](t, owner, at).Meet(ctx, mine); err != nil {
+			t.Fatal(err)
+		}
+		got, err := resolve[Worker](t, third, at).Meet(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []*rmi.Node{owner, third} {
+			network.Partition(n, middle)
+			network.Cut(n, middle)
+		}
+		time.Sleep(5 * time.Minute)
+		select {
+		case <-mine.unheld:
+			t.Error("it was collected while the third node held it")
+		default:
+		}
+		if n, err := got.Do(ctx, 5); n != 5 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		third.Release(got)
+		time.Sleep(time.Second)
+		select {
+		case <-mine.unheld:
+		default:
+			t.Errorf("it is not collected:\n%v", owner.Inventory())
+		}
+		for _, n := range []*rmi.Node{owner, third} {
+			network.Heal(n, middle)
+		}
 	})
 }
 

@@ -89,7 +89,7 @@ var _ wire.Exporter = (*packetSide)(nil)
 // ExportRef implements wire.Exporter.
 func (x *packetSide) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	// The proxy of another node of this process will do if its reference serves anybody.
-	if c := x.n.proxies.CoreOf(v); c != nil && (c.Caller == proxy.Caller(x.n) || c.Ref().Listens()) {
+	if c := holderOf(&x.n.proxies, v); c != nil && (c.Caller == proxy.Caller(x.n) || c.Ref().Listens()) {
 		r := c.Ref()
 		x.n.keeper.Pin(r)
 		x.p.pins.others = append(x.p.pins.others, r.ID)

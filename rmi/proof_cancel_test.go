@@ -144,6 +144,17 @@ func TestProofDeadlinesOfAStoppedPeer(t *testing.T) {
 		}
 		network.Partition(owner, caller)
 		var callers sync.WaitGroup
+		for id := range int64(20) { // the bytes that may be under way are, from now on
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				b := make([]byte, 1<<20)
+				binary.BigEndian.PutUint64(b, uint64(2000+id))
+				_, err := w.Bytes(ctx, b)
+				told.note(2000+id, err)
+			})
+		}
+		synctest.Wait()
 		for id := range int64(1000) {
 			callers.Go(func() {
 				d := time.Millisecond + time.Duration(id)*2*time.Millisecond

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"gormi/proxy"
@@ -48,7 +50,7 @@ func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 func (x *side) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	n := x.n
 	// The proxy of another node of this process will do if its reference serves anybody.
-	if c := n.proxies.CoreOf(v); c != nil && (c.Caller == proxy.Caller(n) || c.Ref().Listens()) {
+	if c := holderOf(&n.proxies, v); c != nil && (c.Caller == proxy.Caller(n) || c.Ref().Listens()) {
 		r := n.give(c.Ref(), x.s)
 		runtime.KeepAlive(c) // what it holds is handed on now
 		return r, nil
@@ -59,6 +61,15 @@ func (x *side) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 	}
 	n.forgetEnded(x.s)
 	return n.refTo(e), nil
+}
+
+// holderOf is what stands behind v, and holds its object, if v is a proxy.
+func holderOf(t *proxy.Table, v reflect.Value) *proxy.Core {
+	c := t.CoreOf(v)
+	if c != nil && c.Refresh != nil {
+		return c.Target()
+	}
+	return c
 }
 
 // ForwardRef implements wire.Forwarder.
@@ -89,6 +100,16 @@ func (n *Node) ungive(s *transport.Session, rs ...refs.Ref) {
 			n.keeper.table.Unhand(s, r.ID)
 		}
 	}
+}
+
+// ungiver returns a func that does ungive once, nil if there is nothing to take
+// back. rs may be used again.
+func (n *Node) ungiver(s *transport.Session, rs []refs.Ref) func() {
+	if len(rs) == 0 {
+		return nil
+	}
+	rs = slices.Clone(rs)
+	return sync.OnceFunc(func() { n.ungive(s, rs...) })
 }
 
 // forgetEnded takes back what was counted on a session that ended meanwhile:

@@ -39,13 +39,13 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	}
 	deadline, _ := ctx.Deadline()
 	h.Hops++
+	unsent := n.ungiver(to.session, on)
 	reply, err := to.session.Call(ctx, &transport.Request{
-		Header: h, Extensions: to.extension(ref), References: len(on), Table: table, Body: in.Body(), Deadline: deadline,
-		Uncounted: n.uncounted(to.session, on),
+		Header: h, Extensions: to.extension(ref), References: len(on), Table: table, Body: in.Body(), Deadline: deadline, Uncounted: unsent,
 	})
 	if err != nil {
-		if OutcomeOf(err) == NotExecuted { // it was not sent
-			n.ungive(to.session, on...)
+		if unsent != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+			unsent()
 		}
 		in.Fail(asError(err, OutcomeOf(err)))
 		return
