@@ -81,7 +81,8 @@ type slot struct {
 	failed    bool
 	err       error
 	in        *assembly // of the reply's payload, while its fragments arrive
-	owed      int       // of a free slot: bytes of the last reply, which the peer keeps until the slot is used again or it is acknowledged
+	last      int       // of a free slot: bytes of the last reply
+	owed      int       // of a free slot: the same, until the peer was told that the reply arrived
 
 	// How the call was sent. Written under the connection's outbox.mu, and where
 	// that is not the caller's own doing under callTable.mu too.
@@ -204,6 +205,7 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 		s.expires.Store(0)
 	}
 	c.paid(s) // using the slot acknowledges
+	s.last = 0
 	c.busy++
 	s.crowd = c.busy > crowd
 	if !nested {
@@ -216,7 +218,8 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 func (c *callTable) release(s *slot) {
 	c.mu.Lock()
 	if s.err == nil && c.session.resumable {
-		s.owed = s.payload.Len()
+		s.last = s.payload.Len()
+		s.owed = s.last
 		c.owed += s.owed
 		if s.owed > ackAbove {
 			c.large++
@@ -470,7 +473,12 @@ func (c *callTable) resend(l *Link) {
 			l.out.small = wire.AppendCancel(l.out.small, s.num, s.seq)
 		}
 	}
-	l.out.small = c.acks(l.out.small, ackAbove)
+	for _, s := range c.free { // an acknowledgement may have been lost
+		if s.last > ackAbove {
+			l.out.small = wire.AppendAck(l.out.small, s.num, s.seq)
+			c.paid(s)
+		}
+	}
 }
 
 // expire abandons the calls whose coarse deadline has come, tells their
