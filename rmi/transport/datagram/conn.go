@@ -38,6 +38,7 @@ const (
 // sent is packed into datagrams (packer) and goes out after it was released.
 type Conn struct {
 	id            connID
+	dialler       bool               // this side is
 	transmit      func([]byte) error // one datagram, to the peer
 	release       func()             // gives the socket back; waits for its reader if it was the last user
 	local, remote net.Addr
@@ -78,7 +79,7 @@ var _ net.Conn = (*Conn)(nil)
 
 func newConn(id connID, dialler bool, local, remote net.Addr, transmit func([]byte) error, release func()) *Conn {
 	c := &Conn{
-		id: id, transmit: transmit, release: release, local: local, remote: remote, began: time.Now(),
+		id: id, dialler: dialler, transmit: transmit, release: release, local: local, remote: remote, began: time.Now(),
 		wake: make(chan struct{}, 1), pumped: make(chan struct{}),
 		outgoing: newFramer(dialler), incoming: newFramer(!dialler),
 		send: sender{limit: window}, receive: receiver{limit: window}, congestion: newCongestion(),
@@ -269,7 +270,7 @@ func (c *Conn) fail(err error) {
 	}
 }
 
-// Close ends the connection. If the peer is there, it waits for it to have what
+// Close ends the connection. If the peer is there, Close waits for it to have what
 // was written, for a second at most. Reads and writes that are under way
 // return when Close is about to.
 func (c *Conn) Close() error {
@@ -281,7 +282,7 @@ func (c *Conn) Close() error {
 	now := time.Now()
 	c.closed, c.send.ending = true, true
 	c.in, c.read = nil, 0
-	late := !c.asking.IsZero() && now.Sub(c.asking) > closeTimeout
+	late := !c.dialler && c.peerAt.IsZero() || !c.asking.IsZero() && now.Sub(c.asking) > closeTimeout
 	p := packer{c: c, now: now}
 	if c.err == nil {
 		c.pack(&p)

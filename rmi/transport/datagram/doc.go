@@ -100,8 +100,10 @@
 // The callee's side passes a call on that is new, and one that it answered directly. If it has not been answered 10
 // milliseconds after it came, or its return does not fit, it sends GOT, and again whenever the call comes again, and
 // then the return goes in order: from then on it is the callee who repeats. All other calls that come again are
-// dropped. A return goes directly if its call came so, it fits, and no GOT was sent. It is sent once: if it is lost
-// the call comes again. The caller's side passes a direct return on if the call waits for it.
+// dropped, and so is one of a slot from which a later call has come. A return goes directly if its call came so, it
+// fits, and no GOT was sent. It is sent once: if it is lost the call comes again. A return of a call whose slot was
+// used again, which the session gave once more to a late copy, is not sent. The caller's side passes a direct return
+// on if the call waits for it.
 //
 // A cancel of a direct call without GOT goes directly, behind its call in the same datagram, and so whenever the call
 // goes again; when GOT comes it goes in order once more. If both do not fit into a datagram, and of any other call,
@@ -111,8 +113,9 @@
 // # The end
 //
 // Close sends END behind all that was written, and waits for its acknowledgement, for a second at most; not if the
-// peer is known to be gone or has closed too. A connection that ends in another way, or in vain, sends RESET.
-// Listeners end apart from their connections, and the socket with the last of all.
+// peer is known to be gone, has closed too, or dialled and sent no DATA. Direct returns are not waited for: who did not
+// get one asks again, and learns by RESET that nobody answers any more. A connection that ends in another way, or in
+// vain, sends RESET. Listeners end apart from their connections, and the socket with the last of all.
 //
 // # Decisions
 //

@@ -299,6 +299,13 @@ func TestCloseDeliversWhatWasWritten(t *testing.T) {
 			if i%2 == 1 {
 				from, to = a, d
 			}
+			hello := wire.AppendPing(nil, wire.FramePing, 1)
+			if _, err := to.Write(hello); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(from, make([]byte, len(hello))); err != nil {
+				t.Fatal(err)
+			}
 			var want []byte
 			for len(want) < 40<<10 {
 				want = append(wire.AppendFragment(want, 1, 1, false, 1000), make([]byte, 1000)...)

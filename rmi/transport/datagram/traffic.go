@@ -221,7 +221,7 @@ func (c *Conn) due() time.Time {
 // pump is the connection's goroutine; Close ends it, and so does a failure.
 func (c *Conn) pump() {
 	defer close(c.pumped)
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		p := packer{c: c, now: time.Now()}
@@ -232,16 +232,17 @@ func (c *Conn) pump() {
 		}
 		c.onTime(&p)
 		c.pack(&p)
-		c.armed = c.due()
-		sleep := time.Hour
-		if !c.armed.IsZero() {
-			sleep = c.armed.Sub(p.now)
-		}
+		due := c.due()
+		c.armed = due
 		c.mu.Unlock()
 		p.send()
-		timer.Reset(sleep)
+		var late <-chan time.Time // never, if nothing is due
+		if !due.IsZero() {
+			timer.Reset(time.Until(due))
+			late = timer.C
+		}
 		select {
-		case <-timer.C:
+		case <-late:
 		case <-c.wake:
 		}
 	}
