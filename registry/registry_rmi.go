@@ -15,22 +15,20 @@ const _ = stub.FilesOfVersion1
 // rmiObject has a name that no remote method has.
 type rmiObject = stub.Object
 
-func init() {
-	stub.Generated[Registry]{
-		Proxy: func(o stub.Object) Registry { return rmiRegistry{o} },
-		Serve: rmiServeRegistry,
-		Methods: []stub.Method{
-			{Name: "Acquire"},
-			{Name: "Bind"},
-			{Name: "List"},
-			{Name: "Lookup"},
-			{Name: "Rebind"},
-			{Name: "Release"},
-			{Name: "Renew"},
-			{Name: "Unbind"},
-		},
-	}.Register()
-}
+var _ = stub.Generated[Registry]{
+	Proxy: func(o stub.Object) Registry { return rmiRegistry{o} },
+	Serve: rmiServeRegistry,
+	Methods: []stub.Method{
+		{Name: "Acquire"},
+		{Name: "Bind"},
+		{Name: "List"},
+		{Name: "Lookup"},
+		{Name: "Rebind"},
+		{Name: "Release"},
+		{Name: "Renew"},
+		{Name: "Unbind"},
+	},
+}.Register()
 
 // How types travelled when this was generated. The program checks it at its start.
 var (

@@ -76,11 +76,10 @@ func (j *job) generate() ([]byte, error) {
 	f.printf("%s\npackage %s\n\n", j.head(), j.Name)
 	f.writeImports()
 	f.printf("// Where this does not compile, the file is too old or too new: run rmigen again.\nconst _ = stub.FilesOfVersion1\n\n")
-	f.printf("// %s has a name that no remote method has.\ntype %s = stub.Object\n\nfunc init() {\n", f.object, f.object)
+	f.printf("// %s has a name that no remote method has.\ntype %s = stub.Object\n\n", f.object, f.object)
 	for _, x := range stubs {
 		f.writeRegistration(x)
 	}
-	f.printf("}\n\n")
 	if f.vars.Len() > 0 {
 		f.printf("// How types travelled when this was generated. The program checks it at its start.\nvar (\n")
 		f.body.Write(f.vars.Bytes())

@@ -150,13 +150,13 @@ func (f *file) writeServe(m method) {
 	}
 }
 
-// writeRegistration writes the part of init that registers a stub.
+// writeRegistration writes what registers a stub.
 func (f *file) writeRegistration(x *generatedType) {
 	proxy := "rmi" + x.name + "{o}"
 	if _, ok := x.typ.Underlying().(*types.Signature); ok {
 		proxy += ".Call"
 	}
-	f.printf("stub.Generated[%s]{\nProxy: func(o stub.Object) %s { return %s },\nServe: rmiServe%s,\nMethods: []stub.Method{\n", x.text, x.text, proxy, x.name)
+	f.printf("var _ = stub.Generated[%s]{\nProxy: func(o stub.Object) %s { return %s },\nServe: rmiServe%s,\nMethods: []stub.Method{\n", x.text, x.text, proxy, x.name)
 	for _, m := range f.methods(x.typ) {
 		var set []string
 		if m.semantics.idempotent {
@@ -174,5 +174,5 @@ func (f *file) writeRegistration(x *generatedType) {
 		}
 		f.printf("},\n")
 	}
-	f.printf("},\n}.Register()\n")
+	f.printf("},\n}.Register()\n\n")
 }

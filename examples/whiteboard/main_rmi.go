@@ -15,35 +15,35 @@ const _ = stub.FilesOfVersion1
 // rmiObject has a name that no remote method has.
 type rmiObject = stub.Object
 
-func init() {
-	stub.Generated[Shape]{
-		Proxy: func(o stub.Object) Shape { return rmiShape{o} },
-		Serve: rmiServeShape,
-		Methods: []stub.Method{
-			{Name: "AllState"},
-			{Name: "Remove"},
-			{Name: "Version"},
-		},
-	}.Register()
-	stub.Generated[ShapeList]{
-		Proxy: func(o stub.Object) ShapeList { return rmiShapeList{o} },
-		Serve: rmiServeShapeList,
-		Methods: []stub.Method{
-			{Name: "AllShapes"},
-			{Name: "Clear"},
-			{Name: "NewShape"},
-			{Name: "Register"},
-			{Name: "Version"},
-		},
-	}.Register()
-	stub.Generated[WhiteboardCallback]{
-		Proxy: func(o stub.Object) WhiteboardCallback { return rmiWhiteboardCallback{o} },
-		Serve: rmiServeWhiteboardCallback,
-		Methods: []stub.Method{
-			{Name: "Callback"},
-		},
-	}.Register()
-}
+var _ = stub.Generated[Shape]{
+	Proxy: func(o stub.Object) Shape { return rmiShape{o} },
+	Serve: rmiServeShape,
+	Methods: []stub.Method{
+		{Name: "AllState"},
+		{Name: "Remove"},
+		{Name: "Version"},
+	},
+}.Register()
+
+var _ = stub.Generated[ShapeList]{
+	Proxy: func(o stub.Object) ShapeList { return rmiShapeList{o} },
+	Serve: rmiServeShapeList,
+	Methods: []stub.Method{
+		{Name: "AllShapes"},
+		{Name: "Clear"},
+		{Name: "NewShape"},
+		{Name: "Register"},
+		{Name: "Version"},
+	},
+}.Register()
+
+var _ = stub.Generated[WhiteboardCallback]{
+	Proxy: func(o stub.Object) WhiteboardCallback { return rmiWhiteboardCallback{o} },
+	Serve: rmiServeWhiteboardCallback,
+	Methods: []stub.Method{
+		{Name: "Callback"},
+	},
+}.Register()
 
 // How types travelled when this was generated. The program checks it at its start.
 var (

@@ -35,9 +35,10 @@ type Generated[T any] struct {
 	Methods []Method
 }
 
-// Register puts g to use, in every node of the process. It is called from an
-// init function, and panics if T has other methods than g.
-func (g Generated[T]) Register() {
+// Register puts g to use, in every node of the process. It panics if T has
+// other methods than g. It is called to initialize a variable, before any init
+// function that might use T.
+func (g Generated[T]) Register() struct{} {
 	t := reflect.TypeFor[T]()
 	var want, have []string
 	semantics := make(map[string]Semantics)
@@ -66,6 +67,7 @@ func (g Generated[T]) Register() {
 			return g.Serve(ctx, servant, method, d, e)
 		}
 	})
+	return struct{}{}
 }
 
 // stale says that the file of the caller's caller does not fit its types.

@@ -1,6 +1,6 @@
 // Package stub is what linked stubs are made of, the only package that they
-// import. A stub is code written or generated for one interface; registering it,
-// which an init function does, is all it takes.
+// import. A stub is code written or generated for one interface; registering it
+// when the program starts is all it takes.
 //
 // # Stubs by hand
 //
@@ -60,13 +60,11 @@
 //		return nil
 //	}
 //
-//	func init() {
-//		stub.Generated[Account]{
-//			Proxy:   func(o stub.Object) Account { return rmiAccount{o} },
-//			Serve:   serveAccount,
-//			Methods: []stub.Method{{Name: "Deposit"}},
-//		}.Register()
-//	}
+//	var _ = stub.Generated[Account]{
+//		Proxy:   func(o stub.Object) Account { return rmiAccount{o} },
+//		Serve:   serveAccount,
+//		Methods: []stub.Method{{Name: "Deposit"}},
+//	}.Register()
 //
 // An error of an Encoder or Decoder sticks: what follows it does nothing, and
 // whoever opened it finds the error. Decoders fill values that are zero before.

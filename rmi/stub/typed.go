@@ -17,8 +17,8 @@ type Decoder = wire.Decoder
 // Struct says how the fields of a struct type travel.
 type Struct = wire.Struct
 
-// Interface is a remote interface, or a func type.
-type Interface = wire.Interface
+// RemoteType is a remote interface, or a func type, that travels by reference.
+type RemoteType = wire.Remote
 
 // StructOf returns how structs of type T travel. It panics if that is not as
 // layout says: the file that calls it is stale.
@@ -33,20 +33,15 @@ func StructOf[T any](layout string) *Struct {
 // Plain panics if values of T, which is no struct, do not travel as layout says:
 // it got a codec of its own since the file that calls this was made.
 func Plain[T any](layout string) struct{} {
-	if is, err := wire.Layout(reflect.TypeFor[T]()); err != nil || is != layout {
-		stale(fmt.Sprintf("a %v travels as %s, the file was made for %s", reflect.TypeFor[T](), is, layout))
+	t := reflect.TypeFor[T]()
+	if is := wire.Layout(t); is != layout {
+		stale(fmt.Sprintf("%v travels as %s, the file was made for %s", t, is, layout))
 	}
 	return struct{}{}
 }
 
-// RemoteOf returns the remote interface, or func, that T is. It panics if T is none.
-func RemoteOf[T any]() *Interface {
-	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
-	if err != nil {
-		stale(err.Error())
-	}
-	return i
-}
+// RemoteOf returns the remote interface, or func, that T is.
+func RemoteOf[T any]() *RemoteType { return wire.RemoteOf(reflect.TypeFor[T]()) }
 
 // Slice makes the slice that comes next, within the limits, and returns the
 // number of its first element, or -1. Decoder.Next goes on.
@@ -99,8 +94,8 @@ func New[P ~*T, T any](d *Decoder, p *P) {
 }
 
 // Remote reads a remote interface's value, or a func.
-func Remote[T any](d *Decoder, i *Interface, p *T) {
-	got, ok := d.Remote(i)
+func Remote[T any](d *Decoder, r *RemoteType, p *T) {
+	got, ok := d.Remote(r)
 	if !ok {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"gormi/rmi/fault"
 )
@@ -22,8 +23,8 @@ type track struct {
 
 // place is an array, map, struct or tuple that is open.
 type place struct {
-	s     *Struct // nil for arrays and maps
-	index int     // of the value, element or field; -1: none yet
+	s     *plan // of a struct or tuple; nil for arrays and maps
+	index int   // of the value, element or field; -1: none yet
 	isMap bool
 	count int // of elements or fields; of a struct that is written, of those written
 
@@ -64,7 +65,7 @@ func (p *place) step() string {
 	case p.index < 0:
 		return ""
 	case p.s != nil:
-		return "." + p.s.plan.fields[p.index].goes
+		return "." + p.s.fields[p.index].goes
 	case p.isMap:
 		return "[key]"
 	}
@@ -89,48 +90,109 @@ func (t *track) atKey(key any) {
 	}
 }
 
-// A Struct says how the fields of a struct type travel.
-type Struct struct{ plan *plan }
+// A Struct says how the fields of a struct type travel, a Remote what a remote
+// interface or func is. Both are found out when they are first needed, for the
+// interfaces that a type mentions must be declared before (Declare), and
+// variables that hold these are made earlier.
+type (
+	Struct struct {
+		typ  reflect.Type
+		plan atomic.Pointer[plan]
+	}
+	Remote struct {
+		typ   reflect.Type
+		iface atomic.Pointer[Interface]
+	}
+)
 
 // StructOf returns how structs of type t travel. layout is what the caller's
 // code takes the fields to be, as in Layout. The error says how it differs.
 func StructOf(t reflect.Type, layout string) (*Struct, error) {
-	p, err := planOf(t)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, fault.NotExecuted, "%w", err)
+	if is := Layout(t); is != layout {
+		return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s travels as %s", typeName(t), is)
 	}
-	if is := p.layout(); is != layout {
-		return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s is %s", typeName(t), is)
-	}
-	return &Struct{p}, nil
+	return &Struct{typ: t}, nil
 }
 
-// Layout returns in one line how values of type t travel: their kind and, of
-// structs, the fields in order, each as "Go.Path", "*" in front if an embedded
-// pointer lies on the way, "=name" behind if it has another name on the wire,
-// and "?" if it may be left out ("?0" if a method IsZero decides).
-func Layout(t reflect.Type) (string, error) {
-	p, err := planOf(t)
-	if err != nil {
-		return "", fault.New(fault.Invalid, fault.NotExecuted, "%w", err)
+func (s *Struct) fields() (*plan, error) {
+	if p := s.plan.Load(); p != nil {
+		return p, nil
 	}
-	return p.layout(), nil
+	p, err := planOf(s.typ)
+	if err != nil {
+		return nil, refuse(fault.Invalid, "%v", err)
+	}
+	s.plan.Store(p)
+	return p, nil
 }
 
-func (p *plan) layout() string {
-	if p.kind != KindStruct && p.kind != KindTuple {
-		return p.kind.String()
+// RemoteOf returns the remote interface or func that t is.
+func RemoteOf(t reflect.Type) *Remote { return &Remote{typ: t} }
+
+func (r *Remote) methods() (*Interface, error) {
+	if i := r.iface.Load(); i != nil {
+		return i, nil
 	}
+	i, err := InterfaceOf(r.typ)
+	if err != nil {
+		return nil, err
+	}
+	r.iface.Store(i)
+	return i, nil
+}
+
+// Layout returns in one line how values of type t, which is no interface and no
+// func, travel: their kind and, of structs, the fields in order, each as
+// "Go.Path", "*" in front if an embedded pointer lies on the way, "=name" behind
+// if it has another name on the wire, and "?" if it may be left out ("?0" if a
+// method IsZero decides). It does not look into elements and fields.
+func Layout(t reflect.Type) string {
+	switch t {
+	case typeRef:
+		return KindReference.String()
+	case typeTime:
+		return KindTime.String()
+	}
+	if form, _ := codecOf(t); form != nil {
+		return form.kind.String()
+	}
+	octets := (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) && t.Elem().Kind() == reflect.Uint8
+	switch {
+	case t.Kind() == reflect.Slice && octets:
+		return KindBytes.String()
+	case t.Kind() == reflect.Slice:
+		return KindList.String()
+	case octets:
+		return KindByteArray.String()
+	case t.Kind() == reflect.Array:
+		return KindArray.String()
+	case t.Kind() == reflect.Map:
+		return KindMap.String()
+	case t.Kind() == reflect.Struct:
+		return structLayout(t)
+	}
+	p := plan{typ: t}
+	fillScalar(&p)
+	return p.kind.String()
+}
+
+func structLayout(t reflect.Type) string {
+	l := layout{c: newCompiler(), open: []reflect.Type{t}}
+	fields := l.fields(t)
 	var b strings.Builder
-	b.WriteString(p.kind.String() + "{")
-	for i, f := range p.fields {
+	if l.asArray {
+		b.WriteString(KindTuple.String() + "{")
+	} else {
+		b.WriteString(KindStruct.String() + "{")
+	}
+	for i, f := range fields {
 		if i > 0 {
 			b.WriteString(" ")
 		}
 		if f.pointers {
 			b.WriteString("*")
 		}
-		goes := f.path(p.typ)
+		goes := f.path(t)
 		b.WriteString(goes)
 		if goes != f.name {
 			b.WriteString("=" + f.name)

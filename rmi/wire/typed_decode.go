@@ -62,16 +62,20 @@ func (d *Decoder) Struct(s *Struct) int {
 	if d.Null() {
 		return -1
 	}
-	class := classMap
-	if s.plan.kind == KindTuple {
-		class = classArray
+	p, err := s.fields()
+	n := 0
+	if err == nil {
+		class := classMap
+		if p.kind == KindTuple {
+			class = classArray
+		}
+		n, err = d.length(class, p.typ)
 	}
-	n, err := d.length(class, s.plan.typ)
 	if err != nil {
 		d.fail(err)
 		return -1
 	}
-	d.open(place{s: s, index: -1, count: n})
+	d.open(place{s: p, index: -1, count: n})
 	return d.Next()
 }
 
@@ -86,17 +90,17 @@ func (d *Decoder) Next() int {
 			p.index++
 			p.valued = false
 			return p.index
-		case p.s.plan.kind == KindStruct:
+		case p.s.kind == KindStruct:
 			next := p.index + 1
 			p.index = -1
-			i, err := d.field(p.s.plan, next, &p.seen)
+			i, err := d.field(p.s, next, &p.seen)
 			if i >= 0 {
 				p.index = i
 				return i
 			}
 			d.fail(err)
 			p.index = next - 1
-		case p.index+1 < len(p.s.plan.fields):
+		case p.index+1 < len(p.s.fields):
 			p.index++
 			return p.index
 		default: // of a later version
@@ -315,11 +319,14 @@ func (d *Decoder) Ref(p *refs.Ref) {
 
 // Remote reads a remote interface's value, or a func. ok is false if it is nil,
 // or after an error.
-func (d *Decoder) Remote(i *Interface) (v reflect.Value, ok bool) {
+func (d *Decoder) Remote(r *Remote) (v reflect.Value, ok bool) {
 	if d.Null() {
 		return v, false
 	}
-	v, err := d.imported(i)
+	i, err := r.methods()
+	if err == nil {
+		v, err = d.imported(i)
+	}
 	d.fail(err)
 	return v, err == nil
 }

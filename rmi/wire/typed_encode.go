@@ -57,13 +57,16 @@ func (e *Encoder) Struct(s *Struct) bool {
 	if e.err != nil {
 		return false
 	}
-	head, err := 0, error(nil)
-	if s.plan.kind == KindTuple {
-		err = e.array(len(s.plan.fields))
-	} else {
-		head, err = e.openStruct(s.plan)
+	head := 0
+	p, err := s.fields()
+	switch {
+	case err != nil:
+	case p.kind == KindTuple:
+		err = e.array(len(p.fields))
+	default:
+		head, err = e.openStruct(p)
 	}
-	return e.begun(err, place{s: s, index: -1, head: head})
+	return e.begun(err, place{s: p, index: -1, head: head})
 }
 
 func (e *Encoder) begun(err error, p place) bool {
@@ -84,8 +87,8 @@ func (e *Encoder) Field(i int) {
 	}
 	p.index = i
 	p.count++
-	if s := p.s.plan; s.kind == KindStruct {
-		_, err := e.w.Write(s.fields[i].key)
+	if p.s.kind == KindStruct {
+		_, err := e.w.Write(p.s.fields[i].key)
 		e.fail(err)
 	}
 }
@@ -129,8 +132,8 @@ func (e *Encoder) End() {
 	p := e.top()
 	switch {
 	case e.err != nil:
-	case p.s != nil && p.s.plan.kind == KindStruct:
-		e.closeStruct(p.s.plan, p.head, p.count)
+	case p.s != nil && p.s.kind == KindStruct:
+		e.closeStruct(p.s, p.head, p.count)
 	case p.isMap && p.count != 0:
 		p.index = -1
 		e.fail(errChanged())
@@ -220,10 +223,15 @@ func (e *Encoder) Ref(v refs.Ref) {
 }
 
 // Remote writes a remote interface's value, or a func, that is not nil.
-func (e *Encoder) Remote(i *Interface, v any) {
-	if e.err == nil {
-		e.fail(e.export(reflect.ValueOf(v), i))
+func (e *Encoder) Remote(r *Remote, v any) {
+	if e.err != nil {
+		return
 	}
+	i, err := r.methods()
+	if err == nil {
+		err = e.export(reflect.ValueOf(v), i)
+	}
+	e.fail(err)
 }
 
 // Other writes any value by reflection: those with a codec of their own, and

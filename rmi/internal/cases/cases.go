@@ -60,6 +60,7 @@ type Plain interface{ Cases }
 
 // Listener is a remote interface that travels by reference.
 type Listener interface {
+	//rmi:timeout 7s
 	Heard(ctx context.Context, text string) (string, error)
 }
 

@@ -16,69 +16,71 @@ const _ = stub.FilesOfVersion1
 // rmiObject has a name that no remote method has.
 type rmiObject = stub.Object
 
-func init() {
-	stub.Generated[Bench]{
-		Proxy: func(o stub.Object) Bench { return rmiBench{o} },
-		Serve: rmiServeBench,
-		Methods: []stub.Method{
-			{Name: "Echo"},
-			{Name: "Null"},
-		},
-	}.Register()
-	stub.Generated[Cases]{
-		Proxy: func(o stub.Object) Cases { return rmiCases{o} },
-		Serve: rmiServeCases,
-		Methods: []stub.Method{
-			{Name: "Array"},
-			{Name: "Codecs"},
-			{Name: "Containers"},
-			{Name: "Data"},
-			{Name: "Embedded"},
-			{Name: "Error"},
-			{Name: "Fail"},
-			{Name: "Foreign"},
-			{Name: "Generic"},
-			{Name: "Keys"},
-			{Name: "Long"},
-			{Name: "Many", Semantics: stub.Semantics{Idempotent: true, Timeout: 5000000000 /* 5s */}},
-			{Name: "Meet"},
-			{Name: "Named"},
-			{Name: "Null"},
-			{Name: "Omitted"},
-			{Name: "Pointers"},
-			{Name: "Remotes"},
-			{Name: "Scalars"},
-			{Name: "Tags"},
-			{Name: "Tell", Semantics: stub.Semantics{OneWay: true}},
-			{Name: "Time"},
-			{Name: "Tree"},
-			{Name: "Tuple"},
-			{Name: "Unnamed"},
-			{Name: "Variadic"},
-		},
-	}.Register()
-	stub.Generated[Listener]{
-		Proxy: func(o stub.Object) Listener { return rmiListener{o} },
-		Serve: rmiServeListener,
-		Methods: []stub.Method{
-			{Name: "Heard"},
-		},
-	}.Register()
-	stub.Generated[func(ctx context.Context, n int64) (int64, error)]{
-		Proxy: func(o stub.Object) func(ctx context.Context, n int64) (int64, error) { return rmiFunc{o}.Call },
-		Serve: rmiServeFunc,
-		Methods: []stub.Method{
-			{Name: "Call"},
-		},
-	}.Register()
-	stub.Generated[other.Handler]{
-		Proxy: func(o stub.Object) other.Handler { return rmiOtherHandler{o}.Call },
-		Serve: rmiServeOtherHandler,
-		Methods: []stub.Method{
-			{Name: "Call"},
-		},
-	}.Register()
-}
+var _ = stub.Generated[Bench]{
+	Proxy: func(o stub.Object) Bench { return rmiBench{o} },
+	Serve: rmiServeBench,
+	Methods: []stub.Method{
+		{Name: "Echo"},
+		{Name: "Null"},
+	},
+}.Register()
+
+var _ = stub.Generated[Cases]{
+	Proxy: func(o stub.Object) Cases { return rmiCases{o} },
+	Serve: rmiServeCases,
+	Methods: []stub.Method{
+		{Name: "Array"},
+		{Name: "Codecs"},
+		{Name: "Containers"},
+		{Name: "Data"},
+		{Name: "Embedded"},
+		{Name: "Error"},
+		{Name: "Fail"},
+		{Name: "Foreign"},
+		{Name: "Generic"},
+		{Name: "Keys"},
+		{Name: "Long"},
+		{Name: "Many", Semantics: stub.Semantics{Idempotent: true, Timeout: 5000000000 /* 5s */}},
+		{Name: "Meet"},
+		{Name: "Named"},
+		{Name: "Null"},
+		{Name: "Omitted"},
+		{Name: "Pointers"},
+		{Name: "Remotes"},
+		{Name: "Scalars"},
+		{Name: "Tags"},
+		{Name: "Tell", Semantics: stub.Semantics{OneWay: true}},
+		{Name: "Time"},
+		{Name: "Tree"},
+		{Name: "Tuple"},
+		{Name: "Unnamed"},
+		{Name: "Variadic"},
+	},
+}.Register()
+
+var _ = stub.Generated[Listener]{
+	Proxy: func(o stub.Object) Listener { return rmiListener{o} },
+	Serve: rmiServeListener,
+	Methods: []stub.Method{
+		{Name: "Heard", Semantics: stub.Semantics{Timeout: 7000000000 /* 7s */}},
+	},
+}.Register()
+
+var _ = stub.Generated[func(ctx context.Context, n int64) (int64, error)]{
+	Proxy: func(o stub.Object) func(ctx context.Context, n int64) (int64, error) { return rmiFunc{o}.Call },
+	Serve: rmiServeFunc,
+	Methods: []stub.Method{
+		{Name: "Call"},
+	},
+}.Register()
+
+var _ = stub.Generated[other.Handler]{
+	Proxy: func(o stub.Object) other.Handler { return rmiOtherHandler{o}.Call },
+	Serve: rmiServeOtherHandler,
+	Methods: []stub.Method{
+		{Name: "Call"},
+	},
+}.Register()
 
 // How types travelled when this was generated. The program checks it at its start.
 var (

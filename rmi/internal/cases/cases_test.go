@@ -366,6 +366,10 @@ func TestFourPairsOverNodes(t *testing.T) {
 }
 
 func TestDirectivesAreTheMethodsSemantics(t *testing.T) {
+	// Listener is mentioned by types that are described before it.
+	if got := interfaceOf[cases.Listener](t).Methods[0].Semantics; got != (stub.Semantics{Timeout: 7 * time.Second}) {
+		t.Errorf("Heard has the semantics %+v", got)
+	}
 	for _, m := range interfaceOf[cases.Cases](t).Methods {
 		want := map[string]stub.Semantics{"Many": {Idempotent: true, Timeout: 5 * time.Second}, "Tell": {OneWay: true}}[m.Name]
 		if m.Semantics != want {
