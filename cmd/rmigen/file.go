@@ -45,6 +45,10 @@ func (j *job) generate() ([]byte, error) {
 	if err := j.check(); err != nil {
 		return nil, err
 	}
+	constraint, err := j.constraint()
+	if err != nil {
+		return nil, err
+	}
 	f := &file{job: j, taken: j.taken(), imports: map[*types.Package]string{}, types: map[string]*generatedType{}}
 	f.stub = f.free("stub")
 	f.object = f.free("rmiObject")
@@ -73,7 +77,11 @@ func (j *job) generate() ([]byte, error) {
 	}
 	body := drain(&f.body)
 
-	f.printf("%s\npackage %s\n\n", j.head(), j.Name)
+	f.printf("%s\n", j.head())
+	if constraint != "" {
+		f.printf("%s\n\n", constraint)
+	}
+	f.printf("package %s\n\n", j.Name)
 	f.writeImports()
 	f.printf("// Where this does not compile, the file is too old or too new: run rmigen again.\nconst _ = stub.FilesOfVersion1\n\n")
 	f.printf("// %s has a name that no remote method has.\ntype %s = stub.Object\n\n", f.object, f.object)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/build/constraint"
 	"go/parser"
 	"go/token"
 	"go/types"
@@ -223,6 +224,35 @@ func wanted(pkgs []*pkg, o options) (jobs []job, err error) {
 		err = fmt.Errorf("no remote interface in %s: one has methods only that take a context.Context first and return an error last", strings.Join(searched, ", "))
 	}
 	return jobs, err
+}
+
+// constraint is the //go:build line of the files that declare the types, which
+// the generated file has too; empty if there is none.
+func (j *job) constraint() (line string, err error) {
+	first := ""
+	for _, name := range j.names {
+		at := j.Types.Scope().Lookup(name).Pos()
+		for _, file := range j.Syntax {
+			if at < file.FileStart || at >= file.FileEnd {
+				continue
+			}
+			mine := ""
+			for _, group := range file.Comments {
+				for _, c := range group.List {
+					if c.Pos() < file.Package && constraint.IsGoBuild(c.Text) {
+						mine = c.Text
+					}
+				}
+			}
+			switch {
+			case first == "":
+				first, line = name, mine
+			case mine != line:
+				return "", fmt.Errorf("%v: %s has another build constraint than %s: make a file for each, with -type and -o", j.position(at), name, first)
+			}
+		}
+	}
+	return line, nil
 }
 
 // taken returns the names that the file's declarations must not have: those of

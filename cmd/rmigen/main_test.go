@@ -253,6 +253,21 @@ var _ = rmiEncodeElem
 	rmigen(t, 0, dir, "-check")
 }
 
+// A type that is there under some constraint only has its stub under the same.
+func TestBuildConstraintsAreKept(t *testing.T) {
+	t.Parallel()
+	constrained := "//go:build !windows\n\n" + account
+	dir := in(t, map[string]string{"account.go": constrained})
+	rmigen(t, 0, dir)
+	if text := read(t, dir, "bank_rmi.go"); !strings.HasPrefix(text, headStart+headEnd+"\n//go:build !windows\n\npackage bank\n") {
+		t.Errorf("the file begins with %.200s", text)
+	}
+	put(t, dir, "more.go", "package bank\n\nimport \"context\"\n\n// Bell rings.\ntype Bell interface{ Ring(context.Context) error }\n")
+	if out := rmigen(t, 1, dir); !strings.Contains(out, "more.go:6:6: Bell has another build constraint than Account") {
+		t.Error(out)
+	}
+}
+
 // Directives of a method count in interfaces of other packages that embed it.
 func TestDirectivesOfEmbeddedInterfaces(t *testing.T) {
 	t.Parallel()
