@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"go/token"
 	"go/types"
+
+	"golang.org/x/tools/go/types/typeutil"
 )
 
 // A checker finds what cannot travel in the signatures of remote interfaces.
 type checker struct {
 	p    *pkg
-	seen map[types.Type]bool // named types, looked at or under way
+	seen typeutil.Map // types that were looked at, or are under way
 	errs []error
 
 	at    token.Pos // of the method's parameter that is looked at
@@ -75,13 +77,12 @@ func (c *checker) signature(name string, s *types.Signature, at token.Pos) {
 
 func (c *checker) value(path string, t types.Type) {
 	t = types.Unalias(t)
-	if c.seen[t] {
+	if c.seen.Set(t, true) != nil {
 		return
 	}
-	c.seen[t] = true
 	f, err := formOf(t)
 	if err != nil {
-		delete(c.seen, t) // tell it at each place
+		c.seen.Delete(t) // tell it at each place
 		c.cannot(path, err)
 		return
 	}
@@ -147,7 +148,7 @@ func hasTextForm(t types.Type) bool {
 
 // check finds what is wrong with the types that a file is for.
 func (j *job) check() error {
-	c := &checker{p: j.pkg, seen: map[types.Type]bool{}}
+	c := &checker{p: j.pkg}
 	for _, name := range j.names {
 		obj, ok := j.Types.Scope().Lookup(name).(*types.TypeName)
 		if !ok {
@@ -167,7 +168,7 @@ func (j *job) check() error {
 			c.errs = append(c.errs, fmt.Errorf("%v: %s is not remote: %w", j.position(obj.Pos()), name, err))
 			continue
 		}
-		c.seen[t] = true
+		c.seen.Set(t, true)
 		c.remote(name, t, obj.Pos())
 	}
 	return errors.Join(c.errs...)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"golang.org/x/tools/go/types/typeutil"
 )
 
 const stubPath = "gormi/rmi/stub"
@@ -19,7 +21,7 @@ type file struct {
 	*job
 	taken   map[string]bool           // names of the package level
 	imports map[*types.Package]string // names of imported packages
-	types   map[string]*generatedType // by the type's text
+	types   typeutil.Map              // types to *generatedType
 	codecs  []*generatedType          // whose functions are not written yet
 	funcs   []*generatedType          // whose proxies and skeletons are not written yet
 	vars    bytes.Buffer              // descriptors and checks of types
@@ -49,7 +51,7 @@ func (j *job) generate() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{job: j, taken: j.taken(), imports: map[*types.Package]string{}, types: map[string]*generatedType{}}
+	f := &file{job: j, taken: j.taken(), imports: map[*types.Package]string{}}
 	f.stub = f.free("stub")
 	f.object = f.free("rmiObject")
 
@@ -147,7 +149,7 @@ func (f *file) writeImports() {
 func isStandard(path, from string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	mine, _, _ := strings.Cut(from, "/")
-	return !strings.Contains(first, ".") && first != mine
+	return !strings.Contains(first, ".") && first != mine && first != "gormi"
 }
 
 // isLocal tells the names that generated code gives to variables.
@@ -185,11 +187,10 @@ func (f *file) text(t types.Type) string { return types.TypeString(t, f.qualifie
 // of returns what belongs to a type.
 func (f *file) of(t types.Type) *generatedType {
 	t = types.Unalias(t)
-	text := f.text(t)
-	x := f.types[text]
-	if x == nil {
-		x = &generatedType{typ: t, text: text}
-		f.types[text] = x
+	x, ok := f.types.At(t).(*generatedType)
+	if !ok {
+		x = &generatedType{typ: t, text: f.text(t)}
+		f.types.Set(t, x)
 	}
 	return x
 }

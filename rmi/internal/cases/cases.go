@@ -39,6 +39,7 @@ type Cases interface {
 	Foreign(ctx context.Context, v Foreign) (Foreign, error)
 	Codecs(ctx context.Context, v Codecs) (Codecs, error)
 	Generic(ctx context.Context, v other.Pair[string, []other.Pair[int, Color]]) (other.Pair[string, []other.Pair[int, Color]], error)
+	List(ctx context.Context, v *other.List[Name]) (*other.List[Name], error)
 	Unnamed(ctx context.Context, v struct {
 		A int `msgpack:"a"`
 		B struct{ C []string }
@@ -49,6 +50,7 @@ type Cases interface {
 	Data(ctx context.Context, v any) (any, error)
 	Error(ctx context.Context, v error) (error, error)
 	Remotes(ctx context.Context, v Remotes) (Remotes, error)
+	Apply(ctx context.Context, f func(_ context.Context, other int64) (int64, error), n int64) (int64, error)
 	Meet(ctx context.Context, l Listener, f func(ctx context.Context, n int64) (int64, error), h other.Handler) (Listener, func(ctx context.Context, n int64) (int64, error), other.Handler, error)
 	Array(ctx context.Context, v [3]Scalars) ([3]Scalars, error)
 	Time(ctx context.Context, v time.Time, d time.Duration) (time.Time, time.Duration, error)

@@ -29,6 +29,7 @@ var _ = stub.Generated[Cases]{
 	Proxy: func(o stub.Object) Cases { return rmiCases{o} },
 	Serve: rmiServeCases,
 	Methods: []stub.Method{
+		{Name: "Apply"},
 		{Name: "Array"},
 		{Name: "Codecs"},
 		{Name: "Containers"},
@@ -39,6 +40,7 @@ var _ = stub.Generated[Cases]{
 		{Name: "Foreign"},
 		{Name: "Generic"},
 		{Name: "Keys"},
+		{Name: "List"},
 		{Name: "Long"},
 		{Name: "Many", Semantics: stub.Semantics{Idempotent: true, Timeout: 5000000000 /* 5s */}},
 		{Name: "Meet"},
@@ -66,8 +68,8 @@ var _ = stub.Generated[Listener]{
 	},
 }.Register()
 
-var _ = stub.Generated[func(ctx context.Context, n int64) (int64, error)]{
-	Proxy: func(o stub.Object) func(ctx context.Context, n int64) (int64, error) { return rmiFunc{o}.Call },
+var _ = stub.Generated[func(_ context.Context, other int64) (int64, error)]{
+	Proxy: func(o stub.Object) func(_ context.Context, other int64) (int64, error) { return rmiFunc{o}.Call },
 	Serve: rmiServeFunc,
 	Methods: []stub.Method{
 		{Name: "Call"},
@@ -84,8 +86,8 @@ var _ = stub.Generated[other.Handler]{
 
 // How types travelled when this was generated. The program checks it at its start.
 var (
+	rmiRemoteFunc                             = stub.RemoteOf[func(_ context.Context, other int64) (int64, error)]()
 	rmiRemoteListener                         = stub.RemoteOf[Listener]()
-	rmiRemoteFunc                             = stub.RemoteOf[func(ctx context.Context, n int64) (int64, error)]()
 	rmiRemoteOtherHandler                     = stub.RemoteOf[other.Handler]()
 	rmiStructRecord                           = stub.StructOf[Record]("struct{ID Name Tags Value}")
 	rmiStructScalars                          = stub.StructOf[Scalars]("struct{B I I8 I16 I32 I64 U U8 U16 U32 U64 F32 F64 S}")
@@ -97,6 +99,7 @@ var (
 	rmiStructKeys                             = stub.StructOf[Keys]("struct{Bool Int Uint Name Digest Unit}")
 	_                                         = stub.Plain[Name]("string")
 	_                                         = stub.Plain[Digest]("byte array")
+	rmiStructOtherListName                    = stub.StructOf[other.List[Name]]("struct{Value Next}")
 	rmiStructLong                             = stub.StructOf[Long]("struct{F01 F02 F03 F04 F05 F06 F07 F08 F09 F10 F11 F12 F13 F14 F15 F16 F17 Last?}")
 	rmiStructNamedTypes                       = stub.StructOf[NamedTypes]("struct{Color Name Flag Ratio Blob Digest Colors Names Table Grid Box}")
 	_                                         = stub.Plain[Color]("uint8")
@@ -185,8 +188,32 @@ func rmiServeBench(ctx context.Context, v Bench, method int, d *stub.Decoder, e 
 // rmiCases is the proxy of Cases.
 type rmiCases struct{ rmiObject }
 
-func (p rmiCases) Array(ctx context.Context, a0 [3]Scalars) (r0 [3]Scalars, err error) {
+func (p rmiCases) Apply(ctx context.Context, a0 func(_ context.Context, other int64) (int64, error), a1 int64) (r0 int64, err error) {
 	c := p.rmiObject.Begin(ctx, 0)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		if a0 == nil {
+			e.Nil()
+		} else {
+			e.Remote(rmiRemoteFunc, a0)
+		}
+		e.Value(1)
+		e.Int(a1)
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		d.Int64(&r0)
+	}
+	if err = c.End(); err != nil {
+		return 0, err
+	}
+	return r0, nil
+}
+
+func (p rmiCases) Array(ctx context.Context, a0 [3]Scalars) (r0 [3]Scalars, err error) {
+	c := p.rmiObject.Begin(ctx, 1)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -214,7 +241,7 @@ func (p rmiCases) Array(ctx context.Context, a0 [3]Scalars) (r0 [3]Scalars, err 
 }
 
 func (p rmiCases) Codecs(ctx context.Context, a0 Codecs) (r0 Codecs, err error) {
-	c := p.rmiObject.Begin(ctx, 1)
+	c := p.rmiObject.Begin(ctx, 2)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -232,7 +259,7 @@ func (p rmiCases) Codecs(ctx context.Context, a0 Codecs) (r0 Codecs, err error) 
 }
 
 func (p rmiCases) Containers(ctx context.Context, a0 Containers) (r0 Containers, err error) {
-	c := p.rmiObject.Begin(ctx, 2)
+	c := p.rmiObject.Begin(ctx, 3)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -250,7 +277,7 @@ func (p rmiCases) Containers(ctx context.Context, a0 Containers) (r0 Containers,
 }
 
 func (p rmiCases) Data(ctx context.Context, a0 any) (r0 any, err error) {
-	c := p.rmiObject.Begin(ctx, 3)
+	c := p.rmiObject.Begin(ctx, 4)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -268,7 +295,7 @@ func (p rmiCases) Data(ctx context.Context, a0 any) (r0 any, err error) {
 }
 
 func (p rmiCases) Embedded(ctx context.Context, a0 Embedding) (r0 Embedding, err error) {
-	c := p.rmiObject.Begin(ctx, 4)
+	c := p.rmiObject.Begin(ctx, 5)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -286,7 +313,7 @@ func (p rmiCases) Embedded(ctx context.Context, a0 Embedding) (r0 Embedding, err
 }
 
 func (p rmiCases) Error(ctx context.Context, a0 error) (r0 error, err error) {
-	c := p.rmiObject.Begin(ctx, 5)
+	c := p.rmiObject.Begin(ctx, 6)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -304,7 +331,7 @@ func (p rmiCases) Error(ctx context.Context, a0 error) (r0 error, err error) {
 }
 
 func (p rmiCases) Fail(ctx context.Context, a0 int) (r0 Scalars, err error) {
-	c := p.rmiObject.Begin(ctx, 6)
+	c := p.rmiObject.Begin(ctx, 7)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -322,7 +349,7 @@ func (p rmiCases) Fail(ctx context.Context, a0 int) (r0 Scalars, err error) {
 }
 
 func (p rmiCases) Foreign(ctx context.Context, a0 Foreign) (r0 Foreign, err error) {
-	c := p.rmiObject.Begin(ctx, 7)
+	c := p.rmiObject.Begin(ctx, 8)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -340,7 +367,7 @@ func (p rmiCases) Foreign(ctx context.Context, a0 Foreign) (r0 Foreign, err erro
 }
 
 func (p rmiCases) Generic(ctx context.Context, a0 other.Pair[string, []other.Pair[int, Color]]) (r0 other.Pair[string, []other.Pair[int, Color]], err error) {
-	c := p.rmiObject.Begin(ctx, 8)
+	c := p.rmiObject.Begin(ctx, 9)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -358,7 +385,7 @@ func (p rmiCases) Generic(ctx context.Context, a0 other.Pair[string, []other.Pai
 }
 
 func (p rmiCases) Keys(ctx context.Context, a0 Keys) (r0 Keys, err error) {
-	c := p.rmiObject.Begin(ctx, 9)
+	c := p.rmiObject.Begin(ctx, 10)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -375,8 +402,33 @@ func (p rmiCases) Keys(ctx context.Context, a0 Keys) (r0 Keys, err error) {
 	return r0, nil
 }
 
+func (p rmiCases) List(ctx context.Context, a0 *other.List[Name]) (r0 *other.List[Name], err error) {
+	c := p.rmiObject.Begin(ctx, 11)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		if a0 == nil {
+			e.Nil()
+		} else {
+			rmiEncodeOtherListName(e, a0)
+		}
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		if !d.Null() {
+			stub.New(d, &r0)
+			rmiDecodeOtherListName(d, r0)
+		}
+	}
+	if err = c.End(); err != nil {
+		return nil, err
+	}
+	return r0, nil
+}
+
 func (p rmiCases) Long(ctx context.Context, a0 Long) (r0 Long, err error) {
-	c := p.rmiObject.Begin(ctx, 10)
+	c := p.rmiObject.Begin(ctx, 12)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -394,7 +446,7 @@ func (p rmiCases) Long(ctx context.Context, a0 Long) (r0 Long, err error) {
 }
 
 func (p rmiCases) Many(ctx context.Context, a0 int64, a1 string, a2 []byte) (r0 int64, r1 string, r2 []byte, err error) {
-	c := p.rmiObject.Begin(ctx, 11)
+	c := p.rmiObject.Begin(ctx, 13)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -420,7 +472,7 @@ func (p rmiCases) Many(ctx context.Context, a0 int64, a1 string, a2 []byte) (r0 
 }
 
 func (p rmiCases) Meet(ctx context.Context, a0 Listener, a1 func(ctx context.Context, n int64) (int64, error), a2 other.Handler) (r0 Listener, r1 func(ctx context.Context, n int64) (int64, error), r2 other.Handler, err error) {
-	c := p.rmiObject.Begin(ctx, 12)
+	c := p.rmiObject.Begin(ctx, 14)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -458,7 +510,7 @@ func (p rmiCases) Meet(ctx context.Context, a0 Listener, a1 func(ctx context.Con
 }
 
 func (p rmiCases) Named(ctx context.Context, a0 NamedTypes) (r0 NamedTypes, err error) {
-	c := p.rmiObject.Begin(ctx, 13)
+	c := p.rmiObject.Begin(ctx, 15)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -476,7 +528,7 @@ func (p rmiCases) Named(ctx context.Context, a0 NamedTypes) (r0 NamedTypes, err 
 }
 
 func (p rmiCases) Null(ctx context.Context) error {
-	c := p.rmiObject.Begin(ctx, 14)
+	c := p.rmiObject.Begin(ctx, 16)
 	for c.Attempt() {
 		c.Args()
 		c.Send()
@@ -486,7 +538,7 @@ func (p rmiCases) Null(ctx context.Context) error {
 }
 
 func (p rmiCases) Omitted(ctx context.Context, a0 Omitted) (r0 Omitted, err error) {
-	c := p.rmiObject.Begin(ctx, 15)
+	c := p.rmiObject.Begin(ctx, 17)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -504,7 +556,7 @@ func (p rmiCases) Omitted(ctx context.Context, a0 Omitted) (r0 Omitted, err erro
 }
 
 func (p rmiCases) Pointers(ctx context.Context, a0 *Pointers) (r0 *Pointers, err error) {
-	c := p.rmiObject.Begin(ctx, 16)
+	c := p.rmiObject.Begin(ctx, 18)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -529,7 +581,7 @@ func (p rmiCases) Pointers(ctx context.Context, a0 *Pointers) (r0 *Pointers, err
 }
 
 func (p rmiCases) Remotes(ctx context.Context, a0 Remotes) (r0 Remotes, err error) {
-	c := p.rmiObject.Begin(ctx, 17)
+	c := p.rmiObject.Begin(ctx, 19)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -547,7 +599,7 @@ func (p rmiCases) Remotes(ctx context.Context, a0 Remotes) (r0 Remotes, err erro
 }
 
 func (p rmiCases) Scalars(ctx context.Context, a0 Scalars) (r0 Scalars, err error) {
-	c := p.rmiObject.Begin(ctx, 18)
+	c := p.rmiObject.Begin(ctx, 20)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -565,7 +617,7 @@ func (p rmiCases) Scalars(ctx context.Context, a0 Scalars) (r0 Scalars, err erro
 }
 
 func (p rmiCases) Tags(ctx context.Context, a0 Tagged) (r0 Tagged, err error) {
-	c := p.rmiObject.Begin(ctx, 19)
+	c := p.rmiObject.Begin(ctx, 21)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -583,7 +635,7 @@ func (p rmiCases) Tags(ctx context.Context, a0 Tagged) (r0 Tagged, err error) {
 }
 
 func (p rmiCases) Tell(ctx context.Context, a0 string) error {
-	c := p.rmiObject.Begin(ctx, 20)
+	c := p.rmiObject.Begin(ctx, 22)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -595,7 +647,7 @@ func (p rmiCases) Tell(ctx context.Context, a0 string) error {
 }
 
 func (p rmiCases) Time(ctx context.Context, a0 time.Time, a1 time.Duration) (r0 time.Time, r1 time.Duration, err error) {
-	c := p.rmiObject.Begin(ctx, 21)
+	c := p.rmiObject.Begin(ctx, 23)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -617,7 +669,7 @@ func (p rmiCases) Time(ctx context.Context, a0 time.Time, a1 time.Duration) (r0 
 }
 
 func (p rmiCases) Tree(ctx context.Context, a0 Tree) (r0 Tree, err error) {
-	c := p.rmiObject.Begin(ctx, 22)
+	c := p.rmiObject.Begin(ctx, 24)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -635,7 +687,7 @@ func (p rmiCases) Tree(ctx context.Context, a0 Tree) (r0 Tree, err error) {
 }
 
 func (p rmiCases) Tuple(ctx context.Context, a0 Tuple) (r0 Tuple, err error) {
-	c := p.rmiObject.Begin(ctx, 23)
+	c := p.rmiObject.Begin(ctx, 25)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -659,7 +711,7 @@ func (p rmiCases) Unnamed(ctx context.Context, a0 struct {
 	A int "msgpack:\"a\""
 	B struct{ C []string }
 }, err error) {
-	c := p.rmiObject.Begin(ctx, 24)
+	c := p.rmiObject.Begin(ctx, 26)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -680,7 +732,7 @@ func (p rmiCases) Unnamed(ctx context.Context, a0 struct {
 }
 
 func (p rmiCases) Variadic(ctx context.Context, a0 int, a1 ...string) (r0 []string, err error) {
-	c := p.rmiObject.Begin(ctx, 25)
+	c := p.rmiObject.Begin(ctx, 27)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -713,7 +765,23 @@ func (p rmiCases) Variadic(ctx context.Context, a0 int, a1 ...string) (r0 []stri
 
 func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e *stub.Encoder) error {
 	switch method {
-	case 0: // Array
+	case 0: // Apply
+		var a0 func(_ context.Context, other int64) (int64, error)
+		var a1 int64
+		d.Value(0)
+		stub.Remote(d, rmiRemoteFunc, &a0)
+		d.Value(1)
+		d.Int64(&a1)
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.Apply(ctx, a0, a1)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		e.Int(r0)
+	case 1: // Array
 		var a0 [3]Scalars
 		d.Value(0)
 		for i0 := d.Array(len(a0)); i0 >= 0; i0 = d.Next() {
@@ -736,7 +804,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 			}
 			e.End()
 		}
-	case 1: // Codecs
+	case 2: // Codecs
 		var a0 Codecs
 		d.Value(0)
 		rmiDecodeCodecs(d, &a0)
@@ -749,7 +817,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeCodecs(e, &r0)
-	case 2: // Containers
+	case 3: // Containers
 		var a0 Containers
 		d.Value(0)
 		rmiDecodeContainers(d, &a0)
@@ -762,7 +830,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeContainers(e, &r0)
-	case 3: // Data
+	case 4: // Data
 		var a0 any
 		d.Value(0)
 		stub.DecodeOther(d, &a0)
@@ -775,7 +843,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		stub.EncodeOther(e, &r0)
-	case 4: // Embedded
+	case 5: // Embedded
 		var a0 Embedding
 		d.Value(0)
 		rmiDecodeEmbedding(d, &a0)
@@ -788,7 +856,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeEmbedding(e, &r0)
-	case 5: // Error
+	case 6: // Error
 		var a0 error
 		d.Value(0)
 		d.Error(&a0)
@@ -801,7 +869,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		e.Error(r0)
-	case 6: // Fail
+	case 7: // Fail
 		var a0 int
 		d.Value(0)
 		d.Int(&a0)
@@ -814,7 +882,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeScalars(e, &r0)
-	case 7: // Foreign
+	case 8: // Foreign
 		var a0 Foreign
 		d.Value(0)
 		rmiDecodeForeign(d, &a0)
@@ -827,7 +895,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeForeign(e, &r0)
-	case 8: // Generic
+	case 9: // Generic
 		var a0 other.Pair[string, []other.Pair[int, Color]]
 		d.Value(0)
 		rmiDecodeOtherPairStringOtherPairIntColor(d, &a0)
@@ -840,7 +908,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeOtherPairStringOtherPairIntColor(e, &r0)
-	case 9: // Keys
+	case 10: // Keys
 		var a0 Keys
 		d.Value(0)
 		rmiDecodeKeys(d, &a0)
@@ -853,7 +921,27 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeKeys(e, &r0)
-	case 10: // Long
+	case 11: // List
+		var a0 *other.List[Name]
+		d.Value(0)
+		if !d.Null() {
+			stub.New(d, &a0)
+			rmiDecodeOtherListName(d, a0)
+		}
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.List(ctx, a0)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		if r0 == nil {
+			e.Nil()
+		} else {
+			rmiEncodeOtherListName(e, r0)
+		}
+	case 12: // Long
 		var a0 Long
 		d.Value(0)
 		rmiDecodeLong(d, &a0)
@@ -866,7 +954,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeLong(e, &r0)
-	case 11: // Many
+	case 13: // Many
 		var a0 int64
 		var a1 string
 		var a2 []byte
@@ -889,7 +977,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		e.String(r1)
 		e.Value(2)
 		e.Bytes(r2)
-	case 12: // Meet
+	case 14: // Meet
 		var a0 Listener
 		var a1 func(ctx context.Context, n int64) (int64, error)
 		var a2 other.Handler
@@ -924,7 +1012,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		} else {
 			e.Remote(rmiRemoteOtherHandler, r2)
 		}
-	case 13: // Named
+	case 15: // Named
 		var a0 NamedTypes
 		d.Value(0)
 		rmiDecodeNamedTypes(d, &a0)
@@ -937,12 +1025,12 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeNamedTypes(e, &r0)
-	case 14: // Null
+	case 16: // Null
 		if !d.Ok() {
 			return nil
 		}
 		return v.Null(ctx)
-	case 15: // Omitted
+	case 17: // Omitted
 		var a0 Omitted
 		d.Value(0)
 		rmiDecodeOmitted(d, &a0)
@@ -955,7 +1043,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeOmitted(e, &r0)
-	case 16: // Pointers
+	case 18: // Pointers
 		var a0 *Pointers
 		d.Value(0)
 		if !d.Null() {
@@ -975,7 +1063,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		} else {
 			rmiEncodePointers(e, r0)
 		}
-	case 17: // Remotes
+	case 19: // Remotes
 		var a0 Remotes
 		d.Value(0)
 		rmiDecodeRemotes(d, &a0)
@@ -988,7 +1076,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeRemotes(e, &r0)
-	case 18: // Scalars
+	case 20: // Scalars
 		var a0 Scalars
 		d.Value(0)
 		rmiDecodeScalars(d, &a0)
@@ -1001,7 +1089,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeScalars(e, &r0)
-	case 19: // Tags
+	case 21: // Tags
 		var a0 Tagged
 		d.Value(0)
 		rmiDecodeTagged(d, &a0)
@@ -1014,7 +1102,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeTagged(e, &r0)
-	case 20: // Tell
+	case 22: // Tell
 		var a0 string
 		d.Value(0)
 		d.String(&a0)
@@ -1022,7 +1110,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 			return nil
 		}
 		return v.Tell(ctx, a0)
-	case 21: // Time
+	case 23: // Time
 		var a0 time.Time
 		var a1 time.Duration
 		d.Value(0)
@@ -1040,7 +1128,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		e.Time(r0)
 		e.Value(1)
 		e.Int(int64(r1))
-	case 22: // Tree
+	case 24: // Tree
 		var a0 Tree
 		d.Value(0)
 		rmiDecodeTree(d, &a0)
@@ -1053,7 +1141,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeTree(e, &r0)
-	case 23: // Tuple
+	case 25: // Tuple
 		var a0 Tuple
 		d.Value(0)
 		rmiDecodeTuple(d, &a0)
@@ -1066,7 +1154,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeTuple(e, &r0)
-	case 24: // Unnamed
+	case 26: // Unnamed
 		var a0 struct {
 			A int "msgpack:\"a\""
 			B struct{ C []string }
@@ -1082,7 +1170,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeStruct(e, &r0)
-	case 25: // Variadic
+	case 27: // Variadic
 		var a0 int
 		var a1 []string
 		d.Value(0)
@@ -1154,7 +1242,7 @@ func rmiServeListener(ctx context.Context, v Listener, method int, d *stub.Decod
 	return nil
 }
 
-// rmiFunc is the proxy of func(ctx context.Context, n int64) (int64, error).
+// rmiFunc is the proxy of func(_ context.Context, other int64) (int64, error).
 type rmiFunc struct{ rmiObject }
 
 func (p rmiFunc) Call(ctx context.Context, a0 int64) (r0 int64, err error) {
@@ -1175,7 +1263,7 @@ func (p rmiFunc) Call(ctx context.Context, a0 int64) (r0 int64, err error) {
 	return r0, nil
 }
 
-func rmiServeFunc(ctx context.Context, v func(ctx context.Context, n int64) (int64, error), method int, d *stub.Decoder, e *stub.Encoder) error {
+func rmiServeFunc(ctx context.Context, v func(_ context.Context, other int64) (int64, error), method int, d *stub.Decoder, e *stub.Encoder) error {
 	switch method {
 	case 0: // Call
 		var a0 int64
@@ -1944,6 +2032,35 @@ func rmiDecodeKeys(d *stub.Decoder, v *Keys) {
 				var x0 string
 				d.String(&x0)
 				stub.Put(d, v.Unit, k0, x0)
+			}
+		}
+	}
+}
+
+func rmiEncodeOtherListName(e *stub.Encoder, v *other.List[Name]) {
+	if !e.Struct(rmiStructOtherListName) {
+		return
+	}
+	e.Field(0)
+	e.String(string(v.Value))
+	e.Field(1)
+	if v.Next == nil {
+		e.Nil()
+	} else {
+		rmiEncodeOtherListName(e, v.Next)
+	}
+	e.End()
+}
+
+func rmiDecodeOtherListName(d *stub.Decoder, v *other.List[Name]) {
+	for i := d.Struct(rmiStructOtherListName); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			d.String((*string)(&v.Value))
+		case 1:
+			if !d.Null() {
+				stub.New(d, &v.Next)
+				rmiDecodeOtherListName(d, v.Next)
 			}
 		}
 	}

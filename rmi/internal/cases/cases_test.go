@@ -91,6 +91,7 @@ var calls = []struct {
 		Nested: other.NewNested(5), Unit: 6, Month: time.May}),
 	passed("codecs", cases.Cases.Codecs, cases.Codecs{Binary: cases.Binary{1, 2}, Ptr: &cases.Text{}, List: make([]cases.Text, 2), Map: map[string]cases.Binary{"b": {3, 4}}}),
 	passed("generic", cases.Cases.Generic, generic{First: "f", Second: []other.Pair[int, cases.Color]{{First: 1, Second: 2}}}),
+	passed("generic list", cases.Cases.List, &other.List[cases.Name]{Value: "a", Next: &other.List[cases.Name]{Value: "b"}}),
 	passed("unnamed", cases.Cases.Unnamed, unnamed{A: 1, B: struct{ C []string }{[]string{"c"}}}),
 	passed("data", cases.Cases.Data, any(cases.Inner{A: 1, B: 2})),
 	passed("data in data", cases.Cases.Data, any([]any{1, "two", map[string]any{"three": 3.5}})),
@@ -122,6 +123,7 @@ var calls = []struct {
 		}
 		return f(ctx, 3)
 	}},
+	{"apply", int64(36), func(ctx context.Context, c cases.Cases) (any, error) { return c.Apply(ctx, square, 6) }},
 	{"meet nobody", []any{true, true, true}, func(ctx context.Context, c cases.Cases) (any, error) {
 		l, f, h, err := c.Meet(ctx, nil, nil, nil)
 		return []any{l == nil, f == nil, h == nil}, err

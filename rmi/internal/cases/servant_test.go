@@ -82,6 +82,11 @@ func (*echo) Time(_ context.Context, v time.Time, d time.Duration) (time.Time, t
 }
 func (*echo) Long(_ context.Context, v cases.Long) (cases.Long, error) { return v, nil }
 
+func (*echo) List(_ context.Context, v *other.List[cases.Name]) (*other.List[cases.Name], error) {
+	return v, nil
+}
+func (*echo) Apply(ctx context.Context, f function, n int64) (int64, error) { return f(ctx, n) }
+
 // ear is a Listener.
 type ear struct{ name string }
 

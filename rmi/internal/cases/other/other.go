@@ -46,3 +46,9 @@ type Pair[A, B any] struct {
 	First  A
 	Second B
 }
+
+// List is generic and contains itself.
+type List[T any] struct {
+	Value T
+	Next  *List[T]
+}
