@@ -218,6 +218,9 @@ func (v *invocation) Send(encodeErr error) {
 		v.fail(asError(err, Executed))
 		return
 	}
+	if reply.Owned {
+		v.dec.Own()
+	}
 	v.reply = reply
 }
 
@@ -231,8 +234,12 @@ func (v *invocation) End(decodeErr error) error {
 	}
 	if v.dec != nil {
 		v.node.decoded(v.table)
+		if v.dec.Taken() {
+			v.reply.Detach()
+		} else {
+			v.reply.Release()
+		}
 		v.dec.Release()
-		v.reply.Release()
 	}
 	err := v.err
 	if err != nil && v.maybe != nil && OutcomeOf(err) == NotExecuted {

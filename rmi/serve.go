@@ -99,6 +99,9 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	if err != nil {
 		return asError(err, NotExecuted)
 	}
+	if in.Owned() {
+		dec.Own()
+	}
 	defer dec.Release()
 	if err := e.Serve(in.Context(), m, dec, enc); err != nil {
 		n.ungive(in.Session, enc.Refs()...)

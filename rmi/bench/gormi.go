@@ -99,12 +99,7 @@ var errThrown = errors.New("thrown")
 // Ping is what the client's objects do.
 func (*servant[O]) Ping(context.Context) error { return nil }
 
-// node returns a node that can hold what is exported for the life of a session.
-func (g gormi[B, J, O]) node() *rmi.Node {
-	o := g.options
-	o.MaxExports = 1 << 30
-	return rmi.NewNode(&o)
-}
+func (g gormi[B, J, O]) node() *rmi.Node { return rmi.NewNode(&g.options) }
 
 func (g gormi[B, J, O]) Serve() (string, func(), error) {
 	n := g.node()

@@ -4,9 +4,13 @@ import (
 	"gormi/rmi/wire"
 )
 
-// assembly takes in a payload that arrives in fragments. Its buffer grows with
-// what arrives, not with what was announced, and what it holds is charged to
-// the session and the transport until the payload was used.
+// firstAssembly is how many bytes a payload's buffer has at first, if so many were
+// announced: messages of the default limit are not copied from one to the next.
+const firstAssembly = 4 << 20
+
+// assembly takes in a payload that arrives in fragments. The buffer of a large
+// one grows with what arrives, not with what was announced, and what it holds is
+// charged to the session and the transport until the payload was used.
 type assembly struct {
 	link    *Link
 	size    int // announced
@@ -45,7 +49,7 @@ func (a *assembly) part(n int) ([]byte, error) {
 		if a.discard {
 			size = min(size, a.table+wire.MaxInline) // a whole fragment more, where the table ends in one
 		}
-		c := min(size, max(1<<20, 2*cap(a.buf), a.got))
+		c := min(size, max(firstAssembly, 2*cap(a.buf), a.got))
 		if !a.charge(c - a.charged) {
 			a.refused = true
 			a.release()

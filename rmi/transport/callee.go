@@ -34,8 +34,12 @@ func (in *Incoming) Context() context.Context { return in.ctx }
 // Table is the table of references, to be parsed by wire.ParseTable.
 func (in *Incoming) Table() []byte { return in.payload[:in.Header.Payload.Table] }
 
-// Body is the encoded arguments. It is valid until Serve returns.
+// Body is the encoded arguments. It is valid until Serve returns, or for as long
+// as somebody has it if it is Owned.
 func (in *Incoming) Body() []byte { return in.payload[in.Header.Payload.Table:] }
+
+// Owned says that nothing else is in the memory of Body, nor will be.
+func (in *Incoming) Owned() bool { return in.asm != nil }
 
 // Reply answers the call. If it reports that the reply is kept, table and body
 // must not be used again; else they may.
@@ -79,8 +83,7 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kep
 		return r.kept
 	}
 	h := wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq, Payload: r.payload}
-	if r.payload.Len() > wire.MaxInline {
-		b := r.body(&h)
+	if b := r.sending; b != nil {
 		l.out.sendBody(b)
 		if !r.kept {
 			<-b.done
@@ -102,6 +105,7 @@ type reply struct {
 	payload wire.Payload
 	parts   [2][]byte // table and body
 	kept    bool      // parts are the slot's own
+	sending *outBody  // of one that travels in fragments
 }
 
 // append appends the return record of a reply that needs no fragments.
@@ -113,7 +117,7 @@ func (r *reply) append(b []byte, h *wire.ReturnHeader) []byte {
 // body is a large reply as the outbox takes it.
 func (r *reply) body(h *wire.ReturnHeader) *outBody {
 	return &outBody{header: wire.AppendReturn(nil, h, r.flags|wire.FlagFragmented, nil),
-		parts: r.parts, slot: h.Slot, seq: h.Seq, ofReturn: true}
+		parts: r.parts, slot: h.Slot, seq: h.Seq, ofReturn: true, done: make(chan struct{})}
 }
 
 // callee is the served half of a session: the peer's slots, and the calls that
@@ -161,7 +165,8 @@ type inSlot struct {
 	asm    *assembly  // its payload, while fragments arrive
 	again  *assembly  // the payload of the call when it comes again, to be thrown away
 	reply  reply
-	memory []byte // of small replies, kept from use to use
+	body   *outBody // the last sending of a reply that is kept and travels in fragments
+	memory []byte   // of small replies, kept from use to use
 }
 
 // slot returns the state of a slot, or nil if the number is over the limit. mu is held.
@@ -237,10 +242,14 @@ func (c *callee) sendAgain(s *inSlot, l *Link, num wire.Slot) error {
 	if small {
 		record = r.append(nil, &h) // its memory is used again once the slot is
 	}
+	if !small {
+		s.body = r.body(&h)
+	}
+	body := s.body
 	c.mu.Unlock()
 	c.session.transport.duplicatesKept.Add(1)
 	if !small {
-		l.out.sendBody(r.body(&h))
+		l.out.sendBody(body)
 		return nil
 	}
 	return l.out.fromReader(func(b []byte) []byte { return append(b, record...) })
@@ -250,6 +259,10 @@ func (c *callee) sendAgain(s *inSlot, l *Link, num wire.Slot) error {
 func (c *callee) acknowledge(s *inSlot) {
 	if s.has {
 		c.kept -= s.reply.payload.Len()
+		if b := s.body; b != nil && b.over() { // else the peer says that it has what is still being sent
+			wire.Recycle(s.reply.parts[1])
+		}
+		s.body = nil
 	}
 	s.done, s.has, s.reply = false, false, reply{}
 }
@@ -272,7 +285,12 @@ func (c *callee) answered(in *Incoming, r *reply) (l *Link, many bool) {
 	many = c.running > crowd
 	s := &c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk]
 	s.in, s.asm = nil, nil
-	l = c.keep(s, r)
+	if l = c.keep(s, r); l != nil && r.payload.Len() > wire.MaxInline {
+		r.sending = r.body(&wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq, Payload: r.payload})
+		if r.kept {
+			s.body = r.sending
+		}
+	}
 	c.mu.Unlock()
 	if in.ctx != nil {
 		in.ctx.cancel(context.Canceled)

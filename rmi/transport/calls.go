@@ -43,6 +43,10 @@ type Reply struct {
 	Table      []byte
 	Body       []byte
 
+	// Owned says that nothing else is in the memory of Body: who decodes it may
+	// keep that, and then calls Detach instead of Release.
+	Owned bool
+
 	table *callTable
 	slot  *slot
 }
@@ -79,6 +83,7 @@ type slot struct {
 	buf       []byte
 	payload   wire.Payload
 	failed    bool
+	owned     bool // buf was made for this reply
 	err       error
 	in        *assembly // of the reply's payload, while its fragments arrive
 	last      int       // of a free slot: bytes of the last reply
@@ -370,7 +375,7 @@ func (c *callTable) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest 
 		c.releaseLocked(sl)
 		return uncounted, rest[:h.Payload.Table], nil
 	}
-	sl.buf = append(sl.buf[:0], rest...)
+	sl.buf, sl.owned = append(sl.buf[:0], rest...), false
 	c.complete(sl)
 	return uncounted, nil, nil
 }
@@ -410,7 +415,7 @@ func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
 		sl.err = fault.New(fault.Overloaded, fault.Executed,
 			"the reply of %d bytes had no room: this node holds as many bytes under assembly as its limits allow", a.size)
 	} else {
-		sl.buf = buf
+		sl.buf, sl.owned = buf, true
 	}
 	c.complete(sl)
 	return references, table

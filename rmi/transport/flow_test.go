@@ -105,9 +105,10 @@ func TestFragmentsOfSeveralBodiesTakeTurnsWithinTheBudget(t *testing.T) {
 				t.Fatalf("%d bodies of 4 MiB are under assembly", len(left))
 			}
 		}
-		for i := 20; i < 200; i++ { // the connection took the first ones when not all had begun
-			if slices.Contains(order[i-3:i], order[i]) {
-				t.Fatalf("the bodies do not take turns: %v", order[:i+1])
+		// The connection took the first ones when not all had begun; then each turn is a few pieces.
+		for i := 5 * pieces; i < 200; i += pieces {
+			if slices.Contains(order[i-3*pieces:i], order[i]) || order[i+pieces-1] != order[i] {
+				t.Fatalf("the bodies do not take turns: %v", order[:i+pieces])
 			}
 		}
 		calls.Wait()

@@ -139,7 +139,7 @@ func (l *Link) send(sl *slot, r *Request, again bool) {
 	}
 	sl.body = &outBody{
 		header: wire.AppendCall(nil, h, wire.FlagFragmented, r.Extensions),
-		parts:  [2][]byte{r.Table, r.Body}, slot: sl.num, seq: sl.seq,
+		parts:  [2][]byte{r.Table, r.Body}, slot: sl.num, seq: sl.seq, done: make(chan struct{}),
 	}
 	l.out.queueBody(sl.body)
 }

@@ -56,6 +56,16 @@ type outBody struct {
 	done     chan struct{} // closed when nothing of it will be read any more
 }
 
+// over reports whether nothing of b will be read any more.
+func (b *outBody) over() bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (o *outbox) init(l *Link, try func([]byte) (int, error), bound, budget int) {
 	o.link, o.try, o.bound, o.budget = l, try, bound, budget
 	o.wake = make(chan struct{}, 1)
@@ -206,7 +216,7 @@ func (o *outbox) sendBody(b *outBody) {
 // queueBody is sendBody with mu held. Of a connection that is lost nothing is
 // sent: the payload is let go at once.
 func (o *outbox) queueBody(b *outBody) {
-	b.out, b.size, b.done = o, len(b.parts[0])+len(b.parts[1]), make(chan struct{})
+	b.out, b.size = o, len(b.parts[0])+len(b.parts[1])
 	if o.err != nil {
 		close(b.done)
 		return
@@ -339,7 +349,7 @@ func (o *outbox) flush(conn net.Conn) {
 				o.writing, o.since = false, 0
 				o.recycle(nil)
 				o.mu.Unlock()
-				fw.buf = nil // a fragment's size; an idle session does not need it
+				fw.buf, fw.bufs, fw.heads = nil, nil, nil // an idle session does not need it
 				break
 			}
 			o.since = o.link.session.transport.now.Load()
@@ -406,31 +416,56 @@ func (o *outbox) next() (batch []byte, small bool, body *outBody) {
 	return batch, small, body
 }
 
-// fragmentWriter writes fragments, header and piece in one system call.
+// pieces is how many fragments of a payload are written at once: more cost fewer
+// system calls, and make small frames wait for longer.
+const pieces = 4
+
+// fragmentWriter writes fragments, headers and pieces in one system call.
 type fragmentWriter struct {
 	conn     net.Conn
 	vectored bool // net.Buffers become one writev
-	buf      []byte
+	heads    []byte
+	bufs     net.Buffers
+	buf      []byte // of all of it, where there is no writev
 }
 
-// write writes the next piece of b and returns its length.
-func (w *fragmentWriter) write(b *outBody) (int, error) {
-	piece := b.parts[0]
-	if b.off < len(piece) {
-		piece = piece[b.off:]
-	} else {
-		piece = b.parts[1][b.off-len(piece):]
+// write writes the next pieces of b and returns their length.
+func (w *fragmentWriter) write(b *outBody) (n int, err error) {
+	const size = wire.PrefixSize + wire.FragmentHeaderSize
+	if w.heads == nil {
+		w.heads = make([]byte, 0, pieces*size)
 	}
-	piece = piece[:min(len(piece), wire.MaxInline)]
-	w.buf = wire.AppendFragment(w.buf[:0], b.slot, b.seq, b.ofReturn, len(piece))
+	bufs := w.bufs[:0]
+	heads := w.heads[:0]
+	for range pieces {
+		piece := b.parts[0]
+		if at := b.off + n; at < len(piece) {
+			piece = piece[at:]
+		} else {
+			piece = b.parts[1][at-len(piece):]
+		}
+		if len(piece) == 0 {
+			break
+		}
+		piece = piece[:min(len(piece), wire.MaxInline)]
+		heads = wire.AppendFragment(heads, b.slot, b.seq, b.ofReturn, len(piece))
+		bufs = append(bufs, heads[len(heads)-size:], piece)
+		n += len(piece)
+	}
+	w.bufs = bufs
 	if w.vectored {
-		bufs := net.Buffers{w.buf, piece}
-		_, err := bufs.WriteTo(w.conn)
-		return len(piece), err
+		_, err = w.bufs.WriteTo(w.conn) // consumes w.bufs
+		clear(bufs)
+		w.bufs = bufs[:0]
+		return n, err
 	}
-	w.buf = append(w.buf, piece...)
-	_, err := w.conn.Write(w.buf)
-	return len(piece), err
+	w.buf = w.buf[:0]
+	for _, p := range bufs {
+		w.buf = append(w.buf, p...)
+	}
+	clear(bufs)
+	_, err = w.conn.Write(w.buf)
+	return n, err
 }
 
 // connectionLost is the error of a session whose connection failed.

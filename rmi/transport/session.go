@@ -157,7 +157,7 @@ func (s *Session) Call(ctx context.Context, r *Request) (Reply, error) {
 	t := sl.payload.Table
 	return Reply{
 		Failed: sl.failed, References: sl.payload.References,
-		Table: sl.buf[:t:t], Body: sl.buf[t:], table: &s.calls, slot: sl,
+		Table: sl.buf[:t:t], Body: sl.buf[t:], Owned: sl.owned, table: &s.calls, slot: sl,
 	}, nil
 }
 

@@ -25,6 +25,8 @@ type Decoder struct {
 	memory   int    // bytes of Go values that may still be made
 	errors   int    // how many typed errors this decoder's value stands inside
 	text     string // copy of a small body, once it was needed
+	owned    bool   // see Own
+	taken    bool
 	tainted  bool
 	track                     // of typed calls
 	stack    [maxDepth]uint32 // for scanValue
@@ -90,9 +92,16 @@ func NewDecoder(body []byte, table []refs.Ref, im Importer, l *Limits) (*Decoder
 	return d, nil
 }
 
+// Own says that the body's memory may become that of a decoded value.
+func (d *Decoder) Own() { d.owned = true }
+
+// Taken reports whether it did: then it must not be used again.
+func (d *Decoder) Taken() bool { return d.taken }
+
 // Release gives the decoder back. It may not be used afterwards; decoded
 // values stay good.
 func (d *Decoder) Release() {
+	d.owned, d.taken = false, false
 	if d.tainted || len(d.r.b) > keepBuffer {
 		d.mp = msgpack.NewDecoder(&d.r) // drops what it buffered or recorded
 	}

@@ -10,8 +10,8 @@ import (
 	"gormi/rmi/fault"
 )
 
-// keepBuffer is the capacity in bytes above which a pooled buffer is dropped
-// rather than kept, so that one large message is not paid for ever after.
+// keepBuffer is the capacity in bytes above which an encoder does not keep its
+// buffer, so that one large message is not paid for ever after.
 const keepBuffer = 64 << 10
 
 // An Encoder builds one body and the reference table that belongs to it. It
@@ -45,8 +45,18 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 		w.over = n
 		return 0, errSize
 	}
+	if n := len(w.buf) + len(p); n > cap(w.buf) && n > keepBuffer {
+		w.grow(n)
+	}
 	w.buf = append(w.buf, p...)
 	return len(p), nil
+}
+
+// grow makes room for n bytes, in memory that another large body had.
+func (w *bodyWriter) grow(n int) {
+	b := append(largeBuffer(n), w.buf...)
+	Recycle(w.buf)
+	w.buf = b
 }
 
 func (w *bodyWriter) WriteByte(c byte) error {
@@ -88,6 +98,7 @@ func (e *Encoder) Release() {
 	}
 	buf, table := e.w.buf[:0], e.refs
 	if cap(buf) > keepBuffer {
+		Recycle(buf)
 		buf = nil
 	}
 	if cap(table) > 64 {

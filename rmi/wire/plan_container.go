@@ -126,7 +126,7 @@ func fillBytes(p *plan) {
 	}
 }
 
-// ownBytes reads binary data as a copy; nil for a nil.
+// ownBytes reads binary data as the receiver's own; nil for a nil.
 func (d *Decoder) ownBytes(t reflect.Type) ([]byte, error) {
 	b, err := d.binary(t)
 	if b == nil || err != nil {
@@ -135,8 +135,16 @@ func (d *Decoder) ownBytes(t reflect.Type) ([]byte, error) {
 	if err := d.charge(len(b), 1); err != nil {
 		return nil, err
 	}
-	return append(make([]byte, 0, len(b)), b...), nil
+	if d.owned && len(b) > ownAbove && 2*len(b) > len(d.r.b) {
+		d.taken = true
+		return b[:len(b):len(b)], nil
+	}
+	return append([]byte{}, b...), nil // not nil for none
 }
+
+// ownAbove is the size in bytes above which binary data that is most of a body
+// keeps the body's memory instead of being copied out of it.
+const ownAbove = 16 << 10
 
 // binary reads binary data and returns it inside the body; nil for a nil.
 func (d *Decoder) binary(t reflect.Type) ([]byte, error) {
