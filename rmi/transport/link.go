@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gormi/rmi/fault"
@@ -23,14 +24,16 @@ type Link struct {
 	session  *Session
 	epoch    wire.Epoch
 	conn     net.Conn
-	raw      net.Conn // conn, or what is below its TLS layer
-	lossy    bool     // conn may lose, double and reorder calls and returns
+	raw      net.Conn        // conn, or what is below its TLS layer
+	polled   syscall.RawConn // of a socket that is read by readPolled; else nil
+	lossy    bool            // conn may lose, double and reorder calls and returns
 	attached any
 
 	out      outbox
 	lane     *streams.Lane
 	lastRead atomic.Int64 // tick at which the last byte came in
 	pinged   atomic.Int64 // tick of the last ping sent
+	nudged   int64        // lastRead at the last nudge; the clock's
 
 	assembling int64 // bytes of payloads announced and not complete; the reader's
 
@@ -57,6 +60,7 @@ func (h *handshake) link(s *Session, epoch wire.Epoch) *Link {
 		l.lossy = x.Lossy()
 	}
 	t := h.t
+	l.polled = polledOf(h.conn)
 	try := newTry(h.conn)
 	if x, ok := h.conn.(interface{ TryWrite([]byte) (int, error) }); ok {
 		try = x.TryWrite
@@ -150,11 +154,14 @@ func (l *Link) cut(err error) {
 		l.err = err
 		close(l.done)
 		l.out.fail(err)
-		if l.lossy { // may wait for what is under way to be acknowledged
+		switch {
+		case l.polled != nil: // whoever cuts may be the reader, for which Close would wait
+			_ = l.raw.SetDeadline(time.Unix(1, 0))
+		case l.lossy: // may wait for what is under way to be acknowledged
 			l.session.wg.Go(func() { l.raw.Close() }) // the reader, which has not ended, counts
-			return
+		default:
+			l.raw.Close() // not the TLS layer's Close, which waits to say goodbye
 		}
-		l.raw.Close() // not the TLS layer's Close, which waits to say goodbye
 	})
 }
 
@@ -169,6 +176,9 @@ func (l *Link) run() {
 			l.session.end(err)
 		}
 		l.cut(err)
+		if l.polled != nil {
+			l.raw.Close()
+		}
 		l.flusher.Wait()
 		l.lane.Close(l.err)
 		l.acceptors.Wait()
@@ -193,6 +203,10 @@ func (l *Link) onTick(now int64) {
 			s.end(err)
 			return
 		}
+	}
+	if last := l.lastRead.Load(); l.polled != nil && last < now && last != l.nudged {
+		l.nudged = last
+		_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // see readPolled
 	}
 	if silent >= time.Second {
 		l.out.trim()

@@ -1,88 +1,12 @@
 package transport
 
 import (
-	"errors"
-	"io"
 	"sync"
 	"time"
 
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
 )
-
-const (
-	readBuffer    = 4 << 10  // while there is little to read
-	maxReadBuffer = 64 << 10 // while there is much; a record fits
-)
-
-// read takes records from the connection until it fails or the session is over,
-// because the peer broke the protocol or closed it, and returns why. See Session
-// for what it may and may not do.
-func (l *Link) read() (over bool, err error) {
-	buf := make([]byte, readBuffer)
-	r, w := 0, 0 // buf[r:w] is unread
-	small := 0   // reads in a row that a small buffer would have served
-	var need int // bytes of the record that begins at r
-	for err == nil {
-		need = 0
-		for w-r >= wire.PrefixSize {
-			p, perr := wire.ParsePrefix(buf[r:])
-			if perr != nil {
-				return true, perr
-			}
-			need = wire.PrefixSize + int(p.Length)
-			if w-r < need {
-				if p.Kind == wire.FrameFragment && w-r >= wire.PrefixSize+wire.FragmentHeaderSize+int(p.Extensions) {
-					if over, err := l.fragment(p, buf[r+wire.PrefixSize:w]); err != nil {
-						return over, err
-					}
-					r, w, need = 0, 0, 0
-				}
-				break
-			}
-			if over, err := l.record(p, buf[r+wire.PrefixSize:r+need]); err != nil {
-				return over, err
-			}
-			r += need
-			need = 0
-		}
-		switch {
-		case r == w:
-			r, w = 0, 0
-			if small > 8 && len(buf) > readBuffer {
-				buf = make([]byte, readBuffer)
-			}
-		case need > len(buf):
-			b := make([]byte, maxReadBuffer)
-			w = copy(b, buf[r:w])
-			r, buf = 0, b
-		case need > len(buf)-r || len(buf)-w < readBuffer/8:
-			w = copy(buf, buf[r:w])
-			r = 0
-		}
-		var n int
-		n, err = l.conn.Read(buf[w:])
-		w += n
-		l.lastRead.Store(l.session.transport.now.Load())
-		if n < readBuffer/2 {
-			small++
-		} else {
-			small = 0
-			if w == len(buf) && len(buf) < maxReadBuffer {
-				b := make([]byte, maxReadBuffer)
-				w = copy(b, buf[r:w])
-				r, buf = 0, b
-			}
-		}
-	}
-	if w > r && errors.Is(err, io.EOF) {
-		return false, fault.New(fault.PeerGone, fault.Unknown, "the connection ended in the middle of a record: %w", io.ErrUnexpectedEOF)
-	}
-	if errors.Is(err, io.EOF) {
-		return false, fault.New(fault.PeerGone, fault.Unknown, "the peer closed the connection")
-	}
-	return false, connectionLost(err)
-}
 
 // record takes in one whole record; rec is what follows its prefix. An error ends
 // the connection, and if over is true the session.
@@ -104,7 +28,8 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 		s.dropTable(h.Payload.References, table)
 		return true, err
 	case wire.FrameFragment:
-		return l.fragment(p, rec)
+		_, over, err := l.fragment(p, rec)
+		return over, err
 	case wire.FrameCancel:
 		slot, seq, err := wire.ParseCancel(p, rec)
 		if err != nil {
@@ -247,43 +172,61 @@ func timeout(us uint64) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// fragment takes in a fragment. rec may be cut short: the rest of the record is
-// then read from the connection into the place where it belongs.
-func (l *Link) fragment(p wire.Prefix, rec []byte) (over bool, err error) {
+// piece is a fragment whose bytes are on their way to their place.
+type piece struct {
+	slot     wire.Slot
+	ofReturn bool
+	in       *Incoming // of a call that is new
+	asm      *assembly
+	dst      []byte // where the rest goes; nil: nowhere
+	rest     int    // bytes that are not here yet
+}
+
+// fragment begins to take in a fragment. rec may be cut short: the rest of the
+// record then goes to x.dst as it arrives.
+func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err error) {
 	s := l.session
 	f, err := wire.ParseFragment(p, rec)
 	if err != nil {
-		return true, err
+		return x, true, err
 	}
-	var in *Incoming
-	var a *assembly
+	x.slot, x.ofReturn = f.Slot, f.OfReturn
 	if f.OfReturn {
-		a, err = s.calls.fragment(f.Slot, f.Seq)
+		x.asm, err = s.calls.fragment(f.Slot, f.Seq)
 	} else {
-		in, a, err = s.callee.assembling(f.Slot, f.Seq, s.transport.Limits.Slots)
+		x.in, x.asm, err = s.callee.assembling(f.Slot, f.Seq, s.transport.Limits.Slots)
 	}
 	if err != nil {
-		return true, err
+		return x, true, err
 	}
-	dst, err := a.part(f.Size)
-	if err != nil {
-		return true, err
+	if x.dst, err = x.asm.part(f.Size); err != nil {
+		return x, true, err
 	}
-	if err := l.fill(dst, f.Size, f.Piece); err != nil {
-		return false, err
+	if n := copy(x.dst, f.Piece); x.dst != nil {
+		x.dst = x.dst[n:]
 	}
+	x.rest = f.Size - len(f.Piece)
+	if x.rest == 0 {
+		l.fragmented(&x)
+	}
+	return x, false, nil
+}
+
+// fragmented ends what fragment began: all of the piece is here.
+func (l *Link) fragmented(x *piece) {
+	s, a, in := l.session, x.asm, x.in
 	if a.got < a.size {
-		return false, nil
+		return
 	}
 	a.end()
-	if f.OfReturn {
-		s.dropTable(s.calls.assembled(f.Slot))
-		return false, nil
+	if x.ofReturn {
+		s.dropTable(s.calls.assembled(x.slot))
+		return
 	}
-	s.callee.complete(f.Slot)
+	s.callee.complete(x.slot)
 	if in == nil { // it came again
 		a.release()
-		return false, nil
+		return
 	}
 	if in.refused == nil && a.refused {
 		in.refused = fault.New(fault.Overloaded, fault.NotExecuted,
@@ -295,28 +238,4 @@ func (l *Link) fragment(p wire.Prefix, rec []byte) (over bool, err error) {
 		in.uncounted = !ok
 	}
 	s.arrive(in)
-	return false, nil
-}
-
-// fill puts n bytes in dst, or nowhere if dst is nil: first those of have, then
-// from the connection.
-func (l *Link) fill(dst []byte, n int, have []byte) error {
-	copy(dst, have)
-	var waste []byte
-	for got := len(have); got < n; {
-		to := waste
-		if dst != nil {
-			to = dst[got:]
-		} else if to == nil {
-			waste = make([]byte, min(n-got, readBuffer))
-			to = waste
-		}
-		m, err := l.conn.Read(to[:min(len(to), n-got)])
-		got += m
-		l.lastRead.Store(l.session.transport.now.Load())
-		if err != nil && got < n {
-			return fault.New(fault.PeerGone, fault.Unknown, "the connection ended in the middle of a record: %w", err)
-		}
-	}
-	return nil
 }
