@@ -245,7 +245,7 @@
 // Let n be the number of the last call that came in a slot, 0 if none did. That call runs until its return is made, is
 // done while its reply is kept, and acknowledged then. What comes for the slot means:
 //
-//	call n+1    the next call, if n does not run; n is acknowledged
+//	call n+1    the next call, if n does not run; n is acknowledged by its header, whatever becomes of its payload
 //	call n      it comes again, which is legal once on each connection later than that on which it came, and over
 //	            datagrams at any time. Its payload is taken in and thrown away, and its table does not count. If it
 //	            runs, it is answered when it ends; if it is done, its reply is sent again
@@ -256,9 +256,9 @@
 //
 // Other calls are protocol errors, but over datagrams numbers up to n are late and ignored; other cancels and acks mean
 // nothing. A reply is sent again as it was, flags and payload, unless it was sent on this very connection already; over
-// datagrams one that is not in fragments is sent then too. So a caller gets at most one return for a call on one
-// connection, and may get it before its call went out again there. A cancel ends the fragments of a call that comes
-// again like those of any other.
+// datagrams one that is not in fragments is sent then too, and the carrier passes on the first. So a caller gets at most
+// one return for a call on one connection, and may get it before its call went out again there. A cancel ends the
+// fragments of a call that comes again like those of any other.
 //
 // The flag uncounted says that the callee did not take the table of the call in, and never will: the payload was
 // cancelled or lost, or had no room. Its entries were not given.
@@ -495,7 +495,7 @@
 // parameters. Readers skip elements past these.
 //
 // The last part of a method is its semantics, left out if both are 0: what becomes of its calls when messages are lost.
-// It is said of the methods of the object itself; of remote interfaces within it means nothing. Flags are 1 idempotent
+// It counts for the methods of the object itself, not for those of remote interfaces within. Flags are 1 idempotent
 // (a call with outcome Unknown may be made again) and 2 one-way (its caller does not wait; it has no results, and its
 // error is dropped); others mean nothing. Timeout is the time in microseconds that calls get whose callers do not say,
 // at most 1,800,000,000; 0 for the caller's default. All of it is for the caller, who may wait, and make no call twice.
@@ -519,10 +519,10 @@
 //	23 tuple            v(count), and for each field, in order, H[type]
 //	24 remote           its methods, as above
 //
-// If methods of the interface itself have semantics, its fingerprint is instead the first 16 bytes of a SHA-256 over the
-// 9 bytes "semantics", the 16 of the fingerprint made as above, and for each of these methods, in order, str(name), the
-// flags as one byte and the timeout as u64. So a caller that does not know them asks for the description, and learns
-// them; of a well-known object it must know them.
+// If methods of the interface itself have semantics, not 0 and 0, its fingerprint is instead the first 16 bytes of a
+// SHA-256 over the 9 bytes "semantics", the 16 of the fingerprint made as above, and for each of these methods, in
+// order, str(name), the flags as one byte and the timeout as u64. So a caller that does not know them asks for the
+// description, and learns them; of a well-known object it must know them.
 //
 // # The registry
 //
