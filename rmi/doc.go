@@ -22,14 +22,17 @@
 //  1. proxy/proxy.go: the proxy's method takes its arguments. Proxy/dynamic makes
 //     its type; or it is a stub, linked in by way of rmi/stub, which cmd/rmigen
 //     generates: then no step below uses reflection where types are known.
-//  2. rmi/invocation.go: Node.Begin begins an invocation, whose Attempt finds the
-//     session with the owner and makes sure that the two sides agree on the
-//     interface (rmi/call.go); then the proxy encodes the arguments.
+//  2. rmi/invocation.go: Node.Begin begins an invocation. It makes attempts, until
+//     one succeeds or none can: each finds the session with the owner and makes
+//     sure that the two sides agree on the interface (rmi/call.go), has the proxy
+//     encode the arguments, and takes steps 3 to 8.
 //  3. rmi/wire/encode.go: values become MessagePack, by the plans of their types
 //     or by typed calls (rmi/wire/typed_encode.go); remote values become
 //     references, by rmi/references.go.
 //  4. rmi/transport/session.go: Session.Call takes a slot (calls.go) and hands
-//     the frame (rmi/wire/frame.go) to the outbox (outbox.go), which writes it.
+//     the frame (rmi/wire/frame.go) to the outbox (outbox.go) of the connection
+//     that the session has at the time (link.go), which writes it. If there is
+//     none, or it is lost before the reply came, the next one sends it (resume.go).
 //  5. rmi/transport/reader.go: the owner's reader takes the record in, puts
 //     together what came in fragments (assembly.go), notes its slot (callee.go),
 //     and hands it to a handler (workers.go), in its turn (turn.go).
@@ -38,9 +41,9 @@
 //     node (rmi/relay.go).
 //  7. skeleton/skeleton.go: the arguments are decoded (rmi/wire/decode.go or
 //     rmi/wire/typed_decode.go), the method is invoked, its results are encoded.
-//  8. rmi/transport/callee.go: the reply goes back in the same slot; the
-//     caller's reader completes the call, the proxy decodes the results, and the
-//     invocation ends.
+//  8. rmi/transport/callee.go: the reply is kept in the slot, until the caller
+//     has it, and goes back; the caller's reader completes the call, the proxy
+//     decodes the results, and the invocation ends.
 //
 // # Values for many
 //
@@ -55,8 +58,42 @@
 // Every failed call returns an *Error: its Kind, whether the peer made it or
 // this side, and its Outcome. Before a call was sent it is NotExecuted; once
 // the method ran, Executed; where a reply was lost, or the caller stopped
-// waiting, Unknown. Nothing is retried yet: a connection that is lost fails the
-// calls in flight, and the next call dials again.
+// waiting, Unknown.
+//
+// A connection that is lost fails no call. The session goes on without it, and the
+// side that dialled dials again; calls in flight complete on the next connection,
+// each executed once, and new ones wait for it, until their deadline. A session is
+// over when that takes longer than Options.SessionLease, when the peer's process
+// ended, or when either node is closed: then calls in flight fail with PeerGone (of a node
+// that was closed itself, Closed) and Unknown. With a peer of another make, which may
+// not know how to go on, that is so when the connection is lost. The next call begins another session, if the owner listens.
+//
+// Within its deadline a call is made again, with growing pauses, when its outcome is
+// NotExecuted and
+//   - the peer said that it is Overloaded, or
+//   - the session was over before the call was sent,
+//
+// and, if the method is idempotent, when its outcome is Unknown and the session was
+// lost. Everything else is the caller's to mend: nobody listens at the owner's address
+// (ConnectFailed), another node does (StaleReference), the object is gone
+// (NoSuchObject), the owner is shutting down, the slots for nested calls are taken.
+// Proxies that follow an object (ResolveWith, and package registry's) look for another
+// in its place when the call was NotExecuted, or is idempotent, and object or owner
+// are gone.
+//
+// What becomes of a method's calls when messages are lost is its Semantics, which
+// the owner chooses, by ExportOptions.Methods or by directives that cmd/rmigen
+// reads, and callers learn with the object's description:
+//
+//	at-most-once    the default: Unknown is the caller's to deal with
+//	idempotent      at-least-once: made again, as above    //rmi:idempotent
+//	one-way         maybe: see below                       //rmi:oneway
+//	timeout         of calls without a deadline            //rmi:timeout 5s
+//
+// A call of a one-way method returns when it was written to the connection, or left
+// to be. It has no results, its error is dropped, and if the connection is lost it is
+// lost with it. It still waits for a slot, a connection and room, and fails by its
+// deadline where these are not had.
 //
 // A context's deadline and cancellation reach the method's context, and through
 // it the calls that the method makes with it. A caller returns when its context
@@ -79,8 +116,8 @@
 // across nodes are not collected.
 //
 // A reference as a value (refs.Ref) holds nothing. A proxy is good while the
-// owner's process lives and exports the object; its session is dialled when it
-// is first needed and again after it was lost.
+// owner's process lives and exports the object; its session is begun when it
+// is first needed, and another after it is over.
 //
 // An owner that listens nowhere can be called by the nodes that it has a
 // session with. When one of them hands a reference to its object on, it relays

@@ -1,12 +1,13 @@
 // Package transport carries calls between nodes. It dials and listens, proves
-// who is at the other end, keeps one session with each peer, and runs the
-// handlers of the calls that arrive. It knows slots, frames and bytes, and
-// nothing of Go types; package wire specifies what is on the wire.
+// who is at the other end, keeps one session with each peer over the connections
+// that come and go, and runs the handlers of the calls that arrive. It knows
+// slots, frames and bytes, and nothing of Go types; package wire specifies what is
+// on the wire.
 //
-// A Transport belongs to a node. Session explains who does what on a
-// connection; peers, how one connection is left when two nodes dial each other;
-// outbox, how frames get to the socket; callTable and callee, the two ends of a
-// slot.
+// A Transport belongs to a node. Session explains who does what; Link is one
+// connection of a session, and resume.go tells how there comes to be another; peers,
+// how one session is left when two nodes dial each other; outbox, how frames get to
+// the socket; callTable and callee, the two ends of a slot.
 //
 // # Decisions
 //
@@ -17,6 +18,43 @@
 // all frames to the flusher, which yields once before it takes what has
 // gathered, more than doubled the calls per second of 64 callers (99,000 to
 // 213,000 on a machine of two cores).
+//
+// A session keeps nothing of what was on its way on a connection that is lost: no
+// copy of the bytes written, no count of those that arrived, as a resumed stream
+// would. What the two sides have not heard of each other stands in their slots, and
+// a call comes again as a whole. So nothing is copied or counted while nothing is
+// lost, a record means the same wherever the cut was, and what is not worth
+// repeating (pings, streams) is not repeated. The price is that a large
+// payload begins anew.
+//
+// Duplicates are told by slot and number, as NFSv4.1's sessions do (RFC 8881, section
+// 2.10.6). A table of the calls seen would need a bound or a time after which it
+// forgets, and then a call could run twice; a slot has one call, the next in it
+// acknowledges the one before, and a long call holds up nobody.
+//
+// Replies are kept until they are acknowledged and never evicted, for an evicted
+// reply would make exactly-once a matter of luck. Memory is bounded by not letting new
+// calls in (Limits.Kept). As slots are used again last in, first out, small replies need
+// no acknowledgement of their own: an idle session keeps one of at most 4 KiB for each
+// slot that it ever used at once. Larger ones are acknowledged when their slot is idle
+// for a tick. The reply of a small call is copied into its slot's memory; that of a
+// large one is kept as it is, so its encoder is not used again.
+//
+// Connections of a session are numbered by the side that dials, and the other takes
+// only numbers above the last: a connection that was long on its way cannot take the
+// place of the one that came after it. It takes a newer one at once, and does not ask
+// whether the old one is dead: the side that dialled knows better.
+//
+// A dial that failed after its proof may have begun the session at the peer. The next
+// dial therefore proposes the same id: a new one would leave a session at the peer that
+// nobody knows, which stands in the way of the new one until its lease is over, and
+// whose calls would wait as long. For the same reason the dialling side refuses
+// nothing after its proof.
+//
+// A call that was given up while there was no connection is cancelled on the next
+// even if it never arrived there: the callee then uses its number up without running
+// it. So the numbers of a slot have no holes, and the caller learns that the references
+// in the call were not taken in.
 //
 // Keepalive counts ticks of the transport's own clock, not time, so that a
 // process that was stopped does not take its own absence for its peers'.

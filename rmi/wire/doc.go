@@ -7,17 +7,19 @@
 // # Conventions
 //
 // Integers are unsigned and big endian unless a table says otherwise; u8 to u64 give their width in bits, and sizes
-// and lengths count bytes. A "must" that a peer breaks is a protocol error: the receiver ends the connection, and
+// and lengths count bytes. A "must" that a peer breaks is a protocol error: the receiver ends the session, and
 // only that. What is reserved is sent as 0. KiB is 1024 bytes, MiB is 1024 KiB.
 //
 // A node is one end. D is the node that dialled, A the one that accepted; after the handshake they are equals. Caller
 // and callee are the two ends of one call. Calls travel in both directions of a connection, so a node that does not
-// listen can still be called: that is how callbacks reach clients.
+// listen can still be called: that is how callbacks reach clients. The talk between two nodes is a session. It has one
+// connection at a time, and ends with that, or goes on with another: see "Sessions".
 //
 // # Beginning of a connection
 //
 // The carrier is a TCP connection, TLS on one, a unix socket (never with TLS), or datagrams made reliable, which the
-// doc of rmi/transport/datagram specifies (never with TLS either). There is one connection between two nodes. It begins with the six bytes "GoRMI\n" (47 6f 52 4d 49 0a) from either side, each before its first message:
+// doc of rmi/transport/datagram specifies (never with TLS either). There is one session between two nodes. A
+// connection begins with the six bytes "GoRMI\n" (47 6f 52 4d 49 0a) from either side, each before its first message:
 //
 //	D                               A
 //	magic, HELLO          →
@@ -25,9 +27,10 @@
 //	PROOF                 →
 //	                      ←         WELCOME
 //
-// A sends nothing before it has read D's HELLO. After its PROOF, D sends nothing until it has read WELCOME. In place
-// of any message either side may send REFUSE and close. A D that finds that it needs no connection closes without a
-// PROOF. All of it, TLS included, must be over in 5 seconds. Each message is
+// A sends nothing before it has read D's HELLO. After its PROOF, D sends nothing until it has read WELCOME. In place of
+// any other message either side may send REFUSE and close; after its PROOF, D only closes, for A may be in the session
+// by then. A D that finds that it needs no connection closes without a PROOF. All of it, TLS included, must be over in
+// 5 seconds. Each message is
 //
 //	1     kind: 1 HELLO, 2 PROOF, 3 WELCOME, 4 REFUSE; no other
 //	2     length of what follows, at most 4096
@@ -37,7 +40,7 @@
 //
 //	2     newest protocol version that the sender speaks; this text is version 1
 //	2     oldest version that it speaks: at least 1, at most the newest
-//	8     features, one bit each; version 1 has none
+//	8     features, one bit each: bit 0 (value 1) is resume, see "Sessions"; version 1 has no other
 //	32    Ed25519 public key of the node
 //	32    nonce, random, never used twice
 //	16    from D: id of the node that it wants to reach, or zero for whoever answers; from A: zero
@@ -51,7 +54,8 @@
 //	n     extensions
 //
 // The session's version is the smaller of the two newest ones; if it is below either oldest, the hello is refused. A
-// feature is in use if both hellos have its bit; unknown bits mean nothing.
+// feature is in use if both hellos have its bit; unknown bits mean nothing. All hellos that a node sends for one
+// session say the same, but for nonce and expected id.
 //
 // A node's id is a UUID of version 8: the first 16 bytes of the SHA-256 of the 32-byte key, with the upper four bits
 // of byte 6 set to 1000 and the upper two bits of byte 8 set to 10 (bytes counted from 0). A refuses a hello that
@@ -61,28 +65,67 @@
 // PROOF: the sender holds the key.
 //
 //	64    Ed25519 signature, pure, of the bytes below
-//	16    from D: id of the session that begins, random, not zero; from A: zero
+//	16    from D: id of the session that the connection is for, random, not zero; from A: zero
 //	16    from D: the last session with A that D knows to be over, or zero; from A: zero
 //	2     length of the extensions
 //	n     extensions
 //
 // What is signed are the 19 bytes "GoRMI handshake 1 " followed by "D" or "A" for the signer's role; one SHA-256 over
 // D's HELLO message, A's HELLO message (both with kind, length and extensions) and the TLS binding, joined; and, not
-// hashed, the two session ids and the extensions (without their length) of this very proof. The
-// binding is the keying material exporter's value (RFC 5705, RFC 8446 section 7.5) for the label "EXPORTER-GoRMI", no
-// context and 32 bytes; without TLS it is empty. A TLS connection that has no such value (before 1.3 without the
-// extended master secret) is refused: it could be another's. Who fails to verify is refused with kind Denied. Without TLS the proof tells who is there, but does not protect what follows
-// from somebody on the path.
+// hashed, the two session ids and the extensions (without their length) of this very proof. The binding is the keying
+// material exporter's value (RFC 5705, RFC 8446 section 7.5) for the label "EXPORTER-GoRMI", no context and 32 bytes;
+// without TLS it is empty. A TLS connection that has no such value (before 1.3 without the extended master secret) is
+// refused: it could be another's. Who fails to verify is refused with kind Denied. Without TLS the proof tells who is
+// there, but does not protect what follows from somebody on the path.
 //
 // WELCOME, from A: 16 bytes, the session's id as D drew it; 2 bytes, length of the extensions; the extensions. With
-// it the session begins. REFUSE: 1 byte, an error kind (see "Errors"), and UTF-8 text for people, at most 1024 bytes,
-// to the end of the message. Kind 0 in REFUSE means "crossed":
+// it the session begins, or goes on. REFUSE: 1 byte, an error kind (see "Errors"), and UTF-8 text for people, at most
+// 1024 bytes, to the end of the message. Besides those named here, kinds are Protocol for what breaks these rules,
+// versions included, PeerGone for a session that is over, Overloaded for a node that has as many connections as it
+// accepts, and Closed for one that is about to end. Kind 0 in REFUSE means "crossed":
 //
 // Two nodes may dial each other at once, and must come to use the same connection. Of each pair the node with the
 // smaller id, compared byte by byte, decides. From its own PROOF on, until that dial failed, and while a session with
 // the peer lives, it refuses the peer's dials as crossed, unless the session that stands in the way is the one that
 // the peer's PROOF calls over. The other node takes every dial of the deciding node, and ends the session it
-// replaces. Who is refused as crossed waits for the other's connection.
+// replaces. Who is refused as crossed waits for the other's connection. All this is about dials for new sessions.
+//
+// # Sessions
+//
+// With the feature resume in use, a session outlives its connections. Without it the session ends with its first
+// connection, and the extension connection, ack records and the flags uncounted and settle are not sent.
+//
+// D's PROOF has the extension connection then: a number, by which D counts the connections that it tries for the
+// session, from 1, each larger than all before; and begin, 1 as long as D never had a WELCOME for the session, else 0.
+// The answer of A:
+//
+//	a session of this id that D dialled lives    it gets this connection, if the number is larger than those before
+//	no such session, begin 1                     it is a new session, unless crossed
+//	no such session, begin 0                     REFUSE, kind PeerGone: the session is over
+//
+// The new connection takes the place of the one before, which A cuts if it thinks that it still stands. One that comes
+// late, with a number that is not larger, A closes, with or without a REFUSE. The number 0 is refused with Protocol. A
+// may have taken a connection in whose handshake D sent its PROOF, whatever became of the WELCOME; so D proposes the
+// same id again, with begin 1, until it gets a WELCOME or takes a session that A dialled. With begin 0 the id of the
+// last session that is over is zero.
+//
+// A connection is cut when it ends and neither side ended the session. The session is detached then; it keeps its
+// slots, replies and counts, methods run on, and new calls wait. The node that dialled the session dials the same
+// place again, expecting the same node, at once and then with pauses that grow to seconds and are drawn at random, so
+// that many clients do not come together. The other waits. On the next connection both say again what may have been
+// lost: see "Calls that come again" and "What a cut means".
+//
+// A session is over for good
+//   - with a close record, for both;
+//   - with a protocol error, for who found it, who sends no more;
+//   - when it was detached for the length of the session lease, 60 seconds unless a node is set up otherwise, for the
+//     node whose clock says so. A node that has too many detached sessions may end some earlier;
+//   - for D, when another node answers at the place, and when A refuses the connection with PeerGone, Protocol or
+//     Denied. After any other failure D tries again;
+//   - for A, when D begins another.
+//
+// Calls in flight have outcome Unknown then, those that were never sent NotExecuted. Who is not told learns it by the
+// lease, by a REFUSE, or by a new session.
 //
 // # Records
 //
@@ -98,14 +141,16 @@
 //
 //	kind          flags                        header        the rest
 //	1  call       1 fragmented                 58 bytes      payload, unless fragmented
-//	2  return     1 fragmented, 2 error        20 bytes      payload, unless fragmented
+//	2  return     1 fragmented, 2 error,       20 bytes      payload, unless fragmented
+//	              4 uncounted
 //	3  fragment   1 of a return                slot, number  1 to 32768 bytes of payload
-//	4  cancel                                  slot, number  nothing
+//	4  cancel     1 settle                     slot, number  nothing
 //	5  ping                                    token, 8      nothing
 //	6  pong                                    token, 8      nothing
 //	7  stream                                  none          chunk of the stream lane, at most 32768 bytes
 //	8  goaway                                  none          notice
 //	9  close                                   none          notice
+//	10 ack                                     slot, number  nothing
 //
 // A kind with the bit 0x80 is skippable: who does not know it skips the record. Any other unknown kind is a protocol
 // error. Extensions, here and in the handshake, are any number of
@@ -116,11 +161,12 @@
 //
 //	type
 //	0x01  target, calls only, at most once: node id (16) and time (8) of the owner; see "Relays"
+//	0x04  connection, D's PROOF only, once: its number (4), from 1, and begin (1), 0 or 1; see "Sessions"
 //	0x82  metadata, reserved: key-value pairs
 //	0x83  trace, reserved: a trace context
 //
-// A call with an unknown extension that is not skippable, or with malformed ones, is answered with an error of kind
-// Protocol. Anywhere else that is a protocol error.
+// A call with an extension that is not for calls, or unknown and not skippable, or malformed, is answered with an error
+// of kind Protocol. Anywhere else that is a protocol error.
 //
 // # Calls
 //
@@ -147,7 +193,8 @@
 // direction has its own. A slot is one call's from the call record until the last byte of its return. The sequence
 // number of a slot's first call is 1, and each next one's is one more, wrapping to 0 after 2^32-1; a call that was
 // never sent uses no number. So using a slot again says that its last return arrived. A call in a slot that is in use
-// or with another number, and a return for a call that is not in flight, are protocol errors. Leave three quarters of
+// or with another number, and a return for a call that is not in flight, are protocol errors, but for calls that come
+// again. Leave three quarters of
 // the slots (rounded down) to calls of depth above 0: they must not wait for a slot, or cycles of calls could lock
 // up; without one they fail.
 //
@@ -155,10 +202,15 @@
 // cancelled, never before. Returns come in any order. A callee keeps a call's time by its own clock, from the arrival
 // of the header. It hands deadline, chain and depth plus one on to the calls that a method makes, wherever they go.
 //
+// A one-way call (see "Descriptions") is a call like any other, but that its caller does not wait: the return frees the
+// slot, its table counts, and nobody reads it. It is not sent again, so it may be lost.
+//
 // Order. Records arrive in the order they were sent. Calls begin in the order in which their payloads become
-// complete, but, unless the object was exported with turns per connection or one at a time, run side by side. A
-// call's large payload may let later small calls pass. Over datagrams small calls, returns and cancels may come before
-// others that were sent earlier, and a call may come again after it was answered: its return was lost, and is sent again.
+// complete, but, unless the object was exported with turns for each caller or one at a time, run side by side. A
+// call's large payload may let later small calls pass. Calls that come again on a new connection come in any order.
+// Over datagrams small calls, returns and cancels may come before others that were sent earlier, and calls, returns
+// and cancels that are lost are sent again on the same connection: both nodes must have the feature resume there, and
+// a call may come after a cancel for it, or again after it was answered, or after later ones of its slot.
 //
 // Cancel. The caller gives up by a cancel record with the call's slot and number. The slot stays taken until the
 // return comes. The callee cancels the method's context, and answers when the method returns; a call that is answered
@@ -179,24 +231,93 @@
 // A callee that has no room for more calls answers with Overloaded and NotExecuted; calls of depth above 0 do not
 // wait in queues there. Depth above 32 is answered alike.
 //
+// # Calls that come again
+//
+// This holds with the feature resume. On a new connection a caller sends, for each call of which the return did not
+// arrive in full and which it may have sent before:
+//
+//	who waits for it        the call again: slot, number and all else as before, but the time that is left
+//	who gave it up          a cancel
+//	who called one way      a cancel with the flag settle
+//
+// A call that one side thinks of as sent and the other knows nothing of is so made good, and one that comes twice made
+// out by its number. At a cut both sides throw away the payloads under assembly: a call whose payload was has not come.
+// Let n be the number of the last call that came in a slot, 0 if none did. That call runs until its return is made, is
+// done while its reply is kept, and acknowledged then. What comes for the slot means:
+//
+//	call n+1    the next call, if n does not run; n is acknowledged by its header, whatever becomes of its payload
+//	call n      it comes again, which is legal once on each connection later than that on which it came, and over
+//	            datagrams at any time. Its payload is taken in and thrown away, and its table does not count. If it
+//	            runs, it is answered when it ends; if it is done, its reply is sent again
+//	cancel n    if it runs it is cancelled, or with settle goes on; if it is done, its reply is sent again
+//	cancel n+1  if n does not run: n+1 was lost. It is done without having run, n is acknowledged, and the reply is an
+//	            error form, Cancelled and NotExecuted, with the flag uncounted
+//	ack n       if it is done, it is acknowledged: the reply is let go
+//
+// Other calls are protocol errors, but over datagrams numbers up to n are late and ignored; other cancels and acks mean
+// nothing. A reply is sent again as it was, flags and payload, unless it was sent on this very connection already; over
+// datagrams one that is not in fragments is sent then too, and the carrier passes on the first. So a caller gets at most
+// one return for a call on one connection, and may get it before its call went out again there. A cancel ends the
+// fragments of a call that comes again like those of any other.
+//
+// The flag uncounted says that the callee did not take the table of the call in, and never will: the payload was
+// cancelled or lost, or had no room. Its entries were not given.
+//
+// Replies are kept until the call is acknowledged, for as long as the session lives. A caller acknowledges by an ack
+// those with a payload above 4096 bytes whose slots it does not use again at once (a quarter of a second), on a new
+// connection once more; and all that it did not acknowledge yet when together they are above 1 MiB. A callee that
+// keeps replies of 32 MiB, or of what it is set up for, refuses new calls with Overloaded and NotExecuted.
+//
 // # The other records
 //
 // Stream: the chunks of one direction, joined, are a byte stream of yamux, version 0, D being its client, A its
 // server. A node that announces 0 open streams need not implement it and is not sent any; in this version multicast
-// alone depends on it. Beyond yamux's rules the lane ends the session for streams past the limit, data past a window, and
-// floods of pings.
+// alone depends on it. Beyond yamux's rules the lane ends the session for streams past the limit, data past a
+// window, and floods of pings. Each connection has a lane of its own, and streams end with it.
 //
 // Ping: answered at once by a pong with the same token. A node that received no byte for 5 seconds sends one, and
-// after 15 seconds without a byte, or with a write that makes no progress, it ends the session.
+// after 15 seconds without a byte, or with a write that makes no progress, it cuts the connection.
 //
 // Goaway and close have a notice: 1 byte, an error kind, and text as in REFUSE. After goaway the sender takes no new
-// calls of depth 0 (PeerGone, NotExecuted); those in flight and what they cause go on. Close is the last record: the
-// session is over, calls in flight have outcome Unknown, and both sides close the connection without an answer. An end
-// of the connection without close is the same. The kind is PeerGone unless there is a better one, and 0 means it too.
+// calls of depth 0 (PeerGone, NotExecuted); those in flight and what they cause go on. It is said again on each new
+// connection. Close is the last record: the session is over, calls in flight have outcome Unknown, and both sides close
+// the connection without an answer. An end of the connection without close is a cut, or without the feature resume the
+// same as close. The kind is PeerGone unless there is a better one, and 0 means it too.
+//
+// # What a cut means
+//
+// Part of a record is nothing, so a cut in the middle of one is as one before it.
+//
+//	cut                   before it                           during      after it
+//	1  call               it is sent again, and is new        as before   it is sent again; it runs, or its reply comes
+//	   fragmented         the same                            as before   it is sent again, and is new
+//	2  return             the call is sent again, and         as before   nothing: the caller has it
+//	                      then the return
+//	   fragmented         the same                            as before   as before it
+//	3  fragment, of call  the call is sent again from its     as before   as before it; if it was the last, as after a
+//	                      header on, and is new                           call
+//	   of return          the call is sent again, and then    as before   as before it; if it was the last, as after a
+//	                      the return from its header on                   return
+//	4  cancel             it is sent again                    as before   it is sent again: twice is as once; the return
+//	                                                                      comes
+//	5  ping               nothing: silence is counted anew    as before   the same
+//	6  pong               the same                            as before   the same
+//	7  stream             the chunk is lost, and the streams  as before   the streams end. Nothing is sent again, and who
+//	                      end                                             sent does not know what arrived; who needs a
+//	                                                                      stream opens another, with its window full
+//	8  goaway             it is said again                    as before   the same: twice is as once
+//	9  close              a cut: the peer learns it by a      as before   the session is over for both
+//	                      REFUSE, or by the lease
+//	10 ack                it is said again, above 4096        as before   the same: twice is as once
+//	                      bytes; else the slot's next use
+//	                      says it
+//
+// One-way calls are the exception to the first rows: they are settled, not sent again. Of calls that end by their
+// deadline while there is no connection, those that were never sent are NotExecuted, the others Unknown.
 //
 // # Multicast
 //
-// Values for many receivers of a node travel on a stream, at most one in each direction of a session, which the
+// Values for many receivers of a node travel on a stream, at most one in each direction of a connection, which the
 // sender opens for its first packet and which carries nothing the other way. It begins with the eight bytes "EVNT",
 // 1 for the version, 0, 0, 0; a stream that begins otherwise, or not within 10 seconds, is reset. Then come packets,
 // with v for an unsigned LEB128 varint:
@@ -240,29 +361,32 @@
 //
 // Two references are to one object if node, time and number are equal. Host completion: a node that listens but does
 // not know its host sends it blank (empty, with a port), and the receiver fills in the host by which it reached the
-// sender or saw it come from, "127.0.0.1" over a unix socket; so too a relay's. A loopback host that was filled in so is made blank again when the reference is sent
-// on. The two COMPLETED flags are for storage; senders leave them 0 and receivers take a host marked so for blank.
+// sender or saw it come from, "127.0.0.1" over a unix socket; so too a relay's. A loopback host that was filled in so
+// is made blank again when the reference is sent on. The two COMPLETED flags are for storage; senders leave them 0 and
+// receivers take a host marked so for blank.
 //
 // To call an object, use the session with its owner if there is one, whoever dialled it; else dial the owner,
 // expecting its node id; else, if it does not listen, its relay. A reference without node id goes to whoever answers
 // at the place. The time only tells objects apart: a call to an object of an earlier start finds another node, or
 // NoSuchObject.
 //
-// Relays. A node other than the owner that hands on a reference whose owner does not listen sets VIA to itself, unless the receiver is the
-// owner or the relay, or the reference has a relay that listens already. Calls to a relay carry the target extension;
-// it relays those, and only those, whose reference it handed on with itself as VIA, while that was not given back. It
-// sends header and body on in a slot of its own with hops plus 1, the time that is left, the chain and depth as they were, and the table made fit for the next
-// receiver by the rules above, and does the same with the return. It refuses at 8 hops. A target that is the receiver
-// itself is an ordinary call.
+// Relays. A node other than the owner that hands on a reference whose owner does not listen sets VIA to itself, unless
+// the receiver is the owner or the relay, or the reference has a relay that listens already. Calls to a relay carry the
+// target extension; it relays those, and only those, whose reference it handed on with itself as VIA, while that was
+// not given back. It sends header and body on in a slot of its own with hops plus 1, the time that is left, the chain
+// and depth as they were, and the table made fit for the next receiver by the rules above, and does the same with the
+// return. It refuses at 8 hops. A target that is the receiver itself is an ordinary call.
 //
 // # Leases
 //
 // Each entry of a table, in a call, a return or a multicast packet, counts as one reference given to its receiver when
-// the payload or packet is complete, whatever then becomes of the body; a payload that was cancelled, and a malformed table, count for
-// nothing. Entries without node id do not count. Every other one does: the receiver's own objects too, and objects that the
-// sender does not hold itself. Counts belong to the session. An owner keeps an object callable at least while a session
-// has references to it that were not given back. A node that hands on a reference that it holds must keep its own until
-// the receiver gave back what it was handed.
+// the payload or packet is complete, whatever then becomes of the body; a payload that was cancelled, a table of which
+// the return says uncounted, and a malformed one count for nothing, and what comes again does not count again. Of a
+// packet that a cut may have lost nobody can say, and who sent it takes its entries for given. Entries without node id
+// do not count. Every other one does: the receiver's own objects too, and objects that the sender does not hold itself.
+// Counts belong to the session. An owner keeps an object callable at least while a session has references to it that
+// were not given back. A node that hands on a reference that it holds must keep its own until the receiver gave back
+// what it was handed.
 //
 // Object 2 of every node, called on the session whose counts it is about, is
 //
@@ -363,12 +487,18 @@
 //
 //	description: [1, name, [type...], [method...]]
 //	type:        [kind, name, elem, key, len, [[field name, type]...], [method...]]
-//	method:      [name, variadic, [type of each parameter...], [type of each result...]]
+//	method:      [name, variadic, [type of each parameter...], [type of each result...], [flags, timeout]]
 //
 // A type stands as its index in the list of types. Trailing parts of a type that are 0 or empty are left out. elem is
 // for kinds 19 to 21, key for 21, len for 14 and 20, fields for 22 and 23, methods for 24; names of types are for
 // people. Methods are sorted by name, bytewise; a func has one, "Call". At most 64 KiB, 4096 types, 255 methods, 255
-// parameters.
+// parameters. Readers skip elements past these.
+//
+// The last part of a method is its semantics, left out if both are 0: what becomes of its calls when messages are lost.
+// It counts for the methods of the object itself, not for those of remote interfaces within. Flags are 1 idempotent
+// (a call with outcome Unknown may be made again) and 2 one-way (its caller does not wait; it has no results, and its
+// error is dropped); others mean nothing. Timeout is the time in microseconds that calls get whose callers do not say,
+// at most 1,800,000,000; 0 for the caller's default. All of it is for the caller, who may wait, and make no call twice.
 //
 // A caller agrees with an owner if its methods are a subset of the owner's with equal arity, and types are of equal
 // kind (and len), recursively: structs by the field names that both have, tuples by the positions that both have. For
@@ -388,6 +518,11 @@
 //	22 struct           v(count), and for each field, sorted by name, str(name), H[type]
 //	23 tuple            v(count), and for each field, in order, H[type]
 //	24 remote           its methods, as above
+//
+// If methods of the interface itself have semantics, not 0 and 0, its fingerprint is instead the first 16 bytes of a
+// SHA-256 over the 9 bytes "semantics", the 16 of the fingerprint made as above, and for each of these methods, in
+// order, str(name), the flags as one byte and the timeout as u64. So a caller that does not know them asks for the
+// description, and learns them; of a well-known object it must know them.
 //
 // # The registry
 //
@@ -410,10 +545,10 @@
 //	Held     struct {Name: string, Revision: uint64}
 //	Lost     struct {Index: int64, Now: uint64, Unbound: bool}
 //
-// Description is that of the object's interface, empty if not known. Unbind with a reference removes the name only if it
-// is bound to that object. List returns, in the order of their bytes, names that begin with prefix and come behind after,
-// at most limit (0 is 100) and at most 1000; More says that others follow. Which names are legal, package registry says.
-// Its errors come as Application with an identity "rmi.Error" of the kind above. The usual port is 1099.
+// Description is that of the object's interface, empty if not known. Unbind with a reference removes the name only if
+// it is bound to that object. List returns, in the order of their bytes, names that begin with prefix and come behind
+// after, at most limit (0 is 100) and at most 1000; More says that others follow. Which names are legal, package
+// registry says. Its errors come as Application with an identity "rmi.Error" of the kind above. The usual port is 1099.
 //
 // What Bind and Rebind bind stays until it is unbound or rebound, or the registry ends. What Acquire binds is leased: it
 // is as if it were not bound from the moment on that the lease was not renewed for its length. A claim asks for a Lease
@@ -429,19 +564,19 @@
 // AlreadyBound, or NotBound if somebody else unbound the name with that revision or a later one, so far as the registry
 // remembers (a few minutes). Other kinds of refusals are those of Bind.
 //
-// Renew and Release answer with those of the list, by their index from 0, that are not held with the revision given. Now is
-// the revision of what is bound in its place: somebody rebound the name, and who had it stops. 0 is nothing: with Unbound
-// somebody unbound it, likewise; without it the lease lapsed, or the registry is a new one, and the name may be claimed
-// again with Held. Release removes the others, as an orderly end does. All three take at most 1000 entries, and 64 KiB.
-// A registry of before they were added answers NoSuchMethod.
+// Renew and Release answer with those of the list, by their index from 0, that are not held with the revision given.
+// Now is the revision of what is bound in its place: somebody rebound the name, and who had it stops. 0 is nothing:
+// with Unbound somebody unbound it, likewise; without it the lease lapsed, or the registry is a new one, and the name
+// may be claimed again with Held. Release removes the others, as an orderly end does. All three take at most 1000
+// entries, and 64 KiB. A registry of before they were added answers NoSuchMethod.
 //
 // # Versions
 //
-// Within a version may be added: skippable kinds and extensions; feature bits, which may bring anything that is used
-// only where both hellos have the bit; error kinds, outcomes, identities, elements at the end of error forms,
-// descriptions and types; well-known objects; methods of the registry. What changes the meaning or the place of what
-// stands here, the magic and the message format of HELLO excepted, needs a new version number; these two never
-// change, so that versions can be agreed on. Error kinds, record kinds and type kinds are never given a second
+// Within a version may be added: skippable kinds and extensions; feature bits (so far 0, resume), which may bring
+// anything that is used only where both hellos have the bit; error kinds, outcomes, identities, elements at the end of
+// error forms, descriptions and types; well-known objects; methods of the registry. What changes the meaning or the
+// place of what stands here, the magic and the message format of HELLO excepted, needs a new version number; these two
+// never change, so that versions can be agreed on. Error kinds, record kinds and type kinds are never given a second
 // meaning.
 //
 // # A worked example

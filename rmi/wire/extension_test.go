@@ -34,6 +34,7 @@ func TestExtensionsAreUnderstoodSkippedOrRefused(t *testing.T) {
 		{"short target", wire.AppendExtension(nil, wire.ExtTarget, make([]byte, 23)), false, "target of 23 bytes"},
 		{"long target", wire.AppendExtension(nil, wire.ExtTarget, make([]byte, 25)), false, "target of 25 bytes"},
 		{"two targets", append(target, target...), false, "a second one"},
+		{"connection, which the receiver of a call refuses itself", wire.AppendConnection(nil, wire.Connection{Epoch: 1}), false, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e, err := wire.ParseExtensions(test.b)
@@ -43,6 +44,9 @@ func TestExtensionsAreUnderstoodSkippedOrRefused(t *testing.T) {
 			}
 			if err != nil || e.Relay != test.relay {
 				t.Errorf("%+v, %v", e, err)
+			}
+			if want := bytes.HasPrefix(test.b, []byte{byte(wire.ExtConnection)}); e.Resumable != want {
+				t.Errorf("a connection of a session: %v, want %v", e.Resumable, want)
 			}
 			if test.relay && (e.Node != bank.Node || e.Time != bank.Time) {
 				t.Errorf("the target is %+v", e)

@@ -28,11 +28,12 @@ func TestPrefixesAreBounded(t *testing.T) {
 	for _, test := range []struct {
 		hex, want string // want is empty if the prefix is legal
 	}{
-		{"01 00 0000 00000000", ""},
+		{"01 00 0000 00000000", ""}, {"02 07 0000 00000014", ""}, {"04 01 0000 00000008", ""}, {"0a 00 0000 00000008", ""},
 		{"09 00 2000 0000a03a", ""},
 		{"88 ff 2000 0000a03a", ""}, // not known, nor are its flags
 		{"09 01 0000 00000001", "unknown flags 0x1"}, {"01 02 0000 00000001", "unknown flags 0x2"},
 		{"02 08 0000 00000001", "unknown flags 0x8"}, {"03 02 0000 00000001", "unknown flags 0x2"},
+		{"04 02 0000 00000008", "unknown flags 0x2"}, {"0a 01 0000 00000008", "ack record with unknown flags 0x1"},
 		{"ff 00 0000 00000001", ""}, // not known, but may be skipped
 		{"01 00 0000 0000a03b", "41019 bytes: the limit is 41018"},
 		{"02 00 0000 ffffffff", "4294967295 bytes"},
@@ -51,7 +52,7 @@ func TestPrefixesAreBounded(t *testing.T) {
 }
 
 func TestUnknownKindsSayWhetherTheyMayBeSkipped(t *testing.T) {
-	for kind, skippable := range map[wire.FrameKind]bool{wire.FrameClose: false, 10: false, 0x7f: false, 0x80: true, 0x8a: true, 0xff: true} {
+	for kind, skippable := range map[wire.FrameKind]bool{wire.FrameClose: false, wire.FrameAck: false, 11: false, 0x7f: false, 0x80: true, 0x8a: true, 0xff: true} {
 		if kind.Skippable() != skippable {
 			t.Errorf("%v: skippable is %v", kind, kind.Skippable())
 		}
@@ -134,7 +135,7 @@ func TestCallsWithoutADeadlineAreRefused(t *testing.T) {
 func TestRecordsCutShortAreRefused(t *testing.T) {
 	limits := wire.Limits{}.WithDefaults()
 	whole := map[string][]byte{
-		"call": nullCall(), "return": nullReturn(), "cancel": wire.AppendCancel(nil, 1, 2),
+		"call": nullCall(), "return": nullReturn(), "cancel": wire.AppendCancel(nil, 1, 2), "ack": wire.AppendAck(nil, 1, 2),
 		"ping": wire.AppendPing(nil, wire.FramePing, 3), "close": wire.AppendNotice(nil, wire.FrameClose, 1, ""),
 		"fragment": append(wire.AppendFragment(nil, 1, 1, false, 1), 7),
 	}
@@ -157,7 +158,7 @@ func TestRecordsCutShortAreRefused(t *testing.T) {
 }
 
 func TestRecordsThatAreTooLongAreRefused(t *testing.T) {
-	for name, b := range map[string][]byte{"cancel": wire.AppendCancel(nil, 1, 2), "ping": wire.AppendPing(nil, wire.FramePing, 3)} {
+	for name, b := range map[string][]byte{"cancel": wire.AppendCancel(nil, 1, 2), "ack": wire.AppendAck(nil, 1, 2), "ping": wire.AppendPing(nil, wire.FramePing, 3)} {
 		b = append(b, 0)
 		p := wire.Prefix{Kind: wire.FrameKind(b[0]), Length: uint32(len(b) - wire.PrefixSize)}
 		_, err := writeAgain(p, b[wire.PrefixSize:], nil)
@@ -174,6 +175,37 @@ func TestRecordsThatAreTooLongAreRefused(t *testing.T) {
 	n = 1 + wire.MaxText + 1
 	_, _, err = wire.ParseNotice(wire.Prefix{Kind: wire.FrameGoAway, Length: uint32(n)}, make([]byte, n))
 	wantProtocolError(t, err, "goaway record of 1026 bytes")
+}
+
+// Extensions that may be skipped are, in every record that knows none, and those
+// that have their place elsewhere are refused.
+func TestRecordsOfASlotAndTheirExtensions(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"cancel": wire.AppendCancel(nil, 5, 9), "settle": wire.AppendSettle(nil, 5, 9), "ack": wire.AppendAck(nil, 5, 9),
+	} {
+		with := func(ext []byte) (wire.Prefix, []byte) {
+			r := append(bytes.Clone(b), ext...)
+			binary.BigEndian.PutUint16(r[2:], uint16(len(ext)))
+			binary.BigEndian.PutUint32(r[4:], uint32(len(r)-wire.PrefixSize))
+			p, err := wire.ParsePrefix(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p, r[wire.PrefixSize:]
+		}
+		for _, ext := range [][]byte{nil, wire.AppendExtension(nil, 0x90, count(0, 40))} {
+			if slot, seq, err := wire.ParseCancel(with(ext)); slot != 5 || seq != 9 || err != nil {
+				t.Errorf("%s with %x: slot %d, number %d, %v", name, ext, slot, seq, err)
+			}
+		}
+		for _, ext := range [][]byte{
+			wire.AppendConnection(nil, wire.Connection{Epoch: 1}), wire.AppendTarget(nil, bank.Node, bank.Time), wire.AppendExtension(nil, 0x10, nil),
+		} {
+			if _, _, err := wire.ParseCancel(with(ext)); fault.KindOf(err) != fault.Protocol {
+				t.Errorf("%s with %x: %v", name, ext, err)
+			}
+		}
+	}
 }
 
 // A reader may hand a fragment on before all of it is here.
@@ -212,7 +244,7 @@ func TestTextsOfPeersAreCleanAndBounded(t *testing.T) {
 // records other than calls and returns do not write.
 func FuzzPrefixAndRecord(f *testing.F) {
 	for _, name := range []string{"call", "call_relayed", "call_fragmented", "return", "return_error", "return_fragmented",
-		"fragment_of_call", "fragment_of_return", "cancel", "ping", "pong", "stream", "goaway", "close"} {
+		"return_uncounted", "fragment_of_call", "fragment_of_return", "cancel", "cancel_settle", "ack", "ping", "pong", "stream", "goaway", "close"} {
 		f.Add(readGolden(f, "testdata/golden/"+name+".txt"))
 	}
 	for _, bomb := range []string{
@@ -244,7 +276,7 @@ func FuzzPrefixAndRecord(f *testing.F) {
 				t.Fatalf("a piece of %d bytes in a fragment of %d", len(fr.Piece), fr.Size)
 			}
 		}
-		if len(rec) < int(p.Length) || p.Kind > wire.FrameClose || p.Kind == 0 {
+		if len(rec) < int(p.Length) || p.Kind > wire.FrameAck || p.Kind == 0 {
 			return // a reader waits for all of a record, and does not parse unknown ones
 		}
 		if p.Kind == wire.FrameStream {

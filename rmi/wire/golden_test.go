@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gormi/refs"
 	"gormi/rmi/fault"
@@ -140,6 +142,21 @@ func diallerHello() []byte {
 }
 func acceptorHello() []byte { return hello(acceptorKey, 0xa1, refs.NodeID{}).Append(nil) }
 
+// The same with the feature by which sessions outlive their connections.
+func resumable(h *wire.Hello) []byte {
+	h.Features = wire.FeatureResume
+	return h.Append(nil)
+}
+func resumableDialler() []byte  { return resumable(hello(diallerKey, 0xd1, nodeOf(acceptorKey))) }
+func resumableAcceptor() []byte { return resumable(hello(acceptorKey, 0xa1, refs.NodeID{})) }
+
+// resumableProof is the dialling side's for a connection of the session.
+func resumableProof(c wire.Connection) []byte {
+	p := wire.Proof{Session: session, Extensions: wire.AppendConnection(nil, c)}
+	copy(p.Signature[:], ed25519.Sign(diallerKey, p.Signed(wire.Transcript(true, resumableDialler(), resumableAcceptor(), nil))))
+	return p.Append(nil)
+}
+
 func proof(k ed25519.PrivateKey, dialler bool, id, last wire.SessionID) []byte {
 	p := wire.Proof{Session: id, Previous: last}
 	copy(p.Signature[:], ed25519.Sign(k, p.Signed(wire.Transcript(dialler, diallerHello(), acceptorHello(), nil))))
@@ -175,15 +192,38 @@ func TestGoldenHandshake(t *testing.T) {
 	overTLS := wire.Proof{Session: session}
 	copy(overTLS.Signature[:], ed25519.Sign(diallerKey, overTLS.Signed(wire.Transcript(true, diallerHello(), acceptorHello(), count(0x50, 32)))))
 	golden(t, "proof_dialler_tls", "PROOF of the dialling side, over TLS whose exporter value is 50 51 ... 6f", overTLS.Append(nil), proofParts...)
+	golden(t, "hello_dialler_resume", "HELLO of the dialling side, with the feature resume", resumableDialler(), helloParts...)
+	golden(t, "hello_acceptor_resume", "HELLO of the accepting side, with the feature resume", resumableAcceptor(), helloParts...)
+	connectionParts := join(proofParts, part{1, "extension: connection"}, part{2, "its length"}, part{4, "number of the connection"}, part{1, "begin"})
+	golden(t, "proof_dialler_begin", "PROOF of the dialling side for these two hellos: the first connection of a session",
+		resumableProof(wire.Connection{Epoch: 1, Begin: true}), connectionParts...)
+	golden(t, "proof_dialler_resumed", "PROOF of the dialling side for these two hellos: the second connection of the session",
+		resumableProof(wire.Connection{Epoch: 2}), connectionParts...)
 	golden(t, "welcome", "WELCOME", wire.AppendWelcome(nil, session), join(handshakePrefix, part{16, "session"}, part{2, "length of extensions"})...)
 	golden(t, "refuse", "REFUSE, kind StaleReference", wire.AppendRefuse(nil, fault.StaleReference, "another node answers here"),
 		join(handshakePrefix, part{1, "error kind"}, part{-1, "text"})...)
 
-	for name, key := range map[string]ed25519.PrivateKey{"hello_dialler": diallerKey, "hello_acceptor": acceptorKey} {
+	for name, key := range map[string]ed25519.PrivateKey{
+		"hello_dialler": diallerKey, "hello_acceptor": acceptorKey, "hello_dialler_resume": diallerKey, "hello_acceptor_resume": acceptorKey,
+	} {
 		b := readGolden(t, filepath.Join("testdata", "golden", name+".txt"))
 		h, err := wire.ParseHello(b[wire.HandshakePrefix:])
 		if err != nil || h.Node() != nodeOf(key) || !bytes.Equal(h.Append(nil), b) {
-			t.Errorf("%s: %+v, %v", name, h, err)
+			t.Fatalf("%s: %+v, %v", name, h, err)
+		}
+		if want := strings.HasSuffix(name, "_resume"); (h.Features&wire.FeatureResume != 0) != want {
+			t.Errorf("%s: features %#x", name, h.Features)
+		}
+	}
+	for name, want := range map[string]wire.Connection{"proof_dialler_begin": {Epoch: 1, Begin: true}, "proof_dialler_resumed": {Epoch: 2}} {
+		b := readGolden(t, filepath.Join("testdata", "golden", name+".txt"))
+		p, err := wire.ParseProof(b[wire.HandshakePrefix:])
+		if err != nil || !p.Resumable || p.Connection != want || p.Session != session || !bytes.Equal(p.Append(nil), b) {
+			t.Fatalf("%s: %+v, %v", name, p, err)
+		}
+		signed := p.Signed(wire.Transcript(true, resumableDialler(), resumableAcceptor(), nil))
+		if key := diallerKey.Public().(ed25519.PublicKey); !ed25519.Verify(key, signed, p.Signature[:]) {
+			t.Errorf("%s: the signature is not over the transcript", name)
 		}
 	}
 	for name, dialler := range map[string]bool{"proof_dialler": true, "proof_acceptor": false, "proof_dialler_again": true} {
@@ -251,7 +291,15 @@ func TestGoldenRecords(t *testing.T) {
 	golden(t, "return_error", "return of a call that failed", append(wire.AppendReturn(nil, &r, wire.FlagError, nil), form...),
 		join(returnParts, part{-1, "body: error form"})...)
 
-	golden(t, "cancel", "cancel", wire.AppendCancel(nil, 3, 7), join(recordPrefix, part{4, "slot"}, part{4, "sequence number"})...)
+	form = wire.AppendError(nil, fault.New(fault.Cancelled, fault.NotExecuted, "the call was lost with its connection, and given up"))
+	r = wire.ReturnHeader{Slot: 3, Seq: 8, Payload: payload(0, 0, uint32(len(form)))}
+	golden(t, "return_uncounted", "return of a call that never came: the references in it were not given",
+		append(wire.AppendReturn(nil, &r, wire.FlagError|wire.FlagUncounted, nil), form...), join(returnParts, part{-1, "body: error form"})...)
+
+	slotParts := join(recordPrefix, part{4, "slot"}, part{4, "sequence number"})
+	golden(t, "cancel", "cancel", wire.AppendCancel(nil, 3, 7), slotParts...)
+	golden(t, "cancel_settle", "cancel of a one-way call that may be lost: if it came it goes on", wire.AppendSettle(nil, 3, 7), slotParts...)
+	golden(t, "ack", "ack: the last return of slot 3 arrived", wire.AppendAck(nil, 3, 7), slotParts...)
 	golden(t, "ping", "ping", wire.AppendPing(nil, wire.FramePing, 20), join(recordPrefix, part{8, "token"})...)
 	golden(t, "pong", "pong", wire.AppendPing(nil, wire.FramePong, 20), join(recordPrefix, part{8, "token"})...)
 	chunk := unhex(t, "00 01 0001 00000001 00000000")
@@ -291,7 +339,7 @@ func TestGoldenRecordsReadBack(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(path), ".txt")
 		var back []byte
 		switch kind, _, _ := strings.Cut(name, "_"); kind {
-		case "call", "return", "fragment", "cancel", "ping", "pong", "stream", "goaway", "close":
+		case "call", "return", "fragment", "cancel", "ping", "pong", "stream", "goaway", "close", "ack":
 			p, err := wire.ParsePrefix(b)
 			if err != nil || p.Kind.String() != kind || int(p.Length) != len(b)-wire.PrefixSize {
 				t.Errorf("%s: %+v, %v", name, p, err)
@@ -340,10 +388,15 @@ func writeAgain(p wire.Prefix, rec []byte, l *wire.Limits) ([]byte, error) {
 			return nil, err
 		}
 		return append(wire.AppendFragment(nil, f.Slot, f.Seq, f.OfReturn, f.Size), f.Piece...), nil
-	case wire.FrameCancel:
+	case wire.FrameCancel, wire.FrameAck:
 		slot, seq, err := wire.ParseCancel(p, rec)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case p.Kind == wire.FrameAck:
+			return wire.AppendAck(nil, slot, seq), nil
+		case p.Flags&wire.FlagSettle != 0:
+			return wire.AppendSettle(nil, slot, seq), nil
 		}
 		return wire.AppendCancel(nil, slot, seq), nil
 	case wire.FramePing, wire.FramePong:
@@ -429,6 +482,33 @@ func TestGoldenForms(t *testing.T) {
 	d, err := wire.ParseDescription(b)
 	if err != nil || d.Fingerprint() != i.Fingerprint {
 		t.Errorf("%v, %v", d, err)
+	}
+}
+
+func TestGoldenSemantics(t *testing.T) {
+	i, err := wire.InterfaceOf(reflect.TypeFor[Account]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err = i.With(map[string]wire.Semantics{
+		"Deposit": {Idempotent: true, Timeout: 1500 * time.Millisecond}, "Watch": {OneWay: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := i.Description().MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "description_semantics", "description of the same interface, with Deposit idempotent and given 1.5 s, and Watch one-way",
+		append(b, i.Fingerprint[:]...), part{len(b), "description"}, part{16, "fingerprint, no part of it"})
+
+	// The fingerprint, by hand: of that without semantics, and the two methods'.
+	plain := readGolden(t, filepath.Join("testdata", "golden", "description.txt"))
+	by := append([]byte("semantics"), plain[len(plain)-16:]...)
+	by = append(by, "\x07Deposit\x01\x00\x00\x00\x00\x00\x16\xe3\x60\x05Watch\x02\x00\x00\x00\x00\x00\x00\x00\x00"...)
+	if sum := sha256.Sum256(by); refs.Fingerprint(sum[:16]) != i.Fingerprint {
+		t.Errorf("the fingerprint is %x, by hand it is %x", i.Fingerprint, sum[:16])
 	}
 }
 

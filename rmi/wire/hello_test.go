@@ -95,6 +95,53 @@ func TestHandshakeMessagesOfOtherLengths(t *testing.T) {
 	}
 }
 
+// Which connection of a session a proof is for stands in it once, whole, and
+// under its signature; nothing else of the handshake says it.
+func TestConnectionsOfASession(t *testing.T) {
+	ext := wire.AppendConnection(nil, wire.Connection{Epoch: 0x01020304, Begin: true})
+	if want := unhex(t, "04 0005 01020304 01"); !bytes.Equal(ext, want) {
+		t.Errorf("%x, want %x", ext, want)
+	}
+	value := func(b ...byte) []byte { return wire.AppendExtension(nil, wire.ExtConnection, b) }
+	for _, test := range []struct {
+		name string
+		ext  []byte
+		want string // empty: legal
+	}{
+		{"begins", value(0, 0, 0, 1, 1), ""},
+		{"goes on", value(0xff, 0xff, 0xff, 0xff, 0), ""},
+		{"among others", append(wire.AppendExtension(value(0, 0, 0, 9, 0), 0x90, nil), 0xff, 0, 0), ""},
+		{"empty", value(), "in 0 bytes"},
+		{"short", value(0, 0, 0, 1), "in 4 bytes"},
+		{"long", value(0, 0, 0, 1, 1, 0), "in 6 bytes"},
+		{"begin 2", value(0, 0, 0, 1, 2), "connection of a session"},
+		{"twice", append(value(0, 0, 0, 1, 1), value(0, 0, 0, 1, 1)...), "a second one"},
+		{"cut short", value(0, 0, 0, 1, 1)[:7], "only 4 are left"},
+		{"a call's target", append(value(0, 0, 0, 1, 1), wire.AppendTarget(nil, bank.Node, bank.Time)...), "for calls"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, err := wire.ParseProof(withExtensions(diallerProof(), test.ext))
+			if test.want != "" {
+				wantProtocolError(t, err, test.want)
+				return
+			}
+			if err != nil || !p.Resumable || p.Connection.Begin != (test.ext[7] == 1) || p.Connection.Epoch != wire.Epoch(binary.BigEndian.Uint32(test.ext[3:])) {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			if !bytes.HasSuffix(p.Signed(nil), test.ext) {
+				t.Errorf("%x is not signed", test.ext)
+			}
+		})
+	}
+	if p, err := wire.ParseProof(diallerProof()[wire.HandshakePrefix:]); err != nil || p.Resumable {
+		t.Errorf("of a proof without the extension: %+v, %v", p, err)
+	}
+	_, err := wire.ParseHello(withExtensions(diallerHello(), ext))
+	wantProtocolError(t, err, "has no place here")
+	_, err = wire.ParseWelcome(withExtensions(wire.AppendWelcome(nil, session), ext))
+	wantProtocolError(t, err, "has no place here")
+}
+
 func TestVersionsAreAgreedOn(t *testing.T) {
 	for _, test := range []struct {
 		version, oldest, peers, peersOldest uint16
@@ -153,7 +200,8 @@ func TestRefusals(t *testing.T) {
 }
 
 func FuzzHandshake(f *testing.F) {
-	for _, name := range []string{"hello_dialler", "hello_acceptor", "proof_dialler", "proof_acceptor", "proof_dialler_again", "welcome", "refuse"} {
+	for _, name := range []string{"hello_dialler", "hello_acceptor", "proof_dialler", "proof_acceptor", "proof_dialler_again", "proof_dialler_begin", "proof_dialler_resumed",
+		"hello_dialler_resume", "welcome", "refuse"} {
 		f.Add(readGolden(f, "testdata/golden/"+name+".txt"))
 	}
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))

@@ -87,6 +87,19 @@ func TestGoldenDescription(t *testing.T) {
 	}
 }
 
+// This program does not know semantics: it skips them, and the interface is to it
+// what it is without.
+func TestGoldenDescriptionOfLaterNodes(t *testing.T) {
+	plain, with := golden(t, "description"), golden(t, "description_semantics")
+	d, err := parseDescription(with[:len(with)-16])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.fingerprint(); !bytes.Equal(got[:], plain[len(plain)-16:]) {
+		t.Errorf("fingerprint of %v\n%x, want\n%x", d, got, plain[len(plain)-16:])
+	}
+}
+
 func TestGoldenErrors(t *testing.T) {
 	for name, want := range map[string]string{
 		"error_application": "Application/Executed: deposit: unexpected EOF",
