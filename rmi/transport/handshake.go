@@ -159,8 +159,13 @@ func (h *handshake) readHello() error {
 		return err
 	}
 	h.itsBytes = all
-	_, err = wire.Agree(h.mine, h.peers)
-	return err
+	if _, err = wire.Agree(h.mine, h.peers); err != nil {
+		return err
+	}
+	if x, ok := h.conn.(Lossy); ok && x.Lossy() && !h.resumable() {
+		return fault.New(fault.Protocol, fault.NotExecuted, "one of the nodes cannot tell calls that come twice, as they do over datagrams: use TCP between them")
+	}
+	return nil
 }
 
 func (h *handshake) transcript(dialler bool) []byte {

@@ -26,8 +26,7 @@ const (
 // session when both sides set its bit.
 type Feature uint64
 
-// FeatureResume: sessions outlive their connections, and references are given
-// back before the session ends.
+// FeatureResume: sessions outlive their connections.
 const FeatureResume Feature = 1 << 0
 
 // Features are those that this package offers.

@@ -79,7 +79,8 @@ var (
 //  5. no two names have the same MethodID, and none has 0
 //  6. there are at most 255 methods, of at most 255 parameters and 255 results
 //     each, names have at most 255 bytes, and the description at most 64 KiB
-//  7. a method that is declared one-way has no results but its error
+//  7. a method that is declared one-way has no results but its error, and a
+//     declared timeout is from 1 µs to 30 min
 //
 // The error is a *fault.Error of kind Invalid that lists every problem on a
 // line of its own, each with the number of its rule and its place.
@@ -206,8 +207,9 @@ func (c *compiler) iface(t reflect.Type) *Interface {
 	for at, m := range i.Methods {
 		m.Index = at
 		if all, ok := semantics.(map[string]Semantics); ok {
-			if m.Semantics = all[m.Name]; m.OneWay && len(m.Out) > 0 {
-				c.report(7, m.Name, "it is declared one-way and has results, which nobody would wait for")
+			m.Semantics = all[m.Name]
+			if err := m.Semantics.check(len(m.Out)); err != nil {
+				c.report(7, m.Name, err.Error())
 			}
 		}
 	}

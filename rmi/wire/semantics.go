@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -83,8 +84,8 @@ func (i *Interface) With(methods map[string]Semantics) (*Interface, error) {
 		if s, ok := methods[m.Name]; ok {
 			n.Semantics, d.Methods[at].Semantics = s, s
 		}
-		if n.OneWay && len(n.Out) > 0 {
-			return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s.%s is declared one-way and has results, which nobody would wait for", i.Name, m.Name)
+		if err := n.Semantics.check(len(n.Out)); err != nil {
+			return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s.%s: %w", i.Name, m.Name, err)
 		}
 		c.Methods[at], c.byID[n.ID] = &n, &n
 	}
@@ -95,6 +96,17 @@ func (i *Interface) With(methods map[string]Semantics) (*Interface, error) {
 	}
 	c.description, c.Fingerprint = &d, d.Fingerprint()
 	return &c, nil
+}
+
+// check tells what is wrong with the semantics of a method with so many results.
+func (s Semantics) check(results int) error {
+	switch {
+	case s.OneWay && results > 0:
+		return errors.New("it is declared one-way and has results, which nobody would wait for")
+	case s.Timeout < 0, s.Timeout > 0 && s.Timeout < time.Microsecond, s.Timeout > maxTimeout:
+		return fmt.Errorf("its timeout is %v: want at least 1µs and at most %v", s.Timeout, maxTimeout)
+	}
+	return nil
 }
 
 // special reports whether a method of the description has semantics of its own.

@@ -29,7 +29,6 @@ func TestSemanticsTravelWithTheDescription(t *testing.T) {
 		{Semantics{Idempotent: true, OneWay: true, Timeout: 90 * time.Second}, Semantics{Idempotent: true, OneWay: true, Timeout: 90 * time.Second}},
 		{Semantics{Timeout: 5*time.Second + 999}, Semantics{Timeout: 5 * time.Second}},
 		{Semantics{Timeout: 30 * time.Minute}, Semantics{Timeout: 30 * time.Minute}},
-		{Semantics{Timeout: 24 * time.Hour}, Semantics{Timeout: 30 * time.Minute}},
 	} {
 		with, err := account.With(map[string]Semantics{"Tag": test.declared})
 		if err != nil {
@@ -89,7 +88,11 @@ func TestSemanticsThatCannotBeAreRefused(t *testing.T) {
 	i := interfaceFor[Account](t)
 	before := i.Description().Methods
 	_, err := i.With(map[string]Semantics{"Deposit": {OneWay: true}})
-	wantError(t, err, fault.Invalid, "wire.Account.Deposit is declared one-way and has results")
+	wantError(t, err, fault.Invalid, "wire.Account.Deposit: it is declared one-way and has results")
+	for _, d := range []time.Duration{-time.Second, 999, 31 * time.Minute} {
+		_, err = i.With(map[string]Semantics{"Tag": {Timeout: d}})
+		wantError(t, err, fault.Invalid, "want at least 1µs and at most 30m0s")
+	}
 	_, err = i.With(map[string]Semantics{"Withdraw": {Idempotent: true}})
 	wantError(t, err, fault.Invalid, "semantics are declared for Withdraw, which is no method of wire.Account")
 	if same, err := i.With(nil); same != i || err != nil {
