@@ -308,14 +308,14 @@ func (c *callTable) abandon(s *slot, done chan struct{}, body *outBody, begun bo
 	if s.body != body {
 		return false, false, true
 	}
-	if body != nil && !begun && s.sends == 1 {
+	if body != nil && !begun && s.sends == 1 && s.sent.Load() == uint32(body.out.link.epoch) { // nor was it settled
 		s.sent.Store(0)
 	}
 	if s.sent.Load() == 0 {
 		c.releaseLocked(s)
 		return true, false, false
 	}
-	s.state, s.req, s.body = slotAbandoned, nil, nil
+	s.state, s.oneWay, s.req, s.body = slotAbandoned, s.req.OneWay, nil, nil
 	return true, true, false
 }
 

@@ -317,7 +317,13 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 			select {
 			case <-body.done:
 			case <-ctx.Done():
-				body.out.abort(body)
+				begun, _ := body.out.abort(body)
+				if left, sent, _ := s.calls.abandon(sl, sl.done, body, begun); left {
+					if sent {
+						return nil
+					}
+					return notSent(ctx.Err())
+				}
 			}
 		}
 		s.calls.sentOneWay(sl)
@@ -343,7 +349,7 @@ func (s *Session) leave(sl *slot, done chan struct{}, why error) (err error, lef
 			return nil, false
 		case sent:
 			e.Outcome = fault.Unknown
-			if !told {
+			if !told || !begun { // of a payload that was not begun here, the peer may know from before
 				s.sendCancel(num, seq)
 			}
 		}
