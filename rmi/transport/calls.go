@@ -81,7 +81,7 @@ type slot struct {
 	failed    bool
 	err       error
 	in        *assembly // of the reply's payload, while its fragments arrive
-	last      int       // of a free slot: bytes of the last reply
+	last      int       // of a free slot: bytes of the last reply, whoever read it
 	owed      int       // of a free slot: the same, until the peer was told that the reply arrived
 
 	// How the call was sent. Written under the connection's outbox.mu, and where
@@ -198,6 +198,7 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 	}
 	s.seq++
 	s.state, s.nested, s.oneWay, s.err, s.failed = slotWaiting, nested, false, nil, false
+	s.payload = wire.Payload{}
 	s.req, s.uncounted, s.sends, s.body = r, r.Uncounted, 0, nil
 	s.sent.Store(0)
 	r.Header.Slot, r.Header.Seq = s.num, s.seq
@@ -205,7 +206,6 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 		s.expires.Store(0)
 	}
 	c.paid(s) // using the slot acknowledges
-	s.last = 0
 	c.busy++
 	s.crowd = c.busy > crowd
 	if !nested {
@@ -217,14 +217,6 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 // release frees a slot whose reply was read or will never come.
 func (c *callTable) release(s *slot) {
 	c.mu.Lock()
-	if s.err == nil && c.session.resumable {
-		s.last = s.payload.Len()
-		s.owed = s.last
-		c.owed += s.owed
-		if s.owed > ackAbove {
-			c.large++
-		}
-	}
 	c.releaseLocked(s)
 	much := c.owed > ackAtOnce
 	c.mu.Unlock()
@@ -244,7 +236,16 @@ func (c *callTable) paid(s *slot) {
 
 func (c *callTable) releaseLocked(s *slot) {
 	if s.sent.Load() == 0 {
-		s.seq-- // it was never used
+		s.seq-- // it was never used, and last is still that of the call before
+	} else {
+		s.last = s.payload.Len()
+	}
+	if c.session.resumable {
+		s.owed = s.last
+		c.owed += s.owed
+		if s.owed > ackAbove {
+			c.large++
+		}
 	}
 	s.state, s.req, s.uncounted, s.body = slotFree, nil, nil, nil
 	if cap(s.buf) > 64<<10 {
