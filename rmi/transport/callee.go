@@ -374,6 +374,13 @@ func (c *callee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int, settle 
 		c.keep(s, &r)
 		s.sent = 0
 		return nil, nil, c.sendAgain(s, l, num)
+	}
+	if s.again != nil { // no more of it will come
+		s.again.end()
+		s.again.release()
+		s.again = nil
+	}
+	switch {
 	case s.in == nil && s.done:
 		return nil, nil, c.sendAgain(s, l, num)
 	case s.in == nil:
@@ -381,11 +388,6 @@ func (c *callee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int, settle 
 		return nil, nil, nil
 	}
 	in, a = s.in, s.asm
-	if s.again != nil {
-		s.again.end()
-		s.again.release()
-		s.again = nil
-	}
 	s.asm = nil
 	var ctx *callContext
 	if a == nil && !settle {

@@ -86,7 +86,7 @@ type slot struct {
 	owned     bool // buf was made for this reply
 	err       error
 	in        *assembly // of the reply's payload, while its fragments arrive
-	last      int       // of a free slot: bytes of the last reply
+	last      int       // of a free slot: bytes of the last reply, whoever read it
 	owed      int       // of a free slot: the same, until the peer was told that the reply arrived
 
 	// How the call was sent. Written under the connection's outbox.mu, and where
@@ -203,6 +203,7 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 	}
 	s.seq++
 	s.state, s.nested, s.oneWay, s.err, s.failed = slotWaiting, nested, false, nil, false
+	s.payload = wire.Payload{}
 	s.req, s.uncounted, s.sends, s.body = r, r.Uncounted, 0, nil
 	s.sent.Store(0)
 	r.Header.Slot, r.Header.Seq = s.num, s.seq
@@ -210,7 +211,6 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 		s.expires.Store(0)
 	}
 	c.paid(s) // using the slot acknowledges
-	s.last = 0
 	c.busy++
 	s.crowd = c.busy > crowd
 	if !nested {
@@ -222,14 +222,6 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 // release frees a slot whose reply was read or will never come.
 func (c *callTable) release(s *slot) {
 	c.mu.Lock()
-	if s.err == nil && c.session.resumable {
-		s.last = s.payload.Len()
-		s.owed = s.last
-		c.owed += s.owed
-		if s.owed > ackAbove {
-			c.large++
-		}
-	}
 	c.releaseLocked(s)
 	much := c.owed > ackAtOnce
 	c.mu.Unlock()
@@ -249,7 +241,16 @@ func (c *callTable) paid(s *slot) {
 
 func (c *callTable) releaseLocked(s *slot) {
 	if s.sent.Load() == 0 {
-		s.seq-- // it was never used
+		s.seq-- // it was never used, and last is still that of the call before
+	} else {
+		s.last = s.payload.Len()
+	}
+	if c.session.resumable {
+		s.owed = s.last
+		c.owed += s.owed
+		if s.owed > ackAbove {
+			c.large++
+		}
 	}
 	s.state, s.req, s.uncounted, s.body = slotFree, nil, nil, nil
 	if cap(s.buf) > 64<<10 {
@@ -313,14 +314,14 @@ func (c *callTable) abandon(s *slot, done chan struct{}, body *outBody, begun bo
 	if s.body != body {
 		return false, false, true
 	}
-	if body != nil && !begun && s.sends == 1 {
+	if body != nil && !begun && s.sends == 1 && s.sent.Load() == uint32(body.out.link.epoch) { // nor was it settled
 		s.sent.Store(0)
 	}
 	if s.sent.Load() == 0 {
 		c.releaseLocked(s)
 		return true, false, false
 	}
-	s.state, s.req, s.body = slotAbandoned, nil, nil
+	s.state, s.oneWay, s.req, s.body = slotAbandoned, s.req.OneWay, nil, nil
 	return true, true, false
 }
 

@@ -374,12 +374,24 @@ func (h *handshake) accept() (*Link, error) {
 			return nil, fault.New(fault.PeerGone, fault.NotExecuted, "the session is over at this end")
 		}
 	}
+	if h.t.ofAnother(p.Session, h.peers.Node()) {
+		return nil, fault.New(fault.Denied, fault.NotExecuted, "the session is another node's")
+	}
 	s := h.session(p.Session, h.peers.Node(), remoteHost(h.conn))
 	s.resumable = resumable
 	if err := h.t.peers.accepted(h.t.node, s, p.Previous); err != nil {
 		return nil, err
 	}
 	return h.welcome(s, epoch), nil
+}
+
+// ofAnother reports whether a session id is one that another node has drawn and
+// uses: a session of the same id would stand in the way when that is resumed.
+func (t *Transport) ofAnother(id wire.SessionID, peer refs.NodeID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.byID[id]
+	return s != nil && s.peer != peer
 }
 
 // welcome makes a link on which the welcome goes first.

@@ -219,6 +219,7 @@ type raw struct {
 	hello, proof []byte // as sent
 	its          []byte // the node's hello
 	session      wire.SessionID
+	epoch        wire.Epoch // of the connection, if the session is resumable
 	seq          map[wire.Slot]wire.Seq
 }
 

@@ -39,7 +39,7 @@ type peer struct {
 	proving  bool           // a dial under way has sent its proof
 	holding  int            // dials under way that this node holds to; only if it decides
 	arrival  chan struct{}  // closed when a session arrives or a held dial ends; nil if nobody waits
-	forgetAt int64          // tick after which an entry without a session is dropped
+	forgetAt int64          // tick after which an entry without a session is dropped; 0: not known yet
 }
 
 // decides reports whether node a decides for the pair.
@@ -122,6 +122,7 @@ func (p *peers) dialling(self, node refs.NodeID) (b beginning, existing *Session
 		rand.Read(e.begun[:])
 		e.begins = 0
 	}
+	e.forgetAt = 0
 	e.begins++
 	b = beginning{id: e.begun, previous: e.last, epoch: e.begins}
 	if e.session != nil { // over, and about to be removed
@@ -209,7 +210,7 @@ func (p *peers) remove(s *Session) {
 	}
 }
 
-// forgetAfter is for how many ticks the id of a session that is over is kept.
+// forgetAfter is for how many ticks the id of a session that is over, or may have begun, is kept.
 const forgetAfter = 120 * 4
 
 // maxForgotten is the number of nodes from which on those without a session are forgotten at once.
@@ -220,7 +221,11 @@ func (p *peers) forget(now int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, e := range p.byNode {
-		if e.session == nil && !e.proving && e.forgetAt < now {
+		switch {
+		case e.session != nil || e.proving:
+		case e.forgetAt == 0:
+			e.forgetAt = now + forgetAfter
+		case e.forgetAt < now:
 			e.arrived() // who waits asks again
 			delete(p.byNode, n)
 		}

@@ -150,7 +150,7 @@ func (s *Session) redial() {
 	})
 	for pause := time.Duration(0); ctx.Err() == nil; pause = min(max(2*pause, firstRedial), lastRedial) {
 		if pause > 0 {
-			timer := time.NewTimer(pause/2 + rand.N(pause)) // so that many clients do not come at once
+			timer := time.NewTimer(pause/2 + rand.N(pause/2+1)) // so that many clients do not come at once
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
@@ -235,7 +235,8 @@ func (s *Session) waitLink(ctx context.Context) (*Link, error) {
 	}
 }
 
-// unreached is the error of a call that waited for a connection in vain.
+// unreached is the error of a call whose time ended before it was sent: most
+// likely for want of a connection.
 func (s *Session) unreached() *fault.Error {
 	e := &fault.Error{Kind: fault.Deadline, Outcome: fault.NotExecuted, Err: context.DeadlineExceeded}
 	s.mu.Lock()

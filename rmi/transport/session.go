@@ -299,13 +299,20 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 		}
 		if err != nil {
 			if l != nil && l.Err() != nil && s.live() {
-				continue
+				select {
+				case <-l.gone:
+					continue
+				case <-ctx.Done():
+					err = ctx.Err()
+				}
 			}
-			if _, left := s.leave(sl, sl.done, err); !left { // the session is over
+			e, left := s.leave(sl, sl.done, err)
+			if !left { // the session is over
 				<-sl.done
+				e = sl.err
 				s.calls.release(sl)
 			}
-			return notSent(err)
+			return e
 		}
 		l.send(sl, r, true)
 		body := sl.body
@@ -317,7 +324,13 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 			select {
 			case <-body.done:
 			case <-ctx.Done():
-				body.out.abort(body)
+				begun, _ := body.out.abort(body)
+				if left, sent, _ := s.calls.abandon(sl, sl.done, body, begun); left {
+					if sent {
+						return nil
+					}
+					return notSent(ctx.Err())
+				}
 			}
 		}
 		s.calls.sentOneWay(sl)
@@ -343,9 +356,11 @@ func (s *Session) leave(sl *slot, done chan struct{}, why error) (err error, lef
 			return nil, false
 		case sent:
 			e.Outcome = fault.Unknown
-			if !told {
+			if !told || !begun { // of a payload that was not begun here, the peer may know from before
 				s.sendCancel(num, seq)
 			}
+		case e.Kind == fault.Deadline:
+			e = s.unreached()
 		}
 		return e, true
 	}
