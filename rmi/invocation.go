@@ -33,6 +33,7 @@ type invocation struct {
 	ctx      context.Context
 	core     *proxy.Core
 	method   *wire.Method
+	begun    time.Time // if the deadline is a default
 	deadline time.Time
 	coarse   bool // the deadline is a default
 
@@ -69,17 +70,25 @@ func (n *Node) Begin(ctx context.Context, c *proxy.Core, m *wire.Method) proxy.I
 		v.fail(fault.New(Invalid, NotExecuted, "the context is nil: pass context.Background() if there is none"))
 		return v
 	}
+	if c.Refresh != nil {
+		v.target = c.Target()
+	}
 	var ok bool
 	if v.deadline, ok = ctx.Deadline(); !ok {
-		v.coarse = true
-		v.deadline = time.Now().Add(cmp.Or(v.semantics().Timeout, n.opts.Timeout))
+		v.coarse, v.begun = true, time.Now()
+		v.deadline = v.begun.Add(v.timeout())
 	}
 	return v
 }
 
+// timeout is what the call gets if its context has no deadline.
+func (v *invocation) timeout() time.Duration {
+	return cmp.Or(v.semantics().Timeout, v.node.opts.Timeout)
+}
+
 // semantics are the owner's for the method, as far as they are known yet.
 func (v *invocation) semantics() wire.Semantics {
-	if all := v.core.Semantics.Load(); all != nil {
+	if all := v.target.Semantics.Load(); all != nil {
 		return (*all)[v.method.Index]
 	}
 	return v.method.Semantics
@@ -98,24 +107,43 @@ func (v *invocation) Attempt() bool {
 		if v.core.Refresh != nil {
 			v.target = v.core.Target()
 		}
-		n := v.node
-		to, err := n.routeOf(v.ctx, v.target)
+		to, ok := v.target.Cache.Load().(route)
+		var err error
+		if !ok || to.session.Err() != nil || !v.target.Agreed.Load() {
+			to, err = v.meet()
+		}
 		if err == nil && v.target != v.core && to.session.Detached() {
 			err = errDetached
 		}
-		if err == nil && !v.target.Agreed.Load() {
-			err = n.agree(v.ctx, v.target, to)
-		}
 		if err == nil {
-			if v.target != v.core {
-				v.core.Semantics.Store(v.target.Semantics.Load())
-			}
-			v.to, v.enc = to, wire.NewEncoder(sideOf(to.session), &n.limits)
+			v.to, v.enc = to, wire.NewEncoder(sideOf(to.session), &v.node.limits)
 			return true
 		}
 		v.fail(asError(err, NotExecuted)) // agreeing runs nothing of the object's
 	}
 	return false
+}
+
+// meet finds the session with the owner and agrees on the interface, by the
+// call's deadline. That is another one if only the owner knew the method's.
+func (v *invocation) meet() (route, error) {
+	ctx, n := v.ctx, v.node
+	if v.coarse {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, v.deadline)
+		defer cancel()
+	}
+	to, err := n.routeOf(ctx, v.target)
+	if err != nil || v.target.Agreed.Load() {
+		return to, err
+	}
+	if v.target != v.core && to.session.Detached() {
+		return to, errDetached
+	}
+	if err = n.agree(ctx, v.target, to); err == nil && v.coarse {
+		v.deadline = v.begun.Add(v.timeout())
+	}
+	return to, err
 }
 
 // again reports whether to make another attempt, when it is time for it.
