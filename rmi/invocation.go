@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"gormi/proxy"
@@ -94,7 +96,16 @@ func (v *invocation) semantics() wire.Semantics {
 	return v.method.Semantics
 }
 
-func (v *invocation) fail(err error) { v.err = v.node.failed(err, v.target.Ref(), v.method) }
+func (v *invocation) fail(err error) {
+	if v.coarse {
+		whose := byNode
+		if v.semantics().Timeout > 0 {
+			whose = byOwner
+		}
+		err = late(err, v.timeout(), whose)
+	}
+	v.err = v.node.failed(err, v.target.Ref(), v.method)
+}
 
 // Attempt implements proxy.Invocation: it finds the session with the owner and
 // makes sure that both sides agree on the interface.
@@ -166,7 +177,7 @@ func (v *invocation) again() bool {
 		if v.over = err != nil; v.over {
 			v.fail(err)
 		}
-	case v.ctx.Err() != nil || !time.Now().Before(v.deadline), !mendable(v.err, unknown):
+	case v.ctx.Err() != nil || !time.Now().Before(v.deadline), !v.mendable(unknown):
 		v.over = true
 	default:
 		v.over = !v.wait()
@@ -174,21 +185,22 @@ func (v *invocation) again() bool {
 	return !v.over
 }
 
-// mendable tells of a failed attempt whether the next may succeed: the peer was
-// busy, the session ended, a network did not answer. Nobody listening at the
-// owner's address, another node there, or an owner that shuts down are for good.
-func mendable(err error, unknown bool) bool {
+// mendable tells of the last attempt whether the next may succeed: the peer was
+// busy, the session ended, the network did not answer where it did before.
+// Nobody listening at the owner's address, another node there, or an owner that
+// shuts down are for good.
+func (v *invocation) mendable(unknown bool) bool {
 	var f *Error
-	if !errors.As(err, &f) {
+	if !errors.As(v.err, &f) {
 		return false
 	}
 	switch f.Kind {
 	case Overloaded:
 		return f.Origin == fault.Peer
 	case PeerGone:
-		return unknown || errors.Is(err, transport.ErrOver)
+		return unknown || errors.Is(v.err, transport.ErrOver)
 	case ConnectFailed:
-		return unknown
+		return unknown || v.maybe != nil && f.Origin != fault.Peer && !errors.Is(v.err, syscall.ECONNREFUSED)
 	}
 	return false
 }
@@ -275,6 +287,14 @@ func (v *invocation) End(decodeErr error) error {
 // unknown is the error of a call of which an earlier attempt may have run.
 func (v *invocation) unknown(err error) error {
 	f := asError(err, Unknown)
-	f.Msg, f.Err = fmt.Sprintf("an attempt may have run (%v), and the last failed", v.maybe), err
+	first := strings.TrimPrefix(attempt(v.maybe).Error(), "rmi: ")
+	f.Msg, f.Err = fmt.Sprintf("an attempt may have run (%s), and the last failed", first), attempt(err)
+	return f
+}
+
+// attempt is the error of an attempt without what the call's error says already.
+func attempt(err error) *Error {
+	f := asError(err, OutcomeOf(err))
+	f.Op, f.Ref, f.Interface, f.Method = "", refs.Ref{}, "", ""
 	return f
 }

@@ -301,11 +301,12 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 			if l != nil && l.Err() != nil && s.live() {
 				continue
 			}
-			if _, left := s.leave(sl, sl.done, err); !left { // the session is over
-				<-sl.done
-				s.calls.release(sl)
+			if e, left := s.leave(sl, sl.done, err); left {
+				return e
 			}
-			return notSent(err)
+			<-sl.done // the session is over
+			s.calls.release(sl)
+			return errOver(s.Err())
 		}
 		l.send(sl, r, true)
 		body := sl.body
@@ -346,6 +347,8 @@ func (s *Session) leave(sl *slot, done chan struct{}, why error) (err error, lef
 			if !told {
 				s.sendCancel(num, seq)
 			}
+		case e.Kind == fault.Deadline:
+			e.Msg = s.absent()
 		}
 		return e, true
 	}
