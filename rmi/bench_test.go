@@ -239,3 +239,49 @@ func BenchmarkEchoBytes(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkKeptReplies is what it costs that sessions outlive their connections:
+// null calls, and calls with a reference there and back, over sessions that keep
+// replies and count references, compared with such that do not, within one
+// process, over loopback TCP.
+func BenchmarkKeptReplies(b *testing.B) {
+	pair := func(b *testing.B, resume bool) (Bench, Worker, refs.Ref) {
+		owner, caller := rmi.NewNode(nil), rmi.NewNode(nil)
+		b.Cleanup(func() { caller.Close(); owner.Close() })
+		if !resume {
+			caller.NoResume()
+		}
+		if _, err := owner.Listen("127.0.0.1:0"); err != nil {
+			b.Fatal(err)
+		}
+		r := export[Bench](b, owner, &bench{}, nil)
+		null, refer := resolve[Bench](b, caller, r), hire(b, owner, caller, &worker{})
+		if err := null.Null(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		if kept := owner.Stats().KeptReplies > 0; kept != resume {
+			b.Fatalf("a reply is kept: %v, want %v", kept, resume)
+		}
+		return null, refer, r
+	}
+	if err := proxySupported(); err != nil {
+		b.Skip(err)
+	}
+	ctx := context.Background()
+	for _, callers := range []int{1, 64} {
+		on, onRefer, onRef := pair(b, true)
+		off, offRefer, offRef := pair(b, false)
+		b.Run(fmt.Sprintf("null-%dcallers", callers), func(b *testing.B) {
+			compare(b, callers, 4096/callers, []system{
+				{"kept", func() error { return on.Null(ctx) }},
+				{"plain", func() error { return off.Null(ctx) }},
+			})
+		})
+		b.Run(fmt.Sprintf("reference-%dcallers", callers), func(b *testing.B) {
+			compare(b, callers, 4096/callers, []system{
+				{"kept", func() error { _, err := onRefer.Refer(ctx, onRef); return err }},
+				{"plain", func() error { _, err := offRefer.Refer(ctx, offRef); return err }},
+			})
+		})
+	}
+}

@@ -88,10 +88,11 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		binary.NativeEndian.PutUint64(req.Header.Chain[:8], rand.Uint64())
 		binary.NativeEndian.PutUint64(req.Header.Chain[8:], rand.Uint64())
 	}
+	ours := false
 	if req.Deadline.IsZero() {
 		var ok bool
 		if req.Deadline, ok = ctx.Deadline(); !ok {
-			req.Deadline, req.Coarse = time.Now().Add(n.opts.Timeout), true
+			req.Deadline, req.Coarse, ours = time.Now().Add(n.opts.Timeout), true, true
 		}
 	}
 	req.Uncounted = n.ungiver(to.session, enc.Refs())
@@ -103,10 +104,8 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		enc.Release() // else the session may still look at it
 	}
 	if err != nil {
-		if req.Coarse && KindOf(err) == Deadline && OutcomeOf(err) == Unknown {
-			f := asError(err, OutcomeOf(err))
-			f.Msg, f.Err = fmt.Sprintf("no reply within the default of %v (Options.Timeout): give the context a deadline of its own", n.opts.Timeout), nil
-			err = f
+		if ours {
+			err = late(err, n.opts.Timeout, byNode)
 		}
 		return none, err
 	}
@@ -120,6 +119,32 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		return none, f
 	}
 	return reply, nil
+}
+
+// Whose a default deadline is.
+const (
+	byNode  = "Options.Timeout"
+	byOwner = "the owner's, for this method"
+)
+
+// late says in the error of a call that its default deadline is over. Other
+// errors stay as they are.
+func late(err error, limit time.Duration, whose string) error {
+	var f *Error
+	if !errors.As(err, &f) || f.Kind != Deadline || f.Origin == fault.Peer {
+		return err
+	}
+	c := *f
+	note := fmt.Sprintf("within the default of %v (%s): give the context a deadline of its own", limit, whose)
+	switch {
+	case c.Outcome == Unknown:
+		c.Msg, c.Err = "no reply "+note, nil
+	case c.Msg == "":
+		c.Msg, c.Err = "not sent "+note, nil
+	default:
+		c.Err = errors.New("not sent " + note)
+	}
+	return &c
 }
 
 // failed completes the error of a call.

@@ -88,7 +88,10 @@ func TestACallReturnsWhatTheMethodReturns(t *testing.T) {
 }
 
 func TestAPayloadOfEachSizeArrivesAsItWas(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, aPayloadOfEachSizeArrivesAsItWas)
+}
+
+func aPayloadOfEachSizeArrivesAsItWas(t *testing.T, network carrier) {
 	w := hire(t, network.Node(), network.Client(), &worker{})
 	for _, size := range []int{1, 255, 1 << 10, 32<<10 - 8, 32<<10 - 7, 32 << 10, 32<<10 + 1, 64 << 10, 65<<10 + 1, 1 << 20, 3 << 20} {
 		b := make([]byte, size)
@@ -102,8 +105,9 @@ func TestAPayloadOfEachSizeArrivesAsItWas(t *testing.T) {
 	}
 }
 
-func TestManyCallersShareAConnection(t *testing.T) {
-	network := rmitest.New(t)
+func TestManyCallersShareAConnection(t *testing.T) { overCarriers(t, manyCallersShareAConnection) }
+
+func manyCallersShareAConnection(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	w := hire(t, owner, caller, &worker{})
 	ctx := within(t)
@@ -126,7 +130,10 @@ func TestManyCallersShareAConnection(t *testing.T) {
 }
 
 func TestOneContextlessMistakeIsAnError(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, oneContextlessMistakeIsAnError)
+}
+
+func oneContextlessMistakeIsAnError(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	r := export[Worker](t, owner, &worker{}, nil)
 	var none context.Context
@@ -213,7 +220,10 @@ func redo(ctx context.Context, w Doer, n int64) (int64, error) {
 }
 
 func TestAnObjectIsSeenAsAnotherOfItsInterfaces(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, anObjectIsSeenAsAnotherOfItsInterfaces)
+}
+
+func anObjectIsSeenAsAnotherOfItsInterfaces(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	w := hire(t, owner, caller, &worker{})
 	d, err := rmi.As[Doer](within(t), w)
@@ -234,7 +244,10 @@ func TestAnObjectIsSeenAsAnotherOfItsInterfaces(t *testing.T) {
 }
 
 func TestAClosedHandleTakesTheObjectBack(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, aClosedHandleTakesTheObjectBack)
+}
+
+func aClosedHandleTakesTheObjectBack(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	v := &worker{}
 	first, err := rmi.Export[Worker](owner, v, nil)

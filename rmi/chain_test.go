@@ -73,8 +73,9 @@ func TestNestedCallsDoNotQueue(t *testing.T) {
 	wg.Wait()
 }
 
-func TestAChainMayBe32Deep(t *testing.T) {
-	network := rmitest.New(t)
+func TestAChainMayBe32Deep(t *testing.T) { overCarriers(t, aChainMayBe32Deep) }
+
+func aChainMayBe32Deep(t *testing.T, network carrier) {
 	server, client := network.Node(), network.Client()
 	call, connect := pingPong(t, client, server)
 	connect()

@@ -23,34 +23,35 @@ func TestCloseFailsWhatIsInFlight(t *testing.T) {
 		{"at its peer", true, expect{rmi.PeerGone, rmi.Unknown, nil}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			network := rmitest.New(t)
-			owner, caller := network.Node(), network.Client()
-			ended, running := make(chan error, 1), make(chan struct{})
-			blocks := block(ended)
-			w := hire(t, owner, caller, &worker{do: func(ctx context.Context, n int64) (int64, error) {
-				close(running)
-				return blocks(ctx, n)
-			}})
-			result := make(chan error, 1)
-			go func() {
-				_, err := w.Do(within(t), 1)
-				result <- err
-			}()
-			<-running
-			closing := caller
-			if c.owner {
-				closing = owner
-			}
-			if err := closing.Close(); err != nil {
-				t.Error(err)
-			}
-			c.want.check(t, receive(t, result))
-			if err := receive(t, ended); !errors.Is(err, context.Canceled) {
-				t.Errorf("the method saw %v", err)
-			}
-			if err := closing.Close(); err != nil {
-				t.Errorf("closing again: %v", err)
-			}
+			overCarriers(t, func(t *testing.T, network carrier) {
+				owner, caller := network.Node(), network.Client()
+				ended, running := make(chan error, 1), make(chan struct{})
+				blocks := block(ended)
+				w := hire(t, owner, caller, &worker{do: func(ctx context.Context, n int64) (int64, error) {
+					close(running)
+					return blocks(ctx, n)
+				}})
+				result := make(chan error, 1)
+				go func() {
+					_, err := w.Do(within(t), 1)
+					result <- err
+				}()
+				<-running
+				closing := caller
+				if c.owner {
+					closing = owner
+				}
+				if err := closing.Close(); err != nil {
+					t.Error(err)
+				}
+				c.want.check(t, receive(t, result))
+				if err := receive(t, ended); !errors.Is(err, context.Canceled) {
+					t.Errorf("the method saw %v", err)
+				}
+				if err := closing.Close(); err != nil {
+					t.Errorf("closing again: %v", err)
+				}
+			})
 		})
 	}
 }

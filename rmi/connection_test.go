@@ -133,8 +133,9 @@ func TestCrossedDialsLeaveOneConnection(t *testing.T) {
 	}
 }
 
-func TestACallOutlivesItsConnection(t *testing.T) {
-	network := rmitest.New(t)
+func TestACallOutlivesItsConnection(t *testing.T) { overCarriers(t, aCallOutlivesItsConnection) }
+
+func aCallOutlivesItsConnection(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	running, goOn := make(chan struct{}), make(chan struct{})
 	w := hire(t, owner, caller, &worker{do: func(ctx context.Context, n int64) (int64, error) {

@@ -93,7 +93,10 @@ func TestACallerReturnsByItsDeadline(t *testing.T) {
 }
 
 func TestCancellingTheCallerCancelsTheMethod(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, cancellingTheCallerCancelsTheMethod)
+}
+
+func cancellingTheCallerCancelsTheMethod(t *testing.T, network carrier) {
 	ended, running := make(chan error, 1), make(chan struct{})
 	blocks := block(ended)
 	w := hire(t, network.Node(), network.Client(), &worker{do: func(ctx context.Context, n int64) (int64, error) {
@@ -112,8 +115,9 @@ func TestCancellingTheCallerCancelsTheMethod(t *testing.T) {
 	}
 }
 
-func TestCancellingIsTransitive(t *testing.T) {
-	network := rmitest.New(t)
+func TestCancellingIsTransitive(t *testing.T) { overCarriers(t, cancellingIsTransitive) }
+
+func cancellingIsTransitive(t *testing.T, network carrier) {
 	back, front, client := network.Node(), network.Node(), network.Client()
 	ended := make(chan error, 3)
 	running := make(chan struct{})
@@ -148,7 +152,10 @@ func TestCancellingIsTransitive(t *testing.T) {
 }
 
 func TestAMethodsContextEndsWhenItReturns(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, aMethodsContextEndsWhenItReturns)
+}
+
+func aMethodsContextEndsWhenItReturns(t *testing.T, network carrier) {
 	kept := make(chan context.Context, 1)
 	after := make(chan struct{})
 	w := hire(t, network.Node(), network.Client(), &worker{do: func(ctx context.Context, n int64) (int64, error) {
@@ -170,7 +177,10 @@ func TestAMethodsContextEndsWhenItReturns(t *testing.T) {
 }
 
 func TestACallWhoseContextIsOverIsNotMade(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, aCallWhoseContextIsOverIsNotMade)
+}
+
+func aCallWhoseContextIsOverIsNotMade(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	w := hire(t, owner, caller, &worker{do: func(context.Context, int64) (int64, error) {
 		t.Error("it was made")

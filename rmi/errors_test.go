@@ -46,38 +46,42 @@ func TestAMethodsErrorKeepsItsIdentity(t *testing.T) {
 		{"a registered type", fmt.Errorf("sorry: %w", &shortfall{Missing: 3}), nil, "sorry: not enough"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			network := rmitest.New(t)
-			w := hire(t, network.Node(), network.Client(), fails(c.err))
-			n, err := w.Do(within(t), 0)
-			expect{rmi.Application, rmi.Executed, nil}.check(t, err)
-			if err == nil || n != 0 {
-				t.Fatalf("%d, %v", n, err)
-			}
-			for _, want := range c.is {
-				if !errors.Is(err, want) {
-					t.Errorf("%v is not %v", err, want)
+			overCarriers(t, func(t *testing.T, network carrier) {
+				w := hire(t, network.Node(), network.Client(), fails(c.err))
+				n, err := w.Do(within(t), 0)
+				expect{rmi.Application, rmi.Executed, nil}.check(t, err)
+				if err == nil || n != 0 {
+					t.Fatalf("%d, %v", n, err)
 				}
-			}
-			if !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "Worker.Do") {
-				t.Errorf("the text is %q", err)
-			}
-			var f *rmi.Error
-			if !errors.As(err, &f) || f.Origin.String() != "Peer" || f.Method != "Do" || f.Interface != "rmi_test.Worker" || f.Op != "call" {
-				t.Errorf("the error is %+v", f)
-			}
-			var s *shortfall
-			if errors.As(c.err, &s) && (!errors.As(err, &s) || s.Missing != 3) {
-				t.Errorf("the shortfall is lost: %v", err)
-			}
-			if errors.Is(err, io.ErrClosedPipe) {
-				t.Error("it is an error that it never was")
-			}
+				for _, want := range c.is {
+					if !errors.Is(err, want) {
+						t.Errorf("%v is not %v", err, want)
+					}
+				}
+				if !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "Worker.Do") {
+					t.Errorf("the text is %q", err)
+				}
+				var f *rmi.Error
+				if !errors.As(err, &f) || f.Origin.String() != "Peer" || f.Method != "Do" || f.Interface != "rmi_test.Worker" || f.Op != "call" {
+					t.Errorf("the error is %+v", f)
+				}
+				var s *shortfall
+				if errors.As(c.err, &s) && (!errors.As(err, &s) || s.Missing != 3) {
+					t.Errorf("the shortfall is lost: %v", err)
+				}
+				if errors.Is(err, io.ErrClosedPipe) {
+					t.Error("it is an error that it never was")
+				}
+			})
 		})
 	}
 }
 
 func TestAPanicIsAnErrorAndTheOwnerLivesOn(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, aPanicIsAnErrorAndTheOwnerLivesOn)
+}
+
+func aPanicIsAnErrorAndTheOwnerLivesOn(t *testing.T, network carrier) {
 	w := hire(t, network.Node(), network.Client(), &worker{do: func(_ context.Context, n int64) (int64, error) {
 		switch n {
 		case 1:
@@ -209,7 +213,10 @@ func TestWhoMadeTheErrorAndWhatTheCallMayHaveDone(t *testing.T) {
 }
 
 func TestInterfacesThatDoNotFitAreRefusedAtTheFirstCall(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, interfacesThatDoNotFitAreRefusedAtTheFirstCall)
+}
+
+func interfacesThatDoNotFitAreRefusedAtTheFirstCall(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	called := false
 	r := export[Worker](t, owner, &worker{do: func(_ context.Context, n int64) (int64, error) {
@@ -243,7 +250,10 @@ func TestInterfacesThatDoNotFitAreRefusedAtTheFirstCall(t *testing.T) {
 }
 
 func TestAResultThatCannotTravelIsTheOwnersMistake(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, aResultThatCannotTravelIsTheOwnersMistake)
+}
+
+func aResultThatCannotTravelIsTheOwnersMistake(t *testing.T, network carrier) {
 	v := &worker{}
 	v.visit = func(_ context.Context, in Visit) (Visit, error) {
 		in.Past = &in // a cycle

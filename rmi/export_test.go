@@ -8,3 +8,7 @@ func (n *Node) Sessions() int { return len(n.transport.Sessions()) }
 
 // Batches is how many batches of references a node gave back or registered, for tests.
 func (n *Node) Batches() int64 { return n.keeper.batches.Load() }
+
+// NoResume has the node's sessions end with their connections, for
+// measurements. It comes before the first session.
+func (n *Node) NoResume() { n.transport.NoResume = true }

@@ -18,8 +18,8 @@ import (
 // From the first call on, the node keeps a session with the other one: it dials
 // now if there is none. Of an owner that is called through a relay it learns by
 // asking the relay every few seconds. All proxies of a node's objects share a
-// channel. Gone of a value that is no proxy, but an object of this process, is
-// never closed.
+// channel. v is a proxy of an interface type. Gone of another value, be it an
+// object of this process or a func, is nil, and so never closed.
 func Gone(v any) <-chan struct{} {
 	var none proxy.Table
 	c := none.CoreOf(reflect.ValueOf(v))
@@ -74,9 +74,8 @@ func (n *Node) watch(r refs.Ref) <-chan struct{} {
 
 // watchFor returns when the owner of r is gone, or the node closes.
 func (n *Node) watchFor(r refs.Ref) {
-	limit := n.transport.SessionLease // for the first contact
-	for n.ctx.Err() == nil {
-		to, ok := n.reach(r, limit)
+	for first := true; n.ctx.Err() == nil; first = false {
+		to, ok := n.reach(r, first)
 		if !ok {
 			return
 		}
@@ -90,13 +89,16 @@ func (n *Node) watchFor(r refs.Ref) {
 			case <-n.ctx.Done():
 			}
 		}
-		limit = goneWait
 	}
 }
 
-// reach finds a way to the owner of r. Attempts end after limit, or when the
-// owner is known to be gone.
-func (n *Node) reach(r refs.Ref, limit time.Duration) (to route, ok bool) {
+// reach finds a way to the owner of r. For the first contact it tries for a
+// session lease, unless the owner is known to be gone, and later once.
+func (n *Node) reach(r refs.Ref, first bool) (to route, ok bool) {
+	limit := goneWait
+	if first {
+		limit = n.transport.SessionLease
+	}
 	ctx, cancel := context.WithTimeout(n.ctx, limit)
 	defer cancel()
 	for pause := firstRefreshPause; ; pause = min(2*pause, maxRefreshPause) {
@@ -104,7 +106,7 @@ func (n *Node) reach(r refs.Ref, limit time.Duration) (to route, ok bool) {
 		if err == nil {
 			return to, true
 		}
-		if KindOf(err) == StaleReference || limit == goneWait {
+		if KindOf(err) == StaleReference || !first {
 			return to, false
 		}
 		timer := time.NewTimer(pause)

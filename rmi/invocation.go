@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"gormi/proxy"
@@ -33,6 +35,7 @@ type invocation struct {
 	ctx      context.Context
 	core     *proxy.Core
 	method   *wire.Method
+	begun    time.Time // if the deadline is a default
 	deadline time.Time
 	coarse   bool // the deadline is a default
 
@@ -69,23 +72,40 @@ func (n *Node) Begin(ctx context.Context, c *proxy.Core, m *wire.Method) proxy.I
 		v.fail(fault.New(Invalid, NotExecuted, "the context is nil: pass context.Background() if there is none"))
 		return v
 	}
+	if c.Refresh != nil {
+		v.target = c.Target()
+	}
 	var ok bool
 	if v.deadline, ok = ctx.Deadline(); !ok {
-		v.coarse = true
-		v.deadline = time.Now().Add(cmp.Or(v.semantics().Timeout, n.opts.Timeout))
+		v.coarse, v.begun = true, time.Now()
+		v.deadline = v.begun.Add(v.timeout())
 	}
 	return v
 }
 
+// timeout is what the call gets if its context has no deadline.
+func (v *invocation) timeout() time.Duration {
+	return cmp.Or(v.semantics().Timeout, v.node.opts.Timeout)
+}
+
 // semantics are the owner's for the method, as far as they are known yet.
 func (v *invocation) semantics() wire.Semantics {
-	if all := v.core.Semantics.Load(); all != nil {
+	if all := v.target.Semantics.Load(); all != nil {
 		return (*all)[v.method.Index]
 	}
 	return v.method.Semantics
 }
 
-func (v *invocation) fail(err error) { v.err = v.node.failed(err, v.target.Ref(), v.method) }
+func (v *invocation) fail(err error) {
+	if v.coarse {
+		whose := byNode
+		if v.semantics().Timeout > 0 {
+			whose = byOwner
+		}
+		err = late(err, v.timeout(), whose)
+	}
+	v.err = v.node.failed(err, v.target.Ref(), v.method)
+}
 
 // Attempt implements proxy.Invocation: it finds the session with the owner and
 // makes sure that both sides agree on the interface.
@@ -98,24 +118,43 @@ func (v *invocation) Attempt() bool {
 		if v.core.Refresh != nil {
 			v.target = v.core.Target()
 		}
-		n := v.node
-		to, err := n.routeOf(v.ctx, v.target)
+		to, ok := v.target.Cache.Load().(route)
+		var err error
+		if !ok || to.session.Err() != nil || !v.target.Agreed.Load() {
+			to, err = v.meet()
+		}
 		if err == nil && v.target != v.core && to.session.Detached() {
 			err = errDetached
 		}
-		if err == nil && !v.target.Agreed.Load() {
-			err = n.agree(v.ctx, v.target, to)
-		}
 		if err == nil {
-			if v.target != v.core {
-				v.core.Semantics.Store(v.target.Semantics.Load())
-			}
-			v.to, v.enc = to, wire.NewEncoder(sideOf(to.session), &n.limits)
+			v.to, v.enc = to, wire.NewEncoder(sideOf(to.session), &v.node.limits)
 			return true
 		}
 		v.fail(asError(err, NotExecuted)) // agreeing runs nothing of the object's
 	}
 	return false
+}
+
+// meet finds the session with the owner and agrees on the interface, by the
+// call's deadline. That is another one if only the owner knew the method's.
+func (v *invocation) meet() (route, error) {
+	ctx, n := v.ctx, v.node
+	if v.coarse {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, v.deadline)
+		defer cancel()
+	}
+	to, err := n.routeOf(ctx, v.target)
+	if err != nil || v.target.Agreed.Load() {
+		return to, err
+	}
+	if v.target != v.core && to.session.Detached() {
+		return to, errDetached
+	}
+	if err = n.agree(ctx, v.target, to); err == nil && v.coarse {
+		v.deadline = v.begun.Add(v.timeout())
+	}
+	return to, err
 }
 
 // again reports whether to make another attempt, when it is time for it.
@@ -138,7 +177,7 @@ func (v *invocation) again() bool {
 		if v.over = err != nil; v.over {
 			v.fail(err)
 		}
-	case v.ctx.Err() != nil || !time.Now().Before(v.deadline), !mendable(v.err, unknown):
+	case v.ctx.Err() != nil || !time.Now().Before(v.deadline), !v.mendable(unknown):
 		v.over = true
 	default:
 		v.over = !v.wait()
@@ -146,21 +185,22 @@ func (v *invocation) again() bool {
 	return !v.over
 }
 
-// mendable tells of a failed attempt whether the next may succeed: the peer was
-// busy, the session ended, a network did not answer. Nobody listening at the
-// owner's address, another node there, or an owner that shuts down are for good.
-func mendable(err error, unknown bool) bool {
+// mendable tells of the last attempt whether the next may succeed: the peer was
+// busy, the session ended, the network did not answer where it did before.
+// Nobody listening at the owner's address, another node there, or an owner that
+// shuts down are for good.
+func (v *invocation) mendable(unknown bool) bool {
 	var f *Error
-	if !errors.As(err, &f) {
+	if !errors.As(v.err, &f) {
 		return false
 	}
 	switch f.Kind {
 	case Overloaded:
 		return f.Origin == fault.Peer
 	case PeerGone:
-		return unknown || errors.Is(err, transport.ErrOver)
+		return unknown || errors.Is(v.err, transport.ErrOver)
 	case ConnectFailed:
-		return unknown
+		return unknown || v.maybe != nil && f.Origin != fault.Peer && !errors.Is(v.err, syscall.ECONNREFUSED)
 	}
 	return false
 }
@@ -254,6 +294,14 @@ func (v *invocation) End(decodeErr error) error {
 // unknown is the error of a call of which an earlier attempt may have run.
 func (v *invocation) unknown(err error) error {
 	f := asError(err, Unknown)
-	f.Msg, f.Err = fmt.Sprintf("an attempt may have run (%v), and the last failed", v.maybe), err
+	first := strings.TrimPrefix(attempt(v.maybe).Error(), "rmi: ")
+	f.Msg, f.Err = fmt.Sprintf("an attempt may have run (%s), and the last failed", first), attempt(err)
+	return f
+}
+
+// attempt is the error of an attempt without what the call's error says already.
+func attempt(err error) *Error {
+	f := asError(err, OutcomeOf(err))
+	f.Op, f.Ref, f.Interface, f.Method = "", refs.Ref{}, "", ""
 	return f
 }

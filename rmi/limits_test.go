@@ -13,8 +13,9 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-func TestAMessageOverTheLimitIsRefused(t *testing.T) {
-	network := rmitest.New(t)
+func TestAMessageOverTheLimitIsRefused(t *testing.T) { overCarriers(t, aMessageOverTheLimitIsRefused) }
+
+func aMessageOverTheLimitIsRefused(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	w := hire(t, owner, caller, &worker{bytes: func(_ context.Context, b []byte) ([]byte, error) {
 		if len(b) == 0 {
@@ -179,7 +180,10 @@ func TestAQueuedCallWaitsUntilItsDeadline(t *testing.T) {
 }
 
 func TestSlotsAreBoundedAndCallersWaitForThem(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, slotsAreBoundedAndCallersWaitForThem)
+}
+
+func slotsAreBoundedAndCallersWaitForThem(t *testing.T, network carrier) {
 	owner := network.NodeWith(&rmi.Options{Limits: rmi.Limits{Slots: 1}}) // the least is 16, four of them for calls from outside
 	w := hire(t, owner, network.Client(), &worker{})
 	ctx := within(t)

@@ -13,7 +13,10 @@ import (
 )
 
 func TestARemoteArgumentIsCalledBackOverTheCallersConnection(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, aRemoteArgumentIsCalledBackOverTheCallersConnection)
+}
+
+func aRemoteArgumentIsCalledBackOverTheCallersConnection(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client() // the caller listens nowhere
 	w := hire(t, owner, caller, &worker{
 		meet: func(ctx context.Context, guest Worker) (Worker, error) {
@@ -41,8 +44,9 @@ func TestARemoteArgumentIsCalledBackOverTheCallersConnection(t *testing.T) {
 	}
 }
 
-func TestNilRemoteValuesStayNil(t *testing.T) {
-	network := rmitest.New(t)
+func TestNilRemoteValuesStayNil(t *testing.T) { overCarriers(t, nilRemoteValuesStayNil) }
+
+func nilRemoteValuesStayNil(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	w := hire(t, owner, caller, &worker{
 		meet: func(_ context.Context, guest Worker) (Worker, error) {
@@ -79,8 +83,9 @@ func TestNilRemoteValuesStayNil(t *testing.T) {
 	}
 }
 
-func TestDataWithRemoteValuesInside(t *testing.T) {
-	network := rmitest.New(t)
+func TestDataWithRemoteValuesInside(t *testing.T) { overCarriers(t, dataWithRemoteValuesInside) }
+
+func dataWithRemoteValuesInside(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	guest := &worker{do: func(_ context.Context, n int64) (int64, error) { return n + 1, nil }}
 	host := &worker{}
@@ -117,8 +122,9 @@ func TestDataWithRemoteValuesInside(t *testing.T) {
 	}
 }
 
-func TestProxiesOfOneObjectAreEqual(t *testing.T) {
-	network := rmitest.New(t)
+func TestProxiesOfOneObjectAreEqual(t *testing.T) { overCarriers(t, proxiesOfOneObjectAreEqual) }
+
+func proxiesOfOneObjectAreEqual(t *testing.T, network carrier) {
 	owner, caller := network.Node(), network.Client()
 	r, other := export[Worker](t, owner, &worker{}, nil), export[Worker](t, owner, &worker{}, nil)
 	a, b, c := resolve[Worker](t, caller, r), resolve[Worker](t, caller, r), resolve[Worker](t, caller, other)

@@ -28,53 +28,57 @@ func TestTheNodeInTheMiddleRelays(t *testing.T) {
 		listens bool // the third node does
 	}{{"to a client", false}, {"to a node that listens", true}} {
 		t.Run(c.name, func(t *testing.T) {
-			network := rmitest.New(t)
-			middle, owner, third := network.Node(), network.Client(), network.Client()
-			if c.listens {
-				third = network.Node()
-			}
-			r := export[Worker](t, middle, meetingPoint(), nil)
-			guest := &worker{
-				do: func(_ context.Context, n int64) (int64, error) { return n + 1, nil },
-				meet: func(ctx context.Context, w Worker) (Worker, error) { // w is the third node's
-					_, err := w.Do(ctx, 1)
-					return w, err
-				},
-			}
-			ctx := within(t)
-			if _, err := resolve[Worker](t, owner, r).Meet(ctx, guest); err != nil {
-				t.Fatal(err)
-			}
-			got, err := resolve[Worker](t, third, r).Meet(ctx, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n, err := got.Do(ctx, 41); n != 42 || err != nil {
-				t.Fatalf("through the relay: %d, %v", n, err)
-			}
-			if b, err := got.Bytes(ctx, make([]byte, 1<<20)); len(b) != 1<<20 || err != nil {
-				t.Errorf("a megabyte through the relay: %d, %v", len(b), err)
-			}
-			// References pass both ways: the third node's object goes to the
-			// owner, is called there, and comes back as itself.
-			mine := &worker{do: func(_ context.Context, n int64) (int64, error) { return -n, nil }}
-			back, err := got.Meet(ctx, mine)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if back != Worker(mine) {
-				t.Error("the object did not come home as itself")
-			}
-			if want := map[bool]int{false: 1, true: 2}[c.listens]; owner.Sessions() != want { // what listens is dialled
-				t.Errorf("the owner has %d connections, want %d", owner.Sessions(), want)
-			}
+			overCarriers(t, func(t *testing.T, network carrier) {
+				middle, owner, third := network.Node(), network.Client(), network.Client()
+				if c.listens {
+					third = network.Node()
+				}
+				r := export[Worker](t, middle, meetingPoint(), nil)
+				guest := &worker{
+					do: func(_ context.Context, n int64) (int64, error) { return n + 1, nil },
+					meet: func(ctx context.Context, w Worker) (Worker, error) { // w is the third node's
+						_, err := w.Do(ctx, 1)
+						return w, err
+					},
+				}
+				ctx := within(t)
+				if _, err := resolve[Worker](t, owner, r).Meet(ctx, guest); err != nil {
+					t.Fatal(err)
+				}
+				got, err := resolve[Worker](t, third, r).Meet(ctx, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n, err := got.Do(ctx, 41); n != 42 || err != nil {
+					t.Fatalf("through the relay: %d, %v", n, err)
+				}
+				if b, err := got.Bytes(ctx, make([]byte, 1<<20)); len(b) != 1<<20 || err != nil {
+					t.Errorf("a megabyte through the relay: %d, %v", len(b), err)
+				}
+				// References pass both ways: the third node's object goes to the
+				// owner, is called there, and comes back as itself.
+				mine := &worker{do: func(_ context.Context, n int64) (int64, error) { return -n, nil }}
+				back, err := got.Meet(ctx, mine)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if back != Worker(mine) {
+					t.Error("the object did not come home as itself")
+				}
+				if want := map[bool]int{false: 1, true: 2}[c.listens]; owner.Sessions() != want { // what listens is dialled
+					t.Errorf("the owner has %d connections, want %d", owner.Sessions(), want)
+				}
+			})
 		})
 	}
 }
 
 // The node in the middle hands the object to a node of its own choice.
 func TestAServerHandsAClientsObjectToAnotherServer(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, aServerHandsAClientsObjectToAnotherServer)
+}
+
+func aServerHandsAClientsObjectToAnotherServer(t *testing.T, network carrier) {
 	back, front, client := network.Node(), network.Node(), network.Client()
 	b := hire(t, back, front, &worker{meet: func(ctx context.Context, w Worker) (Worker, error) {
 		n, err := w.Do(ctx, 1)

@@ -14,6 +14,8 @@ func init() {
 	stub.Register(func(o stub.Object) Worker { return workerStub{o} })
 	stub.Register(func(o stub.Object) Doer { return doerStub{o} })
 	stub.Register(func(o stub.Object) Wrong { return wrongStub{o} })
+	stub.Register(func(o stub.Object) Desk { return deskStub{o} })
+	stub.Register(func(o stub.Object) eagerDesk { return deskStub{o} })
 }
 
 type workerStub struct{ stub.Object }

@@ -49,7 +49,10 @@ func TestConcurrentCallsRunAtTheSameTime(t *testing.T) {
 }
 
 func TestPerConnectionCallsOfOneClientDoNotOverlap(t *testing.T) {
-	network := rmitest.New(t)
+	overCarriers(t, perConnectionCallsOfOneClientDoNotOverlap)
+}
+
+func perConnectionCallsOfOneClientDoNotOverlap(t *testing.T, network carrier) {
 	owner := network.Node()
 	var mine, all overlap // of the client with number 0; of all
 	both := make(chan struct{})
@@ -125,8 +128,9 @@ func TestPerConnectionCallsRunInTheirOrder(t *testing.T) {
 	})
 }
 
-func TestSerialCallsDoNotOverlap(t *testing.T) {
-	network := rmitest.New(t)
+func TestSerialCallsDoNotOverlap(t *testing.T) { overCarriers(t, serialCallsDoNotOverlap) }
+
+func serialCallsDoNotOverlap(t *testing.T, network carrier) {
 	owner := network.Node()
 	counter := int64(0) // no lock: the race detector watches
 	r := export[Worker](t, owner, &worker{do: func(_ context.Context, n int64) (int64, error) {

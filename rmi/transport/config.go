@@ -74,6 +74,10 @@ type Config struct {
 	// SessionLease is how long a session outlives its connection. If zero, DefaultSessionLease.
 	SessionLease time.Duration
 
+	// NoResume has sessions end with their connections, as with peers that know no
+	// better: replies are not kept and references not counted. For measurements.
+	NoResume bool
+
 	// OnLink is called when a session gets a connection, before anything travels
 	// on it; what it returns is Link.Attached. It must not block. OnUnlink is
 	// called when the connection is lost and none of its goroutines is left. Both

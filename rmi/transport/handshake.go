@@ -67,6 +67,9 @@ func (h *handshake) hello(expected refs.NodeID) *wire.Hello {
 		Expected: expected, Time: h.t.Time,
 		Message: uint32(l.Message), Assembly: uint32(l.Assembly), Slots: uint32(l.Slots), Entries: uint32(l.References), Streams: uint16(min(l.Streams, 1<<16-1)),
 	}
+	if h.t.NoResume {
+		m.Features &^= wire.FeatureResume
+	}
 	copy(m.Key[:], h.t.Key.Public().(ed25519.PublicKey))
 	rand.Read(m.Nonce[:])
 	h.mine = m

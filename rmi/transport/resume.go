@@ -205,7 +205,7 @@ func (s *Session) checkLease(now int64) {
 		t.OnAbsent(s)
 	}
 	if absent >= t.SessionLease {
-		s.end(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost and not made again within %v: %w", t.SessionLease, lost))
+		s.end(&fault.Error{Kind: fault.PeerGone, Outcome: fault.Unknown, Msg: fmt.Sprintf("the connection was lost and not made again within %v", t.SessionLease), Err: lost})
 	}
 }
 
@@ -238,13 +238,22 @@ func (s *Session) waitLink(ctx context.Context) (*Link, error) {
 // unreached is the error of a call whose time ended before it was sent: most
 // likely for want of a connection.
 func (s *Session) unreached() *fault.Error {
-	e := &fault.Error{Kind: fault.Deadline, Outcome: fault.NotExecuted, Err: context.DeadlineExceeded}
+	return &fault.Error{Kind: fault.Deadline, Outcome: fault.NotExecuted, Msg: s.absent(), Err: context.DeadlineExceeded}
+}
+
+// absent says why a session has no connection, if it lost one.
+func (s *Session) absent() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lost != nil {
-		e.Msg = fmt.Sprintf("the connection was lost and could not be made again in time (%v)", s.lost)
+	if s.lost == nil {
+		return ""
 	}
-	return e
+	why := s.lost.Error()
+	var f *fault.Error
+	if errors.As(s.lost, &f) {
+		why = f.Detail()
+	}
+	return fmt.Sprintf("the connection was lost and could not be made again in time (%s)", why)
 }
 
 // Counters tell what happened to a transport's sessions.
