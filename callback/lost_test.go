@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gormi/callback"
@@ -131,6 +132,68 @@ func TestRestartedOwnerIsANewEpoch(t *testing.T) {
 	if e := c.next(t); brief(e) != "11" || e.Seq != 2 {
 		t.Errorf("got %+v", e)
 	}
+}
+
+// By name, an owner that vanished is not waited for, nor is a registry when the
+// owner is back.
+func TestByNameNobodyIsWaitedForInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := rmitest.New(t)
+		naming, user := net.Node(), net.Client()
+		reg, err := registry.Serve(naming, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := func(n *rmi.Node) *callback.Topic[int] {
+			topic, err := callback.NewTopic(n, &callback.TopicOptions[int]{Latest: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := registry.Rebind[callback.Source[int]](t.Context(), n, reg.URL("numbers"), topic); err != nil {
+				t.Fatal(err)
+			}
+			return topic
+		}
+		first, second := net.Node(), net.Node()
+		old := start(first)
+		events := make(chan callback.Event[int], 100)
+		sub, err := callback.SubscribeByName(t.Context(), user, reg.URL("numbers"), func(_ context.Context, e callback.Event[int]) error {
+			events <- e
+			return nil
+		}, &callback.SubscribeOptions{Start: callback.Snapshot})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Cancel(t.Context())
+		publish(t, old, 1)
+		if got := brief(<-events); got != "1" {
+			t.Fatal(got)
+		}
+
+		net.Partition(first, user)
+		net.Cut(first, user)
+		<-time.After(10 * time.Second) // within the session's lease
+		topic := start(second)
+		publish(t, topic, 2)
+		since := time.Now()
+		for _, want := range []string{"restart", "s2"} {
+			if got := brief(<-events); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+		if d := time.Since(since); d > 3*time.Second {
+			t.Errorf("the new owner was found after %v", d)
+		}
+		net.Partition(second, user)
+		net.Cut(second, user)
+		naming.Close()
+		<-time.After(10 * time.Second)
+		publish(t, topic, 3)
+		net.Heal(second, user)
+		if got := brief(<-events); got != "3" {
+			t.Errorf("got %s", got)
+		}
+	})
 }
 
 func TestSourceThatIsGoneForGoodEndsTheSubscription(t *testing.T) {

@@ -147,6 +147,7 @@ func (f *feed[E]) request(b *request[E]) error {
 	}
 	g, err := src.Subscribe(ctx, r)
 	if err != nil {
+		f.forget()
 		return peerError(err)
 	}
 	var gone <-chan struct{}
@@ -189,7 +190,8 @@ func detached[E any](src Source[E]) bool {
 }
 
 // source returns the source, finding it if need be: for the first time, after an
-// attempt that failed, and while the owner is detached.
+// attempt that failed, and while the owner is detached. What was known stays so
+// if it cannot be found: the owner may be back before the registry.
 func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
 	f.mu.Lock()
 	src := f.src
@@ -210,6 +212,15 @@ func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
 	return src, nil
 }
 
+// forget has the source found again: what is known did not serve.
+func (f *feed[E]) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.find != nil {
+		f.src = nil
+	}
+}
+
 // failed puts the members of a request that failed back, or ends them. It tells
 // whether to try again.
 func (f *feed[E]) failed(b *request[E], err error, failures int) bool {
@@ -227,9 +238,6 @@ func (f *feed[E]) failed(b *request[E], err error, failures int) bool {
 		if !m.left {
 			members = append(members, m)
 		}
-	}
-	if f.find != nil && !errors.Is(err, errUnconfirmed) {
-		f.src = nil
 	}
 	if again(err, f.find != nil, b.resume, failures) {
 		if b.resume {
