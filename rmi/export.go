@@ -32,10 +32,19 @@ type ExportOptions struct {
 	// MaxMessage bounds the arguments of one call, in bytes. If zero, Limits.Message.
 	MaxMessage int
 
+	// Methods says of methods, by name, what becomes of their calls when messages
+	// are lost. Those not named are at-most-once, unless the interface's generated
+	// code says otherwise. Callers learn it with the object's description.
+	Methods map[string]Semantics
+
 	// Number is a well-known object number, below refs.ReservedObjects. If
 	// zero, the number is random and cannot be guessed.
 	Number refs.ObjNum
 }
+
+// Semantics say what becomes of a method's calls when messages are lost. The
+// zero value is at-most-once.
+type Semantics = wire.Semantics
 
 // served is what the node keeps with an export.
 type served struct {
@@ -84,6 +93,9 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 	}
 	if o.Number >= refs.ReservedObjects {
 		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("well-known object numbers are below %d", uint64(refs.ReservedObjects))}
+	}
+	if i, err = i.With(o.Methods); err != nil {
+		return nil, err
 	}
 	e, err := n.exports.Pin(i, rv, o.Number, func(e *skeleton.Export) { e.Extra = &served{ExportOptions: *o} })
 	if err != nil {

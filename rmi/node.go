@@ -87,8 +87,11 @@ type Node struct {
 	advertise refs.Endpoint
 	public    bool // see Public
 	hooks     map[*hook]bool
-	attached  map[any]any // see Attachment
+	watches   map[watched]chan struct{} // see Gone
+	attached  map[any]any               // see Attachment
 	closing   bool
+
+	watchers sync.WaitGroup // goroutines of watches; they end with ctx
 
 	ctx    context.Context // ends when the node begins to close
 	cancel context.CancelFunc
@@ -372,6 +375,7 @@ func (n *Node) Close() error {
 		grace = 2 * time.Second
 	}
 	n.transport.Close(grace)
+	n.watchers.Wait()
 	n.keeper.close()
 	select {
 	case <-notified:

@@ -187,7 +187,7 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, shake func(h 
 	conn, host := raw, ep.Host
 	if ep.IsUnix() {
 		host = "127.0.0.1" // another process of this machine
-	} else if t.TLS != nil {
+	} else if t.secured(ep.Network()) {
 		cfg := t.TLS
 		if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
 			cfg = cfg.Clone()
@@ -210,6 +210,10 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, shake func(h 
 
 // connectFailed is the error of a dial that reached nobody.
 func connectFailed(err error) *fault.Error {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return f
+	}
 	hint := ""
 	var dns *net.DNSError
 	switch {

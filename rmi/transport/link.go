@@ -57,7 +57,11 @@ func (h *handshake) link(s *Session, epoch wire.Epoch) *Link {
 		l.lossy = x.Lossy()
 	}
 	t := h.t
-	l.out.init(l, newTry(h.conn), t.Limits.Pending, int(min(h.peers.Assembly, 1<<30)))
+	try := newTry(h.conn)
+	if x, ok := h.conn.(interface{ TryWrite([]byte) (int, error) }); ok {
+		try = x.TryWrite
+	}
+	l.out.init(l, try, t.Limits.Pending, int(min(h.peers.Assembly, 1<<30)))
 	l.lane = streams.New(streams.Config{
 		Dialer: h.dialler, MaxStreams: min(t.Limits.Streams, int(h.peers.Streams)), Logger: t.Logger, Send: l.sendChunk,
 	})
@@ -146,6 +150,10 @@ func (l *Link) cut(err error) {
 		l.err = err
 		close(l.done)
 		l.out.fail(err)
+		if l.lossy { // may wait for what is under way to be acknowledged
+			l.session.wg.Go(func() { l.raw.Close() }) // the reader, which has not ended, counts
+			return
+		}
 		l.raw.Close() // not the TLS layer's Close, which waits to say goodbye
 	})
 }

@@ -85,11 +85,21 @@ func errClosed() *fault.Error {
 	return &fault.Error{Kind: fault.Closed, Outcome: fault.NotExecuted, Msg: "the node is closed"}
 }
 
+// secured reports whether connections of a network are TLS: those over TCP are,
+// if there is a configuration.
+func (t *Transport) secured(network string) bool {
+	return t.TLS != nil && network != "unix" && network != "udp"
+}
+
 // Listen begins to accept connections and returns the address at which it
-// does. network is "tcp" or "unix".
+// does. network is "tcp", "unix" or "udp".
 func (t *Transport) Listen(ctx context.Context, network, address string) (net.Addr, error) {
 	l, err := t.Network.Listen(ctx, network, address)
 	if err != nil {
+		var f *fault.Error
+		if errors.As(err, &f) {
+			return nil, f
+		}
 		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, windowsAddressInUse) {
 			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted,
 				"cannot listen on %s: another program has the address already; stop it, or choose another port (0 for any that is free): %w", address, err)
@@ -129,12 +139,12 @@ func (t *Transport) acceptLoop(l net.Listener) {
 		}
 		pause = 0
 		if !t.shake(conn) {
-			if t.ctx.Err() == nil && (t.TLS == nil || l.Addr().Network() == "unix") {
+			if t.ctx.Err() == nil && !t.secured(l.Addr().Network()) {
 				// It fits the socket's empty buffer.
 				_ = conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.Overloaded, "the node has as many connections as it accepts"))
 			}
-			conn.Close()
+			t.wg.Go(func() { conn.Close() }) // over datagrams that may take a moment
 			continue
 		}
 		go t.serveConn(conn, l.Addr().Network())
@@ -218,7 +228,7 @@ func (t *Transport) accepted(id wire.SessionID, peer refs.NodeID) *Session {
 func (t *Transport) serveConn(conn net.Conn, network string) {
 	tune(conn)
 	raw := conn
-	if t.TLS != nil && network != "unix" {
+	if t.secured(network) {
 		conn = tls.Server(conn, t.TLS)
 	}
 	var l *Link

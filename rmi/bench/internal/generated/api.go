@@ -1,5 +1,7 @@
 // Package generated has the remote interfaces of the benchmark, called through generated stubs and skeletons where they are linked.
 // Its twin, package reflected, has the same ones; the difference is what is measured.
+//go:generate go tool rmigen
+
 package generated
 
 import (

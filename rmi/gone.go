@@ -1,0 +1,143 @@
+package rmi
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"gormi/proxy"
+	"gormi/refs"
+)
+
+// Gone returns a channel that is closed when the node behind a proxy is gone for
+// good: it was closed, or killed, or could not be reached for the session lease
+// (Options.SessionLease); in the last case at most a second after that. A
+// connection that is lost and made again closes nothing. When the proxy's own
+// node is closed the channel is closed too.
+//
+// From the first call on, the node keeps a session with the other one: it dials
+// now if there is none. Of an owner that is called through a relay it learns by
+// asking the relay every few seconds. All proxies of a node's objects share a
+// channel. Gone of a value that is no proxy, but an object of this process, is
+// never closed.
+func Gone(v any) <-chan struct{} {
+	var none proxy.Table
+	c := none.CoreOf(reflect.ValueOf(v))
+	if c == nil {
+		return nil
+	}
+	n, ok := c.Caller.(*Node)
+	if !ok {
+		return nil
+	}
+	return n.watch(c.Ref())
+}
+
+// watched is where a watch looks: the node, or, of a well-known object, the place.
+type watched struct {
+	node refs.NodeID
+	at   refs.Endpoint
+}
+
+// goneWait bounds the last attempt to reach a node whose session ended.
+const goneWait = time.Second
+
+// watch returns the channel for the owner of r, whose watch is started if there is none.
+func (n *Node) watch(r refs.Ref) <-chan struct{} {
+	key := watched{node: r.ID.Node}
+	if key.node.IsZero() {
+		key.at = r.Endpoint
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if w, ok := n.watches[key]; ok {
+		return w
+	}
+	gone := make(chan struct{})
+	if n.watches == nil {
+		n.watches = make(map[watched]chan struct{})
+	}
+	n.watches[key] = gone
+	if n.ctx.Err() != nil {
+		close(gone)
+		return gone
+	}
+	n.watchers.Go(func() {
+		n.watchFor(r)
+		n.mu.Lock()
+		delete(n.watches, key) // a new proxy may be of a node that came back
+		n.mu.Unlock()
+		close(gone)
+	})
+	return gone
+}
+
+// watchFor returns when the owner of r is gone, or the node closes.
+func (n *Node) watchFor(r refs.Ref) {
+	limit := n.transport.SessionLease // for the first contact
+	for n.ctx.Err() == nil {
+		to, ok := n.reach(r, limit)
+		if !ok {
+			return
+		}
+		if to.relay {
+			if !n.askRelay(r, to) {
+				return
+			}
+		} else {
+			select {
+			case <-to.session.Done():
+			case <-n.ctx.Done():
+			}
+		}
+		limit = goneWait
+	}
+}
+
+// reach finds a way to the owner of r. Attempts end after limit, or when the
+// owner is known to be gone.
+func (n *Node) reach(r refs.Ref, limit time.Duration) (to route, ok bool) {
+	ctx, cancel := context.WithTimeout(n.ctx, limit)
+	defer cancel()
+	for pause := firstRefreshPause; ; pause = min(2*pause, maxRefreshPause) {
+		to, err := n.route(ctx, r)
+		if err == nil {
+			return to, true
+		}
+		if KindOf(err) == StaleReference || limit == goneWait {
+			return to, false
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return to, false
+		}
+	}
+}
+
+// askRelay asks for a relayed object until the session with the relay is over
+// (then it reports true) or the relay cannot reach the owner any more.
+func (n *Node) askRelay(r refs.Ref, to route) bool {
+	ticker := time.NewTicker(min(n.transport.SessionLease/4, 5*time.Second))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-to.session.Done():
+			return true
+		case <-n.ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+		ctx, cancel := context.WithTimeout(n.ctx, n.transport.SessionLease)
+		_, err := n.describe(ctx, r, to)
+		cancel()
+		switch KindOf(err) {
+		case NoSuchObject, StaleReference, PeerGone, ConnectFailed:
+			if to.session.Err() == nil {
+				return false
+			}
+		}
+	}
+}
