@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"gormi/callback"
@@ -134,66 +133,74 @@ func TestRestartedOwnerIsANewEpoch(t *testing.T) {
 	}
 }
 
-// By name, an owner that vanished is not waited for, nor is a registry when the
-// owner is back.
-func TestByNameNobodyIsWaitedForInVain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := rmitest.New(t)
-		naming, user := net.Node(), net.Client()
-		reg, err := registry.Serve(naming, nil)
-		if err != nil {
-			t.Fatal(err)
+// A source that can be found again is not waited for when its owner vanished, nor
+// is who finds it when the owner is back.
+func TestWhatCanBeFoundAgainIsNotWaitedFor(t *testing.T) {
+	net := rmitest.New(t)
+	first, second, user := net.Node(), net.Node(), net.Client()
+	old, src := exported(t, first, user, &callback.TopicOptions[int]{Latest: true})
+	topic, replacement := exported(t, second, user, &callback.TopicOptions[int]{Latest: true})
+	var bound atomic.Pointer[callback.Source[int]] // nil: the registry does not answer
+	bound.Store(&src)
+	lookups := make(chan struct{}, 100)
+	find := func(context.Context) (callback.Source[int], error) {
+		select {
+		case lookups <- struct{}{}:
+		default:
 		}
-		start := func(n *rmi.Node) *callback.Topic[int] {
-			topic, err := callback.NewTopic(n, &callback.TopicOptions[int]{Latest: true})
-			if err != nil {
-				t.Fatal(err)
+		if s := bound.Load(); s != nil {
+			return *s, nil
+		}
+		return nil, &rmi.Error{Kind: rmi.ConnectFailed, Outcome: rmi.NotExecuted}
+	}
+	events := make(chan callback.Event[int], 100)
+	sub, err := callback.SubscribeFrom(t.Context(), find, func(_ context.Context, e callback.Event[int]) error {
+		events <- e
+		return nil
+	}, &callback.SubscribeOptions{Start: callback.Snapshot})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Cancel(t.Context())
+	c := &collector[int]{events: events}
+	publish(t, old, 1)
+	if got := brief(c.next(t)); got != "1" {
+		t.Fatal(got)
+	}
+	vanish := func(n *rmi.Node) { // and two attempts find nothing else
+		net.Partition(n, user)
+		net.Cut(n, user)
+		for range cap(lookups) {
+			select {
+			case <-lookups:
+				continue
+			default:
 			}
-			if _, err := registry.Rebind[callback.Source[int]](t.Context(), n, reg.URL("numbers"), topic); err != nil {
-				t.Fatal(err)
-			}
-			return topic
+			break
 		}
-		first, second := net.Node(), net.Node()
-		old := start(first)
-		events := make(chan callback.Event[int], 100)
-		sub, err := callback.SubscribeByName(t.Context(), user, reg.URL("numbers"), func(_ context.Context, e callback.Event[int]) error {
-			events <- e
-			return nil
-		}, &callback.SubscribeOptions{Start: callback.Snapshot})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer sub.Cancel(t.Context())
-		publish(t, old, 1)
-		if got := brief(<-events); got != "1" {
-			t.Fatal(got)
-		}
+		<-lookups
+		<-lookups
+	}
 
-		net.Partition(first, user)
-		net.Cut(first, user)
-		<-time.After(10 * time.Second) // within the session's lease
-		topic := start(second)
-		publish(t, topic, 2)
-		since := time.Now()
-		for _, want := range []string{"restart", "s2"} {
-			if got := brief(<-events); got != want {
-				t.Errorf("got %s, want %s", got, want)
-			}
+	vanish(first)
+	publish(t, topic, 2)
+	bound.Store(&replacement)
+	for _, want := range []string{"restart", "s2"} {
+		if got := brief(c.next(t)); got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
-		if d := time.Since(since); d > 3*time.Second {
-			t.Errorf("the new owner was found after %v", d)
-		}
-		net.Partition(second, user)
-		net.Cut(second, user)
-		naming.Close()
-		<-time.After(10 * time.Second)
-		publish(t, topic, 3)
-		net.Heal(second, user)
-		if got := brief(<-events); got != "3" {
-			t.Errorf("got %s", got)
-		}
-	})
+	}
+	if user.Peer(first.ID()) == nil {
+		t.Error("the session with the first owner was over: it may have been waited for")
+	}
+
+	bound.Store(nil)
+	vanish(second)
+	publish(t, topic, 3)
+	net.Heal(second, user)
+	if got := brief(c.next(t)); got != "3" {
+		t.Errorf("got %s", got)
+	}
 }
 
 func TestSourceThatIsGoneForGoodEndsTheSubscription(t *testing.T) {

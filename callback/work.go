@@ -88,7 +88,7 @@ func (f *feed[E]) finish() bool {
 	return true
 }
 
-// next makes the next request: first those that lost their session, then those
+// next makes the next request: first those that lost their connection, then those
 // that join, as many as begin alike. mu is held.
 func (f *feed[E]) next() *request[E] {
 	f.tokens++
