@@ -67,8 +67,9 @@
 //	                                   one, else what is kept
 //	connection cut, does not           nothing until it comes back or the context ends:
 //	come back                          attempts go on, at most 2 s apart
-//	owner restarted, by name           Gap{Restarted}, then the snapshot if it began with
-//	                                   one, else what is kept of the new epoch
+//	owner restarted or replaced,       Gap{Restarted}, then the snapshot if it began with
+//	by name                            one, else what is kept of the new epoch: as soon as
+//	                                   the name leads to it
 //	owner restarted, by source         the error NoSuchObject or StaleReference
 //	topic closed                       the end, without an error, after what was sent
 //	subscriber's context ends          its error
@@ -80,11 +81,14 @@
 //	event cannot be encoded            Publish fails; nobody gets a part of it
 //	peer takes no bytes                its groups' queues fill and apply their policies;
 //	                                   Publish does not wait
-//	peer vanished                      its subscriptions are forgotten with the session,
-//	                                   at most 15 s after its last byte
+//	peer vanished                      its subscriptions are forgotten with the connection,
+//	                                   at most 15 s after its last byte; a peer that comes
+//	                                   back makes them again
 //	too many subscriptions             the subscriber is refused with Overloaded
 //	listener fails or panics           OnError; it stays
-//	listener's node is gone            OnDrop
+//	listener's connection cut          its calls wait for it, in its queue
+//	listener's node is gone for good   OnDrop: at once if it was closed, else one session
+//	                                   lease after the cut (rmi.Options.SessionLease)
 //	listener takes too long            its calls time out, its queue overflows: OnError,
 //	                                   OnLoss; the others do not notice
 //
@@ -105,9 +109,11 @@
 // between the two, and the request's answer may come before or after. To resume
 // after a cut is one request for all members of a feed.
 //
-// A subscription is a lease that lasts as long as its session: there are no
+// A subscription is a lease that lasts as long as its connection: there are no
 // heartbeats of its own. A subscriber that cannot say that it is done has lost its
-// session, by which the owner forgets it.
+// connection, by which the owner forgets it. A source that has a name is looked up
+// again while its owner is detached, so that an owner that was killed is not waited
+// for; one without a name is waited for until its session is over.
 //
 // Chosen against: an exported callback function per subscription (a call, a
 // reference and half a kilobyte each, and an event encoded once for each); a call

@@ -45,7 +45,7 @@ type feed[E any] struct {
 	batch   *request[E] // under way
 	private bool        // what comes is for the members of to, up to joined
 	to      *request[E] // nil: of a request that was given up
-	lost    bool        // the session ended under the joined
+	lost    bool        // the connection was lost under the joined
 	peer    *rmi.Peer   // from which events come; nil: none yet, or it is over
 	epoch   Epoch
 	last    Seq // of epoch; the newest that all joined got
@@ -79,7 +79,7 @@ type request[E any] struct {
 	events  []*Event[E] // before joined
 	joined  chan struct{}
 
-	rejected chan struct{} // closed when its packets came over a session that could not be used yet
+	rejected chan struct{} // closed when its packets came over a connection that could not be used yet
 }
 
 // reject has the request made again. feed.mu is held.
@@ -146,11 +146,11 @@ func (f *feed[E]) Receive(d *rmi.Delivery) {
 	defer f.mu.Unlock()
 	if f.peer != d.Peer {
 		if h.kind != headBegin || f.batch == nil || f.batch.token != h.number || !f.from(d.Peer) {
-			return // of a session that is over, or of nobody we asked
+			return // of a connection that is lost, or of nobody we asked
 		}
 		if f.peer != nil || f.lost && !f.batch.resume {
-			// The members that there are must first learn that their session is
-			// over, and be resumed: from here on they would miss what was between.
+			// The members that there are must first learn that their connection is
+			// lost, and be resumed: from here on they would miss what was between.
 			f.batch.reject()
 			return
 		}
@@ -287,7 +287,7 @@ func (f *feed[E]) flush() {
 	}
 }
 
-// ended is called when a session is over and nothing more comes from it.
+// ended is called when a connection is lost and nothing more comes from it.
 func (f *feed[E]) ended(p *rmi.Peer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -338,6 +338,6 @@ func endError(h *head) error {
 	return &rmi.Error{Op: "subscribe", Kind: rmi.Kind(h.reason), Msg: string(h.text)}
 }
 
-// errUnconfirmed is a request that was granted, but whose session ended before
+// errUnconfirmed is a request that was granted, but whose connection ended before
 // its events began.
-var errUnconfirmed = errors.New("the session ended before the subscription began")
+var errUnconfirmed = errors.New("the connection ended before the subscription began")

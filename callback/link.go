@@ -71,7 +71,7 @@ type link[E any] struct {
 	peer   *rmi.Peer
 	groups map[rmi.ReceiverID]*group[E] // guarded by Topic.mu
 	count  int                          // subscriptions; guarded by Topic.mu
-	unhook func()                       // takes the hook for the session's end back; guarded by Topic.mu
+	unhook func()                       // takes the hook for the connection's end back; guarded by Topic.mu
 
 	mu      sync.Mutex // guards the fields below and the groups' queues
 	ready   []*group[E]

@@ -28,7 +28,8 @@ type ListenersOptions[T any] struct {
 
 	// GiveUp is for how long a listener whose node listens somewhere may be
 	// unreachable before it is dropped. If zero, a minute. One whose node listens
-	// nowhere is dropped with its session: it cannot be reached any more.
+	// nowhere is dropped when its session is over for good, which outlives a
+	// connection that is lost (rmi.Options.SessionLease): it cannot be reached any more.
 	GiveUp time.Duration
 
 	// OnDrop is told of a listener that was dropped, OnError of a call that failed
@@ -124,7 +125,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 		if p == nil {
 			return nil, &rmi.Error{Op: "add", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's node is gone"}
 		}
-		unhook := p.OnEnd(func() {
+		unhook := p.OnGone(func() {
 			x.drop(&rmi.Error{Op: "notify", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's session is over, and its node listens nowhere"})
 		})
 		x.mu.Lock()
@@ -282,17 +283,24 @@ func (x *listener[T]) gone(err error) bool {
 	switch rmi.KindOf(err) {
 	case rmi.NoSuchObject, rmi.StaleReference, rmi.Closed:
 		return true
+	case rmi.Deadline:
+		if x.away || rmi.OutcomeOf(err) != rmi.NotExecuted { // else it waited for the connection in vain
+			break
+		}
+		return x.unreachable()
 	case rmi.PeerGone, rmi.ConnectFailed:
-		if x.away {
-			return true
-		}
-		if x.failing.IsZero() {
-			x.failing = time.Now()
-		}
-		return time.Since(x.failing) >= x.set.o.GiveUp
+		return x.away || x.unreachable()
 	}
 	x.failing = time.Time{}
 	return false
+}
+
+// unreachable tells whether a listener has been unreachable for too long.
+func (x *listener[T]) unreachable() bool {
+	if x.failing.IsZero() {
+		x.failing = time.Now()
+	}
+	return time.Since(x.failing) >= x.set.o.GiveUp
 }
 
 // remove takes the listener out, and reports whether this call did.

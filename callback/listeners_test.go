@@ -171,6 +171,39 @@ func TestListenerWhoseNodeIsGoneIsDropped(t *testing.T) {
 	}
 }
 
+// A cut that is mended is not noticed; a session that is over is, once.
+func TestListenersOutliveACut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := rmitest.New(t)
+		owner, user := net.NodeWith(&rmi.Options{SessionLease: 20 * time.Second}), net.Client()
+		dropped := make(chan error, 10)
+		b, from := newBoard(t, owner, &callback.ListenersOptions[told]{OnDrop: func(_ told, err error) { dropped <- err }})
+		got := make(chan int, 10)
+		if _, err := from(user).Watch(t.Context(), func(_ context.Context, n int) error { got <- n; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		for i, pause := range []time.Duration{0, 2 * time.Second, 8 * time.Second} {
+			net.Partition(owner, user)
+			net.Cut(owner, user)
+			b.tell(i)
+			<-time.After(pause)
+			net.Heal(owner, user)
+			if n := <-got; n != i {
+				t.Errorf("got %d, want %d", n, i)
+			}
+		}
+		net.Partition(owner, user)
+		net.Cut(owner, user)
+		since := time.Now()
+		if err := <-dropped; !errors.Is(err, rmi.PeerGone) || b.set.Len() != 0 || len(dropped) > 0 {
+			t.Errorf("dropped for %v, %d are left", err, b.set.Len())
+		}
+		if d := time.Since(since); d < 20*time.Second || d > 22*time.Second {
+			t.Errorf("dropped after %v", d)
+		}
+	})
+}
+
 func TestListenersGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := rmitest.New(t)

@@ -56,7 +56,7 @@ func notFound(at refs.Endpoint, path string, err error) error {
 	}
 	c := *e
 	c.Op, c.Interface, c.Method, c.Ref = "lookup", "", "", refs.Ref{}
-	where := "rmi://" + at.String() + "/" + path
+	where := nameOf(at, path)
 	if c.Kind == rmi.ConnectFailed {
 		where += ": no registry answers: start one with `go run gormi/cmd/rmiregistry`, or say where it is"
 	}
@@ -67,18 +67,51 @@ func notFound(at refs.Endpoint, path string, err error) error {
 	return &c
 }
 
+// What names with an address begin with.
+const (
+	scheme    = "rmi://"
+	schemeUDP = "rmi+udp://"
+)
+
+// nameOf writes a name as parseName reads it.
+func nameOf(at refs.Endpoint, path string) string {
+	begins, host := scheme, at.Host
+	if at.UDP {
+		begins = schemeUDP
+	}
+	if at.IsUnix() {
+		host = strings.ReplaceAll(url.QueryEscape(host), "+", "%20")
+	} else {
+		host = strings.Replace(at.Address(), "%", "%25", 1) // of a zone
+	}
+	return begins + host + "/" + path
+}
+
+// cutScheme returns what stands behind the scheme of a name with an address.
+func cutScheme(s string) (rest string, udp, ok bool) {
+	for _, begins := range []string{scheme, schemeUDP} {
+		if len(s) >= len(begins) && strings.EqualFold(s[:len(begins)], begins) {
+			return s[len(begins):], begins == schemeUDP, true
+		}
+	}
+	return s, false, false
+}
+
 // parseName reads a name as registry.Lookup takes it.
 func parseName(name string) (at refs.Endpoint, path string, err error) {
-	const scheme = "rmi://"
 	where, path := os.Getenv("RMI_REGISTRY"), name
-	if len(name) >= len(scheme) && strings.EqualFold(name[:len(scheme)], scheme) {
-		where, path, _ = strings.Cut(name[len(scheme):], "/")
-	} else if strings.Contains(name, "://") {
+	rest, udp, full := cutScheme(name)
+	switch {
+	case full:
+		where, path, _ = strings.Cut(rest, "/")
+	case strings.Contains(name, "://"):
 		return at, "", invalid("lookup", fmt.Sprintf("%.64q: a name with an address begins with rmi://", name))
-	} else if where == "" {
+	case where == "":
 		where = "localhost"
-	} else if where, err = trimScheme(where, scheme); err != nil {
-		return at, "", err
+	default:
+		if where, udp, full = cutScheme(where); !full {
+			return at, "", invalid("lookup", fmt.Sprintf("the environment variable RMI_REGISTRY is %.64q: want rmi://HOST:PORT", where))
+		}
 	}
 	host, err := url.PathUnescape(where)
 	switch {
@@ -92,19 +125,18 @@ func parseName(name string) (at refs.Endpoint, path string, err error) {
 	if err == nil {
 		at, err = refs.ParseEndpoint(host)
 	}
-	if err == nil && !at.Listens() {
+	switch {
+	case err != nil:
+	case at.UDP:
+		err = errors.New("UDP is asked for by rmi+udp://HOST:PORT")
+	case udp && at.IsUnix():
+		err = errors.New("a unix socket takes no datagrams")
+	case !at.Listens():
 		err = errors.New("port 0 is nobody's")
 	}
 	if err != nil {
 		return at, "", invalid("lookup", fmt.Sprintf("%.300q: the registry's address: %v", name, err))
 	}
+	at.UDP = udp
 	return at, path, nil
-}
-
-// trimScheme reads what the environment says about where the registry is.
-func trimScheme(s, scheme string) (string, error) {
-	if len(s) < len(scheme) || !strings.EqualFold(s[:len(scheme)], scheme) {
-		return "", invalid("lookup", fmt.Sprintf("the environment variable RMI_REGISTRY is %.64q: want rmi://HOST:PORT", s))
-	}
-	return s[len(scheme):], nil
 }

@@ -133,6 +133,76 @@ func TestRestartedOwnerIsANewEpoch(t *testing.T) {
 	}
 }
 
+// A source that can be found again is not waited for when its owner vanished, nor
+// is who finds it when the owner is back.
+func TestWhatCanBeFoundAgainIsNotWaitedFor(t *testing.T) {
+	net := rmitest.New(t)
+	first, second, user := net.Node(), net.Node(), net.Client()
+	old, src := exported(t, first, user, &callback.TopicOptions[int]{Latest: true})
+	topic, replacement := exported(t, second, user, &callback.TopicOptions[int]{Latest: true})
+	var bound atomic.Pointer[callback.Source[int]] // nil: the registry does not answer
+	bound.Store(&src)
+	lookups := make(chan struct{}, 100)
+	find := func(context.Context) (callback.Source[int], error) {
+		select {
+		case lookups <- struct{}{}:
+		default:
+		}
+		if s := bound.Load(); s != nil {
+			return *s, nil
+		}
+		return nil, &rmi.Error{Kind: rmi.ConnectFailed, Outcome: rmi.NotExecuted}
+	}
+	events := make(chan callback.Event[int], 100)
+	sub, err := callback.SubscribeFrom(t.Context(), find, func(_ context.Context, e callback.Event[int]) error {
+		events <- e
+		return nil
+	}, &callback.SubscribeOptions{Start: callback.Snapshot})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Cancel(t.Context())
+	c := &collector[int]{events: events}
+	publish(t, old, 1)
+	if got := brief(c.next(t)); got != "1" {
+		t.Fatal(got)
+	}
+	vanish := func(n *rmi.Node) { // and two attempts find nothing else
+		net.Partition(n, user)
+		net.Cut(n, user)
+		for range cap(lookups) {
+			select {
+			case <-lookups:
+				continue
+			default:
+			}
+			break
+		}
+		<-lookups
+		<-lookups
+	}
+
+	vanish(first)
+	publish(t, topic, 2)
+	bound.Store(&replacement)
+	for _, want := range []string{"restart", "s2"} {
+		if got := brief(c.next(t)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if user.Peer(first.ID()) == nil {
+		t.Error("the session with the first owner was over: it may have been waited for")
+	}
+
+	bound.Store(nil)
+	vanish(second)
+	publish(t, topic, 3)
+	net.Heal(second, user)
+	if got := brief(c.next(t)); got != "3" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestSourceThatIsGoneForGoodEndsTheSubscription(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()

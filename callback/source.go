@@ -46,7 +46,7 @@ type Request struct {
 	Epoch Epoch
 }
 
-// Grant tells on which session the events come.
+// Grant tells on which connection the events come.
 type Grant struct {
 	Node    refs.NodeID
 	Session rmi.SessionID

@@ -30,7 +30,7 @@ func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
 	return Grant{Node: t.node.ID(), Session: p.Session()}, nil
 }
 
-// hook has a link dropped when its session is over.
+// hook has a link dropped when its connection is lost.
 func (t *Topic[E]) hook(l *link[E]) {
 	unhook := l.peer.OnEnd(func() { t.drop(l) })
 	t.mu.Lock()
@@ -215,7 +215,7 @@ func (t *Topic[E]) remove(g *group[E]) {
 	t.count -= len(g.subs)
 }
 
-// drop forgets a peer whose session is over, or that takes no events.
+// drop forgets a peer whose connection is lost, or that takes no events.
 func (t *Topic[E]) drop(l *link[E]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -14,11 +14,14 @@ const (
 	// doubles, and a third of it is random.
 	firstPause = 20 * time.Millisecond
 	lastPause  = 2 * time.Second
+	// firstTimeout and resumeTimeout bound one attempt.
+	firstTimeout  = 30 * time.Second
+	resumeTimeout = 5 * time.Second
 	// quickTries is how often a subscription whose connection broke while it was
 	// made is tried again before it fails.
 	quickTries = 3
 	// leaveTries is how often an owner is told that a subscription is over. If it
-	// cannot be told, the subscription lasts as long as the session.
+	// cannot be told, the subscription lasts as long as the connection.
 	leaveTries = 3
 )
 
@@ -85,7 +88,7 @@ func (f *feed[E]) finish() bool {
 	return true
 }
 
-// next makes the next request: first those that lost their session, then those
+// next makes the next request: first those that lost their connection, then those
 // that join, as many as begin alike. mu is held.
 func (f *feed[E]) next() *request[E] {
 	f.tokens++
@@ -115,11 +118,18 @@ const maxBatch = 4096
 
 // request makes a request and waits until its members joined.
 func (f *feed[E]) request(b *request[E]) error {
-	ctx, cancel := context.WithTimeout(f.hub.ctx, 30*time.Second)
+	bound := firstTimeout
+	if b.resume {
+		bound = resumeTimeout
+	}
+	ctx, cancel := context.WithTimeout(f.hub.ctx, bound)
 	defer cancel()
 	src, err := f.source(ctx)
 	if err != nil {
 		return err
+	}
+	if b.resume && f.find != nil && detached(src) {
+		return errDetached
 	}
 	first := b.members[0]
 	r := Request{
@@ -137,6 +147,7 @@ func (f *feed[E]) request(b *request[E]) error {
 	}
 	g, err := src.Subscribe(ctx, r)
 	if err != nil {
+		f.forget()
 		return peerError(err)
 	}
 	var gone <-chan struct{}
@@ -164,12 +175,28 @@ func (f *feed[E]) request(b *request[E]) error {
 	}
 }
 
-// source returns the source, finding it if need be.
+// errDetached is why a source that has a name is not asked now: a call would wait
+// for the connection with an owner that may have been replaced.
+var errDetached = &rmi.Error{Op: "subscribe", Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the connection with the owner is lost"}
+
+// detached tells whether the connection with a source's owner is lost.
+func detached[E any](src Source[E]) bool {
+	r, ok := rmi.RefOf(src)
+	if !ok {
+		return false
+	}
+	p := rmi.NodeOf(src).Peer(r.ID.Node)
+	return p != nil && p.Detached()
+}
+
+// source returns the source, finding it if need be: for the first time, after an
+// attempt that failed, and while the owner is detached. What was known stays so
+// if it cannot be found: the owner may be back before the registry.
 func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
 	f.mu.Lock()
 	src := f.src
 	f.mu.Unlock()
-	if src != nil || f.find == nil {
+	if f.find == nil || src != nil && !detached(src) {
 		return src, nil
 	}
 	src, err := f.find(ctx)
@@ -183,6 +210,15 @@ func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
 	defer f.mu.Unlock()
 	f.src = src
 	return src, nil
+}
+
+// forget has the source found again: what is known did not serve.
+func (f *feed[E]) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.find != nil {
+		f.src = nil
+	}
 }
 
 // failed puts the members of a request that failed back, or ends them. It tells
@@ -202,9 +238,6 @@ func (f *feed[E]) failed(b *request[E], err error, failures int) bool {
 		if !m.left {
 			members = append(members, m)
 		}
-	}
-	if f.find != nil && !errors.Is(err, errUnconfirmed) {
-		f.src = nil
 	}
 	if again(err, f.find != nil, b.resume, failures) {
 		if b.resume {
@@ -261,13 +294,15 @@ func (f *feed[E]) pause(failures int) {
 func (f *feed[E]) unsubscribe(src Source[E], subs []SubID) {
 	for i := range leaveTries {
 		f.mu.Lock()
-		connected := f.peer != nil
+		p := f.peer
 		f.mu.Unlock()
-		if !connected || src == nil {
-			return // they ended with the session
+		if p == nil || src == nil {
+			return // they ended with the connection
 		}
 		ctx, cancel := context.WithTimeout(f.hub.ctx, 10*time.Second)
+		unhook := p.OnEnd(cancel)
 		err := src.Unsubscribe(ctx, f.id, subs)
+		unhook()
 		cancel()
 		if err == nil || f.hub.ctx.Err() != nil {
 			return

@@ -28,9 +28,7 @@ type Peer struct {
 	side *side
 	link *transport.Link
 
-	mu    sync.Mutex // guards the fields below
-	over  bool
-	onEnd map[*func()]struct{}
+	end hooks
 
 	out outlet
 	in  inlet
@@ -109,33 +107,51 @@ func (p *Peer) Detached() bool { return p.side.s.Detached() }
 // OnEnd has f called when the connection is lost and nothing more will be received
 // from it, or at once if it is so already. f must not block. The returned
 // function takes f back.
-func (p *Peer) OnEnd(f func()) (remove func()) {
-	p.mu.Lock()
-	if p.over {
-		p.mu.Unlock()
+func (p *Peer) OnEnd(f func()) (remove func()) { return p.end.add(f) }
+
+// OnGone is OnEnd for the session, which outlives its connections: f is called
+// when it is over for good.
+func (p *Peer) OnGone(f func()) (remove func()) { return p.side.end.add(f) }
+
+// ended is called once, when no goroutine of the connection is left.
+func (p *Peer) ended() { p.end.run() }
+
+// hooks are called once, at an end.
+type hooks struct {
+	mu   sync.Mutex // guards the fields below
+	over bool
+	fs   map[*func()]struct{}
+}
+
+// add has f called at the end, or at once if that was. The returned function
+// takes f back.
+func (h *hooks) add(f func()) (remove func()) {
+	h.mu.Lock()
+	if h.over {
+		h.mu.Unlock()
 		f()
 		return func() {}
 	}
-	if p.onEnd == nil {
-		p.onEnd = make(map[*func()]struct{})
+	if h.fs == nil {
+		h.fs = make(map[*func()]struct{})
 	}
-	p.onEnd[&f] = struct{}{}
-	p.mu.Unlock()
+	h.fs[&f] = struct{}{}
+	h.mu.Unlock()
 	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.onEnd, &f)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.fs, &f)
 	}
 }
 
-// ended is called once, when no goroutine of the connection is left.
-func (p *Peer) ended() {
-	p.mu.Lock()
-	p.over = true
-	hooks := p.onEnd
-	p.onEnd = nil
-	p.mu.Unlock()
-	for f := range hooks {
+// run is the end.
+func (h *hooks) run() {
+	h.mu.Lock()
+	h.over = true
+	fs := h.fs
+	h.fs = nil
+	h.mu.Unlock()
+	for f := range fs {
 		(*f)()
 	}
 }

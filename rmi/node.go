@@ -387,7 +387,8 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// sessionEnded gives back what the peer held.
+// sessionEnded gives back what the peer held, and tells who wanted to know.
 func (n *Node) sessionEnded(s *transport.Session) {
 	n.sessionGone(s)
+	sideOf(s).end.run()
 }

@@ -28,6 +28,7 @@ type side struct {
 	s      *transport.Session
 	peer   atomic.Pointer[Peer] // of the connection that the session has, or had last
 	leases intake
+	end    hooks
 }
 
 var (

@@ -65,8 +65,12 @@ const (
 	Said Kind = iota
 	Joined
 	Left
-	Gone // the member's process or its connection died
+	Gone // the member's process died, or its connection, and did not come back
 )
+
+// patienceForLost is the session lease of clients and servers: somebody whose connection is cut stays where he is if it
+// comes back within that time; after it, he is gone for the others, and the server for him.
+const patienceForLost = 5 * time.Second
 
 var (
 	errNameTaken = errors.New("somebody in the room has this name")

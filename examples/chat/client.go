@@ -38,7 +38,7 @@ type place struct {
 	room string
 	seat Seat
 	ear  *ear
-	lost <-chan struct{} // closed when the session with the server is over
+	lost <-chan struct{} // closed when the server is gone
 }
 
 func newClient(at registry.URL, v *view, name string) (*client, error) {
@@ -49,7 +49,7 @@ func newClient(at registry.URL, v *view, name string) (*client, error) {
 		return nil, fmt.Errorf("-name %q: %w", name, errBadName)
 	}
 	// What is worth knowing, the calls say; a log would come between the lines.
-	c.node = rmi.NewNode(&rmi.Options{Logger: slog.New(slog.DiscardHandler)})
+	c.node = rmi.NewNode(&rmi.Options{SessionLease: patienceForLost, Logger: slog.New(slog.DiscardHandler)})
 	return c, nil
 }
 
@@ -220,7 +220,7 @@ func (c *client) join(ctx context.Context, room string) error {
 		c.view.print("* %v", reason(err))
 	}
 	c.name = name
-	c.here = &place{room: room, seat: seated.Seat, ear: ear, lost: c.sessionOver(seated.Seat)}
+	c.here = &place{room: room, seat: seated.Seat, ear: ear, lost: rmi.Gone(seated.Seat)}
 
 	for _, l := range seated.History {
 		c.view.print("%s %s: %s", l.Time.Local().Format("15:04"), l.From, l.Text)
@@ -232,18 +232,6 @@ func (c *client) join(ctx context.Context, room string) error {
 	c.view.print("* you are %s in %s, %s", name, room, others)
 	ear.open() // what was said since comes behind the history
 	return nil
-}
-
-// sessionOver returns a channel that is closed when the session with a seat's owner is over.
-func (c *client) sessionOver(s Seat) <-chan struct{} {
-	if r, ok := c.node.RefOf(s); ok {
-		if p := c.node.Peer(r.Node); p != nil {
-			return p.Done()
-		}
-	}
-	over := make(chan struct{})
-	close(over)
-	return over
 }
 
 func (c *client) leave(ctx context.Context) error {

@@ -44,7 +44,7 @@ func (h heard) next(t *testing.T) Line {
 // newChat serves a chat. proxy returns it as a client has it, each time another one.
 func newChat(t *testing.T, network *rmitest.Network) (h *hall, proxy func() (Chat, *rmi.Node)) {
 	t.Helper()
-	owner := network.Node()
+	owner := network.NodeWith(&rmi.Options{SessionLease: patienceForLost})
 	h = newHall(owner)
 	handle, err := rmi.Export[Chat](owner, h, nil)
 	if err != nil {
@@ -131,15 +131,17 @@ func TestHall(t *testing.T) {
 	}
 }
 
-// TestSilence: somebody whose machine vanished, and told nobody, is gone after the time after which peers are given up.
-func TestSilence(t *testing.T) {
+// TestCut: somebody whose connection comes back soon was never away, and missed nothing. Whose machine vanished, and told
+// nobody, is gone after the time after which peers are given up, and the server's patience.
+func TestCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := rmitest.New(t)
 		h, proxy := newChat(t, network)
 		house, _ := proxy()
 		other, otherNode := proxy()
 		ada, bob := make(heard, 100), make(heard, 100)
-		if _, err := house.Join(t.Context(), "tea", "Ada", ada); err != nil {
+		a, err := house.Join(t.Context(), "tea", "Ada", ada)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := other.Join(t.Context(), "tea", "Bob", bob); err != nil {
@@ -147,12 +149,26 @@ func TestSilence(t *testing.T) {
 		}
 		ada.next(t)
 		ada.next(t)
+		bob.next(t)
+		for seq := Seq(3); seq < 6; seq++ {
+			network.Partition(h.node, otherNode)
+			network.Cut(h.node, otherNode)
+			if err := a.Seat.Say(t.Context(), "hello"); err != nil {
+				t.Error(err)
+			}
+			<-time.After(patienceForLost / 5)
+			network.Heal(h.node, otherNode)
+			want := Line{Seq: seq, From: "Ada", Text: "hello"}
+			if x, y := ada.next(t), bob.next(t); x != want || y != want {
+				t.Errorf("Ada heard %v and Bob %v, want %v", x, y, want)
+			}
+		}
 		network.Partition(h.node, otherNode)
 		since := time.Now()
-		if got, want := ada.next(t), (Line{Seq: 3, Kind: Gone, From: "Bob"}); got != want {
+		if got, want := ada.next(t), (Line{Seq: 6, Kind: Gone, From: "Bob"}); got != want {
 			t.Errorf("Ada heard %v, want %v", got, want)
 		}
-		if d := time.Since(since); d > 20*time.Second {
+		if d := time.Since(since); d > 20*time.Second+patienceForLost {
 			t.Errorf("Bob was gone after %v", d)
 		}
 	})

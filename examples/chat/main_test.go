@@ -189,6 +189,5 @@ func session(ctx context.Context, t *testing.T, at string) <-chan struct{} {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, _ := node.RefOf(c)
-	return node.Peer(r.Node).Done()
+	return rmi.Gone(c)
 }

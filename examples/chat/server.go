@@ -55,7 +55,14 @@ func (s *server) run(ctx context.Context) error {
 		if !s.registry {
 			return fmt.Errorf("a chat server runs already: %s is bound", s.at)
 		}
-		defer other.OnEnd(cancel)()
+		gone := rmi.Gone(other)
+		go func() { // ends with ctx
+			select {
+			case <-gone:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
 	}
 	if s.background {
 		fmt.Fprintln(s.out, ready)
@@ -74,7 +81,7 @@ func (s *server) run(ctx context.Context) error {
 // listen returns a node that listens: where the registry is expected if none answers there, and then it serves one
 // itself, else on a free port.
 func (s *server) listen(ctx context.Context) (*rmi.Node, error) {
-	var o rmi.Options
+	o := rmi.Options{SessionLease: patienceForLost}
 	if s.background {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -125,34 +132,20 @@ func (s *server) askRegistry(ctx context.Context, node *rmi.Node) error {
 
 // bind binds the hall, in the place of a server that died without taking its name back. If the server that is bound
 // lives, it returns that one.
-func (s *server) bind(ctx context.Context, node *rmi.Node, h *hall) (other *rmi.Peer, err error) {
+func (s *server) bind(ctx context.Context, node *rmi.Node, h *hall) (other Chat, err error) {
 	for {
 		_, err := registry.Bind[Chat](ctx, node, s.at.String(), h)
 		if !errors.Is(err, rmi.AlreadyBound) {
 			return nil, err
 		}
-		e, err := registry.LookupRef(ctx, node, s.at.String())
-		if errors.Is(err, rmi.NotBound) {
-			continue // it ended just now
+		if other, err = find(ctx, node, s.at); !dead(err) {
+			return other, err
 		}
-		if err != nil {
-			return nil, err
-		}
-		if _, err = find(ctx, node, s.at); err == nil {
-			if p := node.Peer(e.Ref.Node); p != nil {
-				return p, nil
-			}
-			continue // another one is bound, or it ended just now
-		}
-		if !dead(err) {
-			return nil, err
-		}
-		reg, err := registry.At(node, s.at.String())
-		if err != nil {
-			return nil, err
-		}
-		if err := reg.Unbind(ctx, s.at.Name, e.Ref); err != nil && !errors.Is(err, rmi.NotBound) {
-			return nil, err
+		// It ended just now, and the registry is about to find out.
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }

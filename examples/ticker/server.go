@@ -18,8 +18,8 @@ type server struct {
 	rate   float64
 }
 
-// newServer opens a market and binds its quotes under their name. A server that was killed left the name bound, so it
-// is bound whether it is taken or not. run must follow.
+// newServer opens a market and binds its quotes under their name. A server that was killed leaves the name bound
+// for a while, so it is bound whether it is taken or not. run must follow.
 func (o *options) newServer(ctx context.Context) (*server, error) {
 	node, err := rmi.Listen("127.0.0.1:0")
 	if err != nil {

@@ -42,8 +42,10 @@ type status struct {
 }
 
 // How long the gateway waits before it looks for the server again, and how often it asks for the version without having
-// been called: a callback that was lost on a connection that was not costs at most so long.
+// been called: a callback that was lost on a connection that was not costs at most so long. A connection that is cut and
+// comes back within lostAfter is not noticed by anybody.
 const (
+	lostAfter  = 3 * time.Second
 	firstWait  = 50 * time.Millisecond
 	longWait   = 2 * time.Second
 	checkEvery = 10 * time.Second
@@ -54,6 +56,9 @@ var (
 	errNoShape = errors.New("there is no such shape on the board")
 	errLost    = errors.New("the connection to the server is lost")
 )
+
+// newGatewayNode returns a node for a gateway.
+func newGatewayNode() *rmi.Node { return rmi.NewNode(&rmi.Options{SessionLease: lostAfter}) }
 
 func newGateway(node *rmi.Node, name string) *gateway {
 	return &gateway{node: node, name: name, known: make(map[Shape]*picture), status: status{Why: "looking for the server"}}
@@ -113,11 +118,7 @@ func (g *gateway) attend(ctx context.Context, found func()) error {
 		defer cancel()
 		sub.Cancel(soon) // fails if the server is lost, and the registration with it
 	}()
-	r, _ := rmi.RefOf(list)
-	peer := g.node.Peer(r.ID.Node)
-	if peer == nil {
-		return errLost
-	}
+	gone := rmi.Gone(list)
 	version, err := g.look(ctx, list)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func (g *gateway) attend(ctx context.Context, found func()) error {
 			if newest, err = list.Version(ctx); err != nil {
 				return err
 			}
-		case <-peer.Done():
+		case <-gone:
 			return errLost
 		case <-ctx.Done():
 			return ctx.Err()

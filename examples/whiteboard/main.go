@@ -100,8 +100,8 @@ type server struct {
 	board *board
 }
 
-// newServer binds an empty board. A server that was killed left the name bound, so it is bound whether it is taken or
-// not. shutdown must follow.
+// newServer binds an empty board. A server that was killed leaves the name bound for a while, so it is bound whether it is
+// taken or not. shutdown must follow.
 func newServer(ctx context.Context, name string) (*server, error) {
 	node, err := rmi.Listen("127.0.0.1:0")
 	if err != nil {
@@ -138,7 +138,7 @@ func runGateway(ctx context.Context, name, addr string) error {
 	if err != nil {
 		return err
 	}
-	node := rmi.NewNode(nil)
+	node := newGatewayNode()
 	defer node.Close()
 	w := newWeb(newGateway(node, name), l)
 	fmt.Printf("the whiteboard is at %s, Ctrl-C ends\n", w.url())
