@@ -11,7 +11,7 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// A subscriber of which nothing is heard any more is forgotten when its session
+// A subscriber of which nothing is heard any more is forgotten when its connection
 // is given up, 15 s after its last byte, also if nothing is published. In real
 // time: yamux' timers cannot enter a bubble.
 func TestSilentSubscriberIsForgottenInBoundedTime(t *testing.T) {

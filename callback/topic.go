@@ -56,9 +56,9 @@ const maxQueue = 1 << 20
 // Publish encodes the event, numbers it, puts it in the log and in the queue of
 // every group that wants it. A group is the subscriptions of one receiver of a
 // peer, which have the same selection, so it stands for any number of them. A
-// link is a session with subscribers; while something is queued for its groups,
+// link is a connection with subscribers; while something is queued for its groups,
 // a goroutine of its own sends it (link.run), and waits there when the peer
-// is slow. It ends when there is nothing left, or with the session.
+// is slow. It ends when there is nothing left, or with the connection.
 //
 // Lock order: Topic.mu, link.mu. Neither is held during I/O; Topic.mu is held
 // while Key, Removes, Snapshot and the function given to Change run.

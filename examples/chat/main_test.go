@@ -179,7 +179,7 @@ func startChat(ctx context.Context, t *testing.T) (at string, server *process) {
 // session returns a channel that is closed when the process that serves the chat has ended.
 func session(ctx context.Context, t *testing.T, at string) <-chan struct{} {
 	t.Helper()
-	node := rmi.NewNode(nil)
+	node := rmi.NewNode(&rmi.Options{SessionLease: patienceForLost})
 	t.Cleanup(func() { node.Close() })
 	u, err := address(at)
 	if err != nil {
