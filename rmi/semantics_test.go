@@ -203,7 +203,7 @@ func TestSemanticsThatMakeNoSenseAreRefusedAtExport(t *testing.T) {
 		methods map[string]rmi.Semantics
 		text    string
 	}{
-		{map[string]rmi.Semantics{"Do": {OneWay: true}}, "Desk.Do is declared one-way and has results"},
+		{map[string]rmi.Semantics{"Do": {OneWay: true}}, "Desk.Do: it is declared one-way and has results"},
 		{map[string]rmi.Semantics{"Fly": {}}, "Fly, which is no method of rmi_test.Desk"},
 	} {
 		_, err := rmi.Export[Desk](n, new(desk), &rmi.ExportOptions{Methods: c.methods})

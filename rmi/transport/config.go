@@ -34,7 +34,7 @@ type Limits struct {
 	Streams       int // open streams on a connection; 256
 	Connections   int // connections, handshakes under way included; 16,384
 	Pending       int // bytes of small frames that wait to be written to one peer; 256 KiB
-	Kept          int // bytes of replies to one peer of which it has not said that they arrived, from which on its new calls are refused; 32 MiB
+	Kept          int // bytes of replies to one peer of which it has not said that they arrived, from which on its new calls are refused; 32 MiB, and to be well above 1 MiB, which a caller may owe
 	Detached      int // sessions whose connection is lost; past it the one that is so for longest ends; 4,096
 }
 

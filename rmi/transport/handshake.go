@@ -327,6 +327,9 @@ func (h *handshake) resume(s *Session, epoch wire.Epoch) (*Link, error) {
 	if _, err := h.greet(s.peer); err != nil {
 		return nil, err
 	}
+	if !h.resumable() {
+		return nil, staleNode(s.peer, s.peer) // what answers cannot be what the session was with
+	}
 	if err := h.prove(s.id, wire.SessionID{}, wire.Connection{Epoch: epoch}); err != nil {
 		return nil, err
 	}

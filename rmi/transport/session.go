@@ -458,11 +458,11 @@ func (s *Session) end(err error) {
 	inFlight.Outcome = fault.Unknown
 	s.err = &inFlight
 	close(s.done)
+	if l != nil {
+		l.cut(s.err) // before the methods hear of it: what they answer now is for nobody
+	}
 	s.calls.fail(s.err)
 	s.callee.cancelAll()
-	if l != nil {
-		l.cut(s.err)
-	}
 	go s.finish()
 }
 
