@@ -24,6 +24,8 @@ type carrier interface {
 	Client() *rmi.Node
 	ClientWith(o *rmi.Options) *rmi.Node
 	Cut(a, b *rmi.Node)
+	Partition(a, b *rmi.Node)
+	Heal(a, b *rmi.Node)
 }
 
 var _ carrier = (*rmitest.Network)(nil)
@@ -39,8 +41,8 @@ func overCarriers(t *testing.T, test func(t *testing.T, network carrier)) {
 		make func(t *testing.T) carrier
 	}{
 		{"stream", func(t *testing.T) carrier { return rmitest.New(t) }},
-		{"datagrams", func(t *testing.T) carrier { return &datagrams{t: t, packets: lossy.New(good)} }},
-		{"datagrams that get lost", func(t *testing.T) carrier { return &datagrams{t: t, packets: lossy.New(bad)} }},
+		{"datagrams", func(t *testing.T) carrier { return &datagrams{t: t, packets: lossy.New(good), usual: good} }},
+		{"datagrams that get lost", func(t *testing.T) carrier { return &datagrams{t: t, packets: lossy.New(bad), usual: bad} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, c.make(t)) })
@@ -52,6 +54,7 @@ func overCarriers(t *testing.T, test func(t *testing.T, network carrier)) {
 type datagrams struct {
 	t       *testing.T
 	packets *lossy.Network
+	usual   lossy.Options
 
 	mu      sync.Mutex // guards the fields below
 	nodes   int
@@ -93,6 +96,10 @@ func (d *datagrams) DialContext(ctx context.Context, network, address string) (n
 	d.dialled = append(d.dialled, c)
 	return c, err
 }
+
+// Partition loses all datagrams until Heal.
+func (d *datagrams) Partition(_, _ *rmi.Node) { d.packets.Set(lossy.Options{Loss: 1}) }
+func (d *datagrams) Heal(_, _ *rmi.Node)      { d.packets.Set(d.usual) }
 
 // Cut closes the sockets of all who dialled: they begin anew with others.
 func (d *datagrams) Cut(_, _ *rmi.Node) {
