@@ -287,7 +287,6 @@ func TestWhatACallerLearnsOfItsReferences(t *testing.T) {
 				if n := k.uncounted.Load(); n != c.want {
 					t.Errorf("called %d times, want %d", n, c.want)
 				}
-				synctest.Wait() // a caller that does not wait for its reply may still be about to leave
 				idle(t, k.a)
 				if t.Failed() {
 					return

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"testing"
+	"testing/synctest"
 
 	"gormi/refs"
 	"gormi/rmi/fault"
@@ -228,9 +229,11 @@ func (p *raw) wholeCall() (wire.CallHeader, string) {
 	return h, body
 }
 
-// idle checks that nothing is in flight and nothing charged any more.
+// idle checks that nothing is in flight and nothing charged any more, once every
+// goroutine of the bubble has done what it was about to.
 func idle(t *testing.T, nodes ...*node) {
 	t.Helper()
+	synctest.Wait()
 	for _, n := range nodes {
 		if held := n.held.Load(); held != 0 {
 			t.Errorf("%d bytes are still charged", held)
