@@ -220,6 +220,7 @@ func TestTablesOfReturnsThatNobodyReads(t *testing.T) {
 					p.write(records)
 					p.taken()
 					got.want(t, c.want)
+					synctest.Wait()
 					idle(t, a)
 				})
 			})
@@ -247,6 +248,7 @@ func TestTheTableOfAReplyWithoutRoom(t *testing.T) {
 		wantKind(t, <-end, fault.Overloaded, fault.Executed, "had no room")
 		a.held.Add(-int64(a.Limits.AssemblyTotal) + 1<<20)
 		p.next(wire.FrameAck) // it arrived all the same
+		synctest.Wait()
 		got.want(t, 0)
 		idle(t, a)
 	})

@@ -231,9 +231,9 @@ func TestCloseWhileDetachedReturnsAtOnce(t *testing.T) {
 	for side := range 2 {
 		for dialling := range 2 {
 			synctest.Test(t, func(t *testing.T) {
-				mem, a, b, s := linked(t)
+				mem, a, b, _ := linked(t)
 				n := []*node{a, b}[side]
-				s = n.Live([]*node{b, a}[side].Node())
+				s := n.Live([]*node{b, a}[side].Node())
 				lose(mem, s)
 				if dialling == 1 {
 					<-time.After(3 * time.Second) // a dial is under way, or a pause

@@ -284,6 +284,7 @@ func TestWhatACallerLearnsOfItsReferences(t *testing.T) {
 				k.end, k.uncounted = called(k.ctx, k.s, c.size, func(r *Request) { r.OneWay = c.oneWay })
 				c.play(k)
 				k.p.taken()
+				synctest.Wait()
 				if n := k.uncounted.Load(); n != c.want {
 					t.Errorf("called %d times, want %d", n, c.want)
 				}
@@ -330,6 +331,7 @@ func TestACallInFlightIsSentAgain(t *testing.T) {
 				t.Error(err)
 			}
 			p.taken()
+			synctest.Wait()
 			idle(t, a)
 		})
 	}
@@ -365,6 +367,7 @@ func TestAReplyUnderWayIsTakenAnew(t *testing.T) {
 			t.Error(err)
 		}
 		p.taken()
+		synctest.Wait()
 		idle(t, a)
 	})
 }
@@ -434,6 +437,7 @@ func TestACallerLeavesAPayloadThatWaitsToBeSentAgain(t *testing.T) {
 			}
 		}
 		p.taken()
+		synctest.Wait()
 		idle(t, a)
 	})
 }
@@ -478,6 +482,7 @@ func TestAOneWayCallThatWaitsForTheBudgetEndsUnsent(t *testing.T) {
 			}
 		}
 		p.taken()
+		synctest.Wait()
 		idle(t, a)
 	})
 }

@@ -192,7 +192,7 @@ func TestDescribedSemanticsAreParsedStrictly(t *testing.T) {
 		{"no timeout", [][]byte{list(number(1))}, Semantics{}, "semantics of 1 parts"},
 		{"no array", [][]byte{number(1)}, Semantics{}, "want"},
 		{"flags past a byte", [][]byte{list(number(256), number(0))}, Semantics{}, "the number 256, want one below 256"},
-		{"a timeout past all bounds", [][]byte{list(number(0), number(1<<31))}, Semantics{}, "the number 2147483648"},
+		{"a timeout past all bounds", [][]byte{list(number(0), []byte{0xce, 0x80, 0, 0, 0})}, Semantics{}, "the number 2147483648"},
 		{"a negative timeout", [][]byte{list(number(0), []byte{0xff})}, Semantics{}, "want"},
 		{"a timeout in words", [][]byte{list(number(0), text("5s"))}, Semantics{}, "want"},
 	} {
