@@ -58,4 +58,19 @@
 //
 // Keepalive counts ticks of the transport's own clock, not time, so that a
 // process that was stopped does not take its own absence for its peers'.
+//
+// Of a null call by one caller, both processes on one core, a CPU profile finds 75
+// to 80 % in system calls: half in the write, a fifth in epoll_wait, a tenth in the
+// read. What is left to win there is one of the three. A read that empties the
+// socket is followed by waiting (polled_unix.go), which saved the read that finds
+// nothing. A blocking read on a thread of its own would save the epoll_wait; it was
+// not built: the thread would hold its processor while it waits, other goroutines
+// of that processor would wait for the runtime to take it back, and the socket
+// would have to be a blocking one for everybody who writes to it.
+//
+// Large bodies: four fragments are written by one system call, their memory is used
+// again (wire.Recycle), and what is decoded out of one that came in fragments keeps
+// its memory if it is most of it. Echo of 1 MiB by four callers went from 0.85 to
+// 1.5 of net/rpc's calls per second. Sending the caller's own bytes without a copy
+// was not done: a caller that gives up may change them while they are sent.
 package transport
