@@ -86,7 +86,11 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 		return err
 	}
 	log.Info("registry serves", "address", addr.String(), "tls", config != nil, "node", node.ID().String())
-	if _, err := fmt.Fprintf(stdout, "rmiregistry listening on %s\n", addr); err != nil {
+	at := addr.String()
+	if addr.Network() == "udp" {
+		at = "udp:" + at // as -addr and addresses say it
+	}
+	if _, err := fmt.Fprintf(stdout, "rmiregistry listening on %s\n", at); err != nil {
 		return fmt.Errorf("cannot tell that it is ready: %w", err)
 	}
 	err = node.Run(ctx)

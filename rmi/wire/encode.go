@@ -2,6 +2,7 @@ package wire
 
 import (
 	"reflect"
+	"runtime"
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -48,9 +49,18 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 	if n := len(w.buf) + len(p); n > cap(w.buf) && n > keepBuffer {
 		w.grow(n)
 	}
-	w.buf = append(w.buf, p...)
+	rest := p
+	for len(rest) > copyAtOnce { // what is much longer holds a processor up that others wait for
+		w.buf = append(w.buf, rest[:copyAtOnce]...)
+		rest = rest[copyAtOnce:]
+		runtime.Gosched()
+	}
+	w.buf = append(w.buf, rest...)
 	return len(p), nil
 }
+
+// copyAtOnce is how many bytes are copied before others get their turn.
+const copyAtOnce = 512 << 10
 
 // grow makes room for n bytes, in memory that another large body had.
 func (w *bodyWriter) grow(n int) {
