@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"gormi/rmi"
@@ -56,7 +55,7 @@ func (t tapped) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	return tap{c.(*net.TCPConn), t.log}, nil
+	return tap{c, t.log}, nil
 }
 
 func (t tapped) Listen(ctx context.Context, network, address string) (net.Listener, error) {
@@ -74,41 +73,23 @@ func (l tapListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tap{c.(*net.TCPConn), l.log}, nil
+	return tap{c, l.log}, nil
 }
 
-// tap is a connection. Callers that write for themselves do it by SyscallConn.
+// tap is a connection. It is no socket to its user, who therefore reads it by
+// Read, a call for each message; a caller that writes for itself does it by
+// TryWrite, where there is one.
 type tap struct {
-	*net.TCPConn
+	net.Conn
 	log *spans
 }
 
 func (t tap) Read(b []byte) (int, error) {
 	defer t.log.add(spanRead, now())
-	return t.TCPConn.Read(b)
+	return t.Conn.Read(b)
 }
 
 func (t tap) Write(b []byte) (int, error) {
 	defer t.log.add(spanWrite, now())
-	return t.TCPConn.Write(b)
-}
-
-func (t tap) SyscallConn() (syscall.RawConn, error) {
-	raw, err := t.TCPConn.SyscallConn()
-	return tapRaw{raw, t.log}, err
-}
-
-type tapRaw struct {
-	syscall.RawConn
-	log *spans
-}
-
-func (t tapRaw) Read(f func(uintptr) bool) error {
-	defer t.log.add(spanRead, now())
-	return t.RawConn.Read(f)
-}
-
-func (t tapRaw) Write(f func(uintptr) bool) error {
-	defer t.log.add(spanWrite, now())
-	return t.RawConn.Write(f)
+	return t.Conn.Write(b)
 }
