@@ -43,6 +43,7 @@ type feed[E any] struct {
 	joining []*member[E]
 	leaving []SubID
 	batch   *request[E] // under way
+	abandon func()      // gives up the call of the request under way, because its connection is lost
 	private bool        // what comes is for the members of to, up to joined
 	to      *request[E] // nil: of a request that was given up
 	lost    bool        // the connection was lost under the joined
@@ -298,6 +299,9 @@ func (f *feed[E]) ended(p *rmi.Peer) {
 	f.peer, f.leaving = nil, nil
 	f.private, f.to = false, nil
 	f.lost = len(f.joined) > 0
+	if f.abandon != nil {
+		f.abandon() // what was under way on the connection is made again; its answer, if that was lost, must not hold it up
+	}
 	f.start()
 }
 

@@ -123,7 +123,16 @@ func (f *feed[E]) request(b *request[E]) error {
 		bound = resumeTimeout
 	}
 	ctx, cancel := context.WithTimeout(f.hub.ctx, bound)
-	defer cancel()
+	abandoned := false // guarded by f.mu
+	f.mu.Lock()
+	f.abandon = func() { abandoned = true; cancel() }
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.abandon = nil
+		f.mu.Unlock()
+		cancel()
+	}()
 	src, err := f.source(ctx)
 	if err != nil {
 		return err
@@ -146,6 +155,12 @@ func (f *feed[E]) request(b *request[E]) error {
 		f.mu.Unlock()
 	}
 	g, err := src.Subscribe(ctx, r)
+	f.mu.Lock()
+	lost := abandoned
+	f.mu.Unlock()
+	if err != nil && lost {
+		return errUnconfirmed
+	}
 	if err != nil {
 		f.forget()
 		return peerError(err)

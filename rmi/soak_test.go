@@ -115,11 +115,11 @@ func TestCutConnectionsLoseNoCall(t *testing.T) {
 	stop := make(chan struct{})
 	var cutter, wg sync.WaitGroup
 	cutter.Go(func() {
-		for {
+		for range 100 { // with time between them to dial, on a slow machine too
 			select {
 			case <-stop:
 				return
-			case <-time.After(time.Millisecond):
+			case <-time.After(10 * time.Millisecond):
 				network.Cut(owner, caller)
 			}
 		}
