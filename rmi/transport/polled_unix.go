@@ -41,7 +41,7 @@ func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
 		waited := raw.Read(func(fd uintptr) bool {
 			for {
 				b := x.space()
-				n, err := syscall.Read(int(fd), b)
+				n, err := readNow(fd, b)
 				switch {
 				case err == syscall.EINTR:
 					continue

@@ -37,7 +37,7 @@ func newTry(conn net.Conn) func([]byte) (int, error) {
 
 func (w *tryWriter) once(fd uintptr) bool {
 	for {
-		w.n, w.err = syscall.Write(int(fd), w.buf)
+		w.n, w.err = writeNow(fd, w.buf)
 		if w.err != syscall.EINTR {
 			return true // true: do not wait for the socket
 		}
