@@ -51,9 +51,9 @@ func withClocks(name string, log *spans) (System, error) {
 	o := rmi.Options{Network: tapped{log}}
 	switch name {
 	case "gormi":
-		return gormi[generatedapi.Bench, generatedapi.JDK, generatedapi.Object]{o, func() any { return &timed[generatedapi.Object]{log: log} }}, nil
+		return gormi[generatedapi.Bench, generatedapi.JDK, generatedapi.Object]{options: o, bench: func() any { return &timed[generatedapi.Object]{log: log} }}, nil
 	case "gormi-reflect":
-		return gormi[reflectedapi.Bench, reflectedapi.JDK, reflectedapi.Object]{o, func() any { return &timed[reflectedapi.Object]{log: log} }}, nil
+		return gormi[reflectedapi.Bench, reflectedapi.JDK, reflectedapi.Object]{options: o, bench: func() any { return &timed[reflectedapi.Object]{log: log} }}, nil
 	}
 	return nil, fmt.Errorf("no breakdown of system %q: there are gormi and gormi-reflect", name)
 }

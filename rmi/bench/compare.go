@@ -15,7 +15,7 @@ func suitePeers(o options) ([]row, error) {
 		return all
 	}
 	many := quick([]int{1, 64}, []int{1, 16, 64, 1024})
-	one, some := []int{1}, quick([]int{1}, []int{1, 16})
+	one, some := []int{1}, quick([]int{1}, []int{1, 4, 16})
 	var works []work
 	for _, w := range []struct {
 		name    string

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,11 +19,13 @@ import (
 // internal/generated and internal/reflected.
 type gormi[B benchAPI[O], J jdkAPI[O], O object] struct {
 	options rmi.Options
+	network string     // "unix", or TCP
 	bench   func() any // makes the servant that is exported as B; nil: the usual one
 }
 
 var (
 	generated = gormi[generatedapi.Bench, generatedapi.JDK, generatedapi.Object]{}
+	overUnix  = gormi[generatedapi.Bench, generatedapi.JDK, generatedapi.Object]{network: "unix"}
 	reflected = gormi[reflectedapi.Bench, reflectedapi.JDK, reflectedapi.Object]{}
 )
 
@@ -103,8 +107,18 @@ func (g gormi[B, J, O]) node() *rmi.Node { return rmi.NewNode(&g.options) }
 
 func (g gormi[B, J, O]) Serve() (string, func(), error) {
 	n := g.node()
+	stop := func() { n.Close() }
 	address, err := func() (string, error) {
-		if _, err := n.Listen("127.0.0.1:0"); err != nil {
+		at := "127.0.0.1:0"
+		if g.network == "unix" {
+			dir, err := os.MkdirTemp("", "bench")
+			if err != nil {
+				return "", err
+			}
+			stop = func() { n.Close(); os.RemoveAll(dir) }
+			at = "unix:" + filepath.Join(dir, "s")
+		}
+		if _, err := n.Listen(at); err != nil {
 			return "", err
 		}
 		bench := any(new(servant[O]))
@@ -130,10 +144,10 @@ func (g gormi[B, J, O]) Serve() (string, func(), error) {
 		return strings.Join(text, " "), nil
 	}()
 	if err != nil {
-		n.Close()
+		stop()
 		return "", nil, err
 	}
-	return address, func() { n.Close() }, nil
+	return address, stop, nil
 }
 
 func (g gormi[B, J, O]) Dial(address string) (Client, error) {

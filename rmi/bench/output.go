@@ -57,7 +57,7 @@ func writeTables(w io.Writer, rows []row) error {
 	}
 	suite, work := "", ""
 	for _, r := range rows {
-		if title := fmt.Sprintf("suite %s, TCP on loopback, %s", r.Suite, pinned(r.Pinned)); title != suite {
+		if title := fmt.Sprintf("suite %s, TCP on loopback, unix sockets where the name says so, %s", r.Suite, pinned(r.Pinned)); title != suite {
 			fmt.Fprintf(&b, "\n%s\n"+columns, title, "work", "callers", "system", "calls/s", "p50 µs", "p99 µs", "allocs", "CPU µs", "bytes", "GoRMI is", "")
 			suite, work = title, ""
 		}
@@ -85,9 +85,14 @@ func pinned(is bool) string {
 	return "all cores"
 }
 
-// gormiIs compares GoRMI's calls a second with those of a row.
+// gormiIs compares GoRMI's calls a second with those of a row, over the same
+// transport if that was measured.
 func gormiIs(r row) string {
-	for _, name := range []string{"gormi", "gormi-reflect"} {
+	names := []string{"gormi", "gormi-reflect"}
+	if r.Transport == "unix" {
+		names = slices.Insert(names, 0, "gormi-unix")
+	}
+	for _, name := range names {
 		if name == r.System {
 			return "-"
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -138,7 +139,7 @@ func (x *pair) stop() {
 
 // can reports whether the system does a case.
 func (x *pair) can(c work) bool {
-	return x.works[c.key()] && (c.callers == 1 || !x.sequential || c.connections)
+	return x.works[c.key()] && (x.only == nil || slices.Contains(x.only, c.name)) && (c.callers == 1 || !x.sequential || c.connections)
 }
 
 // measure has a case warmed up and measured.

@@ -109,8 +109,10 @@ func (o options) command() string {
 func rank(system string) int {
 	switch system {
 	case "gormi":
-		return -2
+		return -3
 	case "gormi-reflect":
+		return -2
+	case "gormi-unix":
 		return -1
 	}
 	return slices.Index(peerNames(), system)

@@ -52,6 +52,8 @@ func look(system string) (color, dash string, width float64) {
 		return "#c8102e", "", 3
 	case "gormi-reflect":
 		return "#c8102e", "5 4", 2.5
+	case "gormi-unix":
+		return "#c8102e", "2 3", 2.5
 	case "java-rmi":
 		return "#e69f00", "", 2
 	case "grpc":

@@ -46,6 +46,7 @@ type peer struct {
 	missing         func() string                                        // says why the system cannot run here; may be nil
 	sequential      bool                                                 // one call at a time on a connection
 	jdk             bool                                                 // is in suite jdk
+	only            []string                                             // the works that are measured; nil: all that its client does
 }
 
 var peers = []peer{
@@ -58,6 +59,7 @@ var peers = []peer{
 	{name: "nats", transport: "tcp", system: natsSystem{}},
 	{name: "java-rmi", transport: "tcp", command: javaCommand, missing: javaMissing, jdk: true},
 	{name: "gormi-reflect", transport: "tcp", system: reflected, jdk: true},
+	{name: "gormi-unix", transport: "unix", system: overUnix, only: []string{"null", "echo100"}},
 	{name: "gormi", transport: "tcp", system: generated, jdk: true},
 }
 

@@ -17,6 +17,7 @@ func TestSystems(t *testing.T) {
 		"nats":          append([]string{"callback"}, echoes...),
 		"capnp":         append([]string{"callback", "reference"}, echoes...),
 		"gormi":         append([]string{"callback", "reference", "export"}, echoes...),
+		"gormi-unix":    append([]string{"callback", "reference", "export"}, echoes...),
 		"gormi-reflect": append([]string{"callback", "reference", "export"}, echoes...),
 	} {
 		t.Run(strings.ReplaceAll(name, "/", "-"), func(t *testing.T) {
@@ -24,7 +25,7 @@ func TestSystems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if p.jdk {
+			if strings.HasPrefix(name, "gormi") {
 				for _, w := range jdkWorks {
 					want = append(want, jdkPrefix+w)
 				}
