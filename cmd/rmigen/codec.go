@@ -165,8 +165,15 @@ func (f *file) encodeAs(x string, t types.Type, how form, depth int) {
 		f.encode(f.target(x, t), t.Underlying().(*types.Pointer).Elem(), depth)
 		f.printf("}\n")
 	case formSlice:
+		elem := t.Underlying().(*types.Slice).Elem()
+		if call := f.inOneGo(elem); call != "" {
+			b := elem.Underlying().(*types.Basic)
+			f.checkPlain(types.Unalias(elem), basicName(b))
+			f.printf("stub.Encode%s(e, %s)\n", call, bare(x))
+			return
+		}
 		f.printf("if %s == nil {\ne.Nil()\n} else ", bare(x))
-		f.encodeElements(x, t.Underlying().(*types.Slice).Elem(), depth)
+		f.encodeElements(x, elem, depth)
 	case formArray:
 		f.encodeElements(x, t.Underlying().(*types.Array).Elem(), depth)
 	case formMap:
@@ -177,6 +184,25 @@ func (f *file) encodeAs(x string, t types.Type, how form, depth int) {
 		f.encode(v, m.Elem(), depth+1)
 		f.printf("if e.Entry(); !e.Ok() {\ne.AtKey(%s)\nbreak\n}\n}\ne.End()\n}\n", k)
 	}
+}
+
+// inOneGo returns what the functions for a slice of t are called, if there are any.
+func (f *file) inOneGo(t types.Type) string {
+	t = types.Unalias(t)
+	if f.formIn(t) != formBasic {
+		return ""
+	}
+	switch info := t.Underlying().(*types.Basic).Info(); {
+	case info&types.IsBoolean != 0:
+		return "Bools"
+	case info&types.IsUnsigned != 0:
+		return "Uints"
+	case info&types.IsInteger != 0:
+		return "Ints"
+	case info&types.IsFloat != 0:
+		return "Floats"
+	}
+	return ""
 }
 
 func (f *file) encodeElements(x string, elem types.Type, depth int) {
@@ -239,6 +265,10 @@ func (f *file) decodeAs(x string, t types.Type, how form, depth int) {
 		f.decode(f.target(x, t), t.Underlying().(*types.Pointer).Elem(), depth)
 		f.printf("}\n")
 	case formSlice:
+		if call := f.inOneGo(t.Underlying().(*types.Slice).Elem()); call != "" {
+			f.printf("stub.Decode%s(d, %s)\n", call, address(x))
+			return
+		}
 		f.printf("for %s := stub.Slice(d, %s); %s >= 0; %s = d.Next() {\n", i, address(x), i, i)
 		f.decode(x+"["+i+"]", t.Underlying().(*types.Slice).Elem(), depth+1)
 		f.printf("}\n")

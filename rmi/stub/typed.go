@@ -58,6 +58,30 @@ func Slice[S ~[]E, E any](d *Decoder, p *S) int {
 	return d.Next()
 }
 
+// EncodeInts writes a slice of signed integers, or nil.
+func EncodeInts[S ~[]E, E wire.Signed](e *Encoder, v S) { wire.EncodeInts(e, v) }
+
+// EncodeUints writes a slice of unsigned integers other than bytes, or nil.
+func EncodeUints[S ~[]E, E wire.Unsigned](e *Encoder, v S) { wire.EncodeUints(e, v) }
+
+// EncodeFloats writes a slice of floats, or nil.
+func EncodeFloats[S ~[]E, E wire.Float](e *Encoder, v S) { wire.EncodeFloats(e, v) }
+
+// EncodeBools writes a slice of bools, or nil.
+func EncodeBools[S ~[]E, E ~bool](e *Encoder, v S) { wire.EncodeBools(e, v) }
+
+// DecodeInts reads a slice of signed integers.
+func DecodeInts[S ~[]E, E wire.Signed](d *Decoder, p *S) { wire.DecodeInts(d, p) }
+
+// DecodeUints reads a slice of unsigned integers other than bytes.
+func DecodeUints[S ~[]E, E wire.Unsigned](d *Decoder, p *S) { wire.DecodeUints(d, p) }
+
+// DecodeFloats reads a slice of floats.
+func DecodeFloats[S ~[]E, E wire.Float](d *Decoder, p *S) { wire.DecodeFloats(d, p) }
+
+// DecodeBools reads a slice of bools.
+func DecodeBools[S ~[]E, E ~bool](d *Decoder, p *S) { wire.DecodeBools(d, p) }
+
 // Map makes the map that comes next, as Slice does.
 //
 //	for i := stub.Map(d, &v); i >= 0; i = d.Next() {

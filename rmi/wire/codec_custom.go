@@ -133,7 +133,7 @@ func (c *compiler) fillCodec(p *plan) bool {
 	}
 	p.enc = func(e *Encoder, v reflect.Value) error {
 		if nilable && v.IsNil() {
-			return e.mp.EncodeNil()
+			return e.nil()
 		}
 		if !v.CanAddr() {
 			v = addressable(v)

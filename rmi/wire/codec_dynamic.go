@@ -32,10 +32,10 @@ func EncodeAny(e *Encoder, values []any) error {
 func (e *Encoder) dynamic(v any) error {
 	switch v := v.(type) {
 	case nil:
-		return e.mp.EncodeNil()
+		return e.nil()
 	case []any:
 		if v == nil {
-			return e.mp.EncodeNil()
+			return e.nil()
 		}
 		if err := e.array(len(v)); err != nil {
 			return err
@@ -49,16 +49,16 @@ func (e *Encoder) dynamic(v any) error {
 		return nil
 	case map[string]any:
 		if v == nil {
-			return e.mp.EncodeNil()
+			return e.nil()
 		}
 		if err := e.enter(2 * len(v)); err != nil {
 			return err
 		}
-		if err := e.mp.EncodeMapLen(len(v)); err != nil {
+		if err := e.mapLen(len(v)); err != nil {
 			return err
 		}
 		for key, elem := range v {
-			err := e.mp.EncodeString(key)
+			err := e.string(key)
 			if err == nil {
 				err = e.dynamic(elem)
 			}

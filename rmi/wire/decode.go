@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -22,10 +23,10 @@ type Decoder struct {
 	table    []refs.Ref
 	importer Importer
 	limits   Limits
-	memory   int    // bytes of Go values that may still be made
-	errors   int    // how many typed errors this decoder's value stands inside
-	text     string // copy of a small body, once it was needed
-	owned    bool   // see Own
+	memory   int             // bytes of Go values that may still be made
+	errors   int             // how many typed errors this decoder's value stands inside
+	text     strings.Builder // short strings; see string
+	owned    bool            // see Own
 	taken    bool
 	tainted  bool
 	track                     // of typed calls
@@ -106,7 +107,8 @@ func (d *Decoder) Release() {
 		d.mp = msgpack.NewDecoder(&d.r) // drops what it buffered or recorded
 	}
 	d.r = bodyReader{}
-	d.table, d.importer, d.text = nil, nil, ""
+	d.table, d.importer = nil, nil
+	d.text.Reset()
 	d.errors, d.tainted, d.track = 0, false, d.track.reset()
 	decoders.Put(d)
 }

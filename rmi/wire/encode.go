@@ -42,9 +42,16 @@ type bodyWriter struct {
 }
 
 func (w *bodyWriter) Write(p []byte) (int, error) {
+	if err := write(w, p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func write[T []byte | string](w *bodyWriter, p T) error {
 	if n := len(w.buf) + len(p); n > w.max {
 		w.over = n
-		return 0, errSize
+		return errSize
 	}
 	if n := len(w.buf) + len(p); n > cap(w.buf) && n > keepBuffer {
 		w.grow(n)
@@ -56,7 +63,7 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 		runtime.Gosched()
 	}
 	w.buf = append(w.buf, rest...)
-	return len(p), nil
+	return nil
 }
 
 // copyAtOnce is how many bytes are copied before others get their turn.
@@ -145,15 +152,14 @@ func (e *Encoder) array(n int) error {
 	if err := e.enter(n); err != nil {
 		return err
 	}
-	return e.mp.EncodeArrayLen(n)
+	return e.arrayLen(n)
 }
 
 func (e *Encoder) bytes(b []byte) error {
-	if err := e.mp.EncodeBytesLen(len(b)); err != nil {
+	if err := e.bytesLen(len(b)); err != nil {
 		return err
 	}
-	_, err := e.w.Write(b)
-	return err
+	return write(&e.w, b)
 }
 
 // reference writes the index of r, which joins the table unless it is there.
@@ -162,8 +168,7 @@ func (e *Encoder) reference(r refs.Ref) error {
 	if err != nil {
 		return err
 	}
-	_, err = e.w.Write([]byte{0xd5, extReference, byte(i >> 8), byte(i)})
-	return err
+	return e.w.put(append(e.w.buf, 0xd5, extReference, byte(i>>8), byte(i)))
 }
 
 // linearRefs is the table size up to which a search beats a map.

@@ -358,7 +358,7 @@ func (c *compiler) fillError(p *plan) {
 
 func (e *Encoder) error(v error) error {
 	if v == nil {
-		return e.mp.EncodeNil()
+		return e.nil()
 	}
 	start := len(e.w.buf)
 	if err := e.errorForm(v, 0, 0); err != nil {

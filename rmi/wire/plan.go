@@ -250,7 +250,7 @@ func (c *compiler) fillRemote(p *plan) {
 	p.empty = reflect.Value.IsNil
 	p.enc = func(e *Encoder, v reflect.Value) error {
 		if v.IsNil() {
-			return e.mp.EncodeNil()
+			return e.nil()
 		}
 		return e.export(v, i)
 	}
@@ -303,7 +303,7 @@ func (c *compiler) fillRef(p *plan) {
 // ref writes a reference that is data to the program.
 func (e *Encoder) ref(r refs.Ref) error {
 	if r.IsZero() {
-		return e.mp.EncodeNil()
+		return e.nil()
 	}
 	if x, ok := e.exporter.(Forwarder); ok {
 		r = x.ForwardRef(r)

@@ -23,7 +23,7 @@ func (c *compiler) fillPointer(p *plan) {
 	p.empty = reflect.Value.IsNil
 	p.enc = func(e *Encoder, v reflect.Value) error {
 		if v.IsNil() {
-			return e.mp.EncodeNil()
+			return e.nil()
 		}
 		return elem.enc(e, v.Elem())
 	}
@@ -58,7 +58,7 @@ func (c *compiler) fillSlice(p *plan) {
 	p.kind, p.elem = KindList, elem
 	p.enc = func(e *Encoder, v reflect.Value) error {
 		if v.IsNil() {
-			return e.mp.EncodeNil()
+			return e.nil()
 		}
 		return elem.encodeEach(e, v)
 	}
@@ -113,7 +113,7 @@ func fillBytes(p *plan) {
 	p.kind = KindBytes
 	p.enc = func(e *Encoder, v reflect.Value) error {
 		if v.IsNil() {
-			return e.mp.EncodeNil()
+			return e.nil()
 		}
 		return e.bytes(v.Bytes())
 	}
@@ -238,7 +238,7 @@ func (c *compiler) fillMap(p *plan) {
 	}
 	p.enc = func(e *Encoder, v reflect.Value) error {
 		if v.IsNil() {
-			return e.mp.EncodeNil()
+			return e.nil()
 		}
 		return p.encodeMap(e, v)
 	}
@@ -250,7 +250,7 @@ func (p *plan) encodeMap(e *Encoder, v reflect.Value) error {
 	if err := e.enter(2 * n); err != nil {
 		return err
 	}
-	if err := e.mp.EncodeMapLen(n); err != nil {
+	if err := e.mapLen(n); err != nil {
 		return err
 	}
 	key, elem := reflect.New(p.key.typ).Elem(), reflect.New(p.elem.typ).Elem()

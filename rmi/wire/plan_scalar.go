@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"math"
 	"reflect"
 
@@ -14,32 +15,32 @@ func fillScalar(p *plan) {
 	case reflect.Bool:
 		p.kind = KindBool
 		p.empty = func(v reflect.Value) bool { return !v.Bool() }
-		p.enc = func(e *Encoder, v reflect.Value) error { return e.mp.EncodeBool(v.Bool()) }
+		p.enc = func(e *Encoder, v reflect.Value) error { return e.bool(v.Bool()) }
 		p.dec = decodeBool
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		p.kind = numberKinds[p.typ.Kind()]
 		p.empty = func(v reflect.Value) bool { return v.Int() == 0 }
-		p.enc = func(e *Encoder, v reflect.Value) error { return e.mp.EncodeInt(v.Int()) }
+		p.enc = func(e *Encoder, v reflect.Value) error { return e.int(v.Int()) }
 		p.dec = decodeInt
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		p.kind = numberKinds[p.typ.Kind()]
 		p.empty = func(v reflect.Value) bool { return v.Uint() == 0 }
-		p.enc = func(e *Encoder, v reflect.Value) error { return e.mp.EncodeUint(v.Uint()) }
+		p.enc = func(e *Encoder, v reflect.Value) error { return e.uint(v.Uint()) }
 		p.dec = decodeUint
 	case reflect.Float32:
 		p.kind = KindFloat32
 		p.empty = func(v reflect.Value) bool { return v.Float() == 0 }
-		p.enc = func(e *Encoder, v reflect.Value) error { return e.mp.EncodeFloat32(float32(v.Float())) }
+		p.enc = func(e *Encoder, v reflect.Value) error { return e.float32(float32(v.Float())) }
 		p.dec = decodeFloat
 	case reflect.Float64:
 		p.kind = KindFloat64
 		p.empty = func(v reflect.Value) bool { return v.Float() == 0 }
-		p.enc = func(e *Encoder, v reflect.Value) error { return e.mp.EncodeFloat64(v.Float()) }
+		p.enc = func(e *Encoder, v reflect.Value) error { return e.float64(v.Float()) }
 		p.dec = decodeFloat
 	case reflect.String:
 		p.kind = KindString
 		p.empty = func(v reflect.Value) bool { return v.Len() == 0 }
-		p.enc = func(e *Encoder, v reflect.Value) error { return e.mp.EncodeString(v.String()) }
+		p.enc = func(e *Encoder, v reflect.Value) error { return e.string(v.String()) }
 		p.dec = decodeString
 	}
 }
@@ -71,6 +72,10 @@ func decodeInt(d *Decoder, v reflect.Value) error {
 
 // int reads a number of so many bits. t is for errors.
 func (d *Decoder) int(t reflect.Type, bits int) (int64, error) {
+	if n, size := quickUint(d.r.b[d.r.pos:]); n < 1<<(bits-1) && size > 0 {
+		d.r.pos += size
+		return int64(n), nil
+	}
 	h, err := d.head()
 	if err != nil || h.class == classNil {
 		return 0, err
@@ -92,6 +97,10 @@ func decodeUint(d *Decoder, v reflect.Value) error {
 }
 
 func (d *Decoder) uint(t reflect.Type, bits int) (uint64, error) {
+	if n, size := quickUint(d.r.b[d.r.pos:]); size > 0 && n<<(64-bits)>>(64-bits) == n {
+		d.r.pos += size
+		return n, nil
+	}
 	h, err := d.head()
 	if err != nil || h.class == classNil {
 		return 0, err
@@ -121,6 +130,10 @@ func decodeFloat(d *Decoder, v reflect.Value) error {
 // float takes integers too, as long as they are exact: clients in languages
 // without integers, or without floats of their own, send them.
 func (d *Decoder) float(t reflect.Type) (f float64, err error) {
+	if b := d.r.b[d.r.pos:]; len(b) >= 9 && b[0] == 0xcb && t.Kind() == reflect.Float64 {
+		d.r.pos += 9
+		return math.Float64frombits(binary.BigEndian.Uint64(b[1:])), nil
+	}
 	h, err := d.head()
 	if err != nil {
 		return 0, err
@@ -169,16 +182,21 @@ func (d *Decoder) string(t reflect.Type) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(d.r.b) > smallBody || len(b) == 0 {
+	if len(b) == 0 || len(b) > maxShared {
 		return string(b), nil
 	}
-	if d.text == "" {
-		d.text = string(d.r.b)
+	if d.text.Cap()-d.text.Len() < len(b) {
+		d.text.Reset()
+		d.text.Grow(max(len(b), min(len(d.r.b)-d.r.pos+len(b), textBlock)))
 	}
-	return d.text[d.r.pos-len(b) : d.r.pos], nil
+	from := d.text.Len()
+	d.text.Write(b)
+	return d.text.String()[from:], nil
 }
 
-// smallBody is the size in bytes up to which all strings of a body are cut out
-// of one copy of it: that is one allocation, and a string that is kept keeps
-// little else.
-const smallBody = 256
+// Strings of up to maxShared bytes are cut out of blocks of up to textBlock
+// bytes: that is one allocation for many, and a string that is kept keeps little else.
+const (
+	maxShared = 64
+	textBlock = 512
+)

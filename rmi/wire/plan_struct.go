@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"slices"
@@ -248,7 +249,7 @@ func (p *plan) encodeStruct(e *Encoder, v reflect.Value) error {
 		if !ok || f.omitEmpty && f.plan.empty != nil && f.plan.empty(fv) {
 			continue
 		}
-		if _, err := e.w.Write(f.key); err != nil {
+		if err := e.w.put(append(e.w.buf, f.key...)); err != nil {
 			return err
 		}
 		if err := f.plan.enc(e, fv); err != nil {
@@ -267,7 +268,7 @@ func (e *Encoder) openStruct(p *plan) (head int, err error) {
 		return 0, err
 	}
 	head = len(e.w.buf)
-	return head, e.mp.EncodeMapLen(n)
+	return head, e.mapLen(n)
 }
 
 // closeStruct corrects the head of a map of which not all fields were written.
@@ -316,6 +317,15 @@ func (p *plan) decodeStruct(d *Decoder, v reflect.Value) error {
 // expected.
 func (d *Decoder) field(p *plan, next int, seen *fieldSet) (int, error) {
 	start := d.r.pos
+	if next < len(p.fields) {
+		if key := p.fields[next].key; bytes.HasPrefix(d.r.b[start:], key) {
+			d.r.pos += len(key)
+			if seen.add(next, len(p.fields)) {
+				return -1, errFieldTwice(p, next)
+			}
+			return next, nil
+		}
+	}
 	h, err := d.head()
 	if err != nil {
 		return -1, err
@@ -326,11 +336,7 @@ func (d *Decoder) field(p *plan, next int, seen *fieldSet) (int, error) {
 		if err != nil {
 			return -1, err
 		}
-		if next < len(p.fields) && p.fields[next].name == string(name) {
-			i, known = next, true
-		} else {
-			i, known = p.byName[string(name)]
-		}
+		i, known = p.byName[string(name)]
 	} else {
 		d.r.pos = start
 		if _, _, err := d.raw(); err != nil {
@@ -342,9 +348,13 @@ func (d *Decoder) field(p *plan, next int, seen *fieldSet) (int, error) {
 		return -1, err
 	}
 	if seen.add(i, len(p.fields)) {
-		return -1, withinField(refuse(fault.BadArguments, "the field comes twice"), p.fields[i].goes)
+		return -1, errFieldTwice(p, i)
 	}
 	return i, nil
+}
+
+func errFieldTwice(p *plan, i int) error {
+	return withinField(refuse(fault.BadArguments, "the field comes twice"), p.fields[i].goes)
 }
 
 // fieldSet is a set of field numbers; small structs need no allocation.
@@ -400,7 +410,7 @@ func (p *plan) encodeTuple(e *Encoder, v reflect.Value) error {
 	for _, f := range p.fields {
 		fv, ok := f.of(v)
 		if !ok {
-			if err := e.mp.EncodeNil(); err != nil {
+			if err := e.nil(); err != nil {
 				return err
 			}
 			continue

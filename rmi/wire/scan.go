@@ -128,6 +128,28 @@ func sizedHead(b []byte, class valueClass, width int) (valueHead, bool) {
 	return h, true
 }
 
+// sizes has, for each first byte of a value that contains no others and is no
+// ext, and that tells how long it is, that length.
+var sizes = func() (t [256]uint8) {
+	for c := range t {
+		switch c := byte(c); {
+		case c < 0x80, c >= 0xe0, c == 0xc0, c&^1 == 0xc2:
+			t[c] = 1
+		case c&^0x1f == 0xa0:
+			t[c] = 1 + c&0x1f
+		case c == 0xca, c == 0xce, c == 0xd2:
+			t[c] = 5
+		case c == 0xcb, c == 0xcf, c == 0xd3:
+			t[c] = 9
+		case c == 0xcc, c == 0xd0:
+			t[c] = 2
+		case c == 0xcd, c == 0xd1:
+			t[c] = 3
+		}
+	}
+	return t
+}()
+
 // Shape tells how much a scanned body declares.
 type Shape struct {
 	Elements int // array elements, map keys and map values, in total
@@ -178,14 +200,27 @@ func scanValue(b []byte, lim *Limits, stack []uint32) (shape Shape, end int, err
 	// which bounds all counts by the length of b, however they nest.
 	missing := uint64(1)
 	for {
-		h, ok := readHead(b[end:])
+		if depth > 0 { // a run of scalars; the last value of what is open is left to what follows
+			n := stack[depth-1]
+			for n > 1 && end < len(b) {
+				size := int(sizes[b[end]])
+				if size == 0 || size > len(b)-end {
+					break
+				}
+				end += size
+				n--
+			}
+			missing -= uint64(stack[depth-1] - n)
+			stack[depth-1] = n
+		}
+		start := end
+		h, ok := readHead(b[start:])
 		if !ok {
 			return Shape{}, 0, badHead(b, end)
 		}
-		start := end
 		end += h.size
-		left := uint64(len(b) - end)
 		missing--
+		left := uint64(len(b) - end)
 		switch h.class {
 		case classString, classBinary, classExt:
 			if h.n > left {

@@ -50,9 +50,12 @@ func (t *track) pop() { t.places = t.places[:len(t.places)-1] }
 // fail notes the first error and its place. The path ends at the value itself,
 // which place 0 counts.
 func (t *track) fail(err error) {
-	if err == nil || t.err != nil {
-		return
+	if err != nil && t.err == nil {
+		t.failed(err)
 	}
+}
+
+func (t *track) failed(err error) {
 	v := placed(err)
 	for _, p := range slices.Backward(t.places[min(1, len(t.places)):]) {
 		v.path = append(v.path, p.step())

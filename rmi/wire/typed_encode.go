@@ -46,7 +46,7 @@ func (e *Encoder) closeValues(m *Method, what string, outcome fault.Outcome) err
 // Nil writes nil: what a nil pointer, slice, map, func or interface is.
 func (e *Encoder) Nil() {
 	if e.err == nil {
-		e.fail(e.mp.EncodeNil())
+		e.fail(e.nil())
 	}
 }
 
@@ -88,8 +88,7 @@ func (e *Encoder) Field(i int) {
 	p.index = i
 	p.count++
 	if p.s.kind == KindStruct {
-		_, err := e.w.Write(p.s.fields[i].key)
-		e.fail(err)
+		e.fail(e.w.put(append(e.w.buf, p.s.fields[i].key...)))
 	}
 }
 
@@ -115,7 +114,7 @@ func (e *Encoder) Map(n int) bool {
 	}
 	err := e.enter(2 * n)
 	if err == nil {
-		err = e.mp.EncodeMapLen(n)
+		err = e.mapLen(n)
 	}
 	return e.begun(err, place{isMap: true, count: n})
 }
@@ -146,42 +145,42 @@ func (e *Encoder) End() {
 // Bool writes a bool.
 func (e *Encoder) Bool(v bool) {
 	if e.err == nil {
-		e.fail(e.mp.EncodeBool(v))
+		e.fail(e.bool(v))
 	}
 }
 
 // Int writes a signed integer of any width.
 func (e *Encoder) Int(v int64) {
 	if e.err == nil {
-		e.fail(e.mp.EncodeInt(v))
+		e.fail(e.int(v))
 	}
 }
 
 // Uint writes an unsigned integer of any width.
 func (e *Encoder) Uint(v uint64) {
 	if e.err == nil {
-		e.fail(e.mp.EncodeUint(v))
+		e.fail(e.uint(v))
 	}
 }
 
 // Float32 writes a float32.
 func (e *Encoder) Float32(v float32) {
 	if e.err == nil {
-		e.fail(e.mp.EncodeFloat32(v))
+		e.fail(e.float32(v))
 	}
 }
 
 // Float64 writes a float64.
 func (e *Encoder) Float64(v float64) {
 	if e.err == nil {
-		e.fail(e.mp.EncodeFloat64(v))
+		e.fail(e.float64(v))
 	}
 }
 
 // String writes a string.
 func (e *Encoder) String(v string) {
 	if e.err == nil {
-		e.fail(e.mp.EncodeString(v))
+		e.fail(e.string(v))
 	}
 }
 

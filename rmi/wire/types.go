@@ -112,7 +112,7 @@ func (c *compiler) fillData(p *plan) {
 	p.empty = reflect.Value.IsNil
 	p.enc = func(e *Encoder, v reflect.Value) error {
 		if v.IsNil() {
-			return e.mp.EncodeNil()
+			return e.nil()
 		}
 		return e.named(v.Elem())
 	}
@@ -145,7 +145,7 @@ func (e *Encoder) named(v reflect.Value) error {
 	if err := e.array(2); err != nil {
 		return err
 	}
-	if err := e.mp.EncodeString(name); err != nil {
+	if err := e.string(name); err != nil {
 		return err
 	}
 	if err := p.enc(e, v); err != nil {

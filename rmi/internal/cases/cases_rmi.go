@@ -1513,17 +1513,7 @@ func rmiEncodeContainers(e *stub.Encoder, v *Containers) {
 	e.Field(0)
 	e.Bytes(v.Bytes)
 	e.Field(1)
-	if v.Ints == nil {
-		e.Nil()
-	} else if e.Array(len(v.Ints)) {
-		for i0 := range v.Ints {
-			if !e.Elem(i0) {
-				break
-			}
-			e.Int(int64(v.Ints[i0]))
-		}
-		e.End()
-	}
+	stub.EncodeInts(e, v.Ints)
 	e.Field(2)
 	if v.Structs == nil {
 		e.Nil()
@@ -1667,9 +1657,7 @@ func rmiDecodeContainers(d *stub.Decoder, v *Containers) {
 		case 0:
 			d.Bytes(&v.Bytes)
 		case 1:
-			for i0 := stub.Slice(d, &v.Ints); i0 >= 0; i0 = d.Next() {
-				d.Int(&v.Ints[i0])
-			}
+			stub.DecodeInts(d, &v.Ints)
 		case 2:
 			for i0 := stub.Slice(d, &v.Structs); i0 >= 0; i0 = d.Next() {
 				rmiDecodeInner(d, &v.Structs[i0])
@@ -2238,17 +2226,7 @@ func rmiEncodeOmitted(e *stub.Encoder, v *Omitted) {
 	}
 	if len(v.Slice) != 0 {
 		e.Field(5)
-		if v.Slice == nil {
-			e.Nil()
-		} else if e.Array(len(v.Slice)) {
-			for i0 := range v.Slice {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Int(int64(v.Slice[i0]))
-			}
-			e.End()
-		}
+		stub.EncodeInts(e, v.Slice)
 	}
 	if len(v.Array) != 0 {
 		e.Field(6)
@@ -2383,9 +2361,7 @@ func rmiDecodeOmitted(d *stub.Decoder, v *Omitted) {
 		case 4:
 			d.String((*string)(&v.S))
 		case 5:
-			for i0 := stub.Slice(d, &v.Slice); i0 >= 0; i0 = d.Next() {
-				d.Int(&v.Slice[i0])
-			}
+			stub.DecodeInts(d, &v.Slice)
 		case 6:
 			for i0 := d.Array(len(v.Array)); i0 >= 0; i0 = d.Next() {
 				d.Int(&v.Array[i0])
@@ -2480,17 +2456,7 @@ func rmiEncodePointers(e *stub.Encoder, v *Pointers) {
 	if v.Slice == nil {
 		e.Nil()
 	} else {
-		if *v.Slice == nil {
-			e.Nil()
-		} else if e.Array(len(*v.Slice)) {
-			for i0 := range *v.Slice {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Int(int64((*v.Slice)[i0]))
-			}
-			e.End()
-		}
+		stub.EncodeInts(e, *v.Slice)
 	}
 	e.Field(4)
 	if v.Map == nil {
@@ -2543,9 +2509,7 @@ func rmiDecodePointers(d *stub.Decoder, v *Pointers) {
 		case 3:
 			if !d.Null() {
 				stub.New(d, &v.Slice)
-				for i0 := stub.Slice(d, v.Slice); i0 >= 0; i0 = d.Next() {
-					d.Int(&(*v.Slice)[i0])
-				}
+				stub.DecodeInts(d, v.Slice)
 			}
 		case 4:
 			for i0 := stub.Map(d, &v.Map); i0 >= 0; i0 = d.Next() {

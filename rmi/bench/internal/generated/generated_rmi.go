@@ -231,24 +231,12 @@ func (p rmiJDK) Bools(ctx context.Context, a0 []bool) (r0 []bool, err error) {
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
-		if a0 == nil {
-			e.Nil()
-		} else if e.Array(len(a0)) {
-			for i0 := range a0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Bool(a0[i0])
-			}
-			e.End()
-		}
+		stub.EncodeBools(e, a0)
 		c.Send()
 	}
 	if d := c.Results(); d != nil {
 		d.Value(0)
-		for i0 := stub.Slice(d, &r0); i0 >= 0; i0 = d.Next() {
-			d.Bool(&r0[i0])
-		}
+		stub.DecodeBools(d, &r0)
 	}
 	if err = c.End(); err != nil {
 		return nil, err
@@ -315,24 +303,12 @@ func (p rmiJDK) Chars(ctx context.Context, a0 []uint16) (r0 []uint16, err error)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
-		if a0 == nil {
-			e.Nil()
-		} else if e.Array(len(a0)) {
-			for i0 := range a0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Uint(uint64(a0[i0]))
-			}
-			e.End()
-		}
+		stub.EncodeUints(e, a0)
 		c.Send()
 	}
 	if d := c.Results(); d != nil {
 		d.Value(0)
-		for i0 := stub.Slice(d, &r0); i0 >= 0; i0 = d.Next() {
-			d.Uint16(&r0[i0])
-		}
+		stub.DecodeUints(d, &r0)
 	}
 	if err = c.End(); err != nil {
 		return nil, err
@@ -363,24 +339,12 @@ func (p rmiJDK) Doubles(ctx context.Context, a0 []float64) (r0 []float64, err er
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
-		if a0 == nil {
-			e.Nil()
-		} else if e.Array(len(a0)) {
-			for i0 := range a0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Float64(a0[i0])
-			}
-			e.End()
-		}
+		stub.EncodeFloats(e, a0)
 		c.Send()
 	}
 	if d := c.Results(); d != nil {
 		d.Value(0)
-		for i0 := stub.Slice(d, &r0); i0 >= 0; i0 = d.Next() {
-			d.Float64(&r0[i0])
-		}
+		stub.DecodeFloats(d, &r0)
 	}
 	if err = c.End(); err != nil {
 		return nil, err
@@ -411,24 +375,12 @@ func (p rmiJDK) Floats(ctx context.Context, a0 []float32) (r0 []float32, err err
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
-		if a0 == nil {
-			e.Nil()
-		} else if e.Array(len(a0)) {
-			for i0 := range a0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Float32(a0[i0])
-			}
-			e.End()
-		}
+		stub.EncodeFloats(e, a0)
 		c.Send()
 	}
 	if d := c.Results(); d != nil {
 		d.Value(0)
-		for i0 := stub.Slice(d, &r0); i0 >= 0; i0 = d.Next() {
-			d.Float32(&r0[i0])
-		}
+		stub.DecodeFloats(d, &r0)
 	}
 	if err = c.End(); err != nil {
 		return nil, err
@@ -459,24 +411,12 @@ func (p rmiJDK) Ints(ctx context.Context, a0 []int32) (r0 []int32, err error) {
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
-		if a0 == nil {
-			e.Nil()
-		} else if e.Array(len(a0)) {
-			for i0 := range a0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Int(int64(a0[i0]))
-			}
-			e.End()
-		}
+		stub.EncodeInts(e, a0)
 		c.Send()
 	}
 	if d := c.Results(); d != nil {
 		d.Value(0)
-		for i0 := stub.Slice(d, &r0); i0 >= 0; i0 = d.Next() {
-			d.Int32(&r0[i0])
-		}
+		stub.DecodeInts(d, &r0)
 	}
 	if err = c.End(); err != nil {
 		return nil, err
@@ -507,24 +447,12 @@ func (p rmiJDK) Longs(ctx context.Context, a0 []int64) (r0 []int64, err error) {
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
-		if a0 == nil {
-			e.Nil()
-		} else if e.Array(len(a0)) {
-			for i0 := range a0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Int(a0[i0])
-			}
-			e.End()
-		}
+		stub.EncodeInts(e, a0)
 		c.Send()
 	}
 	if d := c.Results(); d != nil {
 		d.Value(0)
-		for i0 := stub.Slice(d, &r0); i0 >= 0; i0 = d.Next() {
-			d.Int64(&r0[i0])
-		}
+		stub.DecodeInts(d, &r0)
 	}
 	if err = c.End(); err != nil {
 		return nil, err
@@ -651,24 +579,12 @@ func (p rmiJDK) Shorts(ctx context.Context, a0 []int16) (r0 []int16, err error) 
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
-		if a0 == nil {
-			e.Nil()
-		} else if e.Array(len(a0)) {
-			for i0 := range a0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Int(int64(a0[i0]))
-			}
-			e.End()
-		}
+		stub.EncodeInts(e, a0)
 		c.Send()
 	}
 	if d := c.Results(); d != nil {
 		d.Value(0)
-		for i0 := stub.Slice(d, &r0); i0 >= 0; i0 = d.Next() {
-			d.Int16(&r0[i0])
-		}
+		stub.DecodeInts(d, &r0)
 	}
 	if err = c.End(); err != nil {
 		return nil, err
@@ -729,9 +645,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 	case 1: // Bools
 		var a0 []bool
 		d.Value(0)
-		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
-			d.Bool(&a0[i0])
-		}
+		stub.DecodeBools(d, &a0)
 		if !d.Ok() {
 			return nil
 		}
@@ -740,17 +654,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 			return err
 		}
 		e.Value(0)
-		if r0 == nil {
-			e.Nil()
-		} else if e.Array(len(r0)) {
-			for i0 := range r0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Bool(r0[i0])
-			}
-			e.End()
-		}
+		stub.EncodeBools(e, r0)
 	case 2: // Byte
 		var a0 int8
 		d.Value(0)
@@ -793,9 +697,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 	case 5: // Chars
 		var a0 []uint16
 		d.Value(0)
-		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
-			d.Uint16(&a0[i0])
-		}
+		stub.DecodeUints(d, &a0)
 		if !d.Ok() {
 			return nil
 		}
@@ -804,17 +706,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 			return err
 		}
 		e.Value(0)
-		if r0 == nil {
-			e.Nil()
-		} else if e.Array(len(r0)) {
-			for i0 := range r0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Uint(uint64(r0[i0]))
-			}
-			e.End()
-		}
+		stub.EncodeUints(e, r0)
 	case 6: // Double
 		var a0 float64
 		d.Value(0)
@@ -831,9 +723,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 	case 7: // Doubles
 		var a0 []float64
 		d.Value(0)
-		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
-			d.Float64(&a0[i0])
-		}
+		stub.DecodeFloats(d, &a0)
 		if !d.Ok() {
 			return nil
 		}
@@ -842,17 +732,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 			return err
 		}
 		e.Value(0)
-		if r0 == nil {
-			e.Nil()
-		} else if e.Array(len(r0)) {
-			for i0 := range r0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Float64(r0[i0])
-			}
-			e.End()
-		}
+		stub.EncodeFloats(e, r0)
 	case 8: // Float
 		var a0 float32
 		d.Value(0)
@@ -869,9 +749,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 	case 9: // Floats
 		var a0 []float32
 		d.Value(0)
-		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
-			d.Float32(&a0[i0])
-		}
+		stub.DecodeFloats(d, &a0)
 		if !d.Ok() {
 			return nil
 		}
@@ -880,17 +758,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 			return err
 		}
 		e.Value(0)
-		if r0 == nil {
-			e.Nil()
-		} else if e.Array(len(r0)) {
-			for i0 := range r0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Float32(r0[i0])
-			}
-			e.End()
-		}
+		stub.EncodeFloats(e, r0)
 	case 10: // Int
 		var a0 int32
 		d.Value(0)
@@ -907,9 +775,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 	case 11: // Ints
 		var a0 []int32
 		d.Value(0)
-		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
-			d.Int32(&a0[i0])
-		}
+		stub.DecodeInts(d, &a0)
 		if !d.Ok() {
 			return nil
 		}
@@ -918,17 +784,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 			return err
 		}
 		e.Value(0)
-		if r0 == nil {
-			e.Nil()
-		} else if e.Array(len(r0)) {
-			for i0 := range r0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Int(int64(r0[i0]))
-			}
-			e.End()
-		}
+		stub.EncodeInts(e, r0)
 	case 12: // Long
 		var a0 int64
 		d.Value(0)
@@ -945,9 +801,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 	case 13: // Longs
 		var a0 []int64
 		d.Value(0)
-		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
-			d.Int64(&a0[i0])
-		}
+		stub.DecodeInts(d, &a0)
 		if !d.Ok() {
 			return nil
 		}
@@ -956,17 +810,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 			return err
 		}
 		e.Value(0)
-		if r0 == nil {
-			e.Nil()
-		} else if e.Array(len(r0)) {
-			for i0 := range r0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Int(r0[i0])
-			}
-			e.End()
-		}
+		stub.EncodeInts(e, r0)
 	case 14: // MixedNodes
 		var a0 []*data.Mixed
 		d.Value(0)
@@ -1064,9 +908,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 	case 18: // Shorts
 		var a0 []int16
 		d.Value(0)
-		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
-			d.Int16(&a0[i0])
-		}
+		stub.DecodeInts(d, &a0)
 		if !d.Ok() {
 			return nil
 		}
@@ -1075,17 +917,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 			return err
 		}
 		e.Value(0)
-		if r0 == nil {
-			e.Nil()
-		} else if e.Array(len(r0)) {
-			for i0 := range r0 {
-				if !e.Elem(i0) {
-					break
-				}
-				e.Int(int64(r0[i0]))
-			}
-			e.End()
-		}
+		stub.EncodeInts(e, r0)
 	case 19: // SmallTree
 		var a0 *data.Small
 		d.Value(0)
