@@ -29,6 +29,7 @@ type plan struct {
 
 	key, elem *plan          // of maps; of maps, lists, arrays and pointers
 	fields    []*field       // of structs and tuples, in declaration order
+	keys      []key          // of fields
 	byName    map[string]int // of fields of structs, by both their names
 	iface     *Interface     // of remote values
 }

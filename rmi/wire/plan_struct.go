@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"slices"
@@ -91,6 +92,9 @@ func (c *compiler) fillStruct(p *plan) {
 	}
 	p.kind = KindStruct
 	p.byName = byName
+	for _, f := range p.fields {
+		p.keys = append(p.keys, newKey(f.key))
+	}
 	p.enc = p.encodeStruct
 	p.dec = p.decodeStruct
 }
@@ -244,12 +248,12 @@ func (p *plan) encodeStruct(e *Encoder, v reflect.Value) error {
 		return err
 	}
 	written := 0
-	for _, f := range p.fields {
+	for i, f := range p.fields {
 		fv, ok := f.of(v)
 		if !ok || f.omitEmpty && f.plan.empty != nil && f.plan.empty(fv) {
 			continue
 		}
-		if err := e.w.put(append(e.w.buf, f.key...)); err != nil {
+		if err := e.w.put(p.keys[i].appendTo(e.w.buf)); err != nil {
 			return err
 		}
 		if err := f.plan.enc(e, fv); err != nil {
@@ -318,8 +322,8 @@ func (p *plan) decodeStruct(d *Decoder, v reflect.Value) error {
 func (d *Decoder) field(p *plan, next int, seen *fieldSet) (int, error) {
 	start := d.r.pos
 	if next < len(p.fields) {
-		if key := p.fields[next].key; bytes.HasPrefix(d.r.b[start:], key) {
-			d.r.pos += len(key)
+		if key := &p.keys[next]; key.begins(d.r.b[start:]) {
+			d.r.pos += len(key.all)
 			if seen.add(next, len(p.fields)) {
 				return -1, errFieldTwice(p, next)
 			}
@@ -355,6 +359,41 @@ func (d *Decoder) field(p *plan, next int, seen *fieldSet) (int, error) {
 
 func errFieldTwice(p *plan, i int) error {
 	return withinField(refuse(fault.BadArguments, "the field comes twice"), p.fields[i].goes)
+}
+
+// key is a field's name as a msgpack string. One of up to 8 bytes is copied and
+// compared as a number.
+type key struct {
+	all        []byte
+	word, mask uint64 // its bytes, little-endian, and which bits they are; 0 of a longer one
+}
+
+func newKey(b []byte) key {
+	k := key{all: b}
+	if len(b) <= 8 {
+		var word, mask [8]byte
+		copy(word[:], b)
+		for i := range b {
+			mask[i] = 0xff
+		}
+		k.word, k.mask = binary.LittleEndian.Uint64(word[:]), binary.LittleEndian.Uint64(mask[:])
+	}
+	return k
+}
+
+func (k *key) appendTo(b []byte) []byte {
+	if k.mask == 0 {
+		return append(b, k.all...)
+	}
+	return binary.LittleEndian.AppendUint64(b, k.word)[:len(b)+len(k.all)]
+}
+
+// begins reports whether b begins with k.
+func (k *key) begins(b []byte) bool {
+	if k.mask != 0 && len(b) >= 8 {
+		return binary.LittleEndian.Uint64(b)&k.mask == k.word
+	}
+	return bytes.HasPrefix(b, k.all)
 }
 
 // fieldSet is a set of field numbers; small structs need no allocation.

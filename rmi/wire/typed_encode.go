@@ -88,7 +88,7 @@ func (e *Encoder) Field(i int) {
 	p.index = i
 	p.count++
 	if p.s.kind == KindStruct {
-		e.fail(e.w.put(append(e.w.buf, p.s.fields[i].key...)))
+		e.fail(e.w.put(p.s.keys[i].appendTo(e.w.buf)))
 	}
 }
 
