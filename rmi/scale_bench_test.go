@@ -97,19 +97,17 @@ func BenchmarkSmallCallsBesideBulk(b *testing.B) {
 	limits.Message = 65 << 20
 	_, _, w := pairOverTCP(b, &rmi.Options{Limits: limits})
 	callNull(b, w)
-	measure := func() (p50, p99 time.Duration) {
-		var took []time.Duration
-		for range 300 {
+	var idle, busy []time.Duration
+	measure := func(took *[]time.Duration) {
+		for range 1000 {
 			start := time.Now()
 			callNull(b, w)
-			took = append(took, time.Since(start))
+			*took = append(*took, time.Since(start))
 			time.Sleep(time.Millisecond)
 		}
-		slices.Sort(took)
-		return took[len(took)/2], took[len(took)*99/100]
 	}
 	for b.Loop() {
-		idle50, idle99 := measure()
+		measure(&idle)
 		ctx, cancel := context.WithCancel(b.Context())
 		var bulk sync.WaitGroup
 		bulk.Go(func() {
@@ -118,12 +116,15 @@ func BenchmarkSmallCallsBesideBulk(b *testing.B) {
 				_, _ = w.EchoBytes(ctx, large)
 			}
 		})
-		busy50, busy99 := measure()
+		measure(&busy)
 		cancel()
 		bulk.Wait()
-		b.ReportMetric(float64(idle50.Microseconds()), "idle-p50-µs")
-		b.ReportMetric(float64(idle99.Microseconds()), "idle-p99-µs")
-		b.ReportMetric(float64(busy50.Microseconds()), "busy-p50-µs")
-		b.ReportMetric(float64(busy99.Microseconds()), "busy-p99-µs")
 	}
+	report := func(name string, took []time.Duration) {
+		slices.Sort(took)
+		b.ReportMetric(float64(took[len(took)/2].Microseconds()), name+"-p50-µs")
+		b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), name+"-p99-µs")
+	}
+	report("idle", idle)
+	report("busy", busy)
 }

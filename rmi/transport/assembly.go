@@ -4,21 +4,25 @@ import (
 	"gormi/rmi/wire"
 )
 
-// firstAssembly is how many bytes a payload's buffer has at first, if so many were
-// announced: messages of the default limit are not copied from one to the next.
-const firstAssembly = 4 << 20
+// A payload of up to oneBlock bytes, which is the default limit, is taken into one
+// piece of memory; a larger one into blocks, which are joined when it is complete,
+// by the goroutine that wants it: the reading one would hold all others up.
+const (
+	oneBlock = 4 << 20
+	block    = 1 << 20
+)
 
-// assembly takes in a payload that arrives in fragments. The buffer of a large
-// one grows with what arrives, not with what was announced, and what it holds is
-// charged to the session and the transport until the payload was used.
+// assembly takes in a payload that arrives in fragments. Its memory grows with
+// what arrives, not with what was announced, and what it holds is charged to the
+// session and the transport until the payload was used.
 type assembly struct {
 	link    *Link
 	size    int // announced
 	table   int // bytes of it that are the table of references
 	got     int
-	buf     []byte
-	discard bool // nobody wants it: only the table is kept, for the references count
-	refused bool // there was no room for it
+	blocks  [][]byte // each but the last is as full as fragments fill it
+	discard bool     // nobody wants it: only the table is kept, for the references count
+	refused bool     // there was no room for it
 	charged int
 }
 
@@ -44,23 +48,31 @@ func (a *assembly) part(n int) ([]byte, error) {
 	if a.refused || a.discard && had >= a.table {
 		return nil, nil
 	}
-	if a.got > cap(a.buf) {
+	last := len(a.blocks) - 1
+	if last < 0 || cap(a.blocks[last])-len(a.blocks[last]) < n {
 		size := a.size
 		if a.discard {
 			size = min(size, a.table+wire.MaxInline) // a whole fragment more, where the table ends in one
 		}
-		c := min(size, max(firstAssembly, 2*cap(a.buf), a.got))
-		if !a.charge(c - a.charged) {
+		large := size > oneBlock
+		if large {
+			size = max(n, block)
+		}
+		if !a.charge(size) {
 			a.refused = true
 			a.release()
 			return nil, nil
 		}
-		b := make([]byte, len(a.buf), c)
-		copy(b, a.buf)
-		a.buf = b
+		if large {
+			a.blocks = append(a.blocks, wire.LargeBuffer(size))
+		} else {
+			a.blocks = append(a.blocks, make([]byte, 0, size))
+		}
+		last++
 	}
-	a.buf = a.buf[:a.got]
-	return a.buf[a.got-n:], nil
+	b := &a.blocks[last]
+	*b = (*b)[:len(*b)+n]
+	return (*b)[len(*b)-n:], nil
 }
 
 func (a *assembly) charge(n int) bool {
@@ -72,20 +84,25 @@ func (a *assembly) charge(n int) bool {
 	return all <= limit && mine <= max(limit/4, int64(t.Limits.Assembly))
 }
 
-// release forgets the buffer and takes back what it was charged.
+// release forgets the memory and takes back what it was charged.
 func (a *assembly) release() {
 	a.link.session.held.Add(-int64(a.charged))
 	a.link.session.transport.held.Add(-int64(a.charged))
-	a.charged, a.buf = 0, nil
+	a.charged, a.blocks = 0, nil
 }
 
 // counted is the table of a payload that is complete and that nobody will
 // decode; ok is false if it had no room.
 func (a *assembly) counted() (table []byte, ok bool) {
-	if len(a.buf) < a.table {
-		return nil, a.table == 0
+	switch {
+	case a.table == 0:
+		return nil, true
+	case len(a.blocks) == 0:
+		return nil, false
+	case len(a.blocks[0]) < a.table:
+		a.blocks = [][]byte{wire.Join(a.blocks)}
 	}
-	return a.buf[:a.table], true
+	return a.blocks[0][:a.table], true
 }
 
 // end is called when the last fragment is here or none will come any more. It

@@ -34,6 +34,14 @@ func (in *Incoming) Context() context.Context { return in.ctx }
 // Table is the table of references, to be parsed by wire.ParseTable.
 func (in *Incoming) Table() []byte { return in.payload[:in.Header.Payload.Table] }
 
+// join makes one piece of a payload that came in fragments.
+func (in *Incoming) join() {
+	if in.asm != nil && in.payload == nil {
+		in.asm.blocks = [][]byte{wire.Join(in.asm.blocks)}
+		in.payload = in.asm.blocks[0]
+	}
+}
+
 // Body is the encoded arguments. It is valid until Serve returns, or for as long
 // as somebody has it if it is Owned.
 func (in *Incoming) Body() []byte { return in.payload[in.Header.Payload.Table:] }
@@ -471,7 +479,7 @@ func (c *callee) push(in *Incoming) {
 	}
 	c.last = in
 	c.queued++
-	c.bytes += len(in.payload)
+	c.bytes += in.Header.Payload.Len()
 }
 
 // pop takes the first call out of the queue. mu is held.
@@ -485,7 +493,7 @@ func (c *callee) pop() *Incoming {
 		c.last = nil
 	}
 	c.queued--
-	c.bytes -= len(in.payload)
+	c.bytes -= in.Header.Payload.Len()
 	return in
 }
 
@@ -514,7 +522,7 @@ func (c *callee) expire(s *Session) {
 			c.last = in
 		}
 		c.queued++
-		c.bytes += len(in.payload)
+		c.bytes += in.Header.Payload.Len()
 	}
 	c.checkIdle()
 	c.mu.Unlock()

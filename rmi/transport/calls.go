@@ -81,6 +81,7 @@ type slot struct {
 	req       *Request     // of a waiting call
 	uncounted func()       // Request.Uncounted
 	buf       []byte
+	blocks    [][]byte // of a large reply, instead of buf
 	payload   wire.Payload
 	failed    bool
 	owned     bool // buf was made for this reply
@@ -252,7 +253,7 @@ func (c *callTable) releaseLocked(s *slot) {
 			c.large++
 		}
 	}
-	s.state, s.req, s.uncounted, s.body = slotFree, nil, nil, nil
+	s.state, s.req, s.uncounted, s.body, s.blocks = slotFree, nil, nil, nil, nil
 	if cap(s.buf) > 64<<10 {
 		s.buf = nil
 	}
@@ -399,7 +400,7 @@ func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
 	sl := c.slots[num]
 	a := sl.in
 	sl.in = nil
-	buf, refused := a.buf, a.refused
+	blocks, refused := a.blocks, a.refused
 	if sl.state == slotAbandoned || refused {
 		references = sl.payload.References
 		table, _ = a.counted()
@@ -416,7 +417,7 @@ func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
 		sl.err = fault.New(fault.Overloaded, fault.Executed,
 			"the reply of %d bytes had no room: this node holds as many bytes under assembly as its limits allow", a.size)
 	} else {
-		sl.buf, sl.owned = buf, true
+		sl.blocks, sl.owned = blocks, true
 	}
 	c.complete(sl)
 	return references, table

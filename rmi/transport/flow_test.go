@@ -250,6 +250,68 @@ func TestLargeBodiesBothWays(t *testing.T) {
 	}
 }
 
+// Bodies above the default limit are taken in in blocks, which fragments do not
+// fill to the last byte, and arrive as they were.
+func TestBodiesOfManyBlocks(t *testing.T) {
+	set := func(c *Config) { c.Limits.Message, c.Limits.Assembly, c.Limits.AssemblyTotal = 12<<20, 64<<20, 256<<20 }
+	mem := memnet.New()
+	var counted atomic.Int64
+	a, b := newNode(t, mem.Host("a"), "", set), newNode(t, mem.Host("b"), "b", set, func(c *Config) {
+		c.OnTable = func(_ *Session, n uint32, table []byte) {
+			for i, x := range table {
+				if x != byte(i>>7) {
+					t.Errorf("byte %d of a table that nobody decodes is %d", i, x)
+					break
+				}
+			}
+			counted.Add(int64(n))
+		}
+	})
+	s := a.session(t, b)
+	pattern := func(size int) []byte {
+		p := make([]byte, size)
+		for i := range p {
+			p[i] = byte(i >> 7)
+		}
+		return p
+	}
+	b.handler.methods[first] = func(in *Incoming) {
+		in.Reply(int(in.Header.Payload.References), bytes.Clone(in.Table()), bytes.Clone(in.Body()))
+	}
+	for _, size := range []int{oneBlock - 1, oneBlock, oneBlock + 1, oneBlock + wire.MaxInline, 9<<20 + 5, 12 << 20} {
+		for _, table := range []int{0, 1, 3 << 20} {
+			r := request(t.Context(), first, pattern(size)[table:])
+			if table > 0 {
+				r.References, r.Table = 1, pattern(table)
+			}
+			reply, err := s.Call(t.Context(), r)
+			if err != nil {
+				t.Fatalf("%d bytes, %d of them a table: %v", size, table, err)
+			}
+			if !bytes.Equal(slices.Concat(r.Table, r.Body), slices.Concat(reply.Table, reply.Body)) {
+				t.Errorf("%d bytes, %d of them a table, came back as %d and %d others", size, table, len(reply.Table), len(reply.Body))
+			}
+			reply.Release()
+		}
+	}
+	if counted.Load() != 0 {
+		t.Errorf("%d references were counted although their calls were served", counted.Load())
+	}
+
+	// The table of a call that is refused is counted, however many blocks it is in.
+	r := request(t.Context(), first, pattern(1<<20))
+	r.References, r.Table = 7, pattern(6<<20)
+	b.Live(a.Node()).goingOff.Store(true)
+	_, err := s.Call(t.Context(), r)
+	wantKind(t, err, fault.PeerGone, fault.NotExecuted, "shutting down")
+	if counted.Load() != 7 {
+		t.Errorf("%d references of a refused call were counted, want 7", counted.Load())
+	}
+	if held := a.held.Load() + b.held.Load(); held != 0 {
+		t.Errorf("%d bytes are still charged", held)
+	}
+}
+
 func TestNoRoomForABody(t *testing.T) {
 	mem := memnet.New()
 	set := func(c *Config) { c.Limits.Message, c.Limits.Assembly, c.Limits.AssemblyTotal = 1<<20, 1<<20, 1<<20 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"io"
+	"runtime"
 
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
@@ -26,7 +27,11 @@ type intake struct {
 	small int   // reads in a row that a small buffer would have served
 	piece piece // piece.rest > 0: what comes next is the rest of a fragment
 	waste []byte
+	turn  int // bytes until others get their turn
 }
+
+// readAtOnce is how many bytes are read before others get their turn.
+const readAtOnce = 128 << 10
 
 // read takes records from the connection until it fails or the session is over,
 // because the peer broke the protocol or closed it, and returns why. See Session
@@ -46,6 +51,7 @@ func (l *Link) read() (over bool, err error) {
 		if err != nil {
 			return false, x.lost(err)
 		}
+		x.yield()
 	}
 }
 
@@ -84,6 +90,7 @@ func (x *intake) move(to []byte) {
 func (x *intake) took(n int) (over bool, err error) {
 	l := x.link
 	l.lastRead.Store(l.session.transport.now.Load())
+	x.turn -= n
 	if p := &x.piece; p.rest > 0 {
 		p.rest -= n
 		if p.dst != nil {
@@ -120,10 +127,21 @@ func (x *intake) took(n int) (over bool, err error) {
 		if over, err := l.record(p, x.buf[x.r+wire.PrefixSize:x.r+x.need]); err != nil {
 			return over, err
 		}
+		if p.Kind != wire.FrameFragment {
+			x.turn = 0 // somebody was woken
+		}
 		x.r += x.need
 		x.need = 0
 	}
 	return false, nil
+}
+
+// yield lets others run, if it is their turn, before more is read at once.
+func (x *intake) yield() {
+	if x.turn <= 0 {
+		x.turn = readAtOnce
+		runtime.Gosched()
+	}
 }
 
 // lost is why the connection ended.

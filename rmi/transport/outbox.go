@@ -368,6 +368,7 @@ func (o *outbox) flush(conn net.Conn) {
 					o.progress()
 				}
 				n, err = fw.write(body)
+				runtime.Gosched() // large payloads go on for long
 			}
 			if err != nil {
 				if body != nil { // it is out of o.bodies: nobody else lets it go

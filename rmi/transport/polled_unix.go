@@ -60,6 +60,7 @@ func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
 				if n < len(b) {
 					return false
 				}
+				x.yield()
 			}
 		})
 		switch {

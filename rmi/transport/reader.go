@@ -232,7 +232,6 @@ func (l *Link) fragmented(x *piece) {
 		in.refused = fault.New(fault.Overloaded, fault.NotExecuted,
 			"%d bytes of arguments: the node holds as many bytes of payloads as its limits allow", a.size)
 	}
-	in.payload = a.buf
 	if in.refused != nil {
 		_, ok := a.counted()
 		in.uncounted = !ok

@@ -154,6 +154,9 @@ func (s *Session) Call(ctx context.Context, r *Request) (Reply, error) {
 	if err != nil || sl == nil {
 		return Reply{}, err
 	}
+	if sl.blocks != nil {
+		sl.buf, sl.blocks = wire.Join(sl.blocks), nil
+	}
 	t := sl.payload.Table
 	return Reply{
 		Failed: sl.failed, References: sl.payload.References,

@@ -64,6 +64,7 @@ func (w *workers) serve(in *Incoming) *Incoming {
 		in.dropTable()
 		in.Fail(notSent(err))
 	} else {
+		in.join()
 		w.handle(in)
 	}
 	return w.finish(in)
@@ -183,7 +184,7 @@ func (s *Session) arrive(in *Incoming) {
 		return
 	}
 	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || t.workers.total.Load() >= int64(t.Limits.HandlersTotal)) {
-		if c.queued >= t.Limits.Queue || c.bytes+len(in.payload) > t.Limits.Assembly {
+		if c.queued >= t.Limits.Queue || c.bytes+in.Header.Payload.Len() > t.Limits.Assembly {
 			c.mu.Unlock()
 			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler is free, and %d calls of this peer or %d bytes of their arguments wait already: the limits", t.Limits.Queue, t.Limits.Assembly))
 			return
@@ -273,6 +274,10 @@ func (s *Session) refuse(in *Incoming, why *fault.Error) {
 func (in *Incoming) dropTable() {
 	t := in.Session.transport
 	if n := in.Header.Payload.References; n > 0 && !in.uncounted && t.OnTable != nil {
-		t.OnTable(in.Session, n, in.Table())
+		table := in.payload
+		if in.asm != nil {
+			table, _ = in.asm.counted()
+		}
+		t.OnTable(in.Session, n, table[:in.Header.Payload.Table])
 	}
 }

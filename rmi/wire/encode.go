@@ -67,11 +67,11 @@ func write[T []byte | string](w *bodyWriter, p T) error {
 }
 
 // copyAtOnce is how many bytes are copied before others get their turn.
-const copyAtOnce = 512 << 10
+const copyAtOnce = 64 << 10
 
 // grow makes room for n bytes, in memory that another large body had.
 func (w *bodyWriter) grow(n int) {
-	b := append(largeBuffer(n), w.buf...)
+	b := append(LargeBuffer(n), w.buf...)
 	Recycle(w.buf)
 	w.buf = b
 }
