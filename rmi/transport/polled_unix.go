@@ -36,12 +36,13 @@ func polledOf(conn net.Conn) syscall.RawConn {
 //
 // The connection cannot be closed in here, for Close waits for RawConn.Read: see cut.
 func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
+	quiet := beQuiet()
 	for {
 		var failed error
 		waited := raw.Read(func(fd uintptr) bool {
 			for {
 				b := x.space()
-				n, err := readNow(fd, b)
+				n, err := readNow(fd, b, quiet)
 				switch {
 				case err == syscall.EINTR:
 					continue

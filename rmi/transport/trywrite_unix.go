@@ -12,11 +12,12 @@ import (
 // tryWriter writes to a socket what it takes without blocking, so that a
 // caller can write its own frame and still return by its deadline.
 type tryWriter struct {
-	raw syscall.RawConn
-	buf []byte
-	n   int
-	err error
-	fn  func(fd uintptr) bool
+	raw   syscall.RawConn
+	quiet bool
+	buf   []byte
+	n     int
+	err   error
+	fn    func(fd uintptr) bool
 }
 
 // newTry returns the non-blocking write of conn, or nil where there is none
@@ -30,14 +31,14 @@ func newTry(conn net.Conn) func([]byte) (int, error) {
 	if err != nil {
 		return nil
 	}
-	w := &tryWriter{raw: raw}
+	w := &tryWriter{raw: raw, quiet: beQuiet()}
 	w.fn = w.once
 	return w.write
 }
 
 func (w *tryWriter) once(fd uintptr) bool {
 	for {
-		w.n, w.err = writeNow(fd, w.buf)
+		w.n, w.err = writeNow(fd, w.buf, w.quiet)
 		if w.err != syscall.EINTR {
 			return true // true: do not wait for the socket
 		}
