@@ -79,12 +79,9 @@ func compare(o options, works []work) ([]row, error) {
 			p.stop()
 		}
 	}()
-	if err != nil {
-		return nil, err
-	}
 	var (
 		results = make(map[string][]*result) // by work
-		failed  error
+		failed  = err                        // some systems do not start: the others are compared
 	)
 	for round := range o.rounds {
 		o.progress("suite %s, round %d of %d", works[0].suite, round+1, o.rounds)
@@ -132,11 +129,13 @@ func startPairs(o options, suite string) (pairs []*pair, err error) {
 				continue
 			}
 		}
-		x, err := startPair(p, o.cpu)
-		if err != nil {
-			return pairs, err
+		x, e := startPair(p, o.cpu)
+		if e != nil {
+			fmt.Fprintln(os.Stderr, "bench:", e)
+			err = errors.Join(err, e)
+			continue
 		}
 		pairs = append(pairs, x)
 	}
-	return pairs, nil
+	return pairs, err
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // Java RMI: its server and client are the programs in folder java, compiled
@@ -14,6 +15,10 @@ import (
 
 //go:embed java/*.java
 var javaSource embed.FS
+
+// javaWarmUp is how long a work is warmed up at least. That its code is compiled
+// takes longer: -quick says so.
+const javaWarmUp = 150 * time.Millisecond
 
 // javaMissing says why Java RMI cannot run here.
 func javaMissing() string {

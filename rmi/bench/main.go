@@ -44,6 +44,7 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"slices"
+	"strings"
 )
 
 // suite is a set of works, and how they are run.
@@ -105,6 +106,10 @@ func run(o options) error {
 		if err != nil {
 			failed = err // what was measured is told all the same
 		}
+	}
+	if len(rows) == 0 && failed == nil {
+		return fmt.Errorf("nothing was measured: none of the systems %s does a work that is called %s",
+			strings.Join(o.systems, ","), strings.Join(o.works, ","))
 	}
 	if err := o.write(rows); err != nil {
 		return err

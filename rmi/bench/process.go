@@ -148,7 +148,7 @@ func (x *pair) measure(c work, o options) (sample, error) {
 	if !x.warmed[c.String()] {
 		x.warmed[c.String()] = true
 		if warm = o.dur; x.command != nil {
-			warm = 8 * o.dur // until compiled
+			warm = max(8*o.dur, javaWarmUp)
 		}
 	}
 	if !c.connections { // the client does it, on the same connections

@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"slices"
+	"strings"
 )
 
 // row is what is told of one system's work: medians of the rounds. It is a
@@ -60,6 +61,9 @@ func rowsOf(w work, o options, results []*result) []row {
 		}
 		if w.name == "export" {
 			x.Transport, x.BytesACall = "none", 0
+		}
+		if r.pair.command != nil && o.quick {
+			x.Note = strings.TrimPrefix(x.Note+", not warm", ", ")
 		}
 		if w.connections {
 			x.BytesACall = 0 // they are closed when it is over
