@@ -203,12 +203,17 @@ func scanValue(b []byte, lim *Limits, stack []uint32) (shape Shape, end int, err
 		if depth > 0 { // a run of scalars; the last value of what is open is left to what follows
 			n := stack[depth-1]
 			for n > 1 && end < len(b) {
-				size := int(sizes[b[end]])
+				code := b[end]
+				size := int(sizes[code])
 				if size == 0 || size > len(b)-end {
 					break
 				}
 				end += size
 				n--
+				for n > 1 && size <= len(b)-end && b[end] == code { // mostly, one is like the one before
+					end += size
+					n--
+				}
 			}
 			missing -= uint64(stack[depth-1] - n)
 			stack[depth-1] = n

@@ -50,7 +50,11 @@ func EncodeInts[S ~[]E, E Signed](e *Encoder, v S) {
 	}
 	i := 0
 	for ; i < len(v) && len(b) <= e.w.max; i++ {
-		b = appendInt(b, int64(v[i]))
+		if x := int64(v[i]); x >= 0 {
+			b = appendUint(b, uint64(x))
+		} else {
+			b = appendInt(b, x)
+		}
 	}
 	e.closeSlice(b, i-1)
 }
@@ -134,6 +138,13 @@ func decodeSlice[S ~[]E, E any](d *Decoder, p *S, quick func(b []byte, v []E) (n
 func DecodeInts[S ~[]E, E Signed](d *Decoder, p *S) {
 	decodeSlice(d, p, func(b []byte, v []E) (i, at int) {
 		for ; i < len(v); i++ {
+			if len(b)-at >= 5 && b[at] == 0xce { // saves a call
+				if n := binary.BigEndian.Uint32(b[at+1:]); E(n) >= 0 && uint32(E(n)) == n {
+					v[i] = E(n)
+					at += 5
+					continue
+				}
+			}
 			n, size := quickUint(b[at:])
 			x := E(n)
 			if size == 0 || x < 0 || uint64(x) != n {
