@@ -44,7 +44,7 @@ func parse(f *flag.FlagSet, args []string) (o options, err error) {
 	f.BoolVar(&o.breakdown, "breakdown", false, "show where a null call's time goes, instead of a suite (Linux)")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line instead of tables")
 	f.StringVar(&o.plot, "plot", "", "draw the figures as SVG into this `folder`")
-	f.StringVar(&o.readme, "readme", "", "write a section of Markdown to this `file` (- is standard output); one caller is measured pinned, the rest is not")
+	f.StringVar(&o.readme, "readme", "", "write a section of Markdown into this `file`, between the lines that mark it, or to a new one (- is standard output); one caller is measured pinned, the rest is not")
 	f.StringVar(&o.cpu, "cpuprofile", "", "write CPU profiles: the publishing process of suite fanout to this `file`, others to files whose names begin so")
 	if err := f.Parse(args); err != nil {
 		return o, err

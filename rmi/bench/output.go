@@ -29,7 +29,7 @@ func (o options) write(rows []row) error {
 		_, err := io.WriteString(os.Stdout, o.markdown(rows))
 		errs = append(errs, err)
 	default:
-		errs = append(errs, os.WriteFile(o.readme, []byte(o.markdown(rows)), 0o666))
+		errs = append(errs, writeSection(o.readme, o.markdown(rows)))
 	}
 	return errors.Join(errs...)
 }
@@ -72,7 +72,7 @@ func writeTables(w io.Writer, rows []row) error {
 			allocs = fmt.Sprintf("%.1f", *r.Allocs)
 		}
 		fmt.Fprintf(&b, columns, r.Work, strconv.Itoa(r.Callers), r.System, short(r.CallsPerS),
-			short(r.P50), short(r.P99), allocs, short(r.CPU), short(r.BytesACall), gormiIs(r), r.Note)
+			short(r.P50), short(r.P99), allocs, short(r.CPU), short(r.BytesACall), gormiIs(r), r.note())
 	}
 	_, err := w.Write(b.Bytes())
 	return err
@@ -83,6 +83,16 @@ func pinned(is bool) string {
 		return "both processes on one core"
 	}
 	return "all cores"
+}
+
+func (r row) note() string {
+	switch {
+	case r.cold && r.Note != "":
+		return r.Note + ", not warm"
+	case r.cold:
+		return "not warm"
+	}
+	return r.Note
 }
 
 // gormiIs compares GoRMI's calls a second with those of a row, over the same

@@ -110,7 +110,7 @@ func TestMarkdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := o.markdown(manyRows())
-	for _, want := range []string{"go run . -readme x -works 'echo*'", "| null, 64 callers |", "| mixed tree (depth 4, no parent pointers) | 200 |", "GoRMI 1.33 ×", "| encode "} {
+	for _, want := range []string{"go run . -readme x -works 'echo*'", "| null, 64 callers |", "| mixed tree (depth 4, no parent pointers) | 200 |", "**1.33 ×**", "| encode "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -140,4 +140,34 @@ func TestTables(t *testing.T) {
 	}) {
 		t.Errorf("no line of net/rpc's null call by 64 callers, half as fast as GoRMI, in\n%s", out.String())
 	}
+}
+
+func TestWriteSection(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "README.md")
+	is := func(want string) {
+		t.Helper()
+		if got, err := os.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("the file is %q, %v, want %q", got, err, want)
+		}
+	}
+	if err := writeSection(name, "one\n"); err != nil {
+		t.Fatal(err)
+	}
+	is(sectionBegins + "\none\n\n" + sectionEnds)
+	if err := os.WriteFile(name, []byte("before\n"+sectionBegins+"old\n"+sectionEnds+"after\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := writeSection(name, "two\n"); err != nil {
+			t.Fatal(err)
+		}
+		is("before\n" + sectionBegins + "\ntwo\n\n" + sectionEnds + "after\n")
+	}
+	if err := os.WriteFile(name, []byte("mine\n"+sectionEnds+sectionBegins), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeSection(name, "three\n"); err == nil {
+		t.Error("a file without a section was written to")
+	}
+	is("mine\n" + sectionEnds + sectionBegins)
 }

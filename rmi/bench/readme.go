@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -9,10 +12,34 @@ import (
 	"time"
 )
 
+// The section of a file that this program writes is between these lines.
+const (
+	sectionBegins = "<!-- rmi/bench wrote this: begin -->\n"
+	sectionEnds   = "<!-- rmi/bench wrote this: end -->\n"
+)
+
+// writeSection puts text in the place of what the file's section was. A new file
+// has nothing else.
+func writeSection(name, text string) error {
+	text = sectionBegins + "\n" + text + "\n" + sectionEnds
+	old, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.WriteFile(name, []byte(text), 0o666)
+	} else if err != nil {
+		return err
+	}
+	before, rest, begins := strings.Cut(string(old), sectionBegins)
+	_, after, ends := strings.Cut(rest, sectionEnds)
+	if !begins || !ends {
+		return fmt.Errorf("%s has no lines %q and %q to write between", name, sectionBegins, sectionEnds)
+	}
+	return os.WriteFile(name, []byte(before+text+after), 0o666)
+}
+
 // markdown is the rows as a section for the README.
 func (o options) markdown(rows []row) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s%s, %s. Medians of %d interleaved rounds of %v; client and server in separate processes on\nthis machine; ratios are medians of the rounds' ratios. To repeat it:\n\n    cd rmi/bench && go run . %s\n",
+	fmt.Fprintf(&b, "%s, %s%s, %s. Medians of %d interleaved rounds of %v; client and server in separate processes on\nthis machine; ratios, **in bold, say how many times as many calls GoRMI makes** (with stubs) and are medians of the rounds'. To repeat it:\n\n    cd rmi/bench && go run . %s\n",
 		machine(), runtime.Version(), javaVersion(rows), time.Now().UTC().Format("2006-01-02"), o.rounds, o.dur, o.command())
 	for _, suite := range suites {
 		for _, on := range []bool{true, false} {
@@ -29,7 +56,7 @@ func (o options) markdown(rows []row) string {
 }
 
 var titles = map[string]string{
-	"peers":  "Calls a second, with the median and the 99th percentile of the latency in µs",
+	"peers":  "Calls a second, and in parentheses the median and the 99th percentile of the latency in µs",
 	"jdk":    "The cases of OpenJDK's RMI benchmark over TCP, one caller, calls a second",
 	"fanout": "Event fan-out, deliveries a second",
 }
@@ -88,7 +115,10 @@ func markdownCell(r row) string {
 		text += fmt.Sprintf(" (%s, %s)", short(r.P50), short(r.P99))
 	}
 	if is := gormiIs(r); is != "-" && !strings.HasPrefix(r.System, "gormi") {
-		text += ", GoRMI " + is
+		text += " **" + is + "**"
+	}
+	if r.cold {
+		text += " not warm"
 	}
 	return text
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"math"
 	"slices"
-	"strings"
 )
 
 // row is what is told of one system's work: medians of the rounds. It is a
@@ -24,6 +23,7 @@ type row struct {
 	Ratio      map[string]float64 `json:"ratio"`                   // of calls a second, to each other system of the same work
 	Note       string             `json:"note,omitempty"`
 	latencies  histogram
+	cold       bool // -quick does not wait until Java's code is compiled
 }
 
 // result is what the rounds gave of one system's work.
@@ -63,7 +63,7 @@ func rowsOf(w work, o options, results []*result) []row {
 			x.Transport, x.BytesACall = "none", 0
 		}
 		if r.pair.command != nil && o.quick {
-			x.Note = strings.TrimPrefix(x.Note+", not warm", ", ")
+			x.cold = true
 		}
 		if w.connections {
 			x.BytesACall = 0 // they are closed when it is over
