@@ -26,7 +26,6 @@ type file struct {
 	funcs   []*generatedType          // whose proxies and skeletons are not written yet
 	vars    bytes.Buffer              // descriptors and checks of types
 	body    bytes.Buffer
-	err     error  // of directives that could not be read
 	stub    string // name of package stub
 	object  string // name of stub.Object where it is embedded
 	context string // context.Context
@@ -96,9 +95,6 @@ func (j *job) generate() ([]byte, error) {
 		f.printf(")\n\n")
 	}
 	f.body.Write(body)
-	if f.err != nil {
-		return nil, f.err
-	}
 	text, err := format.Source(f.body.Bytes())
 	if err != nil {
 		return nil, fmt.Errorf("%s:1: the generated file does not parse, which is a defect of rmigen: %w", relative(j.path), err)

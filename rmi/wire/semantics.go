@@ -97,7 +97,7 @@ func (i *Interface) With(methods map[string]Semantics) (*Interface, error) {
 		if s, ok := methods[m.Name]; ok {
 			n.Semantics, d.Methods[at].Semantics = s, s
 		}
-		if err := n.Semantics.check(len(n.Out)); err != nil {
+		if err := n.Semantics.Check(len(n.Out)); err != nil {
 			return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s.%s: %w", i.Name, m.Name, err)
 		}
 		c.Methods[at], c.byID[n.ID] = &n, &n
@@ -111,8 +111,9 @@ func (i *Interface) With(methods map[string]Semantics) (*Interface, error) {
 	return &c, nil
 }
 
-// check tells what is wrong with the semantics of a method with so many results.
-func (s Semantics) check(results int) error {
+// Check tells what is wrong with the semantics of a method with so many results
+// besides its error.
+func (s Semantics) Check(results int) error {
 	switch {
 	case s.OneWay && results > 0:
 		return errors.New("it is declared one-way and has results, which nobody would wait for")
