@@ -163,7 +163,7 @@ type job struct {
 	path    string
 	names   []string       // of the types, sorted
 	asked   token.Position // the //go:generate line
-	text    []byte
+	content []byte
 	differs bool // from the file that is there
 }
 

@@ -130,7 +130,7 @@ func (c *command) run(dir string, stderr io.Writer) error {
 	for i := range jobs {
 		j := &jobs[i]
 		var jerr error
-		if j.text, jerr = j.generate(); jerr == nil {
+		if j.content, jerr = j.generate(); jerr == nil {
 			jerr = j.compare()
 		}
 		err = errors.Join(err, jerr)
@@ -161,7 +161,7 @@ func (c *command) run(dir string, stderr io.Writer) error {
 // file is an error.
 func (j *job) compare() error {
 	old, err := os.ReadFile(j.path)
-	switch j.differs = err != nil || !bytes.Equal(old, j.text); {
+	switch j.differs = err != nil || !bytes.Equal(old, j.content); {
 	case err == nil && !isGenerated(old):
 		return fmt.Errorf("%s:1: the file is not rmigen's: it is left as it is; choose another name with -o", relative(j.path))
 	case errors.Is(err, fs.ErrNotExist):
@@ -205,7 +205,7 @@ func write(jobs []job) error {
 			return err
 		}
 		defer os.Remove(tmp.Name()) // fails once it was renamed
-		_, err = tmp.Write(j.text)
+		_, err = tmp.Write(j.content)
 		if err == nil {
 			err = tmp.Chmod(0o644)
 		}

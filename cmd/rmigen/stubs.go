@@ -35,7 +35,7 @@ func (f *file) writeStub(x *generatedType) error {
 		for _, vars := range []*types.Tuple{m.signature.Params(), m.signature.Results()} {
 			for v := range vars.Variables() {
 				if !f.canName(v.Type()) {
-					return fmt.Errorf("%v: %s.%s: the generated code cannot name the type %s: it is not exported, internal, declared in a function, or has the name of one of the code's variables",
+					return fmt.Errorf("%v: %s.%s: the generated code cannot name the type %s: it is not exported, internal, or declared in a function",
 						f.position(v.Pos()), x.text, m.name, short(v.Type()))
 				}
 			}
