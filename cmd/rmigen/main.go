@@ -12,7 +12,8 @@
 //
 // (once "go get -tool gormi/cmd/rmigen" made it a tool of your module). Without
 // -type, every interface of a package that is remote gets a stub: one whose every
-// method takes a context.Context first and returns an error last.
+// method takes a context.Context first and returns an error last. One that is so
+// by half of its methods at least gets a warning.
 // With -type these must be there, and others get none; an instance of a generic
 // interface needs a name (type IntStore = Store[int]). The func types in their
 // signatures get stubs too.
@@ -22,6 +23,8 @@
 //	//rmi:idempotent    it may run twice: a call whose reply was lost is made again
 //	//rmi:oneway        a call is over when it was sent; the method returns only an error
 //	//rmi:timeout 5s    the deadline of calls whose context has none
+//
+// They go into the stub: an interface without one has none of them.
 //
 // Values of types that have a codec of their own, and data in interfaces, are
 // still encoded by reflection, value by value; so are types that the package
