@@ -7,6 +7,8 @@ import (
 	"go/types"
 
 	"golang.org/x/tools/go/types/typeutil"
+
+	"gormi/rmi/wire"
 )
 
 // A checker finds what cannot travel in the signatures of remote interfaces.
@@ -37,6 +39,7 @@ func (c *checker) remote(name string, t types.Type, at token.Pos) {
 		if u.NumMethods() > 255 {
 			c.errs = append(c.errs, fmt.Errorf("%v: %s has %d methods, more than 255", c.p.position(at), name, u.NumMethods()))
 		}
+		ids := map[wire.MethodID]string{wire.DescribeID: "the request for a description"}
 		for m := range u.Methods() {
 			if len(m.Name()) > 255 {
 				c.errs = append(c.errs, fmt.Errorf("%v: %s: the name of a method is longer than 255 bytes", c.p.position(at), name))
@@ -48,6 +51,11 @@ func (c *checker) remote(name string, t types.Type, at token.Pos) {
 			if !pos.IsValid() {
 				pos = at
 			}
+			id := wire.MethodIDOf(m.Name())
+			if other := ids[id]; other != "" {
+				c.errs = append(c.errs, fmt.Errorf("%v: %s: the name of the method %s hashes to the same number as %s: rename one of them", c.p.position(pos), name, m.Name(), other))
+			}
+			ids[id] = m.Name()
 			c.signature(name+"."+m.Name(), m.Signature(), pos)
 		}
 	case *types.Signature:
@@ -149,27 +157,51 @@ func hasTextForm(t types.Type) bool {
 // check finds what is wrong with the types that a file is for.
 func (j *job) check() error {
 	c := &checker{p: j.pkg}
+	for _, name := range predeclared {
+		if o := j.Types.Scope().Lookup(name); o != nil {
+			c.errs = append(c.errs, fmt.Errorf("%v: the package declares %s, which generated code uses as Go means it: choose another name", j.position(o.Pos()), name))
+		}
+	}
 	for _, name := range j.names {
-		obj, ok := j.Types.Scope().Lookup(name).(*types.TypeName)
-		if !ok {
-			if o := j.Types.Scope().Lookup(name); o != nil {
-				c.errs = append(c.errs, fmt.Errorf("%v: %s is no type", j.position(o.Pos()), name))
-			} else {
-				c.errs = append(c.errs, fmt.Errorf("%s:1: the package has no type %s any more", relative(j.path), name))
-			}
+		if j.Types.Scope().Lookup(name) == nil {
+			c.errs = append(c.errs, fmt.Errorf("%s:1: the package has no type %s any more", relative(j.path), name))
+			continue
+		}
+		obj, err := j.remote(name)
+		if err != nil {
+			c.errs = append(c.errs, err)
 			continue
 		}
 		t := types.Unalias(obj.Type())
-		if n, ok := t.(*types.Named); ok && n.TypeParams().Len() > n.TypeArgs().Len() {
-			c.errs = append(c.errs, fmt.Errorf("%v: %s is generic: give an instance a name, as in type Int%[2]s = %[2]s[int]", j.position(obj.Pos()), name))
-			continue
-		}
-		if err := notRemote(t); err != nil {
-			c.errs = append(c.errs, fmt.Errorf("%v: %s is not remote: %w", j.position(obj.Pos()), name, err))
-			continue
+		if i, ok := t.Underlying().(*types.Interface); ok {
+			c.errs = append(c.errs, j.agree(name, i)...)
 		}
 		c.seen.Set(t, true)
 		c.remote(name, t, obj.Pos())
 	}
 	return errors.Join(c.errs...)
+}
+
+// predeclared are the names of Go's own that generated code uses.
+var predeclared = []string{"nil", "false", "len", "error", "any", "bool", "string", "byte", "rune", "int", "int8", "int16", "int32", "int64",
+	"uint", "uint8", "uint16", "uint32", "uint64", "float32", "float64"}
+
+// remote returns the remote interface or func type of a name that the package
+// declares. The error tells why it is none.
+func (p *pkg) remote(name string) (*types.TypeName, error) {
+	o := p.Types.Scope().Lookup(name)
+	obj, ok := o.(*types.TypeName)
+	if !ok {
+		return nil, fmt.Errorf("%v: %s is no type", p.position(o.Pos()), name)
+	}
+	if t, ok := obj.Type().(interface {
+		TypeParams() *types.TypeParamList
+		TypeArgs() *types.TypeList
+	}); ok && t.TypeParams().Len() > t.TypeArgs().Len() {
+		return nil, fmt.Errorf("%v: %s is generic: give an instance a name, as in type Int%[2]s = %[2]s[int]", p.position(obj.Pos()), name)
+	}
+	if err := notRemote(obj.Type()); err != nil {
+		return nil, fmt.Errorf("%v: %s is not remote: %w", p.position(obj.Pos()), name, err)
+	}
+	return obj, nil
 }

@@ -131,7 +131,7 @@ func title(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 // encode writes the statements that encode x, which is addressable. depth
 // numbers the variables of loops.
 func (f *file) encode(x string, t types.Type, depth int) {
-	t = types.Unalias(t)
+	t = f.unalias(t)
 	how := f.formIn(t)
 	if own := f.own(t, how); own != nil {
 		f.printf("rmiEncode%s(e, %s)\n", own.name, address(x))
@@ -188,7 +188,7 @@ func (f *file) encodeAs(x string, t types.Type, how form, depth int) {
 
 // inOneGo returns what the functions for a slice of t are called, if there are any.
 func (f *file) inOneGo(t types.Type) string {
-	t = types.Unalias(t)
+	t = f.unalias(t)
 	if f.formIn(t) != formBasic {
 		return ""
 	}
@@ -227,7 +227,7 @@ func (f *file) encodeBasic(x string, t types.Type) {
 
 // decode writes the statements that decode into x, which is zero and addressable.
 func (f *file) decode(x string, t types.Type, depth int) {
-	t = types.Unalias(t)
+	t = f.unalias(t)
 	how := f.formIn(t)
 	if own := f.own(t, how); own != nil {
 		f.printf("rmiDecode%s(d, %s)\n", own.name, address(x))

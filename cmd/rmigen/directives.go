@@ -7,48 +7,44 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
-	"slices"
 	"strings"
 	"time"
-)
 
-// semantics are a method's directives.
-type semantics struct {
-	idempotent, oneWay bool
-	timeout            time.Duration
-}
+	"gormi/rmi/wire"
+)
 
 const directive = "//rmi:"
 
-// directives reads the directives at the methods of interfaces. One that
-// stands elsewhere is an error: it would have no effect.
+// directives reads the directives at the methods of the remote interfaces that
+// the package declares. One that stands elsewhere is an error: it would have no
+// effect.
 func (p *pkg) directives() (errs []error) {
 	for _, file := range p.Syntax {
 		known := map[*ast.Comment]bool{}
-		eachMethod(file, func(m *ast.Field) {
-			f, ok := p.TypesInfo.Defs[m.Names[0]].(*types.Func)
-			if !ok {
-				return
-			}
-			var s semantics
-			for c, text := range directivesAt(m) {
-				known[c] = true
-				if err := s.add(text, f); err != nil {
-					errs = append(errs, fmt.Errorf("%v: %w", p.position(c.Pos()), err))
+		eachInterface(file, func(name *ast.Ident, i *ast.InterfaceType) {
+			local := notRemote(p.TypesInfo.Defs[name].Type())
+			for _, m := range i.Methods.List {
+				comments := directivesAt(m)
+				for _, c := range comments {
+					known[c] = true
+					if local != nil {
+						errs = append(errs, fmt.Errorf("%v: %s has no effect, for %s is not remote: %w", p.position(c.Pos()), c.Text, name.Name, local))
+					}
+				}
+				if local == nil && len(comments) > 0 {
+					f := p.TypesInfo.Defs[m.Names[0]].(*types.Func)
+					s, err := semanticsAt(comments, f, p.position)
+					if err != nil {
+						errs = append(errs, err)
+					}
+					p.semantics[f] = s
 				}
 			}
-			p.semantics[f] = s
 		})
 		for _, group := range file.Comments {
 			for _, c := range group.List {
-				switch {
-				case strings.HasPrefix(c.Text, directive) && !known[c]:
-					errs = append(errs, fmt.Errorf("%v: %s stands at no method of an interface, where alone it counts", p.position(c.Pos()), c.Text))
-				case strings.HasPrefix(c.Text, "//go:generate ") && slices.ContainsFunc(strings.Fields(c.Text), func(w string) bool {
-					w, _, _ = strings.Cut(w, "@") // go run gormi/cmd/rmigen@version
-					return w == "rmigen" || strings.HasSuffix(w, "/rmigen")
-				}):
-					p.asked = p.position(c.Pos())
+				if strings.HasPrefix(c.Text, directive) && !known[c] {
+					errs = append(errs, fmt.Errorf("%v: %s stands at no method of an interface that the package declares, where alone it counts", p.position(c.Pos()), c.Text))
 				}
 			}
 		}
@@ -56,80 +52,127 @@ func (p *pkg) directives() (errs []error) {
 	return errs
 }
 
+// eachInterface visits the interfaces that a file declares and names.
+func eachInterface(file *ast.File, visit func(*ast.Ident, *ast.InterfaceType)) {
+	for _, d := range file.Decls {
+		d, ok := d.(*ast.GenDecl)
+		if !ok {
+			continue
+		}
+		for _, s := range d.Specs {
+			if s, ok := s.(*ast.TypeSpec); ok {
+				if i, ok := s.Type.(*ast.InterfaceType); ok {
+					visit(s.Name, i)
+				}
+			}
+		}
+	}
+}
+
 // semanticsOf returns a method's directives. Those of other packages' methods,
 // which an interface of this one has by embedding, stand in their sources.
-func (p *pkg) semanticsOf(m *types.Func) (s semantics, err error) {
+func (p *pkg) semanticsOf(m *types.Func) (s wire.Semantics, err error) {
 	m = m.Origin()
 	if m.Pkg() == p.Types {
 		return p.semantics[m], nil
 	}
 	pos := p.Fset.Position(m.Pos())
 	fset := token.NewFileSet()
-	file, perr := parser.ParseFile(fset, pos.Filename, nil, parser.ParseComments|parser.SkipObjectResolution)
-	if perr != nil {
-		return s, fmt.Errorf("the directives of %s.%s cannot be read: %w", m.Pkg().Name(), m.Name(), perr)
+	file, err := parser.ParseFile(fset, pos.Filename, nil, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return s, fmt.Errorf("the directives of %s.%s cannot be read: %w", m.Pkg().Name(), m.Name(), err)
 	}
-	eachMethod(file, func(f *ast.Field) {
-		if f.Names[0].Name != m.Name() || fset.Position(f.Names[0].Pos()).Line != pos.Line {
-			return
-		}
-		for c, text := range directivesAt(f) {
-			if serr := s.add(text, m); serr != nil {
-				err = errors.Join(err, fmt.Errorf("%v: %w", fset.Position(c.Pos()), serr))
+	eachInterface(file, func(_ *ast.Ident, i *ast.InterfaceType) {
+		for _, f := range i.Methods.List {
+			if len(f.Names) > 0 && f.Names[0].Name == m.Name() && fset.Position(f.Names[0].Pos()).Line == pos.Line {
+				s, err = semanticsAt(directivesAt(f), m, fset.Position)
 			}
 		}
 	})
 	return s, err
 }
 
-// eachMethod visits the methods of the interfaces that a file declares.
-func eachMethod(file *ast.File, visit func(*ast.Field)) {
-	ast.Inspect(file, func(n ast.Node) bool {
-		if i, ok := n.(*ast.InterfaceType); ok {
-			for _, m := range i.Methods.List {
-				if len(m.Names) > 0 {
-					visit(m)
-				}
-			}
+// agree checks that all declarations of a method that an interface has, by
+// itself and by embedding others, say the same.
+func (p *pkg) agree(name string, i *types.Interface) (errs []error) {
+	first := map[string]*types.Func{}
+	said := map[string]wire.Semantics{}
+	eachDeclaration(i, func(m *types.Func) {
+		s, err := p.semanticsOf(m)
+		if err != nil {
+			errs = append(errs, err)
 		}
-		return true
+		switch other := first[m.Name()]; {
+		case other == nil:
+			first[m.Name()], said[m.Name()] = m, s
+		case said[m.Name()] != s:
+			errs = append(errs, fmt.Errorf("%v: %s.%s has other directives here (%q) than at %v (%q): let both have the same",
+				p.position(m.Pos()), name, m.Name(), s, p.position(other.Pos()), said[m.Name()]))
+		}
 	})
+	return errs
+}
+
+// eachDeclaration visits the methods of an interface and of those it embeds: one
+// that several declare, several times.
+func eachDeclaration(i *types.Interface, visit func(*types.Func)) {
+	for m := range i.ExplicitMethods() {
+		visit(m)
+	}
+	for e := range i.EmbeddedTypes() {
+		if e, ok := e.Underlying().(*types.Interface); ok {
+			eachDeclaration(e, visit)
+		}
+	}
 }
 
 // directivesAt returns the directives before and behind a method.
-func directivesAt(m *ast.Field) map[*ast.Comment]string {
-	found := map[*ast.Comment]string{}
+func directivesAt(m *ast.Field) (found []*ast.Comment) {
 	for _, group := range []*ast.CommentGroup{m.Doc, m.Comment} {
-		if group == nil {
+		if group == nil || len(m.Names) == 0 {
 			continue
 		}
 		for _, c := range group.List {
-			if text, ok := strings.CutPrefix(c.Text, directive); ok {
-				found[c] = text
+			if strings.HasPrefix(c.Text, directive) {
+				found = append(found, c)
 			}
 		}
 	}
 	return found
 }
 
-func (s *semantics) add(text string, m *types.Func) error {
-	words := strings.Fields(text)
+// semanticsAt reads the directives of a method.
+func semanticsAt(comments []*ast.Comment, m *types.Func, position func(token.Pos) token.Position) (s wire.Semantics, err error) {
+	seen := map[string]bool{}
+	for _, c := range comments {
+		word, cerr := add(&s, strings.Fields(strings.TrimPrefix(c.Text, directive)))
+		if cerr == nil {
+			cerr = s.Check(m.Signature().Results().Len() - 1)
+		}
+		if cerr == nil && seen[word] {
+			cerr = fmt.Errorf("%s has the directive twice", m.Name())
+		}
+		seen[word] = true
+		if cerr != nil {
+			err = errors.Join(err, fmt.Errorf("%v: %s: %w", position(c.Pos()), c.Text, cerr))
+		}
+	}
+	return s, err
+}
+
+// add puts the words of a directive into s. It returns the first.
+func add(s *wire.Semantics, words []string) (word string, err error) {
 	switch {
 	case len(words) == 1 && words[0] == "idempotent":
-		s.idempotent = true
+		s.Idempotent = true
 	case len(words) == 1 && words[0] == "oneway":
-		s.oneWay = true
-		if n := m.Signature().Results().Len(); n > 1 {
-			return fmt.Errorf("%s%s: nothing comes back from such a call, but %s returns more than an error", directive, text, m.Name())
-		}
+		s.OneWay = true
 	case len(words) == 2 && words[0] == "timeout":
-		d, err := time.ParseDuration(words[1])
-		if err != nil || d <= 0 {
-			return fmt.Errorf("%s%s: want a time as in %stimeout 5s", directive, text, directive)
+		if s.Timeout, err = time.ParseDuration(words[1]); err != nil || s.Timeout == 0 {
+			return "", fmt.Errorf("want a time as in %stimeout 5s", directive)
 		}
-		s.timeout = d
 	default:
-		return fmt.Errorf("%s%s: not known: there are %[1]sidempotent, %[1]soneway and %[1]stimeout 5s", directive, text)
+		return "", fmt.Errorf("not known: there are %[1]sidempotent, %[1]soneway and %[1]stimeout 5s", directive)
 	}
-	return nil
+	return words[0], nil
 }

@@ -5,17 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
-	"go/build/constraint"
 	"go/parser"
 	"go/token"
 	"go/types"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/tools/go/packages"
+
+	"gormi/rmi/wire"
 )
 
 // options are what a generated file is made with; its first line tells them.
@@ -58,9 +58,8 @@ func optionsOf(text []byte) (o options) {
 type pkg struct {
 	*packages.Package
 	dir       string
-	generated map[string][]byte         // rmigen's files
-	asked     token.Position            // a //go:generate line for rmigen, if there is one
-	semantics map[*types.Func]semantics // of the methods that the package declares
+	generated map[string][]byte              // rmigen's files
+	semantics map[*types.Func]wire.Semantics // of the methods that the package declares
 }
 
 // load reads packages. Files that rmigen wrote are taken out, for they may not
@@ -114,10 +113,10 @@ func load(dir string, patterns []string) ([]*pkg, error) {
 				errs = append(errs, broken(p, e))
 			}
 		}
-		if len(p.Errors) > 0 || len(p.GoFiles) == 0 {
+		if len(p.Errors) > 0 {
 			continue
 		}
-		x := &pkg{Package: p, dir: filepath.Dir(p.GoFiles[0]), generated: generated[p.PkgPath], semantics: map[*types.Func]semantics{}}
+		x := &pkg{Package: p, dir: p.Dir, generated: generated[p.PkgPath], semantics: map[*types.Func]wire.Semantics{}}
 		errs = append(errs, x.directives()...)
 		pkgs = append(pkgs, x)
 	}
@@ -143,13 +142,29 @@ func (p *pkg) position(at token.Pos) token.Position {
 	return pos
 }
 
+// place is where the package begins, for errors that belong nowhere else.
+func (p *pkg) place() token.Position {
+	for _, file := range p.Syntax {
+		if pos := p.Fset.Position(file.Package); p.generated[pos.Filename] == nil {
+			return p.position(file.Package)
+		}
+	}
+	tests, _ := filepath.Glob(filepath.Join(p.dir, "*_test.go")) // the only files that it has
+	for _, test := range tests {
+		return token.Position{Filename: relative(test), Line: 1}
+	}
+	return token.Position{Filename: relative(p.dir)}
+}
+
 // job is one file to be made.
 type job struct {
 	*pkg
 	options
-	path  string
-	names []string // of the types, sorted
-	text  []byte
+	path    string
+	names   []string       // of the types, sorted
+	asked   token.Position // the //go:generate line
+	content []byte
+	differs bool // from the file that is there
 }
 
 // made returns the jobs that led to the files that are there.
@@ -176,27 +191,57 @@ func (o options) names(p *pkg) []string {
 		if named, ok := t.Type().(*types.Named); !ok || named.TypeParams().Len() > 0 {
 			continue
 		}
-		if i, ok := t.Type().Underlying().(*types.Interface); ok && i.IsMethodSet() && i.NumMethods() > 0 && notRemote(i) == nil {
+		if types.IsInterface(t.Type()) && notRemote(t.Type()) == nil {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// wanted returns the jobs that the options ask for.
-func wanted(pkgs []*pkg, o options) (jobs []job, err error) {
-	var searched []string
-	found := map[string]bool{}
-	for _, p := range pkgs {
-		searched = append(searched, p.PkgPath)
-		var names []string
-		for _, name := range o.names(p) {
-			if p.Types.Scope().Lookup(name) != nil {
-				found[name] = true
-				names = append(names, name)
+// locals tells of interfaces that the package declares why they are not remote.
+func (p *pkg) locals(which func(*types.Interface) bool) (why []error) {
+	for _, name := range p.Types.Scope().Names() {
+		t, ok := p.Types.Scope().Lookup(name).(*types.TypeName)
+		if !ok || t.IsAlias() {
+			continue
+		}
+		if i, ok := t.Type().Underlying().(*types.Interface); ok && which(i) {
+			if err := notRemote(i); err != nil {
+				why = append(why, fmt.Errorf("%v: %s is not remote: %w", p.position(t.Pos()), name, err))
 			}
 		}
-		if len(names) == 0 {
+	}
+	return why
+}
+
+// nearlyRemote reports whether an interface looks as if it was meant to be
+// remote: no more than half of its methods are not.
+func nearlyRemote(i *types.Interface) bool {
+	remote := 0
+	for m := range i.Methods() {
+		if !m.Exported() {
+			return false
+		}
+		if notRemoteFunc(m.Signature()) == "" {
+			remote++
+		}
+	}
+	return remote > 0 && 2*remote >= i.NumMethods()
+}
+
+// wanted returns the jobs that the options ask for.
+func wanted(pkgs []*pkg, o options) (jobs []job, err error) {
+	if len(pkgs) == 0 {
+		return nil, errors.New("there are no packages")
+	}
+	var searched []string
+	for _, p := range pkgs {
+		searched = append(searched, p.PkgPath)
+	}
+	all := strings.Join(searched, ", ")
+	names, err := o.namesIn(pkgs, all)
+	for _, p := range pkgs {
+		if len(names[p]) == 0 {
 			for path := range p.generated {
 				if o.types == "" && optionsOf(p.generated[path]) == o {
 					err = errors.Join(err, fmt.Errorf("%s:1: the package has no remote interface any more: delete the file", relative(path)))
@@ -210,49 +255,51 @@ func wanted(pkgs []*pkg, o options) (jobs []job, err error) {
 		}
 		mine := o
 		if o.types != "" {
-			mine.types = strings.Join(names, ",")
+			mine.types = strings.Join(names[p], ",")
 		}
-		jobs = append(jobs, job{pkg: p, options: mine, path: filepath.Join(p.dir, file), names: names})
+		jobs = append(jobs, job{pkg: p, options: mine, path: filepath.Join(p.dir, file), names: names[p]})
 	}
-	if o.types != "" {
-		for name := range strings.SplitSeq(o.types, ",") {
-			if !found[name] {
-				err = errors.Join(err, fmt.Errorf("no type %s in %s", strconv.Quote(name), strings.Join(searched, ", ")))
-			}
+	if len(jobs) == 0 && err == nil {
+		err = fmt.Errorf("%v: no remote interface in %s: one has methods only that take a context.Context first and return an error last", pkgs[0].place(), all)
+		for _, p := range pkgs {
+			err = errors.Join(err, errors.Join(p.locals(func(*types.Interface) bool { return true })...))
 		}
-	} else if len(jobs) == 0 && err == nil {
-		err = fmt.Errorf("no remote interface in %s: one has methods only that take a context.Context first and return an error last", strings.Join(searched, ", "))
 	}
 	return jobs, err
 }
 
-// constraint is the //go:build line of the files that declare the types, which
-// the generated file has too; empty if there is none.
-func (j *job) constraint() (line string, err error) {
-	first := ""
-	for _, name := range j.names {
-		at := j.Types.Scope().Lookup(name).Pos()
-		for _, file := range j.Syntax {
-			if at < file.FileStart || at >= file.FileEnd {
+// namesIn finds the types in the packages. A name that is that of something
+// remote in one package may mean anything in the others.
+func (o options) namesIn(pkgs []*pkg, all string) (names map[*pkg][]string, err error) {
+	names = map[*pkg][]string{}
+	if o.types == "" {
+		for _, p := range pkgs {
+			names[p] = o.names(p)
+		}
+		return names, nil
+	}
+	for _, name := range o.names(nil) {
+		var declared, remote []*pkg
+		for _, p := range pkgs {
+			if p.Types.Scope().Lookup(name) == nil {
 				continue
 			}
-			mine := ""
-			for _, group := range file.Comments {
-				for _, c := range group.List {
-					if c.Pos() < file.Package && constraint.IsGoBuild(c.Text) {
-						mine = c.Text
-					}
-				}
-			}
-			switch {
-			case first == "":
-				first, line = name, mine
-			case mine != line:
-				return "", fmt.Errorf("%v: %s has another build constraint than %s: make a file for each, with -type and -o", j.position(at), name, first)
+			declared = append(declared, p)
+			if _, err := p.remote(name); err == nil {
+				remote = append(remote, p)
 			}
 		}
+		if remote == nil {
+			remote = declared // the error says what is wrong with them
+		}
+		if remote == nil {
+			err = errors.Join(err, fmt.Errorf("%v: no type %q in %s", pkgs[0].place(), name, all))
+		}
+		for _, p := range remote {
+			names[p] = append(names[p], name)
+		}
 	}
-	return line, nil
+	return names, err
 }
 
 // taken returns the names that the file's declarations must not have: those of

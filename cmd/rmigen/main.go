@@ -10,8 +10,10 @@
 //
 //	//go:generate go tool rmigen
 //
-// (once "go get -tool gormi/cmd/rmigen" made it a tool of your module). Without -type, every interface of a package that is remote gets a stub: one
-// whose every method takes a context.Context first and returns an error last.
+// (once "go get -tool gormi/cmd/rmigen" made it a tool of your module). Without
+// -type, every interface of a package that is remote gets a stub: one whose every
+// method takes a context.Context first and returns an error last. One that is so
+// by half of its methods at least gets a warning.
 // With -type these must be there, and others get none; an instance of a generic
 // interface needs a name (type IntStore = Store[int]). The func types in their
 // signatures get stubs too.
@@ -22,14 +24,15 @@
 //	//rmi:oneway        a call is over when it was sent; the method returns only an error
 //	//rmi:timeout 5s    the deadline of calls whose context has none
 //
+// They go into the stub: an interface without one has none of them.
+//
 // Values of types that have a codec of their own, and data in interfaces, are
 // still encoded by reflection, value by value; so are types that the package
 // cannot name.
 //
 // With -check nothing is written: rmigen fails if a file that it wrote is not
-// what it would write now, or if a //go:generate line asks for one that is not
-// there. Its exit status is 1 then, as for every other error, and 2 if it was
-// called in a wrong way.
+// what it would write now, or what a //go:generate line asks for. Its exit status
+// is 1 then, as for every other error, and 2 if it was called in a wrong way.
 package main
 
 import (
@@ -41,118 +44,185 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 func main() { os.Exit(run(os.Args[1:], ".", os.Stderr)) }
 
 // run is the command in a folder. It returns the exit status.
 func run(args []string, dir string, stderr io.Writer) int {
-	f := flag.NewFlagSet("rmigen", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.Usage = func() {
-		fmt.Fprintln(stderr, "usage: rmigen [-type A,B] [-o file] [-check] [packages]")
-		f.PrintDefaults()
-	}
-	var o options
-	f.StringVar(&o.types, "type", "", "the interfaces and func types, separated by commas; by default all remote interfaces")
-	f.StringVar(&o.output, "o", "", "name of the file to write; by default <package>_rmi.go")
-	check := f.Bool("check", false, "write nothing; fail if a file is stale or missing")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
+	c, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
 		return 2
 	}
-	o.types = strings.ReplaceAll(o.types, " ", "")
-	if o.output != "" && (filepath.Base(o.output) != o.output || !strings.HasSuffix(o.output, ".go") || strings.HasSuffix(o.output, "_test.go")) {
-		fmt.Fprintf(stderr, "rmigen: -o %s: want the name of a Go file without a folder, and not of a test\n", o.output)
-		return 2
-	}
-	if *check && o != (options{}) {
-		fmt.Fprintln(stderr, "rmigen: -check takes no -type and no -o: each file says how it was made")
-		return 2
-	}
-	err := generate(dir, f.Args(), o, *check)
-	if err != nil {
+	if err := c.run(dir, stderr); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
 	return 0
 }
 
-// generate makes the files of the packages, and writes or checks them. If there
-// is an error in one, none is written.
-func generate(dir string, patterns []string, o options, check bool) error {
-	pkgs, err := load(dir, patterns)
+// command is what the command's arguments ask for.
+type command struct {
+	options
+	check    bool
+	patterns []string
+}
+
+// parse reads the arguments. What is wrong with them is written to stderr, too.
+func parse(args []string, stderr io.Writer) (c command, err error) {
+	f := flag.NewFlagSet("rmigen", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() {
+		fmt.Fprintln(stderr, "usage: rmigen [-type A,B] [-o file] [-check] [packages]")
+		f.PrintDefaults()
+	}
+	f.StringVar(&c.types, "type", "", "the interfaces and func types, separated by commas; by default all remote interfaces")
+	f.StringVar(&c.output, "o", "", "name of the file to write; by default <package>_rmi.go")
+	f.BoolVar(&c.check, "check", false, "write nothing; fail if a file is stale or missing")
+	if err := f.Parse(args); err != nil {
+		return c, err
+	}
+	c.types = strings.ReplaceAll(c.types, " ", "")
+	c.patterns = f.Args()
+	switch why := badName(c.output); {
+	case c.output != "" && why != "":
+		err = fmt.Errorf("rmigen: -o %s: %s", c.output, why)
+	case c.check && c.options != (options{}):
+		err = errors.New("rmigen: -check takes no -type and no -o: each file says how it was made")
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+	}
+	return c, err
+}
+
+// badName tells why a file of this name cannot be a package's generated file.
+func badName(name string) string {
+	switch constraint := constraintInName(name); {
+	case filepath.Base(name) != name, !strings.HasSuffix(name, ".go"), strings.ContainsFunc(name, unicode.IsSpace):
+		return "want the name of a Go file without a folder and without spaces"
+	case strings.HasPrefix(name, "_"), strings.HasPrefix(name, "."):
+		return "the go command ignores files with names like this"
+	case strings.HasSuffix(name, "_test.go"):
+		return "the file would be there in tests only"
+	case constraint != nil:
+		return fmt.Sprintf("with this name the file would be there for %v only", constraint)
+	}
+	return ""
+}
+
+// run makes the files of the packages, and writes or checks them. If there is
+// an error in one, none is written.
+func (c *command) run(dir string, stderr io.Writer) error {
+	pkgs, err := load(dir, c.patterns)
 	if err != nil {
 		return err
 	}
 	var jobs []job
-	if check {
-		for _, p := range pkgs {
-			jobs = append(jobs, p.made()...)
-			if len(p.generated) == 0 && p.asked.IsValid() {
-				err = errors.Join(err, fmt.Errorf("%v: there is no file of rmigen yet: run go generate", p.asked))
-			}
-		}
+	if c.check {
+		jobs, err = due(pkgs)
 	} else {
-		jobs, err = wanted(pkgs, o)
+		jobs, err = wanted(pkgs, c.options)
 	}
 	for i := range jobs {
+		j := &jobs[i]
 		var jerr error
-		jobs[i].text, jerr = jobs[i].generate()
+		if j.content, jerr = j.generate(); jerr == nil {
+			jerr = j.compare()
+		}
 		err = errors.Join(err, jerr)
+		if c.check && jerr == nil && j.differs {
+			err = errors.Join(err, j.missed())
+		}
+		twice := j.twice()
+		if c.check {
+			err = errors.Join(err, twice)
+		} else if twice != nil {
+			fmt.Fprintln(stderr, "warning:", twice)
+		}
 	}
-	if check {
-		for _, j := range jobs {
-			if j.text == nil {
-				continue
-			}
-			if old, rerr := os.ReadFile(j.path); rerr != nil {
-				err = errors.Join(err, rerr)
-			} else if !bytes.Equal(old, j.text) {
-				err = errors.Join(err, fmt.Errorf("%s:1: the file is stale: run go generate", relative(j.path)))
+	if err != nil || c.check {
+		return err
+	}
+	if c.types == "" {
+		for _, p := range pkgs {
+			for _, miss := range p.locals(nearlyRemote) {
+				fmt.Fprintln(stderr, "warning:", miss)
 			}
 		}
-		return err
 	}
-	if err != nil {
-		return err
+	return write(jobs)
+}
+
+// compare finds out whether the file differs from what is there. Somebody's own
+// file is an error.
+func (j *job) compare() error {
+	old, err := os.ReadFile(j.path)
+	switch j.differs = err != nil || !bytes.Equal(old, j.content); {
+	case err == nil && !isGenerated(old):
+		return fmt.Errorf("%s:1: the file is not rmigen's: it is left as it is; choose another name with -o", relative(j.path))
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
 	}
-	for _, j := range jobs {
-		if err := write(j.path, j.text); err != nil {
-			return err
+	return err
+}
+
+// missed says that a file is not what it should be.
+func (j *job) missed() error {
+	if _, ok := j.generated[j.path]; !ok {
+		return fmt.Errorf("%v: there is no file %s yet: run go generate", j.asked, filepath.Base(j.path))
+	}
+	return fmt.Errorf("%s:1: the file is stale: run go generate", relative(j.path))
+}
+
+// twice tells which stubs another file of the package has already.
+func (j *job) twice() error {
+	for _, other := range j.made() {
+		if other.path == j.path {
+			continue
+		}
+		for _, name := range other.names {
+			if slices.Contains(j.names, name) {
+				return fmt.Errorf("%s:1: the file has a stub of %s, as %s has: delete one of them", relative(other.path), name, filepath.Base(j.path))
+			}
 		}
 	}
 	return nil
 }
 
-// write replaces a file in one step.
-func write(path string, text []byte) error {
-	if old, err := os.ReadFile(path); err == nil {
-		if bytes.Equal(old, text) {
-			return nil
+// write replaces the files that differ, each in one step, once all are complete.
+func write(jobs []job) error {
+	complete := map[string]string{} // paths to those of the new files
+	for _, j := range jobs {
+		if !j.differs {
+			continue
 		}
-		if !isGenerated(old) {
-			return fmt.Errorf("%s:1: the file is not rmigen's: it is left as it is; choose another name with -o", relative(path))
+		tmp, err := os.CreateTemp(filepath.Dir(j.path), ".rmigen-*")
+		if err != nil {
+			return err
 		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
+		defer os.Remove(tmp.Name()) // fails once it was renamed
+		_, err = tmp.Write(j.content)
+		if err == nil {
+			err = tmp.Chmod(0o644)
+		}
+		if err = errors.Join(err, tmp.Close()); err != nil {
+			return err
+		}
+		complete[j.path] = tmp.Name()
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".rmigen-*")
-	if err != nil {
-		return err
+	for path, tmp := range complete {
+		if err := os.Rename(tmp, path); err != nil {
+			return err
+		}
 	}
-	defer os.Remove(tmp.Name()) // fails once it was renamed
-	_, err = tmp.Write(text)
-	if err == nil {
-		err = tmp.Chmod(0o644)
-	}
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	return err
+	return nil
 }
 
 // relative is a path as people type it.

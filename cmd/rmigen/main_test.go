@@ -145,7 +145,7 @@ func TestCheck(t *testing.T) {
 	rmigen(t, 0, dir, "-check") // nobody asked for a file
 
 	put(t, dir, "account.go", account+"\n//go:generate go tool rmigen -type Account\n")
-	if out := rmigen(t, 1, dir, "-check"); !strings.Contains(out, "account.go:27:1: there is no file of rmigen yet") {
+	if out := rmigen(t, 1, dir, "-check"); !strings.Contains(out, "account.go:27:1: there is no file bank_rmi.go yet") {
 		t.Errorf("a missing file: %s", out)
 	}
 	rmigen(t, 0, dir, "-type", "Account")
@@ -268,6 +268,49 @@ func TestBuildConstraintsAreKept(t *testing.T) {
 	}
 }
 
+// A codec is one by whatever names its methods call their types.
+func TestCodecsWithAliasesInTheirSignatures(t *testing.T) {
+	t.Parallel()
+	dir := in(t, map[string]string{"main.go": `package main
+
+import (
+	"context"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+type (
+	enc   = msgpack.Encoder
+	dec   = msgpack.Decoder
+	octet = byte
+
+	// I is remote.
+	I interface{ Do(context.Context, T, U) error }
+	// T and U have codecs.
+	T struct{ N int }
+	U struct{ N int }
+)
+
+// EncodeMsgpack is half of a codec.
+func (T) EncodeMsgpack(*enc) error { return nil }
+
+// DecodeMsgpack is the other half.
+func (*T) DecodeMsgpack(*dec) error { return nil }
+
+// MarshalBinary is half of a codec.
+func (U) MarshalBinary() ([]octet, error) { return nil, nil }
+
+// UnmarshalBinary is the other half.
+func (*U) UnmarshalBinary([]octet) error { return nil }
+
+func main() {}
+`})
+	rmigen(t, 0, dir)
+	if out, err := goes(t, dir, "run", "."); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // Directives of a method count in interfaces of other packages that embed it.
 func TestDirectivesOfEmbeddedInterfaces(t *testing.T) {
 	t.Parallel()
@@ -301,9 +344,9 @@ func TestWhatIsRefused(t *testing.T) {
 		{"no remote interface", "package p\n\n// I is data.\ntype I struct{ N int }\n", nil, "own_rmi.go:1: the package has no remote interface any more"},
 		{"an unknown directive", head + "// I is remote.\ntype I interface {\n\t//rmi:twice\n\tDo(ctx context.Context) error\n}\n", nil, "p.go:7:2: //rmi:twice: not known"},
 		{"a bad timeout", head + "// I is remote.\ntype I interface {\n\t//rmi:timeout soon\n\tDo(ctx context.Context) error\n}\n", nil, "p.go:7:2: //rmi:timeout soon: want a time"},
-		{"one way with a result", head + "// I is remote.\ntype I interface {\n\t//rmi:oneway\n\tDo(ctx context.Context) (int, error)\n}\n", nil, "p.go:7:2: //rmi:oneway: nothing comes back"},
+		{"one way with a result", head + "// I is remote.\ntype I interface {\n\t//rmi:oneway\n\tDo(ctx context.Context) (int, error)\n}\n", nil, "p.go:7:2: //rmi:oneway: it is declared one-way and has results"},
 		{"a directive elsewhere", head + "// I is remote.\n//\n//rmi:oneway\ntype I interface {\n\tDo(ctx context.Context) error\n}\n", nil, "p.go:7:1: //rmi:oneway stands at no method"},
-		{"a name of another folder", remote("int"), []string{"-o", "../x.go"}, "want the name of a Go file without a folder"},
+		{"a name of another folder", remote("int"), []string{"-o", "../x.go"}, "want the name of a Go file without a folder and without spaces"},
 		{"somebody's file", remote("int"), []string{"-o", "p.go"}, "p.go:1: the file is not rmigen's"},
 		{"a file", remote("int"), []string{"p.go"}, "p.go:1: a file: name its package"},
 		{"its own output", remote("int"), []string{"own_rmi.go"}, "own_rmi.go:1: the file is rmigen's own"},
@@ -325,12 +368,7 @@ func TestWhatIsRefused(t *testing.T) {
 		})
 	}
 
-	// The go command takes its time: these are refused in one run.
-	together := []struct{ name, text, want string }{
-		{"an interface that is not remote", head + "// I is local.\ntype I interface{ Do(ctx context.Context) }\n", "/p.go:6:6: I is not remote: its method Do does not return an error last"},
-		{"a method without a context", head + "// I is local.\ntype I interface {\n\tGo(context.Context) error\n\tDo() error\n}\n", "/p.go:6:6: I is not remote: its method Do does not take a context.Context first"},
-		{"a struct", "package p\n\n// I is data.\ntype I struct{ N int }\n", "/p.go:4:6: I is not remote: it is neither"},
-		{"a generic interface", head + "// I is generic.\ntype I[T any] interface{ Do(ctx context.Context, v T) error }\n", "/p.go:6:6: I is generic: give an instance a name"},
+	together := []refusal{
 		{"a channel", remote("chan int"), "/p.go:8:3: I.Do: argument 1: channels cannot travel"},
 		{"a channel in a struct", remote("map[string][]*T") + "\n// T is data.\ntype T struct {\n\tOK int\n\tC struct{ D chan int }\n}\n", "/p.go:8:3: I.Do: argument 1: [][].C.D: channels cannot travel"},
 		{"a complex number", remote("complex64"), "complex numbers cannot travel"},
@@ -342,11 +380,36 @@ func TestWhatIsRefused(t *testing.T) {
 		{"half a codec", remote("T") + "\n// T is half.\ntype T struct{ N int }\n\n// MarshalText is one half.\nfunc (T) MarshalText() ([]byte, error) { return nil, nil }\n", "p.T has MarshalText, but no UnmarshalText"},
 		{"half remote", remote("T") + "\n// T is half.\ntype T interface {\n\tA(context.Context) error\n\tB()\n}\n", "p.T is neither a remote interface nor data: B does not"},
 		{"in another remote interface", remote("T") + "\n// T is remote.\ntype T interface {\n\tA(context.Context, chan int) error\n}\n", "/p.go:13:21: "},
+		{"methods of one number", head + "// I is remote.\ntype I interface {\n\tGetkrcdjm(ctx context.Context) error\n\tGetxgmeiw(ctx context.Context) error\n}\n",
+			"/p.go:8:2: I: the name of the method Getxgmeiw hashes to the same number as Getkrcdjm: rename one of them"},
+		{"nil of its own", remote("int") + "\nconst nil = 0\n", "/p.go:11:7: the package declares nil, which generated code uses as Go means it"},
+		{"another uint64", remote("int") + "\ntype uint64 uint32\n", "/p.go:11:6: the package declares uint64"},
+		{"another len", remote("int") + "\nfunc len(any) int { return 0 }\n", "/p.go:11:6: the package declares len"},
 		{"two of one name", remote("T") + "\n// T is data.\ntype T struct {\n\tA int\n\tB int `msgpack:\"A\"`\n}\n", `fields A and B both travel as "A"`},
 		{"pointers without an end", remote("T") + "\n// T is a pointer.\ntype T *T\n", "more than 8 pointers deep"},
 		{"a stream", strings.Replace(remote("io.Reader"), `"context"`, "(\n\t\"context\"\n\t\"io\"\n)", 1), "streams (io.Reader) are not supported yet"},
 	}
-	files := map[string]string{"good/p.go": remote("int")}
+	refused(t, map[string]string{"good/p.go": remote("int")}, together)
+	refused(t, nil, []refusal{
+		{"an interface that is not remote", head + "// I is local.\ntype I interface{ Do(ctx context.Context) }\n", "/p.go:6:6: I is not remote: its method Do does not return an error last"},
+		{"a method without a context", head + "// I is local.\ntype I interface {\n\tGo(context.Context) error\n\tDo() error\n}\n", "/p.go:6:6: I is not remote: its method Do does not take a context.Context first"},
+		{"a struct", "package p\n\n// I is data.\ntype I struct{ N int }\n", "/p.go:4:6: I is not remote: it is neither"},
+		{"a generic interface", head + "// I is generic.\ntype I[T any] interface{ Do(ctx context.Context, v T) error }\n", "/p.go:6:6: I is generic: give an instance a name"},
+		{"a generic alias", head + "// I is generic.\ntype (\n\tI[T any] = S[T]\n\tS[T any] interface{ Do(ctx context.Context, v T) error }\n)\n", "/p.go:7:2: I is generic"},
+		{"a constraint", head + "// I is a constraint.\ntype I interface {\n\tcomparable\n\tDo(ctx context.Context) error\n}\n", "/p.go:6:6: I is not remote: it is a constraint"},
+		{"no type", "package p\n\n// I is a number.\nconst I = 1\n", "/p.go:4:7: I is no type"},
+	})
+}
+
+// refusal is a package whose type I is refused.
+type refusal struct{ name, text, want string }
+
+// refused has the refusals in one run, for the go command takes its time.
+func refused(t *testing.T, files map[string]string, together []refusal) {
+	t.Helper()
+	if files == nil {
+		files = map[string]string{}
+	}
 	for i, c := range together {
 		files[fmt.Sprintf("p%d/p.go", i)] = c.text
 	}

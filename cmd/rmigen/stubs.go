@@ -5,13 +5,15 @@ import (
 	"go/types"
 	"slices"
 	"strings"
+
+	"gormi/rmi/wire"
 )
 
 // method is one method of an interface, or a func as the one that it has.
 type method struct {
 	name      string
 	signature *types.Signature
-	semantics semantics
+	semantics wire.Semantics
 	call      string // in Go, of the servant v
 }
 
@@ -20,10 +22,7 @@ func (f *file) methods(t types.Type) (list []method) {
 		return []method{{name: "Call", signature: s, call: "v"}}
 	}
 	for m := range t.Underlying().(*types.Interface).Methods() {
-		s, err := f.semanticsOf(m)
-		if err != nil {
-			f.err = err
-		}
+		s, _ := f.semanticsOf(m) // they were read before
 		list = append(list, method{m.Name(), m.Signature(), s, "v." + m.Name()})
 	}
 	slices.SortFunc(list, func(a, b method) int { return strings.Compare(a.name, b.name) })
@@ -36,7 +35,7 @@ func (f *file) writeStub(x *generatedType) error {
 		for _, vars := range []*types.Tuple{m.signature.Params(), m.signature.Results()} {
 			for v := range vars.Variables() {
 				if !f.canName(v.Type()) {
-					return fmt.Errorf("%v: %s.%s: the generated code cannot name the type %s: it is not exported, internal, declared in a function, or has the name of one of the code's variables",
+					return fmt.Errorf("%v: %s.%s: the generated code cannot name the type %s: it is not exported, internal, or declared in a function",
 						f.position(v.Pos()), x.text, m.name, short(v.Type()))
 				}
 			}
@@ -159,13 +158,13 @@ func (f *file) writeRegistration(x *generatedType) {
 	f.printf("var _ = stub.Generated[%s]{\nProxy: func(o stub.Object) %s { return %s },\nServe: rmiServe%s,\nMethods: []stub.Method{\n", x.text, x.text, proxy, x.name)
 	for _, m := range f.methods(x.typ) {
 		var set []string
-		if m.semantics.idempotent {
+		if m.semantics.Idempotent {
 			set = append(set, "Idempotent: true")
 		}
-		if m.semantics.oneWay {
+		if m.semantics.OneWay {
 			set = append(set, "OneWay: true")
 		}
-		if t := m.semantics.timeout; t != 0 {
+		if t := m.semantics.Timeout; t != 0 {
 			set = append(set, fmt.Sprintf("Timeout: %d /* %v */", int64(t), t))
 		}
 		f.printf("{Name: %q", m.name)

@@ -39,6 +39,9 @@ var errorType = types.Universe.Lookup("error").Type()
 func notRemote(t types.Type) error {
 	switch t := t.Underlying().(type) {
 	case *types.Interface:
+		if !t.IsMethodSet() {
+			return fmt.Errorf("it is a constraint of type parameters")
+		}
 		if t.NumMethods() == 0 {
 			return fmt.Errorf("it has no methods")
 		}
@@ -92,16 +95,30 @@ func isStream(t types.Type) bool {
 	return false
 }
 
+// anonymous are parameters without names, and with types that are spelled alike
+// if they are identical.
 func anonymous(t *types.Tuple) *types.Tuple {
 	var vars []*types.Var
 	for v := range t.Variables() {
-		typ := types.Unalias(v.Type())
-		if s, ok := typ.(*types.Slice); ok && types.Identical(s.Elem(), types.Typ[types.Byte]) {
-			typ = types.NewSlice(types.Universe.Lookup("byte").Type())
-		}
-		vars = append(vars, types.NewParam(v.Pos(), nil, "", typ))
+		vars = append(vars, types.NewParam(v.Pos(), nil, "", plain(v.Type())))
 	}
 	return types.NewTuple(vars...)
+}
+
+func plain(t types.Type) types.Type {
+	switch t := types.Unalias(t).(type) {
+	case *types.Pointer:
+		return types.NewPointer(plain(t.Elem()))
+	case *types.Slice:
+		return types.NewSlice(plain(t.Elem()))
+	case *types.Basic:
+		if t.Kind() == types.Byte {
+			return types.Universe.Lookup("byte").Type()
+		}
+		return t
+	default:
+		return t
+	}
 }
 
 // codecs are the ways in which a type can bring its own codec, in the order in

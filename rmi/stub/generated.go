@@ -35,9 +35,10 @@ type Generated[T any] struct {
 	Methods []Method
 }
 
-// Register puts g to use, in every node of the process. It panics if T has
-// other methods than g. It is called to initialize a variable, before any init
-// function that might use T.
+// Register puts g to use, in every node of the process. It is called to
+// initialize a variable, so before all init functions, but perhaps after other
+// variables of the package. It panics if T has other methods than g, or if such
+// a variable used T already and missed its directives.
 func (g Generated[T]) Register() struct{} {
 	t := reflect.TypeFor[T]()
 	var want, have []string
@@ -59,8 +60,11 @@ func (g Generated[T]) Register() struct{} {
 	if !slices.Equal(want, have) {
 		stale(fmt.Sprintf("%v has the methods %v, the file was made for %v", t, want, have))
 	}
+	if err := wire.Declare(t, semantics); err != nil {
+		_, file, _, _ := runtime.Caller(1)
+		panic(fmt.Sprintf("%s comes too late: %v; use the interface in main or in an init function, not to initialize a package's variable", file, err))
+	}
 	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return g.Proxy(Object{c}) }})
-	wire.Declare(t, semantics)
 	skeleton.Register(t, func(v reflect.Value) skeleton.Served {
 		servant := v.Interface().(T)
 		return func(ctx context.Context, method int, d *Decoder, e *Encoder) error {

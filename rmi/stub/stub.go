@@ -111,11 +111,24 @@ func (o Object) Invoke(ctx context.Context, method string, args []any, results .
 	if m == nil || len(args) != len(m.In) || len(results) != len(m.Out) {
 		return fault.New(fault.Invalid, fault.NotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it anew", c.Interface.Name, method)
 	}
+	misfit := func(what string, at int, want reflect.Type, is any) error {
+		return fault.New(fault.Invalid, fault.NotExecuted, "%s.%s: %s %d of the stub is a %T, want a %v", c.Interface.Name, method, what, at+1, is, want)
+	}
 	in := make([]reflect.Value, len(args))
 	for i, a := range args {
 		in[i] = reflect.New(m.In[i]).Elem()
-		if a != nil {
-			in[i].Set(reflect.ValueOf(a))
+		if a == nil {
+			continue
+		}
+		v := reflect.ValueOf(a)
+		if !v.Type().AssignableTo(m.In[i]) {
+			return misfit("argument", i, m.In[i], a)
+		}
+		in[i].Set(v)
+	}
+	for i, r := range results {
+		if v := reflect.ValueOf(r); v.Kind() != reflect.Pointer || v.IsNil() || !m.Out[i].AssignableTo(v.Type().Elem()) {
+			return misfit("result", i, reflect.PointerTo(m.Out[i]), r)
 		}
 	}
 	out, err := c.Call(ctx, m, in)

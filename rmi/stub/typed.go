@@ -50,7 +50,7 @@ func RemoteOf[T any]() *RemoteType { return wire.RemoteOf(reflect.TypeFor[T]()) 
 //		d.String(&v[i])
 //	}
 func Slice[S ~[]E, E any](d *Decoder, p *S) int {
-	n := d.Slice(unsafe.Sizeof(*new(E)))
+	n := d.Slice(reflect.TypeFor[S](), unsafe.Sizeof(*new(E)))
 	if n < 0 {
 		return -1
 	}
@@ -93,7 +93,7 @@ func DecodeBools[S ~[]E, E ~bool](d *Decoder, p *S) { wire.DecodeBools(d, p) }
 //		stub.Put(d, v, key, elem)
 //	}
 func Map[M ~map[K]V, K comparable, V any](d *Decoder, p *M) int {
-	n := d.Map(unsafe.Sizeof(*new(K)) + unsafe.Sizeof(*new(V)))
+	n := d.Map(reflect.TypeFor[M](), unsafe.Sizeof(*new(K))+unsafe.Sizeof(*new(V)))
 	if n < 0 {
 		return -1
 	}

@@ -208,7 +208,7 @@ func (c *compiler) iface(t reflect.Type) *Interface {
 		m.Index = at
 		if all, ok := semantics.(map[string]Semantics); ok {
 			m.Semantics = all[m.Name]
-			if err := m.Semantics.check(len(m.Out)); err != nil {
+			if err := m.Semantics.Check(len(m.Out)); err != nil {
 				c.report(7, m.Name, err.Error())
 			}
 		}

@@ -253,10 +253,11 @@ func (p *plan) encodeStruct(e *Encoder, v reflect.Value) error {
 		if !ok || f.omitEmpty && f.plan.empty != nil && f.plan.empty(fv) {
 			continue
 		}
-		if err := e.w.put(p.keys[i].appendTo(e.w.buf)); err != nil {
-			return err
+		err := e.w.put(p.keys[i].appendTo(e.w.buf))
+		if err == nil {
+			err = f.plan.enc(e, fv)
 		}
-		if err := f.plan.enc(e, fv); err != nil {
+		if err != nil {
 			return withinField(err, f.goes)
 		}
 		written++

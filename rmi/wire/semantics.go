@@ -65,8 +65,21 @@ var declared sync.Map // reflect.Type → map[string]Semantics
 
 // Declare gives the methods of an interface or func type their semantics,
 // wherever objects are exported or called as that type. It must come before the
-// type is used: linked code calls it from init functions.
-func Declare(t reflect.Type, methods map[string]Semantics) { declared.Store(t, methods) }
+// type is used, for an Interface stays as it was made: if one has other semantics
+// already, Declare changes nothing and returns an error that says which.
+func Declare(t reflect.Type, methods map[string]Semantics) error {
+	compiling.Lock()
+	defer compiling.Unlock()
+	if i, ok := interfaces.Load(t); ok {
+		for _, m := range i.(*Interface).Methods {
+			if want := methods[m.Name]; m.Semantics != want {
+				return fault.New(fault.Invalid, fault.NotExecuted, "%s was used before it was known that %s is declared %q", typeName(t), m.Name, want)
+			}
+		}
+	}
+	declared.Store(t, methods)
+	return nil
+}
 
 // With returns the interface with other semantics for the methods named.
 func (i *Interface) With(methods map[string]Semantics) (*Interface, error) {
@@ -84,7 +97,7 @@ func (i *Interface) With(methods map[string]Semantics) (*Interface, error) {
 		if s, ok := methods[m.Name]; ok {
 			n.Semantics, d.Methods[at].Semantics = s, s
 		}
-		if err := n.Semantics.check(len(n.Out)); err != nil {
+		if err := n.Semantics.Check(len(n.Out)); err != nil {
 			return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s.%s: %w", i.Name, m.Name, err)
 		}
 		c.Methods[at], c.byID[n.ID] = &n, &n
@@ -98,8 +111,9 @@ func (i *Interface) With(methods map[string]Semantics) (*Interface, error) {
 	return &c, nil
 }
 
-// check tells what is wrong with the semantics of a method with so many results.
-func (s Semantics) check(results int) error {
+// Check tells what is wrong with the semantics of a method with so many results
+// besides its error.
+func (s Semantics) Check(results int) error {
 	switch {
 	case s.OneWay && results > 0:
 		return errors.New("it is declared one-way and has results, which nobody would wait for")

@@ -112,31 +112,28 @@ func (d *Decoder) Next() int {
 	return -1
 }
 
-// Slice begins to read a slice whose elements have a size in memory. It returns
-// how many come, for which there is room within the limits, or -1 for a nil.
-// Next goes on.
-func (d *Decoder) Slice(size uintptr) int {
+// Slice begins to read a slice of type t whose elements have a size in memory. It
+// returns how many come, for which there is room within the limits, or -1 for a
+// nil. Next goes on.
+func (d *Decoder) Slice(t reflect.Type, size uintptr) int {
 	if d.Null() {
 		return -1
 	}
-	n, err := d.sliceLength(typeList, size)
+	n, err := d.sliceLength(t, size)
 	return d.begun(n, err, false)
 }
 
-// Map begins to read a map whose keys and values have a size in memory
+// Map begins to read a map of type t whose keys and values have a size in memory
 // together, as Slice does. Each entry is a key, Keyed, and a value.
-func (d *Decoder) Map(size uintptr) int {
+func (d *Decoder) Map(t reflect.Type, size uintptr) int {
 	if d.Null() {
 		return -1
 	}
-	n, err := d.mapLength(typeMap, size)
+	n, err := d.mapLength(t, size)
 	return d.begun(n, err, true)
 }
 
-var (
-	typeList = reflect.TypeFor[[]any]()
-	typeMap  = reflect.TypeFor[map[any]any]()
-)
+var typeList = reflect.TypeFor[[]any]() // stands for arrays of all types
 
 func (d *Decoder) begun(n int, err error, isMap bool) int {
 	if err != nil {

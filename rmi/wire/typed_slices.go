@@ -112,7 +112,7 @@ func EncodeBools[S ~[]E, E ~bool](e *Encoder, v S) {
 // in their usual forms, from the start of a body, and returns how many and how
 // long they were; an element that it stops at is read by one.
 func decodeSlice[S ~[]E, E any](d *Decoder, p *S, quick func(b []byte, v []E) (n, size int), one func(*Decoder, *E) error) {
-	n := d.Slice(reflect.TypeFor[E]().Size())
+	n := d.Slice(reflect.TypeFor[S](), reflect.TypeFor[E]().Size())
 	if n < 0 {
 		return
 	}

@@ -5,7 +5,10 @@ package cases
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -55,6 +58,14 @@ type Cases interface {
 	Array(ctx context.Context, v [3]Scalars) ([3]Scalars, error)
 	Time(ctx context.Context, v time.Time, d time.Duration) (time.Time, time.Duration, error)
 	Long(ctx context.Context, v Long) (Long, error)
+	Slices(ctx context.Context, v Slices) (Slices, error)
+	NamedSlices(ctx context.Context, v NamedSlices) (NamedSlices, error)
+	Sum(ctx context.Context, n int64, fs ...func(_ context.Context, other int64) (int64, error)) (int64, error)
+	Tellers(ctx context.Context, ls ...Listener) ([]Listener, error)
+	Interfaces(ctx context.Context, v Interfaces) (Interfaces, error)
+	Literal(ctx context.Context, v interface {
+		Heard(ctx context.Context, text string) (string, error)
+	}) (string, error)
 }
 
 // Plain is Cases without a generated stub.
@@ -112,6 +123,50 @@ type NamedTypes struct {
 	Table  Table
 	Grid   Grid
 	Box    Box
+}
+
+// Slices has slices of each kind that is written in one go.
+type Slices struct {
+	B   []bool
+	I   []int
+	I8  []int8
+	I16 []int16
+	I32 []int32
+	I64 []int64
+	U   []uint
+	U16 []uint16
+	U32 []uint32
+	U64 []uint64
+	F32 []float32
+	F64 []float64
+}
+
+type (
+	// Cents is a named number, Port another, and so on.
+	Cents int64
+	Port  uint16
+	Angle float64
+	Flags []Flag
+)
+
+// NamedSlices has slices of named types, and named bytes.
+type NamedSlices struct {
+	Cents  []Cents
+	Ports  []Port
+	Angles []Angle
+	Ratios []Ratio
+	Flags  Flags
+	Colors []Color
+	Two    [2]Color
+}
+
+// Interfaces has pointers to interfaces, and interfaces without a name.
+type Interfaces struct {
+	Data    *any
+	Remote  *Listener
+	Literal interface {
+		Heard(ctx context.Context, text string) (string, error)
+	}
 }
 
 // Tagged uses the tags.
@@ -260,13 +315,59 @@ func (b Binary) MarshalBinary() ([]byte, error) { return []byte{byte(b[0]), byte
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
 func (b *Binary) UnmarshalBinary(x []byte) error { b[0], b[1] = int(x[0]), int(x[1]); return nil }
 
+// Streamed writes itself to msgpack's streams, Packed as bytes of MessagePack.
+type (
+	Streamed struct{ n int }
+	Packed   struct{ n int }
+)
+
+// EncodeMsgpack implements msgpack.CustomEncoder.
+func (s Streamed) EncodeMsgpack(e *msgpack.Encoder) error { return e.EncodeInt(int64(s.n) + 1) }
+
+// DecodeMsgpack implements msgpack.CustomDecoder.
+func (s *Streamed) DecodeMsgpack(d *msgpack.Decoder) error {
+	n, err := d.DecodeInt()
+	s.n = n - 1
+	return err
+}
+
+// MarshalMsgpack implements msgpack.Marshaler.
+func (p Packed) MarshalMsgpack() ([]byte, error) { return msgpack.Marshal([]int{p.n}) }
+
+// UnmarshalMsgpack implements msgpack.Unmarshaler.
+func (p *Packed) UnmarshalMsgpack(b []byte) error {
+	var list []int
+	if err := msgpack.Unmarshal(b, &list); err != nil {
+		return err
+	}
+	if len(list) != 1 {
+		return errors.New("want one number")
+	}
+	p.n = list[0]
+	return nil
+}
+
+// NewPacked returns a Packed and a Streamed of n.
+func NewPacked(n int) (Packed, Streamed) { return Packed{n}, Streamed{n} }
+
+// Stamp has the codec of the time that it embeds, so N does not travel.
+type Stamp struct {
+	time.Time
+	N int
+}
+
 // Codecs has types with codecs of their own.
 type Codecs struct {
-	Text   Text
-	Ptr    *Text
-	Binary Binary
-	List   []Text
-	Map    map[string]Binary
+	Text     Text
+	Ptr      *Text
+	Binary   Binary
+	List     []Text
+	Map      map[string]Binary
+	Streamed Streamed
+	Streams  []*Streamed
+	Packed   Packed
+	Packs    map[string]Packed
+	Stamp    Stamp
 }
 
 // Remotes has remote values, and others that are no data.

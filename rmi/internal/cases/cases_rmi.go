@@ -39,19 +39,25 @@ var _ = stub.Generated[Cases]{
 		{Name: "Fail"},
 		{Name: "Foreign"},
 		{Name: "Generic"},
+		{Name: "Interfaces"},
 		{Name: "Keys"},
 		{Name: "List"},
+		{Name: "Literal"},
 		{Name: "Long"},
 		{Name: "Many", Semantics: stub.Semantics{Idempotent: true, Timeout: 5000000000 /* 5s */}},
 		{Name: "Meet"},
 		{Name: "Named"},
+		{Name: "NamedSlices"},
 		{Name: "Null"},
 		{Name: "Omitted"},
 		{Name: "Pointers"},
 		{Name: "Remotes"},
 		{Name: "Scalars"},
+		{Name: "Slices"},
+		{Name: "Sum"},
 		{Name: "Tags"},
 		{Name: "Tell", Semantics: stub.Semantics{OneWay: true}},
+		{Name: "Tellers"},
 		{Name: "Time"},
 		{Name: "Tree"},
 		{Name: "Tuple"},
@@ -86,16 +92,20 @@ var _ = stub.Generated[other.Handler]{
 
 // How types travelled when this was generated. The program checks it at its start.
 var (
-	rmiRemoteFunc                             = stub.RemoteOf[func(_ context.Context, other int64) (int64, error)]()
+	rmiRemoteFunc      = stub.RemoteOf[func(_ context.Context, other int64) (int64, error)]()
+	rmiRemoteInterface = stub.RemoteOf[interface {
+		Heard(ctx context.Context, text string) (string, error)
+	}]()
 	rmiRemoteListener                         = stub.RemoteOf[Listener]()
 	rmiRemoteOtherHandler                     = stub.RemoteOf[other.Handler]()
 	rmiStructRecord                           = stub.StructOf[Record]("struct{ID Name Tags Value}")
 	rmiStructScalars                          = stub.StructOf[Scalars]("struct{B I I8 I16 I32 I64 U U8 U16 U32 U64 F32 F64 S}")
-	rmiStructCodecs                           = stub.StructOf[Codecs]("struct{Text Ptr Binary List Map}")
+	rmiStructCodecs                           = stub.StructOf[Codecs]("struct{Text Ptr Binary List Map Streamed Streams Packed Packs Stamp}")
 	rmiStructContainers                       = stub.StructOf[Containers]("struct{Bytes Ints Structs Deep Array Empty Map Maps Ptrs Times None}")
 	rmiStructEmbedding                        = stub.StructOf[Embedding]("struct{base.ID=ID *Base.Kind=Kind *Base.More=More Inner.B=B Point A}")
 	rmiStructForeign                          = stub.StructOf[Foreign]("struct{Point Points Nested Unit Month}")
 	rmiStructOtherPairStringOtherPairIntColor = stub.StructOf[other.Pair[string, []other.Pair[int, Color]]]("struct{First Second}")
+	rmiStructInterfaces                       = stub.StructOf[Interfaces]("struct{Data Remote Literal}")
 	rmiStructKeys                             = stub.StructOf[Keys]("struct{Bool Int Uint Name Digest Unit}")
 	_                                         = stub.Plain[Name]("string")
 	_                                         = stub.Plain[Digest]("byte array")
@@ -106,9 +116,14 @@ var (
 	_                                         = stub.Plain[Flag]("bool")
 	_                                         = stub.Plain[Ratio]("float32")
 	_                                         = stub.Plain[Blob]("[]byte")
+	rmiStructNamedSlices                      = stub.StructOf[NamedSlices]("struct{Cents Ports Angles Ratios Flags Colors Two}")
+	_                                         = stub.Plain[Cents]("int64")
+	_                                         = stub.Plain[Port]("uint16")
+	_                                         = stub.Plain[Angle]("float64")
 	rmiStructOmitted                          = stub.StructOf[Omitted]("struct{B? I? U? F? S? Slice? Array? None? Map? Ptr? Any? Err? Remote? Time?0 Ref?0 Zero?0 Zeros?0 Struct? Always? Void? Unit? Text? Bytes? Last?}")
 	rmiStructPointers                         = stub.StructOf[Pointers]("struct{Int String Struct Slice Map Time}")
 	rmiStructRemotes                          = stub.StructOf[Remotes]("struct{Listener Many By Tell Handler Ref Err Any}")
+	rmiStructSlices                           = stub.StructOf[Slices]("struct{B I I8 I16 I32 I64 U U16 U32 U64 F32 F64}")
 	rmiStructTagged                           = stub.StructOf[Tagged]("struct{Plain Renamed=other Optional? Aliased=new}")
 	_                                         = stub.Plain[Tree]("map")
 	rmiStructTuple                            = stub.StructOf[Tuple]("tuple{*Base.Kind=Kind *Base.More=More N? S}")
@@ -125,6 +140,7 @@ var (
 	_                          = stub.Plain[Names]("list")
 	_                          = stub.Plain[Table]("map")
 	_                          = stub.Plain[Grid]("array")
+	_                          = stub.Plain[Flags]("list")
 	rmiStructZeroer            = stub.StructOf[Zeroer]("struct{N}")
 	rmiStructOnlyOmitted       = stub.StructOf[OnlyOmitted]("struct{*Base.Kind=Kind *Base.More=More N?}")
 	rmiStructStruct3           = stub.StructOf[struct{ C []string }]("struct{C}")
@@ -384,8 +400,26 @@ func (p rmiCases) Generic(ctx context.Context, a0 other.Pair[string, []other.Pai
 	return r0, nil
 }
 
-func (p rmiCases) Keys(ctx context.Context, a0 Keys) (r0 Keys, err error) {
+func (p rmiCases) Interfaces(ctx context.Context, a0 Interfaces) (r0 Interfaces, err error) {
 	c := p.rmiObject.Begin(ctx, 10)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		rmiEncodeInterfaces(e, &a0)
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		rmiDecodeInterfaces(d, &r0)
+	}
+	if err = c.End(); err != nil {
+		return Interfaces{}, err
+	}
+	return r0, nil
+}
+
+func (p rmiCases) Keys(ctx context.Context, a0 Keys) (r0 Keys, err error) {
+	c := p.rmiObject.Begin(ctx, 11)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -403,7 +437,7 @@ func (p rmiCases) Keys(ctx context.Context, a0 Keys) (r0 Keys, err error) {
 }
 
 func (p rmiCases) List(ctx context.Context, a0 *other.List[Name]) (r0 *other.List[Name], err error) {
-	c := p.rmiObject.Begin(ctx, 11)
+	c := p.rmiObject.Begin(ctx, 12)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -427,8 +461,32 @@ func (p rmiCases) List(ctx context.Context, a0 *other.List[Name]) (r0 *other.Lis
 	return r0, nil
 }
 
+func (p rmiCases) Literal(ctx context.Context, a0 interface {
+	Heard(ctx context.Context, text string) (string, error)
+}) (r0 string, err error) {
+	c := p.rmiObject.Begin(ctx, 13)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		if a0 == nil {
+			e.Nil()
+		} else {
+			e.Remote(rmiRemoteInterface, a0)
+		}
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		d.String(&r0)
+	}
+	if err = c.End(); err != nil {
+		return "", err
+	}
+	return r0, nil
+}
+
 func (p rmiCases) Long(ctx context.Context, a0 Long) (r0 Long, err error) {
-	c := p.rmiObject.Begin(ctx, 12)
+	c := p.rmiObject.Begin(ctx, 14)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -446,7 +504,7 @@ func (p rmiCases) Long(ctx context.Context, a0 Long) (r0 Long, err error) {
 }
 
 func (p rmiCases) Many(ctx context.Context, a0 int64, a1 string, a2 []byte) (r0 int64, r1 string, r2 []byte, err error) {
-	c := p.rmiObject.Begin(ctx, 13)
+	c := p.rmiObject.Begin(ctx, 15)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -472,7 +530,7 @@ func (p rmiCases) Many(ctx context.Context, a0 int64, a1 string, a2 []byte) (r0 
 }
 
 func (p rmiCases) Meet(ctx context.Context, a0 Listener, a1 func(ctx context.Context, n int64) (int64, error), a2 other.Handler) (r0 Listener, r1 func(ctx context.Context, n int64) (int64, error), r2 other.Handler, err error) {
-	c := p.rmiObject.Begin(ctx, 14)
+	c := p.rmiObject.Begin(ctx, 16)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -510,7 +568,7 @@ func (p rmiCases) Meet(ctx context.Context, a0 Listener, a1 func(ctx context.Con
 }
 
 func (p rmiCases) Named(ctx context.Context, a0 NamedTypes) (r0 NamedTypes, err error) {
-	c := p.rmiObject.Begin(ctx, 15)
+	c := p.rmiObject.Begin(ctx, 17)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -527,8 +585,26 @@ func (p rmiCases) Named(ctx context.Context, a0 NamedTypes) (r0 NamedTypes, err 
 	return r0, nil
 }
 
+func (p rmiCases) NamedSlices(ctx context.Context, a0 NamedSlices) (r0 NamedSlices, err error) {
+	c := p.rmiObject.Begin(ctx, 18)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		rmiEncodeNamedSlices(e, &a0)
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		rmiDecodeNamedSlices(d, &r0)
+	}
+	if err = c.End(); err != nil {
+		return NamedSlices{}, err
+	}
+	return r0, nil
+}
+
 func (p rmiCases) Null(ctx context.Context) error {
-	c := p.rmiObject.Begin(ctx, 16)
+	c := p.rmiObject.Begin(ctx, 19)
 	for c.Attempt() {
 		c.Args()
 		c.Send()
@@ -538,7 +614,7 @@ func (p rmiCases) Null(ctx context.Context) error {
 }
 
 func (p rmiCases) Omitted(ctx context.Context, a0 Omitted) (r0 Omitted, err error) {
-	c := p.rmiObject.Begin(ctx, 17)
+	c := p.rmiObject.Begin(ctx, 20)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -556,7 +632,7 @@ func (p rmiCases) Omitted(ctx context.Context, a0 Omitted) (r0 Omitted, err erro
 }
 
 func (p rmiCases) Pointers(ctx context.Context, a0 *Pointers) (r0 *Pointers, err error) {
-	c := p.rmiObject.Begin(ctx, 18)
+	c := p.rmiObject.Begin(ctx, 21)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -581,7 +657,7 @@ func (p rmiCases) Pointers(ctx context.Context, a0 *Pointers) (r0 *Pointers, err
 }
 
 func (p rmiCases) Remotes(ctx context.Context, a0 Remotes) (r0 Remotes, err error) {
-	c := p.rmiObject.Begin(ctx, 19)
+	c := p.rmiObject.Begin(ctx, 22)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -599,7 +675,7 @@ func (p rmiCases) Remotes(ctx context.Context, a0 Remotes) (r0 Remotes, err erro
 }
 
 func (p rmiCases) Scalars(ctx context.Context, a0 Scalars) (r0 Scalars, err error) {
-	c := p.rmiObject.Begin(ctx, 20)
+	c := p.rmiObject.Begin(ctx, 23)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -616,8 +692,60 @@ func (p rmiCases) Scalars(ctx context.Context, a0 Scalars) (r0 Scalars, err erro
 	return r0, nil
 }
 
+func (p rmiCases) Slices(ctx context.Context, a0 Slices) (r0 Slices, err error) {
+	c := p.rmiObject.Begin(ctx, 24)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		rmiEncodeSlices(e, &a0)
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		rmiDecodeSlices(d, &r0)
+	}
+	if err = c.End(); err != nil {
+		return Slices{}, err
+	}
+	return r0, nil
+}
+
+func (p rmiCases) Sum(ctx context.Context, a0 int64, a1 ...func(_ context.Context, other int64) (int64, error)) (r0 int64, err error) {
+	c := p.rmiObject.Begin(ctx, 25)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		e.Int(a0)
+		e.Value(1)
+		if a1 == nil {
+			e.Nil()
+		} else if e.Array(len(a1)) {
+			for i0 := range a1 {
+				if !e.Elem(i0) {
+					break
+				}
+				if a1[i0] == nil {
+					e.Nil()
+				} else {
+					e.Remote(rmiRemoteFunc, a1[i0])
+				}
+			}
+			e.End()
+		}
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		d.Int64(&r0)
+	}
+	if err = c.End(); err != nil {
+		return 0, err
+	}
+	return r0, nil
+}
+
 func (p rmiCases) Tags(ctx context.Context, a0 Tagged) (r0 Tagged, err error) {
-	c := p.rmiObject.Begin(ctx, 21)
+	c := p.rmiObject.Begin(ctx, 26)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -635,7 +763,7 @@ func (p rmiCases) Tags(ctx context.Context, a0 Tagged) (r0 Tagged, err error) {
 }
 
 func (p rmiCases) Tell(ctx context.Context, a0 string) error {
-	c := p.rmiObject.Begin(ctx, 22)
+	c := p.rmiObject.Begin(ctx, 27)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -646,8 +774,42 @@ func (p rmiCases) Tell(ctx context.Context, a0 string) error {
 	return c.End()
 }
 
+func (p rmiCases) Tellers(ctx context.Context, a0 ...Listener) (r0 []Listener, err error) {
+	c := p.rmiObject.Begin(ctx, 28)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		if a0 == nil {
+			e.Nil()
+		} else if e.Array(len(a0)) {
+			for i0 := range a0 {
+				if !e.Elem(i0) {
+					break
+				}
+				if a0[i0] == nil {
+					e.Nil()
+				} else {
+					e.Remote(rmiRemoteListener, a0[i0])
+				}
+			}
+			e.End()
+		}
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		for i0 := stub.Slice(d, &r0); i0 >= 0; i0 = d.Next() {
+			stub.Remote(d, rmiRemoteListener, &r0[i0])
+		}
+	}
+	if err = c.End(); err != nil {
+		return nil, err
+	}
+	return r0, nil
+}
+
 func (p rmiCases) Time(ctx context.Context, a0 time.Time, a1 time.Duration) (r0 time.Time, r1 time.Duration, err error) {
-	c := p.rmiObject.Begin(ctx, 23)
+	c := p.rmiObject.Begin(ctx, 29)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -669,7 +831,7 @@ func (p rmiCases) Time(ctx context.Context, a0 time.Time, a1 time.Duration) (r0 
 }
 
 func (p rmiCases) Tree(ctx context.Context, a0 Tree) (r0 Tree, err error) {
-	c := p.rmiObject.Begin(ctx, 24)
+	c := p.rmiObject.Begin(ctx, 30)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -687,7 +849,7 @@ func (p rmiCases) Tree(ctx context.Context, a0 Tree) (r0 Tree, err error) {
 }
 
 func (p rmiCases) Tuple(ctx context.Context, a0 Tuple) (r0 Tuple, err error) {
-	c := p.rmiObject.Begin(ctx, 25)
+	c := p.rmiObject.Begin(ctx, 31)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -711,7 +873,7 @@ func (p rmiCases) Unnamed(ctx context.Context, a0 struct {
 	A int "msgpack:\"a\""
 	B struct{ C []string }
 }, err error) {
-	c := p.rmiObject.Begin(ctx, 26)
+	c := p.rmiObject.Begin(ctx, 32)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -732,7 +894,7 @@ func (p rmiCases) Unnamed(ctx context.Context, a0 struct {
 }
 
 func (p rmiCases) Variadic(ctx context.Context, a0 int, a1 ...string) (r0 []string, err error) {
-	c := p.rmiObject.Begin(ctx, 27)
+	c := p.rmiObject.Begin(ctx, 33)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -908,7 +1070,20 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeOtherPairStringOtherPairIntColor(e, &r0)
-	case 10: // Keys
+	case 10: // Interfaces
+		var a0 Interfaces
+		d.Value(0)
+		rmiDecodeInterfaces(d, &a0)
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.Interfaces(ctx, a0)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		rmiEncodeInterfaces(e, &r0)
+	case 11: // Keys
 		var a0 Keys
 		d.Value(0)
 		rmiDecodeKeys(d, &a0)
@@ -921,7 +1096,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeKeys(e, &r0)
-	case 11: // List
+	case 12: // List
 		var a0 *other.List[Name]
 		d.Value(0)
 		if !d.Null() {
@@ -941,7 +1116,22 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		} else {
 			rmiEncodeOtherListName(e, r0)
 		}
-	case 12: // Long
+	case 13: // Literal
+		var a0 interface {
+			Heard(ctx context.Context, text string) (string, error)
+		}
+		d.Value(0)
+		stub.Remote(d, rmiRemoteInterface, &a0)
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.Literal(ctx, a0)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		e.String(r0)
+	case 14: // Long
 		var a0 Long
 		d.Value(0)
 		rmiDecodeLong(d, &a0)
@@ -954,7 +1144,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeLong(e, &r0)
-	case 13: // Many
+	case 15: // Many
 		var a0 int64
 		var a1 string
 		var a2 []byte
@@ -977,7 +1167,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		e.String(r1)
 		e.Value(2)
 		e.Bytes(r2)
-	case 14: // Meet
+	case 16: // Meet
 		var a0 Listener
 		var a1 func(ctx context.Context, n int64) (int64, error)
 		var a2 other.Handler
@@ -1012,7 +1202,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		} else {
 			e.Remote(rmiRemoteOtherHandler, r2)
 		}
-	case 15: // Named
+	case 17: // Named
 		var a0 NamedTypes
 		d.Value(0)
 		rmiDecodeNamedTypes(d, &a0)
@@ -1025,12 +1215,25 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeNamedTypes(e, &r0)
-	case 16: // Null
+	case 18: // NamedSlices
+		var a0 NamedSlices
+		d.Value(0)
+		rmiDecodeNamedSlices(d, &a0)
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.NamedSlices(ctx, a0)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		rmiEncodeNamedSlices(e, &r0)
+	case 19: // Null
 		if !d.Ok() {
 			return nil
 		}
 		return v.Null(ctx)
-	case 17: // Omitted
+	case 20: // Omitted
 		var a0 Omitted
 		d.Value(0)
 		rmiDecodeOmitted(d, &a0)
@@ -1043,7 +1246,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeOmitted(e, &r0)
-	case 18: // Pointers
+	case 21: // Pointers
 		var a0 *Pointers
 		d.Value(0)
 		if !d.Null() {
@@ -1063,7 +1266,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		} else {
 			rmiEncodePointers(e, r0)
 		}
-	case 19: // Remotes
+	case 22: // Remotes
 		var a0 Remotes
 		d.Value(0)
 		rmiDecodeRemotes(d, &a0)
@@ -1076,7 +1279,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeRemotes(e, &r0)
-	case 20: // Scalars
+	case 23: // Scalars
 		var a0 Scalars
 		d.Value(0)
 		rmiDecodeScalars(d, &a0)
@@ -1089,7 +1292,38 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeScalars(e, &r0)
-	case 21: // Tags
+	case 24: // Slices
+		var a0 Slices
+		d.Value(0)
+		rmiDecodeSlices(d, &a0)
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.Slices(ctx, a0)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		rmiEncodeSlices(e, &r0)
+	case 25: // Sum
+		var a0 int64
+		var a1 []func(_ context.Context, other int64) (int64, error)
+		d.Value(0)
+		d.Int64(&a0)
+		d.Value(1)
+		for i0 := stub.Slice(d, &a1); i0 >= 0; i0 = d.Next() {
+			stub.Remote(d, rmiRemoteFunc, &a1[i0])
+		}
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.Sum(ctx, a0, a1...)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		e.Int(r0)
+	case 26: // Tags
 		var a0 Tagged
 		d.Value(0)
 		rmiDecodeTagged(d, &a0)
@@ -1102,7 +1336,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeTagged(e, &r0)
-	case 22: // Tell
+	case 27: // Tell
 		var a0 string
 		d.Value(0)
 		d.String(&a0)
@@ -1110,7 +1344,36 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 			return nil
 		}
 		return v.Tell(ctx, a0)
-	case 23: // Time
+	case 28: // Tellers
+		var a0 []Listener
+		d.Value(0)
+		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
+			stub.Remote(d, rmiRemoteListener, &a0[i0])
+		}
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.Tellers(ctx, a0...)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		if r0 == nil {
+			e.Nil()
+		} else if e.Array(len(r0)) {
+			for i0 := range r0 {
+				if !e.Elem(i0) {
+					break
+				}
+				if r0[i0] == nil {
+					e.Nil()
+				} else {
+					e.Remote(rmiRemoteListener, r0[i0])
+				}
+			}
+			e.End()
+		}
+	case 29: // Time
 		var a0 time.Time
 		var a1 time.Duration
 		d.Value(0)
@@ -1128,7 +1391,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		e.Time(r0)
 		e.Value(1)
 		e.Int(int64(r1))
-	case 24: // Tree
+	case 30: // Tree
 		var a0 Tree
 		d.Value(0)
 		rmiDecodeTree(d, &a0)
@@ -1141,7 +1404,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeTree(e, &r0)
-	case 25: // Tuple
+	case 31: // Tuple
 		var a0 Tuple
 		d.Value(0)
 		rmiDecodeTuple(d, &a0)
@@ -1154,7 +1417,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeTuple(e, &r0)
-	case 26: // Unnamed
+	case 32: // Unnamed
 		var a0 struct {
 			A int "msgpack:\"a\""
 			B struct{ C []string }
@@ -1170,7 +1433,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeStruct(e, &r0)
-	case 27: // Variadic
+	case 33: // Variadic
 		var a0 int
 		var a1 []string
 		d.Value(0)
@@ -1474,6 +1737,42 @@ func rmiEncodeCodecs(e *stub.Encoder, v *Codecs) {
 		}
 		e.End()
 	}
+	e.Field(5)
+	stub.EncodeOther(e, &v.Streamed)
+	e.Field(6)
+	if v.Streams == nil {
+		e.Nil()
+	} else if e.Array(len(v.Streams)) {
+		for i0 := range v.Streams {
+			if !e.Elem(i0) {
+				break
+			}
+			if v.Streams[i0] == nil {
+				e.Nil()
+			} else {
+				stub.EncodeOther(e, v.Streams[i0])
+			}
+		}
+		e.End()
+	}
+	e.Field(7)
+	stub.EncodeOther(e, &v.Packed)
+	e.Field(8)
+	if v.Packs == nil {
+		e.Nil()
+	} else if e.Map(len(v.Packs)) {
+		for k0, x0 := range v.Packs {
+			e.String(k0)
+			stub.EncodeOther(e, &x0)
+			if e.Entry(); !e.Ok() {
+				e.AtKey(k0)
+				break
+			}
+		}
+		e.End()
+	}
+	e.Field(9)
+	stub.EncodeOther(e, &v.Stamp)
 	e.End()
 }
 
@@ -1502,6 +1801,28 @@ func rmiDecodeCodecs(d *stub.Decoder, v *Codecs) {
 				stub.DecodeOther(d, &x0)
 				stub.Put(d, v.Map, k0, x0)
 			}
+		case 5:
+			stub.DecodeOther(d, &v.Streamed)
+		case 6:
+			for i0 := stub.Slice(d, &v.Streams); i0 >= 0; i0 = d.Next() {
+				if !d.Null() {
+					stub.New(d, &v.Streams[i0])
+					stub.DecodeOther(d, v.Streams[i0])
+				}
+			}
+		case 7:
+			stub.DecodeOther(d, &v.Packed)
+		case 8:
+			for i0 := stub.Map(d, &v.Packs); i0 >= 0; i0 = d.Next() {
+				var k0 string
+				d.String(&k0)
+				d.Keyed()
+				var x0 Packed
+				stub.DecodeOther(d, &x0)
+				stub.Put(d, v.Packs, k0, x0)
+			}
+		case 9:
+			stub.DecodeOther(d, &v.Stamp)
 		}
 	}
 }
@@ -1873,6 +2194,54 @@ func rmiDecodeOtherPairStringOtherPairIntColor(d *stub.Decoder, v *other.Pair[st
 	}
 }
 
+func rmiEncodeInterfaces(e *stub.Encoder, v *Interfaces) {
+	if !e.Struct(rmiStructInterfaces) {
+		return
+	}
+	e.Field(0)
+	if v.Data == nil {
+		e.Nil()
+	} else {
+		stub.EncodeOther(e, v.Data)
+	}
+	e.Field(1)
+	if v.Remote == nil {
+		e.Nil()
+	} else {
+		if *v.Remote == nil {
+			e.Nil()
+		} else {
+			e.Remote(rmiRemoteListener, *v.Remote)
+		}
+	}
+	e.Field(2)
+	if v.Literal == nil {
+		e.Nil()
+	} else {
+		e.Remote(rmiRemoteInterface, v.Literal)
+	}
+	e.End()
+}
+
+func rmiDecodeInterfaces(d *stub.Decoder, v *Interfaces) {
+	for i := d.Struct(rmiStructInterfaces); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			if !d.Null() {
+				stub.New(d, &v.Data)
+				stub.DecodeOther(d, v.Data)
+			}
+		case 1:
+			if !d.Null() {
+				stub.New(d, &v.Remote)
+				stub.Remote(d, rmiRemoteListener, v.Remote)
+			}
+		case 2:
+			stub.Remote(d, rmiRemoteInterface, &v.Literal)
+		}
+	}
+}
+
 func rmiEncodeKeys(e *stub.Encoder, v *Keys) {
 	if !e.Struct(rmiStructKeys) {
 		return
@@ -2196,6 +2565,48 @@ func rmiDecodeNamedTypes(d *stub.Decoder, v *NamedTypes) {
 			rmiDecodeGrid(d, &v.Grid)
 		case 10:
 			rmiDecodeBox(d, &v.Box)
+		}
+	}
+}
+
+func rmiEncodeNamedSlices(e *stub.Encoder, v *NamedSlices) {
+	if !e.Struct(rmiStructNamedSlices) {
+		return
+	}
+	e.Field(0)
+	stub.EncodeInts(e, v.Cents)
+	e.Field(1)
+	stub.EncodeUints(e, v.Ports)
+	e.Field(2)
+	stub.EncodeFloats(e, v.Angles)
+	e.Field(3)
+	stub.EncodeFloats(e, v.Ratios)
+	e.Field(4)
+	rmiEncodeFlags(e, &v.Flags)
+	e.Field(5)
+	stub.EncodeOther(e, &v.Colors)
+	e.Field(6)
+	stub.EncodeOther(e, &v.Two)
+	e.End()
+}
+
+func rmiDecodeNamedSlices(d *stub.Decoder, v *NamedSlices) {
+	for i := d.Struct(rmiStructNamedSlices); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			stub.DecodeInts(d, &v.Cents)
+		case 1:
+			stub.DecodeUints(d, &v.Ports)
+		case 2:
+			stub.DecodeFloats(d, &v.Angles)
+		case 3:
+			stub.DecodeFloats(d, &v.Ratios)
+		case 4:
+			rmiDecodeFlags(d, &v.Flags)
+		case 5:
+			stub.DecodeOther(d, &v.Colors)
+		case 6:
+			stub.DecodeOther(d, &v.Two)
 		}
 	}
 }
@@ -2629,6 +3040,68 @@ func rmiDecodeRemotes(d *stub.Decoder, v *Remotes) {
 	}
 }
 
+func rmiEncodeSlices(e *stub.Encoder, v *Slices) {
+	if !e.Struct(rmiStructSlices) {
+		return
+	}
+	e.Field(0)
+	stub.EncodeBools(e, v.B)
+	e.Field(1)
+	stub.EncodeInts(e, v.I)
+	e.Field(2)
+	stub.EncodeInts(e, v.I8)
+	e.Field(3)
+	stub.EncodeInts(e, v.I16)
+	e.Field(4)
+	stub.EncodeInts(e, v.I32)
+	e.Field(5)
+	stub.EncodeInts(e, v.I64)
+	e.Field(6)
+	stub.EncodeUints(e, v.U)
+	e.Field(7)
+	stub.EncodeUints(e, v.U16)
+	e.Field(8)
+	stub.EncodeUints(e, v.U32)
+	e.Field(9)
+	stub.EncodeUints(e, v.U64)
+	e.Field(10)
+	stub.EncodeFloats(e, v.F32)
+	e.Field(11)
+	stub.EncodeFloats(e, v.F64)
+	e.End()
+}
+
+func rmiDecodeSlices(d *stub.Decoder, v *Slices) {
+	for i := d.Struct(rmiStructSlices); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			stub.DecodeBools(d, &v.B)
+		case 1:
+			stub.DecodeInts(d, &v.I)
+		case 2:
+			stub.DecodeInts(d, &v.I8)
+		case 3:
+			stub.DecodeInts(d, &v.I16)
+		case 4:
+			stub.DecodeInts(d, &v.I32)
+		case 5:
+			stub.DecodeInts(d, &v.I64)
+		case 6:
+			stub.DecodeUints(d, &v.U)
+		case 7:
+			stub.DecodeUints(d, &v.U16)
+		case 8:
+			stub.DecodeUints(d, &v.U32)
+		case 9:
+			stub.DecodeUints(d, &v.U64)
+		case 10:
+			stub.DecodeFloats(d, &v.F32)
+		case 11:
+			stub.DecodeFloats(d, &v.F64)
+		}
+	}
+}
+
 func rmiEncodeTagged(e *stub.Encoder, v *Tagged) {
 	if !e.Struct(rmiStructTagged) {
 		return
@@ -3005,6 +3478,14 @@ func rmiDecodeBox(d *stub.Decoder, v *Box) {
 		stub.New(d, v)
 		d.Uint8((*uint8)((*Color)(*v)))
 	}
+}
+
+func rmiEncodeFlags(e *stub.Encoder, v *Flags) {
+	stub.EncodeBools(e, *v)
+}
+
+func rmiDecodeFlags(d *stub.Decoder, v *Flags) {
+	stub.DecodeBools(d, v)
 }
 
 func rmiEncodeZeroer(e *stub.Encoder, v *Zeroer) {

@@ -41,6 +41,33 @@ func embedding() (v cases.Embedding) {
 	return v
 }
 
+func codecs() cases.Codecs {
+	v := cases.Codecs{Binary: cases.Binary{1, 2}, Ptr: &cases.Text{}, List: make([]cases.Text, 2), Map: map[string]cases.Binary{"b": {3, 4}}, Stamp: cases.Stamp{Time: when}}
+	v.Packed, v.Streamed = cases.NewPacked(5)
+	packed, streamed := cases.NewPacked(300)
+	v.Packs, v.Streams = map[string]cases.Packed{"p": packed}, []*cases.Streamed{&streamed, nil}
+	return v
+}
+
+// slicesOf returns slices of n elements, which take all forms that numbers have.
+func slicesOf(n int) cases.Slices {
+	return cases.Slices{B: numbers(n, func(i int) bool { return i%3 == 1 }), I: numbers(n, signed[int]), I8: numbers(n, signed[int8]), I16: numbers(n, signed[int16]),
+		I32: numbers(n, signed[int32]), I64: numbers(n, signed[int64]), U: numbers(n, unsigned[uint]), U16: numbers(n, unsigned[uint16]), U32: numbers(n, unsigned[uint32]),
+		U64: numbers(n, unsigned[uint64]), F32: numbers(n, func(i int) float32 { return float32(i) / 3 }), F64: numbers(n, func(i int) float64 { return float64(i) / 3 })}
+}
+
+func numbers[T any](n int, of func(i int) T) []T {
+	list := make([]T, n)
+	for i := range list {
+		list[i] = of(i)
+	}
+	return list
+}
+
+func signed[T wire.Signed](i int) T { return T(int64(1)<<(i*2%64) - int64(i%2)*(1<<(i%62)+3)) }
+
+func unsigned[T wire.Unsigned](i int) T { return T(uint64(1)<<(i*2%64) - uint64(i%2)) }
+
 // calls are the parameter cases: each passes values and returns what came back,
 // which equals want. Their maps have one entry, for the order of more is random.
 var calls = []struct {
@@ -89,7 +116,38 @@ var calls = []struct {
 	passed("partly omitted", cases.Cases.Omitted, cases.Omitted{Struct: cases.OnlyOmitted{N: 1}}),
 	passed("foreign", cases.Cases.Foreign, cases.Foreign{Point: other.Point{X: 1, Y: 2, Label: "l"}, Points: map[string]*other.Point{"p": {X: 3}},
 		Nested: other.NewNested(5), Unit: 6, Month: time.May}),
-	passed("codecs", cases.Cases.Codecs, cases.Codecs{Binary: cases.Binary{1, 2}, Ptr: &cases.Text{}, List: make([]cases.Text, 2), Map: map[string]cases.Binary{"b": {3, 4}}}),
+	passed("codecs", cases.Cases.Codecs, codecs()),
+	passed("slices", cases.Cases.Slices, slicesOf(2)),
+	passed("nil slices", cases.Cases.Slices, cases.Slices{}),
+	passed("empty slices", cases.Cases.Slices, slicesOf(0)),
+	passed("long slices", cases.Cases.Slices, slicesOf(40)),
+	passed("named slices", cases.Cases.NamedSlices, cases.NamedSlices{Cents: []cases.Cents{-1, 0, math.MaxInt64}, Ports: []cases.Port{0, 65535},
+		Angles: []cases.Angle{math.Pi, -1e300}, Ratios: []cases.Ratio{0.5, 0}, Flags: cases.Flags{true, false}, Colors: []cases.Color{1, 255}, Two: [2]cases.Color{2, 3}}),
+	passed("nil named slices", cases.Cases.NamedSlices, cases.NamedSlices{}),
+	passed("empty named slices", cases.Cases.NamedSlices, cases.NamedSlices{Cents: []cases.Cents{}, Ports: []cases.Port{}, Angles: []cases.Angle{}, Ratios: []cases.Ratio{}, Flags: cases.Flags{}, Colors: []cases.Color{}}),
+	{"variadic funcs", int64(32), func(ctx context.Context, c cases.Cases) (any, error) { return c.Sum(ctx, 4, square, nil, square) }},
+	{"variadic funcs, none", int64(0), func(ctx context.Context, c cases.Cases) (any, error) { return c.Sum(ctx, 4) }},
+	{"variadic remotes", true, func(ctx context.Context, c cases.Cases) (any, error) {
+		l := &ear{}
+		got, err := c.Tellers(ctx, l, nil)
+		return len(got) == 2 && got[0] == l && got[1] == nil, err
+	}},
+	{"pointers to interfaces", "true 7 ear heard x", func(ctx context.Context, c cases.Cases) (any, error) {
+		l := &ear{"ear"}
+		v, err := c.Interfaces(ctx, cases.Interfaces{Data: to(any(7)), Remote: to(cases.Listener(l)), Literal: l})
+		if err != nil {
+			return nil, err
+		}
+		text, err := v.Literal.Heard(ctx, "x")
+		return fmt.Sprint(*v.Remote == l, " ", *v.Data, " ", text), err
+	}},
+	passed("no interfaces", cases.Cases.Interfaces, cases.Interfaces{}),
+	{"pointer to a nil interface", true, func(ctx context.Context, c cases.Cases) (any, error) {
+		v, err := c.Interfaces(ctx, cases.Interfaces{Remote: new(cases.Listener)})
+		return v.Remote == nil, err
+	}},
+	{"an interface literal", "ear heard literally", func(ctx context.Context, c cases.Cases) (any, error) { return c.Literal(ctx, &ear{"ear"}) }},
+	{"no interface literal", "nobody", func(ctx context.Context, c cases.Cases) (any, error) { return c.Literal(ctx, nil) }},
 	passed("generic", cases.Cases.Generic, generic{First: "f", Second: []other.Pair[int, cases.Color]{{First: 1, Second: 2}}}),
 	passed("generic list", cases.Cases.List, &other.List[cases.Name]{Value: "a", Next: &other.List[cases.Name]{Value: "b"}}),
 	passed("unnamed", cases.Cases.Unnamed, unnamed{A: 1, B: struct{ C []string }{[]string{"c"}}}),

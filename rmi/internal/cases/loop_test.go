@@ -19,6 +19,7 @@ type loop struct {
 	skeleton *skeleton.Skeleton
 	table    proxy.Table
 	limits   wire.Limits // of what the skeleton decodes
+	sends    wire.Limits // of what the proxy encodes
 	method   string
 	args     []byte
 	refs     []refs.Ref
@@ -85,7 +86,7 @@ func (x *looped) Attempt() bool {
 		return false
 	}
 	x.tried = true
-	x.e = wire.NewEncoder(x.l, nil)
+	x.e = wire.NewEncoder(x.l, &x.l.sends)
 	return true
 }
 

@@ -82,6 +82,38 @@ func (*echo) Time(_ context.Context, v time.Time, d time.Duration) (time.Time, t
 }
 func (*echo) Long(_ context.Context, v cases.Long) (cases.Long, error) { return v, nil }
 
+func (*echo) Slices(_ context.Context, v cases.Slices) (cases.Slices, error) { return v, nil }
+func (*echo) NamedSlices(_ context.Context, v cases.NamedSlices) (cases.NamedSlices, error) {
+	return v, nil
+}
+func (*echo) Sum(ctx context.Context, n int64, fs ...function) (sum int64, err error) {
+	for _, f := range fs {
+		if f == nil {
+			continue
+		}
+		m, err := f(ctx, n)
+		if err != nil {
+			return 0, err
+		}
+		sum += m
+	}
+	return sum, nil
+}
+func (*echo) Tellers(_ context.Context, ls ...cases.Listener) ([]cases.Listener, error) {
+	return ls, nil
+}
+func (*echo) Interfaces(_ context.Context, v cases.Interfaces) (cases.Interfaces, error) {
+	return v, nil
+}
+func (*echo) Literal(ctx context.Context, v interface {
+	Heard(ctx context.Context, text string) (string, error)
+}) (string, error) {
+	if v == nil {
+		return "nobody", nil
+	}
+	return v.Heard(ctx, "literally")
+}
+
 func (*echo) List(_ context.Context, v *other.List[cases.Name]) (*other.List[cases.Name], error) {
 	return v, nil
 }

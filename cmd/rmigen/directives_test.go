@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const withContext = "package p\n\nimport \"context\"\n\n"
+
+// interfaceI declares an interface I with a method of some directives.
+func interfaceI(directives ...string) string {
+	return withContext + "// I is remote.\ntype I interface {\n\t" + strings.Join(append(directives, "Do(ctx context.Context) error"), "\n\t") + "\n}\n"
+}
+
+func TestDirectivesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	local := func(declaration string) string { return interfaceI() + "\n// T is something else.\n" + declaration }
+	refused(t, nil, []refusal{
+		{"one twice", interfaceI("//rmi:idempotent", "//rmi:idempotent"), "/p.go:8:2: //rmi:idempotent: Do has the directive twice"},
+		{"two timeouts", interfaceI("//rmi:timeout 5s", "//rmi:timeout 7s"), "/p.go:8:2: //rmi:timeout 7s: Do has the directive twice"},
+		{"before and behind", strings.Replace(interfaceI("//rmi:oneway"), "error\n", "error //rmi:oneway\n", 1), "/p.go:8:32: //rmi:oneway: Do has the directive twice"},
+		{"too long", interfaceI("//rmi:timeout 2h"), "/p.go:7:2: //rmi:timeout 2h: its timeout is 2h0m0s: want at least 1µs and at most 30m0s"},
+		{"too short", interfaceI("//rmi:timeout 1ns"), "/p.go:7:2: //rmi:timeout 1ns: its timeout is 1ns: want at least"},
+		{"none", interfaceI("//rmi:timeout 0s"), "/p.go:7:2: //rmi:timeout 0s: want a time"},
+		{"less than none", interfaceI("//rmi:timeout -5s"), "/p.go:7:2: //rmi:timeout -5s: its timeout is -5s"},
+		{"in an interface that is not remote", local("type T interface {\n\tDo(ctx context.Context) error //rmi:oneway\n\tN() int\n}\n"),
+			"/p.go:12:32: //rmi:oneway has no effect, for T is not remote: its method N does not take a context.Context first"},
+		{"in a constraint", local("type T interface {\n\t~int\n\tDo(ctx context.Context) error //rmi:oneway\n}\n"), "/p.go:13:32: //rmi:oneway has no effect, for T is not remote: it is a constraint"},
+		{"at what is embedded", local("type T interface {\n\tI //rmi:oneway\n\tEnd(ctx context.Context) error\n}\n"), "/p.go:12:4: //rmi:oneway stands at no method"},
+		{"in a field", local("type T struct {\n\tF interface {\n\t\tDo(ctx context.Context) error //rmi:oneway\n\t}\n}\n"), "/p.go:13:33: //rmi:oneway stands at no method"},
+		{"in a function", local("func T() {\n\ttype J interface {\n\t\tDo(ctx context.Context) error //rmi:oneway\n\t}\n}\n"), "/p.go:13:33: //rmi:oneway stands at no method"},
+		{"at a function", local("//\n//rmi:oneway\nfunc T() {}\n"), "/p.go:12:1: //rmi:oneway stands at no method"},
+	})
+}
+
+func TestDeclarationsOfAMethodHaveTheSameDirectives(t *testing.T) {
+	t.Parallel()
+	dir := in(t, map[string]string{"base/base.go": "package base\n\nimport \"context\"\n\n// Base is remote.\ntype Base interface {\n\tDo(ctx context.Context) error //rmi:idempotent\n}\n"})
+	both := func(directives string) string {
+		return fmt.Sprintf("package p\n\nimport (\n\t\"context\"\n\n\t\"gormi/cmd/rmigen/%s/base\"\n)\n\n// J and I are remote.\ntype (\n\tJ interface {\n\t\tDo(ctx context.Context) error %s\n\t}\n\tI interface {\n\t\tbase.Base\n\t\tJ\n\t}\n)\n",
+			filepath.ToSlash(dir), directives)
+	}
+	put(t, dir, "p.go", both("//rmi:idempotent"))
+	rmigen(t, 0, dir)
+	put(t, dir, "p.go", both("//rmi:oneway"))
+	if out := rmigen(t, 1, dir); !strings.Contains(out, `p.go:12:3: I.Do has other directives here ("oneway") than at`) || !strings.Contains(out, `base.go:7`) {
+		t.Error(out)
+	}
+	put(t, dir, "p.go", both(""))
+	if out := rmigen(t, 1, dir); !strings.Contains(out, `I.Do has other directives here ("") than at`) {
+		t.Error(out)
+	}
+}
