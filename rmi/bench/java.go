@@ -16,9 +16,9 @@ import (
 //go:embed java/*.java
 var javaSource embed.FS
 
-// javaWarmUp is how long a work is warmed up at least. That its code is compiled
-// takes longer: -quick says so.
-const javaWarmUp = 150 * time.Millisecond
+// javaWarmUp is how long a work is warmed up: on one core, compiling its code takes
+// seconds. -quick does not wait, and says so.
+const javaWarmUp = 3 * time.Second
 
 // javaMissing says why Java RMI cannot run here.
 func javaMissing() string {

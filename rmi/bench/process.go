@@ -148,7 +148,9 @@ func (x *pair) measure(c work, o options) (sample, error) {
 	if !x.warmed[c.String()] {
 		x.warmed[c.String()] = true
 		if warm = o.dur; x.command != nil {
-			warm = max(8*o.dur, javaWarmUp)
+			if warm = javaWarmUp; o.quick {
+				warm /= 20
+			}
 		}
 	}
 	if !c.connections { // the client does it, on the same connections

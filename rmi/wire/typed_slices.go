@@ -10,14 +10,14 @@ import (
 // Slices of numbers and bools are written and read in one go: what an element by
 // itself costs is mostly saying which one it is.
 
-// The kinds of numbers.
+// The kinds of numbers. Slices of bytes have a form of their own: see Encoder.Bytes.
 type (
 	Signed interface {
 		~int | ~int8 | ~int16 | ~int32 | ~int64
 	}
 	Unsigned interface {
 		~uint | ~uint16 | ~uint32 | ~uint64
-	} // of bytes there is Bytes
+	}
 	Float interface{ ~float32 | ~float64 }
 )
 
