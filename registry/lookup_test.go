@@ -333,6 +333,50 @@ func TestWhatCannotServe(t *testing.T) {
 	}
 }
 
+// No client gets to a node that has no registry yet.
+func TestServeBeforeListening(t *testing.T) {
+	var listened bool
+	network := new(checked)
+	n := newNode(t, &rmi.Options{Network: network})
+	network.check = func() {
+		listened = true
+		_, err := registry.Serve(n, &registry.ServeOptions{Listen: "127.0.0.1:0"})
+		wantKind(t, err, rmi.AlreadyBound)
+	}
+	reg, err := registry.Serve(n, &registry.ServeOptions{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !listened || reg.Addr() == nil || !strings.Contains(reg.URL(""), reg.Addr().String()) {
+		t.Errorf("listens at %v, and the address is %s", reg.Addr(), reg.URL(""))
+	}
+	if _, err := registry.At(newNode(t, nil), reg.URL("")); err != nil {
+		t.Error(err)
+	}
+}
+
+// checked is a network that calls check before it listens.
+type checked struct {
+	net.Dialer
+	check func()
+}
+
+func (c *checked) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	c.check()
+	return new(net.ListenConfig).Listen(ctx, network, address)
+}
+
+// A registry that cannot listen is none.
+func TestServeWhereOneCannotListen(t *testing.T) {
+	taken := serving(t).URL("")
+	n := newNode(t, nil)
+	_, err := registry.Serve(n, &registry.ServeOptions{Listen: strings.Trim(strings.TrimPrefix(taken, "rmi:"), "/")})
+	wantKind(t, err, rmi.ConnectFailed)
+	if _, err := registry.Serve(n, &registry.ServeOptions{Listen: "127.0.0.1:0"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheRegistryItselfByAddress(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)

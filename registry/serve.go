@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"net"
 	"sync"
 	"time"
 
@@ -12,8 +13,15 @@ import (
 // MaxMessage is how many bytes of arguments a registry accepts in one call.
 const MaxMessage = 64 << 10
 
-// ServeOptions bound what a registry holds. The zero value is the default.
+// ServeOptions say what a registry holds at most, and where it listens. The zero
+// value is the default.
 type ServeOptions struct {
+	// Listen is the address, as of Node.Listen, at which the node shall listen
+	// when it has the registry. A node that listens before lets clients in that
+	// find none there: for a moment, which the clients of a registry that is
+	// restarted do meet. If empty, the node must listen already.
+	Listen string
+
 	// MaxNames is how many names can be bound. If zero, a million.
 	MaxNames int
 
@@ -45,6 +53,7 @@ type Server struct {
 	node   *rmi.Node
 	handle *rmi.Handle[Registry]
 	store  *store
+	addr   net.Addr
 
 	unhook  func()
 	stop    context.CancelFunc // ends the sweep
@@ -52,13 +61,14 @@ type Server struct {
 }
 
 // Serve makes n serve an empty registry, until the Server or the node is closed.
-// The node must listen, and has at most one registry. o may be nil.
+// The node must listen or be told where (ServeOptions.Listen), and has at most
+// one registry. o may be nil.
 func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 	if o == nil {
 		o = new(ServeOptions)
 	}
-	if !n.Endpoint().Listens() {
-		return nil, failed("serve", "", invalid(`the node does not listen, so nobody could reach its registry: call node.Listen("127.0.0.1:%d") first`, DefaultPort))
+	if o.Listen == "" && !n.Endpoint().Listens() {
+		return nil, failed("serve", "", invalid(`the node does not listen, so nobody could reach its registry: set ServeOptions.Listen, or call node.Listen("127.0.0.1:%d") first`, DefaultPort))
 	}
 	s := newStore(*o, n)
 	h, err := rmi.Export[Registry](n, s, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: MaxMessage})
@@ -69,6 +79,12 @@ func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 		return nil, failed("serve", "", err)
 	}
 	r := &Server{node: n, handle: h, store: s}
+	if o.Listen != "" {
+		if r.addr, err = n.Listen(o.Listen); err != nil {
+			h.Close()
+			return nil, err
+		}
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.sweeper.Go(func() { s.sweep(ctx) }) // ended by Close, or with the node
@@ -86,6 +102,9 @@ func (s *Server) URL(name string) string {
 	}
 	return URL{ep, name}.String()
 }
+
+// Addr is the address that ServeOptions.Listen got; nil if it was empty.
+func (s *Server) Addr() net.Addr { return s.addr }
 
 // Len is the number of names that are bound.
 func (s *Server) Len() int { return s.store.len() }

@@ -38,7 +38,8 @@ type ExportOptions struct {
 	Methods map[string]Semantics
 
 	// Number is a well-known object number, below refs.ReservedObjects. If
-	// zero, the number is random and cannot be guessed.
+	// zero, the number is random and cannot be guessed. Export such an object
+	// before the node listens: who calls it in between finds no object.
 	Number refs.ObjNum
 }
 

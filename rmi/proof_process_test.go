@@ -49,10 +49,6 @@ func TestProvenServer(t *testing.T) {
 		return log.Sync()
 	}
 	n := rmi.NewNode(nil)
-	at, err := n.Listen(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	export[Worker](t, n, &worker{
 		do: func(ctx context.Context, id int64) (int64, error) {
 			if err := enter(id); err != nil {
@@ -72,6 +68,11 @@ func TestProvenServer(t *testing.T) {
 			return id, enter(id)
 		},
 	}, &rmi.ExportOptions{Number: provenObject})
+	// Not before: a call in between would find no object.
+	at, err := n.Listen(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	fmt.Printf("\nserving %s\n", at)

@@ -72,7 +72,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 	}
 	node := rmi.NewNode(&rmi.Options{TLS: config, Insecure: o.insecure, Advertise: o.advertise, Logger: log})
 	defer node.Close()
-	addr, err := node.Listen(o.addr)
+	names, err := registry.Serve(node, &registry.ServeOptions{Listen: o.addr, MaxLease: o.maxLease})
 	switch {
 	case rmi.KindOf(err) == rmi.Denied:
 		return fmt.Errorf("%s can be reached from other machines, and anybody there could bind and look up names, over connections in the clear: "+
@@ -82,9 +82,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 	case err != nil:
 		return err
 	}
-	if _, err := registry.Serve(node, &registry.ServeOptions{MaxLease: o.maxLease}); err != nil {
-		return err
-	}
+	addr := names.Addr()
 	log.Info("registry serves", "address", addr.String(), "tls", config != nil, "node", node.ID().String())
 	at := addr.String()
 	if addr.Network() == "udp" {

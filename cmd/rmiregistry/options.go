@@ -54,6 +54,8 @@ func parse(args []string) (*options, error) {
 			return nil, fmt.Errorf("unexpected argument %q: the port is given by -addr 127.0.0.1:%d", f.Arg(0), port)
 		}
 		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case o.addr == "":
+		return nil, errors.New("-addr is empty: want host:port, the path of a unix socket, or udp:host:port")
 	case o.logFormat != "text" && o.logFormat != "json":
 		return nil, fmt.Errorf("-log-format is %q: want text or json", o.logFormat)
 	case o.maxLease < time.Second:
