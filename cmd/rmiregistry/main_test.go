@@ -226,6 +226,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"-nonsense"}, 2, "-nonsense"},
 		{[]string{"1099"}, 2, "-addr 127.0.0.1:1099"}, // as the JDK's takes its port
 		{[]string{"-log-format", "xml"}, 2, "text or json"},
+		{[]string{"-addr", ""}, 2, "-addr is empty"},
 		{[]string{"-max-lease", "10ms"}, 2, "at least 1s"},
 		{[]string{"-tls-cert", "x"}, 2, "-tls-key"},
 		{[]string{"-tls-client-ca", "x"}, 2, "-tls-cert"},
