@@ -270,7 +270,7 @@ func (f *file) decodeAs(x string, t types.Type, how form, depth int) {
 			return
 		}
 		f.printf("for %s := stub.Slice(d, %s); %s >= 0; %s = d.Next() {\n", i, address(x), i, i)
-		f.decode(x+"["+i+"]", t.Underlying().(*types.Slice).Elem(), depth+1)
+		f.decodeElem(x, i, t.Underlying().(*types.Slice).Elem(), depth+1)
 		f.printf("}\n")
 	case formArray:
 		f.printf("for %s := d.Array(len(%s)); %s >= 0; %s = d.Next() {\n", i, bare(x), i, i)
@@ -285,6 +285,19 @@ func (f *file) decodeAs(x string, t types.Type, how form, depth int) {
 		f.decode(v, m.Elem(), depth+1)
 		f.printf("stub.Put(d, %s, %s, %s)\n}\n", bare(x), k, v)
 	}
+}
+
+// decodeElem writes the statements that decode into x[i], of a slice.
+func (f *file) decodeElem(x, i string, t types.Type, depth int) {
+	t = f.unalias(t)
+	elem := x + "[" + i + "]"
+	if how := f.formIn(t); how != formPointer || f.own(t, how) != nil {
+		f.decode(elem, t, depth)
+		return
+	}
+	f.printf("if stub.NewElem(d, %s, %s) {\n", bare(x), i)
+	f.decode(f.target(elem, t), t.Underlying().(*types.Pointer).Elem(), depth)
+	f.printf("}\n")
 }
 
 // writeCodec writes the functions of a type.

@@ -117,6 +117,36 @@ func New[P ~*T, T any](d *Decoder, p *P) {
 	*p = new(T)
 }
 
+// elemsBlock is how many bytes the elements have that NewElem makes at once.
+const elemsBlock = 512
+
+// NewElem makes an element of a slice of pointers point to a new value, within
+// the limits, unless a nil comes next, and reports whether it does. Small values
+// are made in blocks, so that one that is kept keeps at most elemsBlock bytes.
+func NewElem[S ~[]P, P ~*T, T any](d *Decoder, v S, i int) bool {
+	if d.Null() {
+		v[i] = nil
+		return false
+	}
+	if v[i] == nil {
+		size := unsafe.Sizeof(*new(T))
+		n := min(len(v)-i, elemsBlock/int(max(size, 1)))
+		if n < 2 {
+			New(d, &v[i])
+			return true
+		}
+		d.Charge(uintptr(n) * size)
+		if !d.Ok() {
+			return false
+		}
+		block := make([]T, n)
+		for j := range block {
+			v[i+j] = &block[j]
+		}
+	}
+	return true
+}
+
 // Remote reads a remote interface's value, or a func.
 func Remote[T any](d *Decoder, r *RemoteType, p *T) {
 	got, ok := d.Remote(r)

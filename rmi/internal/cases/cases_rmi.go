@@ -1805,8 +1805,7 @@ func rmiDecodeCodecs(d *stub.Decoder, v *Codecs) {
 			stub.DecodeOther(d, &v.Streamed)
 		case 6:
 			for i0 := stub.Slice(d, &v.Streams); i0 >= 0; i0 = d.Next() {
-				if !d.Null() {
-					stub.New(d, &v.Streams[i0])
+				if stub.NewElem(d, v.Streams, i0) {
 					stub.DecodeOther(d, v.Streams[i0])
 				}
 			}
@@ -2024,8 +2023,7 @@ func rmiDecodeContainers(d *stub.Decoder, v *Containers) {
 			}
 		case 8:
 			for i0 := stub.Slice(d, &v.Ptrs); i0 >= 0; i0 = d.Next() {
-				if !d.Null() {
-					stub.New(d, &v.Ptrs[i0])
+				if stub.NewElem(d, v.Ptrs, i0) {
 					rmiDecodeInner(d, v.Ptrs[i0])
 				}
 			}

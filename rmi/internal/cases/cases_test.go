@@ -102,6 +102,7 @@ var calls = []struct {
 		Maps: map[string]map[int]cases.Inner{"m": {}}, Ptrs: []*cases.Inner{}, None: []struct{}{}}),
 	passed("keys", cases.Cases.Keys, cases.Keys{Bool: map[bool]int{true: 1}, Int: map[int16]string{-3: "x"}, Uint: map[uint64]string{1 << 60: "y"},
 		Name: map[cases.Name]string{"n": "z"}, Digest: map[cases.Digest]string{{1}: "d"}, Unit: map[other.Unit]string{4: "u"}}),
+	passed("many pointers", cases.Cases.Containers, cases.Containers{Ptrs: pointers(100)}),
 	passed("pointers", cases.Cases.Pointers, &cases.Pointers{Int: to(1), String: to(to("s")), Struct: &cases.Pointers{Int: to(2)}, Slice: &[]int{1},
 		Map: map[string]*cases.Pointers{"p": {Int: to(3)}}, Time: to(when)}),
 	passed("nil pointer", cases.Cases.Pointers, (*cases.Pointers)(nil)),
@@ -372,6 +373,17 @@ func TestErrorsNameThePlace(t *testing.T) {
 			}
 		}
 	}
+}
+
+// pointers returns n pointers, some of them nil.
+func pointers(n int) []*cases.Inner {
+	v := make([]*cases.Inner, n)
+	for i := range v {
+		if i%7 != 0 && i%5 != 1 {
+			v[i] = &cases.Inner{A: i, B: i}
+		}
+	}
+	return v
 }
 
 func last[T any](_ T, err error) error { return err }

@@ -485,8 +485,7 @@ func (p rmiJDK) MixedNodes(ctx context.Context, a0 []*data.Mixed) (r0 []*data.Mi
 	if d := c.Results(); d != nil {
 		d.Value(0)
 		for i0 := stub.Slice(d, &r0); i0 >= 0; i0 = d.Next() {
-			if !d.Null() {
-				stub.New(d, &r0[i0])
+			if stub.NewElem(d, r0, i0) {
 				rmiDecodeDataMixed(d, r0[i0])
 			}
 		}
@@ -815,8 +814,7 @@ func rmiServeJDK(ctx context.Context, v JDK, method int, d *stub.Decoder, e *stu
 		var a0 []*data.Mixed
 		d.Value(0)
 		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
-			if !d.Null() {
-				stub.New(d, &a0[i0])
+			if stub.NewElem(d, a0, i0) {
 				rmiDecodeDataMixed(d, a0[i0])
 			}
 		}
