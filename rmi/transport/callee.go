@@ -112,7 +112,8 @@ type reply struct {
 	flags   uint8
 	payload wire.Payload
 	parts   [2][]byte // table and body
-	kept    bool      // parts are the slot's own
+	kept    bool      // parts are the slot's own, and no copy
+	copied  []byte    // what parts are in, if that is memory of package wire's
 	sending *outBody  // of one that travels in fragments
 }
 
@@ -120,6 +121,14 @@ type reply struct {
 func (r *reply) append(b []byte, h *wire.ReturnHeader) []byte {
 	b = wire.AppendReturn(b, h, r.flags, nil)
 	return append(append(b, r.parts[0]...), r.parts[1]...)
+}
+
+// copyTo copies the parts, which are then in what it returns.
+func (r *reply) copyTo(b []byte) []byte {
+	b = append(append(b, r.parts[0]...), r.parts[1]...)
+	t := r.payload.Table
+	r.parts = [2][]byte{b[:t:t], b[t:]}
+	return b
 }
 
 // body is a large reply as the outbox takes it.
@@ -267,6 +276,7 @@ func (c *callee) sendAgain(s *inSlot, l *Link, num wire.Slot) error {
 func (c *callee) acknowledge(s *inSlot) {
 	if s.has {
 		c.kept -= s.reply.payload.Len()
+		wire.Recycle(s.reply.copied)
 		if b := s.body; b != nil && b.over() { // else the peer says that it has what is still being sent
 			wire.Recycle(s.reply.parts[1])
 		}
@@ -312,11 +322,13 @@ func (c *callee) keep(s *inSlot, r *reply) *Link {
 	s.done = true
 	if c.session.resumable {
 		n := r.payload.Len()
-		if s.has, s.reply = true, *r; n <= ackAbove {
-			s.memory = append(append(s.memory[:0], r.parts[0]...), r.parts[1]...)
-			t := r.payload.Table
-			s.reply.parts = [2][]byte{s.memory[:t:t], s.memory[t:]}
-		} else {
+		s.has, s.reply = true, *r
+		switch {
+		case n <= ackAbove:
+			s.memory = s.reply.copyTo(s.memory[:0])
+		case n <= wire.MaxInline: // the encoder's memory is worth more than the copy
+			s.reply.copied = s.reply.copyTo(wire.LargeBuffer(n))
+		default:
 			r.kept = true
 		}
 		c.kept += n

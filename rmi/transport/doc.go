@@ -37,8 +37,11 @@
 // calls in (Limits.Kept). As slots are used again last in, first out, small replies need
 // no acknowledgement of their own: an idle session keeps one of at most 4 KiB for each
 // slot that it ever used at once. Larger ones are acknowledged when their slot is idle
-// for a tick. The reply of a small call is copied into its slot's memory; that of a
-// large one is kept as it is, so its encoder is not used again.
+// for a tick. A reply is copied for its slot to keep, so that its encoder is used again,
+// unless it is so large that it travels in fragments: then its memory is kept, and used
+// again once it is acknowledged. (Keeping the memory of those of 4 to 32 KiB made the
+// encoders grow anew from nothing: of the memory that a call with 8 KiB each way took
+// on both sides, 34 KB of 54, and a fifth of its time.)
 //
 // Connections of a session are numbered by the side that dials, and the other takes
 // only numbers above the last: a connection that was long on its way cannot take the

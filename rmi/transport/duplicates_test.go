@@ -109,8 +109,8 @@ func TestAReplyIsSentAgainByteForByte(t *testing.T) {
 	}{
 		{"empty", 0, false, nil},
 		{"small", 100, false, nil},
-		{"as much as is copied", ackAbove, false, nil},
-		{"not copied", ackAbove + 1, false, nil},
+		{"as much as a slot has memory for", ackAbove, false, nil},
+		{"in memory that is used again", ackAbove + 1, false, nil},
 		{"one record", wire.MaxInline, false, nil},
 		{"fragments", wire.MaxInline + 1, false, nil},
 		{"many fragments", 1 << 20, false, nil},
@@ -120,6 +120,11 @@ func TestAReplyIsSentAgainByteForByte(t *testing.T) {
 			in.Fail(fault.New(fault.Application, fault.Executed, "no"))
 		}},
 		{"with references", 2000, false, func(in *Incoming, b []byte) { in.Reply(3, b[:1000], b[1000:]) }},
+		{"with references, in memory that is used again", 10000, false, func(in *Incoming, b []byte) {
+			if !in.Reply(3, b[:1000], b[1000:]) {
+				clear(b)
+			}
+		}},
 		{"with references, large", 100000, false, func(in *Incoming, b []byte) { in.Reply(3, b[:1000], b[1000:]) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

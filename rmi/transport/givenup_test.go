@@ -76,6 +76,7 @@ func TestWhatACancelFinds(t *testing.T) {
 		p := enter(t, b)
 		p.write(join(p.call(0, first, ""), p.call(1, first, ""), p.call(2, echo, "answered")))
 		p.returned(2)
+		synctest.Wait() // both are with their method
 		p = p.again(b)
 		// Settled, a running call goes on; cancelled, its context ends.
 		p.write(wire.AppendSettle(nil, 0, 1))
@@ -127,6 +128,7 @@ func TestSettledIsNotCancelled(t *testing.T) {
 			counting(b, first, open, func(in *Incoming) { in.Reply(0, nil, []byte(context0(in))) })
 			p := enter(t, b)
 			p.write(p.call(0, first, ""))
+			synctest.Wait() // it is with its method
 			p = p.again(b)
 			want := "context canceled"
 			if settle == 1 {

@@ -11,9 +11,9 @@ import (
 
 // Buffers of large bodies are used again: making one means clearing it, and the
 // collector's work for it. They are in pools by size, four sizes for each power of
-// two from 128 KiB to 128 MiB, which the collector empties when they are not used.
+// two from 4 KiB to 128 MiB, which the collector empties when they are not used.
 const (
-	leastLarge = 17
+	leastLarge = 12
 	mostLarge  = 27
 	steps      = 4 // sizes for each power of two
 )
@@ -76,7 +76,7 @@ func Recycle(b []byte) {
 		return
 	}
 	if class := largeClass(n); class < len(larges) && largeSize(class) == n {
-		b = b[:0]
-		larges[class].Put(&b)
+		empty := b[:0] // escapes, b does not
+		larges[class].Put(&empty)
 	}
 }
