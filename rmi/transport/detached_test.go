@@ -466,6 +466,8 @@ func TestWhatEndsRedialling(t *testing.T) {
 					q.write(wire.AppendRefuse(nil, fault.PeerGone, "over"))
 				} else {
 					q = <-r.conns
+					q.readMagic() // the node reads nothing if its hello finds the connection closed
+					q.message(wire.HandshakeHello)
 					c.reply(q)
 				}
 				q.conn.Close()
