@@ -92,9 +92,12 @@
 // goroutine, was most of the wait, and is blocks now (assembly.go); whoever copies or
 // reads much gives others their turn every 64 or 128 KiB. The 99th percentile went from
 // 20 ms to 4 ms, the median from 240 to 90 µs, of 40 µs without transfers. What is left
-// is one tick of the kernel's clock: it puts the thread that waits for the socket behind
-// the one that sent, which goes on with other goroutines, even when the other processor
-// is idle (perf sched shows both). Tried against that, without gain: a writev that
-// does not tell the scheduler, smaller steps, more than two processors for Go, and
-// sched_yield, which made it 12 ms.
+// is not the session's: beside one goroutine that copies memory and calls Gosched, in
+// the caller's process or the owner's, and no transfer at all, calls have the same 99th
+// percentile, and so has a ping-pong of package net (4.0 to 5.8 ms on two cores, 0.25 ms
+// without). It is the turn that the kernel gives a thread before another that became
+// ready has its own, and transfers of memory keep threads busy. Tried against that,
+// without gain: a writev that does not tell the scheduler, smaller steps, receive buffers
+// of 64 KiB to 4 MiB, more than two processors for Go, and sched_yield, which made it
+// 12 ms.
 package transport
