@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,6 +112,41 @@ func (p *pkg) agree(name string, i *types.Interface) (errs []error) {
 		}
 	})
 	return errs
+}
+
+// withoutStub tells of the directives in the packages of the jobs that have no
+// effect, because no file of the package has a stub with the method.
+func withoutStub(jobs []job) (dead []error) {
+	files := map[string]job{}
+	pkgs := map[*pkg]bool{}
+	for _, j := range jobs {
+		for _, m := range j.made() {
+			files[m.path] = m
+		}
+		pkgs[j.pkg] = true
+	}
+	for _, j := range jobs { // in place of what is there
+		files[j.path] = j
+	}
+	stubs := map[*types.Func]bool{}
+	for _, j := range files {
+		for _, name := range j.names {
+			if o := j.Types.Scope().Lookup(name); o != nil {
+				if i, ok := o.Type().Underlying().(*types.Interface); ok {
+					eachDeclaration(i, func(m *types.Func) { stubs[m.Origin()] = true })
+				}
+			}
+		}
+	}
+	for p := range pkgs {
+		for m := range p.semantics {
+			if !stubs[m] {
+				dead = append(dead, fmt.Errorf("%v: the directives of %s have no effect: no interface that has it gets a stub", p.position(m.Pos()), m.Name()))
+			}
+		}
+	}
+	slices.SortFunc(dead, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return dead
 }
 
 // eachDeclaration visits the methods of an interface and of those it embeds: one

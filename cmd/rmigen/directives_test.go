@@ -35,6 +35,41 @@ func TestDirectivesThatAreRefused(t *testing.T) {
 	})
 }
 
+func TestDirectivesWithoutAStub(t *testing.T) {
+	t.Parallel()
+	const source = withContext + "// A, B and C are remote.\ntype (\n\tA interface {\n\t\tGet(ctx context.Context) error //rmi:idempotent\n\t}\n\tB interface {\n\t\tA\n\t\tPut(ctx context.Context) error\n\t}\n" +
+		"\tC interface {\n\t\tDo(ctx context.Context) error //rmi:oneway\n\t}\n\tD[T any] interface {\n\t\tSet(ctx context.Context, v T) error //rmi:oneway\n\t}\n\tE = D[int]\n)\n"
+	const do, get, set = "p.go:15:3: the directives of Do have no effect: no interface that has it gets a stub\n", "p.go:8:3: the directives of Get ", "p.go:18:3: the directives of Set "
+	dir := in(t, map[string]string{"p.go": source})
+	for _, c := range []struct {
+		args  string
+		lines []string
+	}{
+		{"-type A", []string{do, set}},
+		{"-type B", []string{do, set}},
+		{"-type C", []string{set, get}},
+		{"-type C,E", []string{get}},
+		{"-type A,C,E", nil},
+		{"-type A,E", []string{do}},
+		{"-type C -o c.go", nil}, // beside the file of those before
+	} {
+		out := rmigen(t, 0, dir, strings.Fields(c.args)...)
+		if strings.Count(out, "warning: ") != len(c.lines) {
+			t.Errorf("%s: want %d warnings: %s", c.args, len(c.lines), out)
+		}
+		for _, line := range c.lines {
+			if !strings.Contains(out, line) {
+				t.Errorf("%s: want %q in %s", c.args, line, out)
+			}
+		}
+	}
+	rmigen(t, 0, dir, "-check")
+	put(t, dir, "p.go", source+"\n// F is remote.\ntype F interface {\n\tDo(ctx context.Context) error //rmi:oneway\n}\n")
+	if out := rmigen(t, 1, dir, "-check"); !strings.Contains(out, "p.go:25:2: the directives of Do have no effect") {
+		t.Errorf("-check: %s", out)
+	}
+}
+
 func TestDeclarationsOfAMethodHaveTheSameDirectives(t *testing.T) {
 	t.Parallel()
 	dir := in(t, map[string]string{"base/base.go": "package base\n\nimport \"context\"\n\n// Base is remote.\ntype Base interface {\n\tDo(ctx context.Context) error //rmi:idempotent\n}\n"})

@@ -24,7 +24,8 @@
 //	//rmi:oneway        a call is over when it was sent; the method returns only an error
 //	//rmi:timeout 5s    the deadline of calls whose context has none
 //
-// They go into the stub: an interface without one has none of them.
+// They go into the stub: an interface without one has none of them, of which
+// rmigen warns.
 //
 // Values of types that have a codec of their own, and data in interfaces, are
 // still encoded by reflection, value by value; so are types that the package
@@ -145,6 +146,13 @@ func (c *command) run(dir string, stderr io.Writer) error {
 			err = errors.Join(err, twice)
 		} else if twice != nil {
 			fmt.Fprintln(stderr, "warning:", twice)
+		}
+	}
+	for _, dead := range withoutStub(jobs) {
+		if c.check {
+			err = errors.Join(err, dead)
+		} else if err == nil {
+			fmt.Fprintln(stderr, "warning:", dead)
 		}
 	}
 	if err != nil || c.check {
