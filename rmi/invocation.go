@@ -295,8 +295,8 @@ func (v *invocation) End(decodeErr error) error {
 func (v *invocation) unknown(err error) error {
 	f := asError(err, Unknown)
 	first := strings.TrimPrefix(attempt(v.maybe).Error(), "rmi: ")
-	f.Msg, f.Err = fmt.Sprintf("an attempt may have run (%s), and the last failed", first), attempt(err)
-	return f
+	return &Error{Op: f.Op, Ref: f.Ref, Interface: f.Interface, Method: f.Method, Kind: f.Kind, Outcome: Unknown, Origin: f.Origin,
+		Msg: fmt.Sprintf("an attempt may have run (%s), and the last failed", first), Err: attempt(err)}
 }
 
 // attempt is the error of an attempt without what the call's error says already.

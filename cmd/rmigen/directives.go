@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,12 @@ func (p *pkg) directives() (errs []error) {
 		eachInterface(file, func(name *ast.Ident, i *ast.InterfaceType) {
 			local := notRemote(p.TypesInfo.Defs[name].Type())
 			for _, m := range i.Methods.List {
+				for c := range commentsAt(m) {
+					if text := strings.TrimLeft(c.Text, "/* \t"); strings.HasPrefix(text, "rmi:") && !isDirective(c) {
+						errs = append(errs, fmt.Errorf("%v: %s is no directive: one has no spaces around its first colon and stands behind //, as in %sidempotent", p.position(c.Pos()), c.Text, directive))
+						known[c] = true
+					}
+				}
 				comments := directivesAt(m)
 				for _, c := range comments {
 					known[c] = true
@@ -44,7 +51,7 @@ func (p *pkg) directives() (errs []error) {
 		})
 		for _, group := range file.Comments {
 			for _, c := range group.List {
-				if strings.HasPrefix(c.Text, directive) && !known[c] {
+				if isDirective(c) && !known[c] {
 					errs = append(errs, fmt.Errorf("%v: %s stands at no method of an interface that the package declares, where alone it counts", p.position(c.Pos()), c.Text))
 				}
 			}
@@ -164,17 +171,35 @@ func eachDeclaration(i *types.Interface, visit func(*types.Func)) {
 
 // directivesAt returns the directives before and behind a method.
 func directivesAt(m *ast.Field) (found []*ast.Comment) {
-	for _, group := range []*ast.CommentGroup{m.Doc, m.Comment} {
-		if group == nil || len(m.Names) == 0 {
-			continue
-		}
-		for _, c := range group.List {
-			if strings.HasPrefix(c.Text, directive) {
-				found = append(found, c)
-			}
+	for c := range commentsAt(m) {
+		if len(m.Names) > 0 && isDirective(c) {
+			found = append(found, c)
 		}
 	}
 	return found
+}
+
+// commentsAt yields the comments before and behind a method.
+func commentsAt(m *ast.Field) iter.Seq[*ast.Comment] {
+	return func(yield func(*ast.Comment) bool) {
+		for _, group := range []*ast.CommentGroup{m.Doc, m.Comment} {
+			if group == nil {
+				continue
+			}
+			for _, c := range group.List {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// isDirective reports whether a comment is one as gofmt knows them: others it
+// takes for text.
+func isDirective(c *ast.Comment) bool {
+	word, ok := strings.CutPrefix(c.Text, directive)
+	return ok && word != "" && word[0] != ' ' && word[0] != '\t'
 }
 
 // semanticsAt reads the directives of a method.
@@ -207,6 +232,10 @@ func add(s *wire.Semantics, words []string) (word string, err error) {
 		if s.Timeout, err = time.ParseDuration(words[1]); err != nil || s.Timeout == 0 {
 			return "", fmt.Errorf("want a time as in %stimeout 5s", directive)
 		}
+	case len(words) > 0 && (words[0] == "idempotent" || words[0] == "oneway"):
+		return "", fmt.Errorf("want %s%s and nothing behind it", directive, words[0])
+	case len(words) > 0 && words[0] == "timeout":
+		return "", fmt.Errorf("want a time as in %stimeout 5s", directive)
 	default:
 		return "", fmt.Errorf("not known: there are %[1]sidempotent, %[1]soneway and %[1]stimeout 5s", directive)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"golang.org/x/tools/go/packages"
+	"golang.org/x/tools/go/types/typeutil"
 
 	"gormi/rmi/wire"
 )
@@ -183,29 +184,39 @@ func (o options) names(p *pkg) []string {
 		return slices.Compact(slices.Sorted(slices.Values(strings.Split(o.types, ","))))
 	}
 	var names []string
+	var instances typeutil.Map // a name of each is enough
 	for _, name := range p.Types.Scope().Names() {
 		t, ok := p.Types.Scope().Lookup(name).(*types.TypeName)
-		if !ok || t.IsAlias() {
+		if !ok || !types.IsInterface(t.Type()) || notRemote(t.Type()) != nil {
 			continue
 		}
-		if named, ok := t.Type().(*types.Named); !ok || named.TypeParams().Len() > 0 {
+		named, ok := types.Unalias(t.Type()).(*types.Named)
+		switch {
+		case !ok, named.TypeParams().Len() > named.TypeArgs().Len(), isGenericAlias(t):
 			continue
+		case t.IsAlias() && (named.TypeArgs().Len() == 0 || named.Obj().Pkg() != p.Types || instances.Set(named, name) != nil):
+			continue // it has a name of its own, or its stub may be elsewhere
 		}
-		if types.IsInterface(t.Type()) && notRemote(t.Type()) == nil {
-			names = append(names, name)
-		}
+		names = append(names, name)
 	}
 	return names
 }
 
-// locals tells of interfaces that the package declares why they are not remote.
-func (p *pkg) locals(which func(*types.Interface) bool) (why []error) {
+// isGenericAlias reports whether a type is an alias with parameters.
+func isGenericAlias(t *types.TypeName) bool {
+	a, ok := t.Type().(*types.Alias)
+	return ok && a.TypeParams().Len() > 0
+}
+
+// nearMisses tells of interfaces that look as if they were meant to be remote
+// why they are not.
+func (p *pkg) nearMisses() (why []error) {
 	for _, name := range p.Types.Scope().Names() {
 		t, ok := p.Types.Scope().Lookup(name).(*types.TypeName)
 		if !ok || t.IsAlias() {
 			continue
 		}
-		if i, ok := t.Type().Underlying().(*types.Interface); ok && which(i) {
+		if i, ok := t.Type().Underlying().(*types.Interface); ok && nearlyRemote(i) {
 			if err := notRemote(i); err != nil {
 				why = append(why, fmt.Errorf("%v: %s is not remote: %w", p.position(t.Pos()), name, err))
 			}
@@ -262,7 +273,12 @@ func wanted(pkgs []*pkg, o options) (jobs []job, err error) {
 	if len(jobs) == 0 && err == nil {
 		err = fmt.Errorf("%v: no remote interface in %s: one has methods only that take a context.Context first and return an error last", pkgs[0].place(), all)
 		for _, p := range pkgs {
-			err = errors.Join(err, errors.Join(p.locals(func(*types.Interface) bool { return true })...))
+			for _, name := range p.Types.Scope().Names() {
+				if t, ok := p.Types.Scope().Lookup(name).(*types.TypeName); ok && !t.IsAlias() && types.IsInterface(t.Type()) {
+					_, why := p.remote(name)
+					err = errors.Join(err, why)
+				}
+			}
 		}
 	}
 	return jobs, err

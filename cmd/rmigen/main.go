@@ -13,10 +13,11 @@
 // (once "go get -tool gormi/cmd/rmigen" made it a tool of your module). Without
 // -type, every interface of a package that is remote gets a stub: one whose every
 // method takes a context.Context first and returns an error last. One that is so
-// by half of its methods at least gets a warning.
-// With -type these must be there, and others get none; an instance of a generic
-// interface needs a name (type IntStore = Store[int]). The func types in their
-// signatures get stubs too.
+// by half of its methods at least gets a warning. Of a generic interface the
+// instances to which the package gives a name (type IntStore = Store[int]) get one.
+// With -type these must be there, and others get none. The func types in their
+// signatures get stubs too; interfaces without a name, and instances without one,
+// have only the proxies that are made at run time, on amd64 and arm64.
 //
 // Comments on a method say how it is called:
 //
@@ -160,7 +161,7 @@ func (c *command) run(dir string, stderr io.Writer) error {
 	}
 	if c.types == "" {
 		for _, p := range pkgs {
-			for _, miss := range p.locals(nearlyRemote) {
+			for _, miss := range p.nearMisses() {
 				fmt.Fprintln(stderr, "warning:", miss)
 			}
 		}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -104,4 +106,27 @@ type (
 			t.Errorf("by reflection: %s", line)
 		}
 	}
+}
+
+// Instances of generic interfaces that have a name get a stub, one each.
+func TestNamedInstancesGetStubs(t *testing.T) {
+	t.Parallel()
+	const store = withContext + "// Store is generic.\ntype Store[T any] interface {\n\tGet(ctx context.Context) (T, error)\n}\n"
+	dir := in(t, map[string]string{"p.go": store})
+	if out := rmigen(t, 1, dir); !strings.Contains(out, "p.go:6:6: Store is generic: give an instance a name") {
+		t.Errorf("without an instance: %s", out)
+	}
+	put(t, dir, "p.go", store+"\n// Ints and the others have names.\ntype (\n\tInts = Store[int]\n\tNumbers = Store[int]\n\tTexts Store[string]\n\tSame[T any] = Store[T]\n)\n")
+	put(t, dir, "other/other.go", "package other\n\nimport \"gormi/cmd/rmigen/"+filepath.ToSlash(dir)+"\"\n\n// Ints has its stub elsewhere.\ntype Ints = p.Store[int]\n")
+	rmigen(t, 0, dir, ".", "./other")
+	if got := regexp.MustCompile(`stub\.Generated\[.*\]`).FindAllString(read(t, dir, "p_rmi.go"), -1); !slices.Equal(got, []string{"stub.Generated[Store[int]]", "stub.Generated[Texts]"}) {
+		t.Errorf("stubs: %v", got)
+	}
+	if files, _ := filepath.Glob(filepath.Join(dir, "other", "*_rmi.go")); files != nil {
+		t.Errorf("made %v", files)
+	}
+	if out, err := goes(t, dir, "vet", "."); err != nil {
+		t.Errorf("go vet: %s", out)
+	}
+	rmigen(t, 0, dir, "-check", ".", "./other")
 }

@@ -27,5 +27,5 @@ type Dispatcher interface {
 // unsupported is the error for platforms, builds and versions of Go on which no proxy can be made.
 func unsupported(why string) error {
 	return fmt.Errorf("dynamic: cannot make an implementation of an interface at run time: %s; "+
-		"link a stub written with gormi/rmi/stub, or use a struct of func fields: %w", why, errors.ErrUnsupported)
+		"make a stub with gormi/cmd/rmigen, for a named interface, or use a struct of func fields: %w", why, errors.ErrUnsupported)
 }
