@@ -101,7 +101,7 @@ func TestSelfCheckFails(t *testing.T) {
 		"with a complete text": func() error { return unsupported("reason") },
 	} {
 		err := guard(func() error { return nil }, check)
-		if !errors.Is(err, errors.ErrUnsupported) || strings.Count(err.Error(), "gormi/rmi/stub") != 1 ||
+		if !errors.Is(err, errors.ErrUnsupported) || strings.Count(err.Error(), "gormi/cmd/rmigen") != 1 ||
 			strings.Count(err.Error(), "dynamic: ") != 1 {
 			t.Errorf("%s: %v", name, err)
 		}

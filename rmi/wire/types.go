@@ -135,8 +135,12 @@ func (e *Encoder) named(v reflect.Value) error {
 	t := v.Type()
 	name, ok := nameOfType(t)
 	if !ok {
+		switch t.Kind() {
+		case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
+			return refuse(fault.Invalid, "a %s in an interface that holds data, where none can travel", typeName(t))
+		}
 		return refuse(fault.Invalid, "a %s in an interface that holds data: its type has no name that the other side knows; "+
-			"call rmi.RegisterType for it on both sides", typeName(t))
+			"call rmi.RegisterType for it on both sides, or pass it as its remote interface if it is a remote object", typeName(t))
 	}
 	p, err := planOf(t)
 	if err != nil {
