@@ -123,15 +123,17 @@ func badName(name string) string {
 // an error in one, none is written.
 func (c *command) run(dir string, stderr io.Writer) error {
 	pkgs, err := load(dir, c.patterns)
-	if err != nil {
+	if err != nil && !(c.check && len(pkgs) > 0) { // stale files are told of beside what else is wrong
 		return err
 	}
 	var jobs []job
+	var joberr error
 	if c.check {
-		jobs, err = due(pkgs)
+		jobs, joberr = due(pkgs)
 	} else {
-		jobs, err = wanted(pkgs, c.options)
+		jobs, joberr = wanted(pkgs, c.options)
 	}
+	err = errors.Join(err, joberr)
 	for i := range jobs {
 		j := &jobs[i]
 		var jerr error

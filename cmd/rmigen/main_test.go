@@ -125,6 +125,20 @@ func TestAFileIsMadeAndSaysHow(t *testing.T) {
 	}
 }
 
+func TestCheckTellsOfStaleFilesBesidePackagesThatDoNotCompile(t *testing.T) {
+	t.Parallel()
+	dir := in(t, map[string]string{"account.go": account, "broken/broken.go": "package broken\n\nvar x int = \"text\"\n"})
+	rmigen(t, 0, dir)
+	rmigen(t, 0, dir, "-check")
+	put(t, dir, "account.go", strings.Replace(account, "Text  string", "Title string", 1))
+	out := rmigen(t, 1, dir, "-check", "./...")
+	for _, want := range []string{"broken.go:3:13: ", "bank_rmi.go:1: the file is stale: run go generate"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("want %s in %s", want, out)
+		}
+	}
+}
+
 func TestTheSamePackageGivesTheSameFile(t *testing.T) {
 	t.Parallel()
 	dir := in(t, map[string]string{"account.go": account})

@@ -25,7 +25,7 @@ func TestErrorNamesTheAlternatives(t *testing.T) {
 		if !errors.Is(err, errors.ErrUnsupported) {
 			t.Fatalf("the error is %v", err)
 		}
-		for _, want := range []string{"gormi/rmi/stub", "struct of func fields"} {
+		for _, want := range []string{"gormi/cmd/rmigen", "struct of func fields"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%q does not mention %s", err, want)
 			}
