@@ -109,7 +109,7 @@ const (
 	tick             = 250 * time.Millisecond
 	pingAfter        = 5 * time.Second  // without a byte received
 	deadAfter        = 15 * time.Second // without a byte received, or a write without progress
-	handshakeTimeout = 5 * time.Second
+	handshakeTimeout = 5 * time.Second  // twice that where datagrams get lost
 	dialTimeout      = 10 * time.Second
 	crossedRetry     = 500 * time.Millisecond // how long a dial that was crossed waits for the other
 	closeTimeout     = time.Second            // to get the last record out

@@ -35,6 +35,7 @@ type handshake struct {
 	t       *Transport
 	conn    net.Conn
 	dialler bool
+	limit   time.Duration // for all of it
 
 	mine, peers       *wire.Hello
 	myBytes, itsBytes []byte // of the hello messages
@@ -43,8 +44,11 @@ type handshake struct {
 }
 
 func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error) {
-	h := &handshake{t: t, conn: conn, dialler: dialler}
-	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+	h := &handshake{t: t, conn: conn, dialler: dialler, limit: handshakeTimeout}
+	if h.lossy() { // what is lost is sent again after longer and longer pauses
+		h.limit *= 2
+	}
+	if err := conn.SetDeadline(time.Now().Add(h.limit)); err != nil {
 		return nil, connectionLost(err)
 	}
 	if tc, ok := conn.(*tls.Conn); ok {
@@ -58,6 +62,11 @@ func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error
 		}
 	}
 	return h, nil
+}
+
+func (h *handshake) lossy() bool {
+	x, ok := h.conn.(Lossy)
+	return ok && x.Lossy()
 }
 
 func (h *handshake) hello(expected refs.NodeID) *wire.Hello {
@@ -92,7 +101,7 @@ func (h *handshake) readMagic() error {
 	var ne net.Error
 	switch {
 	case errors.As(err, &ne) && ne.Timeout():
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the peer did not say hello within %v: is it a GoRMI node?", handshakeTimeout)
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the peer did not say hello within %v: is it a GoRMI node?", h.limit)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the peer closed the connection without a hello: is it a GoRMI node (not a Java registry, a web server, or a node that wants TLS)?")
 	default:
@@ -148,7 +157,7 @@ func (h *handshake) read(want wire.HandshakeKind) (body, all []byte, err error) 
 func (h *handshake) lost(err error) error {
 	var ne net.Error
 	if errors.As(err, &ne) && ne.Timeout() {
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v", handshakeTimeout)
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v", h.limit)
 	}
 	return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", err)
 }
@@ -165,7 +174,7 @@ func (h *handshake) readHello() error {
 	if _, err = wire.Agree(h.mine, h.peers); err != nil {
 		return err
 	}
-	if x, ok := h.conn.(Lossy); ok && x.Lossy() && !h.resumable() {
+	if h.lossy() && !h.resumable() {
 		return fault.New(fault.Protocol, fault.NotExecuted, "one of the nodes cannot tell calls that come twice, as they do over datagrams: use TCP between them")
 	}
 	return nil

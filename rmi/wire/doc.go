@@ -30,7 +30,7 @@
 // A sends nothing before it has read D's HELLO. After its PROOF, D sends nothing until it has read WELCOME. In place of
 // any other message either side may send REFUSE and close; after its PROOF, D only closes, for A may be in the session
 // by then. A D that finds that it needs no connection closes without a PROOF. All of it, TLS included, must be over in
-// 5 seconds. Each message is
+// 5 seconds, over datagrams in 10. Each message is
 //
 //	1     kind: 1 HELLO, 2 PROOF, 3 WELCOME, 4 REFUSE; no other
 //	2     length of what follows, at most 4096

@@ -42,6 +42,10 @@ func Dial(ctx context.Context, socket net.Conn) (*Conn, error) {
 	return c, nil
 }
 
+// mostPause is how long the dialler waits for an answer at most before it asks
+// again: ten times and more before it, or the listener's session, gives up.
+const mostPause = time.Second
+
 // introduce asks until the listener says OPEN, and returns how long an answer
 // took.
 func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, error) {
@@ -50,12 +54,13 @@ func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, 
 	var cookie []byte
 	b := make([]byte, MaxDatagram+1)
 	var trip time.Duration
+	var estimate roundTrip
 	for try := 0; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		sent := time.Now()
-		until := sent.Add(jitter((&roundTrip{}).timeout(try)))
+		until := sent.Add(jitter(min(estimate.timeout(try), mostPause)))
 		_ = socket.SetReadDeadline(until)
 		if ctx.Err() != nil { // and it may have set the deadline before
 			continue
@@ -81,6 +86,7 @@ func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, 
 				if fresh := b[cookieAt : cookieAt+cookieSize]; !bytes.Equal(cookie, fresh) {
 					cookie = bytes.Clone(fresh)
 					trip = time.Since(sent)
+					estimate.measure(trip)
 					try, again = -1, true
 				}
 			case typeReset:

@@ -47,7 +47,8 @@
 //	DATA    4 bytes, sent; 4 bytes, echo; frames, at least one
 //	RESET   nothing
 //
-// The dialler sends INIT, again and again, until the answer comes. A listener that does not find its cookie in it
+// The dialler sends INIT, again and again, until the answer comes, at first after 200 milliseconds, or a timeout as of the
+// ordered channel once a COOKIE told how long an answer takes, doubled each time up to a second. A listener that does not find its cookie in it
 // answers by COOKIE, and keeps nothing; the dialler sends INIT with that. Then the listener answers by OPEN, and the
 // connection stands: it begins to exist at the listener with the right cookie. A cookie is the beginning of an
 // HMAC-SHA-256 over connection and address under a secret of the listener's, which makes cookies for 10 seconds and
