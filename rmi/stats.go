@@ -10,6 +10,9 @@ type Stats struct {
 	DuplicatesRunning int64 // calls that came again while they ran, and attached
 	DuplicatesKept    int64 // calls that came again after they were answered, and got the kept reply
 
+	Polled       int64 // times that bytes came while a connection was looked at for them; see Options.BusyPoll
+	PolledInVain int64 // times that none came in time
+
 	KeptReplies int64 // now: replies that the caller has not acknowledged
 	KeptBytes   int64 // now: their bytes
 }
@@ -21,6 +24,7 @@ func (n *Node) Stats() Stats {
 	s.Sessions, s.Detached = c.Sessions, c.Detached
 	s.Cuts, s.Resumes = c.Cuts, c.Resumes
 	s.DuplicatesRunning, s.DuplicatesKept = c.DuplicatesRunning, c.DuplicatesKept
+	s.Polled, s.PolledInVain = c.Polled, c.PolledInVain
 	s.KeptReplies, s.KeptBytes = c.KeptReplies, c.KeptBytes
 	return s
 }

@@ -74,6 +74,10 @@ type Config struct {
 	// SessionLease is how long a session outlives its connection. If zero, DefaultSessionLease.
 	SessionLease time.Duration
 
+	// BusyPoll is for how long the reader of a connection looks for more before it
+	// waits; see busyPoll. If zero, DefaultBusyPoll; if negative, it waits at once.
+	BusyPoll time.Duration
+
 	// NoResume has sessions end with their connections, as with peers that know no
 	// better: replies are not kept and references not counted. For measurements.
 	NoResume bool

@@ -28,6 +28,9 @@ type intake struct {
 	piece piece // piece.rest > 0: what comes next is the rest of a fragment
 	waste []byte
 	turn  int // bytes until others get their turn
+
+	look    look
+	records int // that the last read completed
 }
 
 // readAtOnce is how many bytes are read before others get their turn.
@@ -108,7 +111,7 @@ func (x *intake) took(n int) (over bool, err error) {
 	} else if x.small = 0; x.w == len(x.buf) && len(x.buf) < maxReadBuffer {
 		x.move(make([]byte, maxReadBuffer))
 	}
-	x.need = 0
+	x.need, x.records = 0, 0
 	for x.w-x.r >= wire.PrefixSize {
 		p, err := wire.ParsePrefix(x.buf[x.r:])
 		if err != nil {
@@ -127,6 +130,7 @@ func (x *intake) took(n int) (over bool, err error) {
 		if over, err := l.record(p, x.buf[x.r+wire.PrefixSize:x.r+x.need]); err != nil {
 			return over, err
 		}
+		x.records++
 		if p.Kind != wire.FrameFragment {
 			x.turn = 0 // somebody was woken
 		}

@@ -256,20 +256,23 @@ func (s *Session) absent() string {
 	return fmt.Sprintf("the connection was lost and could not be made again in time (%s)", why)
 }
 
-// Counters tell what happened to a transport's sessions.
+// Counters tell what happened to a transport's sessions and connections.
 type Counters struct {
 	Cuts, Resumes     int64 // connections lost, and made again
 	DuplicatesRunning int64 // calls that came again while they ran
 	DuplicatesKept    int64 // calls that came again after they were answered, and got the kept reply
 	KeptReplies       int64 // now: replies of which the caller has not said that it has them
 	KeptBytes         int64 // now: what of those counts against Limits.Kept
+	Polled            int64 // times that bytes came while a reader looked for them; see busyPoll
+	PolledInVain      int64 // times that none came in time
 	Detached          int   // now: sessions without a connection
 	Sessions          int   // now
 }
 
 // Counters returns the counts since the transport was made.
 func (t *Transport) Counters() Counters {
-	c := Counters{Cuts: t.cuts.Load(), Resumes: t.resumes.Load(), DuplicatesRunning: t.duplicatesRunning.Load(), DuplicatesKept: t.duplicatesKept.Load()}
+	c := Counters{Cuts: t.cuts.Load(), Resumes: t.resumes.Load(), DuplicatesRunning: t.duplicatesRunning.Load(), DuplicatesKept: t.duplicatesKept.Load(),
+		Polled: t.busy.rewarded.Load(), PolledInVain: t.busy.vain.Load()}
 	for _, s := range t.Sessions() {
 		c.Sessions++
 		if s.Detached() {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,8 @@ import (
 // session with each peer, and owns every goroutine that serves them.
 type Transport struct {
 	Config
-	node refs.NodeID
+	node  refs.NodeID
+	began time.Time
 
 	unlogged atomic.Int64 // remarks of this second; see remark
 	now      atomic.Int64 // ticks since the beginning; see tick
@@ -33,6 +35,7 @@ type Transport struct {
 
 	cuts, resumes, duplicatesRunning, duplicatesKept atomic.Int64 // see Counters
 
+	busy    busyPoll
 	peers   peers
 	workers workers
 	dials   dials
@@ -60,6 +63,7 @@ func New(c Config) *Transport {
 	}
 	t := &Transport{
 		Config:    c,
+		began:     time.Now(),
 		node:      refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
 		listeners: make(map[net.Listener]bool),
 		sessions:  make(map[*Session]bool),
@@ -70,6 +74,7 @@ func New(c Config) *Transport {
 	t.peers.byNode = make(map[refs.NodeID]*peer)
 	t.workers.handler, t.workers.limit = c.Handler, t.Limits.HandlersTotal
 	t.dials.t = t
+	t.busy.init(c.BusyPoll, runtime.GOMAXPROCS(0))
 	t.now.Store(1) // a tick of 0 stands for never
 	t.wg.Go(t.clock)
 	return t
@@ -77,6 +82,9 @@ func New(c Config) *Transport {
 
 // windowsAddressInUse is WSAEADDRINUSE, which syscall.EADDRINUSE does not match.
 const windowsAddressInUse = syscall.Errno(10048)
+
+// nanotime is the time since the transport was made.
+func (t *Transport) nanotime() int64 { return int64(time.Since(t.began)) }
 
 // Node is the id of this node.
 func (t *Transport) Node() refs.NodeID { return t.node }
