@@ -44,7 +44,7 @@ func parse(f *flag.FlagSet, args []string) (o options, err error) {
 	f.BoolVar(&o.breakdown, "breakdown", false, "show where a null call's time goes, instead of a suite (Linux)")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line instead of tables")
 	f.StringVar(&o.plot, "plot", "", "draw the figures as SVG into this `folder`")
-	f.StringVar(&o.readme, "readme", "", "write a section of Markdown into this `file`, between the lines that mark it, or to a new one (- is standard output); one caller is measured pinned, the rest is not")
+	f.StringVar(&o.readme, "readme", "", "write a section of Markdown into this `file`, between the lines that mark it, or to a new one (- is standard output); one caller is measured pinned, more are not, null and echo100 either way")
 	f.StringVar(&o.cpu, "cpuprofile", "", "write CPU profiles: the publishing process of suite fanout to this `file`, others to files whose names begin so")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -110,7 +110,8 @@ func (o options) wantsWork(name string) bool   { return matches(o.works, name) }
 func (o options) wantsSystem(name string) bool { return matches(o.systems, name) }
 
 // passes are the runs that make up this one. What goes into a README is
-// measured twice: one caller with both processes on one core, more on all cores.
+// measured twice: one caller with both processes on one core, more on all cores, where
+// the shortest calls of one caller are shown as well.
 func (o options) passes() []options {
 	if o.breakdown {
 		return nil
@@ -121,7 +122,7 @@ func (o options) passes() []options {
 	one, more := o, o
 	one.pin, one.only = true, func(w work) bool { return w.callers == 1 }
 	one.suites = slices.DeleteFunc(slices.Clone(o.suites), func(s string) bool { return s == "fanout" })
-	more.pin, more.only = false, func(w work) bool { return w.callers > 1 }
+	more.pin, more.only = false, func(w work) bool { return w.callers > 1 || w.name == "null" || w.name == "echo100" }
 	more.suites = slices.DeleteFunc(slices.Clone(o.suites), func(s string) bool { return s == "jdk" })
 	return []options{one, more}
 }

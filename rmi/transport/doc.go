@@ -75,8 +75,8 @@
 // sleep and woken again, four times, and on a virtual machine the processor with it. One
 // caller on two cores made 13,000 calls a second and makes 55,000 (15,000 and 100,000
 // over a unix socket), with a third of the processor time for each; four make 90,000
-// instead of 35,000; more do what they did. On one core it is 47,000 and 51,000 (50,000 and
-// 72,000), where giving way is a system call, and beside another process that wants that
+// instead of 35,000; more do what they did. On one core it is 47,000 and 53,000 (50,000 and
+// 77,000), where giving way is a system call, and beside another process that wants that
 // core for itself what it was. Learned on the way: polling has to be tried by both sides
 // at nearly the same time to be of use, so one poll in vain does not stop it; a limit of
 // 60 µs, less than it takes here until a peer that has to be woken has answered, finds

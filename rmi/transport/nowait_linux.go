@@ -43,5 +43,5 @@ func writeNow(fd uintptr, b []byte, quiet bool) (int, error) {
 	return int(n), nil
 }
 
-// giveWay lets other processes have the processor.
-func giveWay() { syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0) }
+// yieldProcessor lets other processes have the processor.
+func yieldProcessor() { syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -12,4 +12,4 @@ func beQuiet() bool { return false }
 func readNow(fd uintptr, b []byte, _ bool) (int, error)  { return syscall.Read(int(fd), b) }
 func writeNow(fd uintptr, b []byte, _ bool) (int, error) { return syscall.Write(int(fd), b) }
 
-func giveWay() {}
+func yieldProcessor() {}

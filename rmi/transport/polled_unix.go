@@ -65,7 +65,7 @@ func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
 				}
 				if n == len(b) {
 					x.yield()
-				} else if !x.emptied() {
+				} else if !x.emptied(quiet) {
 					return false
 				}
 			}
@@ -84,24 +84,30 @@ func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
 }
 
 // emptied is busyPoll.emptied. Those for whom the bytes are run before the next look.
-func (x *intake) emptied() bool {
+func (x *intake) emptied(one bool) bool {
 	t := x.link.session.transport
 	if !t.busy.emptied(&x.look, x.records, t.nanotime()) {
 		return false
 	}
-	runtime.Gosched()
+	giveWay(one)
 	return true
 }
 
-// again is busyPoll.nothing. Where there is one processor the peer may need it.
+// again is busyPoll.nothing.
 func (x *intake) again(one bool) bool {
 	t := x.link.session.transport
 	if !t.busy.nothing(&x.look, t.nanotime()) {
 		return false
 	}
-	if one {
-		giveWay()
-	}
-	runtime.Gosched()
+	giveWay(one)
 	return true
+}
+
+// giveWay lets the other goroutines run and then, where there is one processor, the
+// other processes: the peer may be one of them.
+func giveWay(one bool) {
+	runtime.Gosched()
+	if one {
+		yieldProcessor()
+	}
 }
