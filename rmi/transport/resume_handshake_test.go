@@ -264,7 +264,7 @@ func TestAPeerThatDoesNotKnowHowLosesItsSessionWithTheConnection(t *testing.T) {
 			p := rawTo(t, b, b.Network)
 			c.join(p)
 			s := b.Live(p.node())
-			if s.Resumable() {
+			if s.resumable {
 				t.Errorf("%s: the session is resumable", c.name)
 			}
 			p.write(p.call(0, echo, "x"))

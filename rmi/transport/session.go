@@ -142,10 +142,6 @@ func (s *Session) Detached() bool {
 	return s.link.Load() == nil && s.epoch != 0
 }
 
-// Resumable reports whether the session outlives its connection, and the peer
-// takes references back before the end.
-func (s *Session) Resumable() bool { return s.resumable }
-
 // Call sends a request and waits for its reply, at most until r.Deadline or
 // the end of ctx. On success the caller must Release the reply. An error is a
 // *fault.Error with kind and outcome.
