@@ -57,8 +57,9 @@ type Options struct {
 	// served without the wait for a thread to wake up, which is most of the time of a
 	// call between two processes of a machine. It takes a processor's time instead, so
 	// only a node's one connection in use is treated so, without TLS, and only while
-	// that pays; in vain at most a 64th of one processor's time goes into it. If zero,
-	// 100 µs; if negative, the node waits at once. It has no effect on Windows.
+	// that pays; in vain at most an eighth of one processor's time goes into it, and a
+	// 64th where it never helps. If zero, 100 µs; if negative, the node waits at once.
+	// It has no effect on Windows.
 	BusyPoll time.Duration
 
 	// Drain bounds how long Run waits for calls in flight when its context

@@ -13,7 +13,10 @@ const (
 	pollStint    = 5 * time.Millisecond   // after so long of polling the poller is waited in, once
 	pollStintOne = 250 * time.Microsecond // the same, of a process with one processor
 	pollBackoff  = 6                      // times that the rest after polling in vain is doubled
+	pollShare    = 8                      // what is polled in vain may be one part in so many of the time,
+	pollDebt     = 5 * time.Millisecond   // but for so much at once
 	pollTaken    = time.Millisecond       // by which others took the processor while a reader polled
+	pollTurn     = 10 * time.Millisecond  // what they take at most; else the process was stopped
 )
 
 // busyPoll decides whether the reader of a connection whose socket is empty looks
@@ -25,9 +28,10 @@ const (
 // So a reader polls for at most limit at a time, and
 //   - while its connection is the only one of the transport on which bytes come, and
 //     few at a time: of many the poller tells sooner, and treats them alike;
-//   - if that pays: after polling in vain twice in a row it rests for as long as it
-//     had polled, and each time that it goes on so for twice as long, until what is
-//     polled in vain is less than a 64th of the time;
+//   - while that pays. A poll in vain after one that was rewarded costs nothing, for such
+//     things happen, unless they make up an eighth of the time; after one more the reader
+//     rests for as long as it had polled, and twice as long each further time, until what
+//     is polled in vain is less than a 64th of the time;
 //   - for a stint without waiting once: a processor looks into the poller when nothing
 //     can run, which a reader that polls always can. Without another processor that is
 //     idle the other sockets of the process would go unnoticed for 10 ms.
@@ -51,6 +55,7 @@ type look struct {
 	stint   int64 // when polling began without waiting in between; 0: it did not
 	vain    int   // times in a row that nothing came in time
 	rest    int64 // until when the reader does not poll
+	paid    int64 // when what was polled in vain will have been its share of the time
 }
 
 // init sets p up for a process with so many processors.
@@ -115,10 +120,14 @@ func (l *look) stop() bool {
 // failed has the reader rest, the longer the more often.
 func (p *busyPoll) failed(l *look, now int64) {
 	p.vain.Add(1)
-	polled := now - l.began
-	if polled >= int64(pollTaken) {
+	polled := min(now-l.began, int64(pollTurn))
+	l.paid = max(l.paid, now) + polled*pollShare
+	if polled >= int64(pollTaken) || l.paid-now > int64(pollDebt)*pollShare {
 		l.vain = pollBackoff
 	}
 	l.rest = now + polled*(1<<l.vain-1)
 	l.vain = min(l.vain+1, pollBackoff)
 }
+
+// left is told that a reader ended.
+func (p *busyPoll) left(l *look) { p.last.CompareAndSwap(l, nil) }

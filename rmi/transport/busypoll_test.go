@@ -97,6 +97,25 @@ func TestBusyPollingInVainIsLittleOfTheTime(t *testing.T) {
 	}
 }
 
+// Whatever a peer does, what its bytes make a node poll in vain is bounded.
+func TestBusyPollingHalfInVainIsAnEighthOfTheTime(t *testing.T) {
+	for _, hits := range []int{1, 2, 8} {
+		p, l := newPolling(0, 2), new(look)
+		p.alone(l)
+		var vain time.Duration
+		begin := p.now
+		for p.now < begin+int64(10*time.Second) {
+			for range hits {
+				p.came(l, lookTime)
+			}
+			vain += p.came(l, DefaultBusyPoll+lookTime)
+		}
+		if vain < time.Second/2 || vain > 10*time.Second/pollShare+2*pollDebt {
+			t.Errorf("%d times rewarded and once in vain: polled in vain for %v of 10s", hits, vain)
+		}
+	}
+}
+
 // One hiccup is not what long failure is.
 func TestBusyPollingGoesOnAfterAHiccup(t *testing.T) {
 	p, l := newPolling(0, 2), new(look)
@@ -125,6 +144,29 @@ func TestBusyPollingLeavesTheProcessorToOthers(t *testing.T) {
 	}
 	if p.now += 4 * turn; p.came(l, time.Microsecond) == 0 {
 		t.Error("never polls again")
+	}
+}
+
+func TestBusyPollingGoesOnAfterTheProcessWasStopped(t *testing.T) {
+	p, l := newPolling(0, 2), new(look)
+	p.alone(l)
+	p.emptied(l, 1, p.now)
+	if p.now += int64(time.Hour); p.nothing(l, p.now) {
+		t.Error("polls on")
+	}
+	if p.now += int64(time.Second); p.came(l, time.Microsecond) == 0 {
+		t.Error("does not poll a second later")
+	}
+}
+
+func TestBusyPollingForgetsAReaderThatEnded(t *testing.T) {
+	p, a, b := newPolling(0, 2), new(look), new(look)
+	p.emptied(a, 1, p.now)
+	if p.left(b); p.last.Load() != a {
+		t.Error("forgot another")
+	}
+	if p.left(a); p.last.Load() != nil {
+		t.Error("did not")
 	}
 }
 

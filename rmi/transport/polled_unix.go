@@ -39,6 +39,7 @@ func polledOf(conn net.Conn) syscall.RawConn {
 // The connection cannot be closed in here, for Close waits for RawConn.Read: see cut.
 func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
 	quiet := beQuiet()
+	defer x.link.session.transport.busy.left(&x.look)
 	for {
 		var failed error
 		waited := raw.Read(func(fd uintptr) bool {
