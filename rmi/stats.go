@@ -11,7 +11,7 @@ type Stats struct {
 	DuplicatesKept    int64 // calls that came again after they were answered, and got the kept reply
 
 	Polled       int64 // times that bytes came while a connection was looked at for them; see Options.BusyPoll
-	PolledInVain int64 // times that none came in time
+	PolledInVain int64 // times that none did for so long
 
 	KeptReplies int64 // now: replies that the caller has not acknowledged
 	KeptBytes   int64 // now: their bytes

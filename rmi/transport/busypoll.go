@@ -11,12 +11,12 @@ const DefaultBusyPoll = 100 * time.Microsecond
 const (
 	pollAlone    = time.Millisecond       // for so long nothing may have come on other connections
 	pollStint    = 5 * time.Millisecond   // after so long of polling the poller is waited in, once
-	pollStintOne = 250 * time.Microsecond // the same, of a process with one processor
-	pollBackoff  = 6                      // times that the rest after polling in vain is doubled
-	pollShare    = 8                      // what is polled in vain may be one part in so many of the time,
-	pollDebt     = 5 * time.Millisecond   // but for so much at once
-	pollTaken    = time.Millisecond       // by which others took the processor while a reader polled
-	pollTurn     = 10 * time.Millisecond  // what they take at most; else the process was stopped
+	pollStintOne = 250 * time.Microsecond // the same, where there is one processor
+
+	pollEarns  = 50 * time.Microsecond // for a poll that was rewarded: what two threads and a processor take to wake up
+	pollShare  = 32                    // one part in so many of the time is earned as well
+	pollSaving = 20 * DefaultBusyPoll  // the account holds no more
+	pollTurn   = 10 * time.Millisecond // a poll costs no more: the process was stopped meanwhile
 )
 
 // busyPoll decides whether the reader of a connection whose socket is empty looks
@@ -27,23 +27,22 @@ const (
 //
 // So a reader polls for at most limit at a time, and
 //   - while its connection is the only one of the transport on which bytes come, and
-//     few at a time: of many the poller tells sooner, and treats them alike;
-//   - while that pays. A poll in vain after one that was rewarded costs nothing, for such
-//     things happen, unless they make up an eighth of the time; after one more the reader
-//     rests for as long as it had polled, and twice as long each further time, until what
-//     is polled in vain is less than a 64th of the time;
+//     few at a time: of many the poller tells sooner, and treats them alike. (A peer can
+//     end the polling of others by sending on a connection of its own; that is all.)
+//   - while the transport's account is not overdrawn. A poll costs the time that it
+//     took, whatever ran meanwhile in this process or another, and earns pollEarns if
+//     something came; time itself earns its pollShare. So polling costs no more than the
+//     waiting that it saves and a 32nd of a processor's time, whatever peers do. Where
+//     another process wants the processor, and keeps it for longer than many calls take,
+//     one poll is enough to stop it for some thirty times as long as it lasted.
 //   - for a stint without waiting once: a processor looks into the poller when nothing
 //     can run, which a reader that polls always can. Without another processor that is
 //     idle the other sockets of the process would go unnoticed for 10 ms.
-//
-// What ran while the reader gave way, in this process or another, counts as polling.
-// If that was pollTaken, others want the processor, and get it in turns that are longer
-// than many calls: the reader rests for the longest time at once.
 type busyPoll struct {
 	limit int64                // nanoseconds; below 0: nobody polls
-	stint int64                // nanoseconds
 	last  atomic.Pointer[look] // of the connection on which bytes came last
 	since atomic.Int64         // when that began to be the one
+	even  atomic.Int64         // the account: when time will have earned, or earned, what it lacks or has
 
 	rewarded, vain atomic.Int64 // see Counters
 }
@@ -53,48 +52,48 @@ type look struct {
 	polling bool
 	began   int64 // when the socket was emptied
 	stint   int64 // when polling began without waiting in between; 0: it did not
-	vain    int   // times in a row that nothing came in time
-	rest    int64 // until when the reader does not poll
-	paid    int64 // when what was polled in vain will have been its share of the time
 }
 
-// init sets p up for a process with so many processors.
-func (p *busyPoll) init(limit time.Duration, processors int) {
+func (p *busyPoll) init(limit time.Duration) {
 	if limit == 0 {
 		limit = DefaultBusyPoll
 	}
-	p.stint = int64(pollStint)
-	if processors == 1 {
-		p.stint = int64(pollStintOne)
-	}
-	p.limit = min(int64(limit), p.stint) // a reader that polls does not hear of a cut
+	p.limit = int64(min(limit, pollStint)) // a reader that polls does not hear of a cut
+	p.even.Store(-int64(pollSaving) * pollShare)
 }
 
-// emptied is told of a read that left nothing in the socket, and how many records it
-// brought, and says whether to look again instead of waiting.
-func (p *busyPoll) emptied(l *look, records int, now int64) bool {
+// came is told that bytes came on a connection.
+func (p *busyPoll) came(l *look, now int64) {
 	if p.limit < 0 {
-		return false
+		return
 	}
 	if p.last.Load() != l {
 		p.last.Store(l)
 		p.since.Store(now)
 	}
 	if l.polling {
-		if now-l.began <= p.limit {
-			l.vain = 0
-			p.rewarded.Add(1)
-		} else {
-			p.failed(l, now)
-		}
+		l.polling = false
+		p.rewarded.Add(1)
+		p.spend(now, now-l.began-int64(pollEarns))
+	}
+}
+
+// emptied is told that what came was all, and of how many records, and says whether to
+// look again instead of waiting. one says that there is one processor.
+func (p *busyPoll) emptied(l *look, records int, one bool, now int64) bool {
+	stint := int64(pollStint)
+	if one {
+		stint = int64(pollStintOne)
 	}
 	switch {
-	case records > crowd, now < l.rest, now-p.since.Load() < int64(pollAlone):
-		return l.stop()
+	case p.limit < 0 || records > crowd || p.even.Load() > now || now-p.since.Load() < int64(pollAlone):
+		l.stint = 0
+		return false
 	case l.stint == 0:
 		l.stint = now
-	case now-l.stint > p.stint:
-		return l.stop()
+	case now-l.stint > stint:
+		l.stint = 0
+		return false
 	}
 	l.polling, l.began = true, now
 	return true
@@ -108,25 +107,15 @@ func (p *busyPoll) nothing(l *look, now int64) bool {
 	case now-l.began <= p.limit:
 		return true
 	}
-	p.failed(l, now)
-	return l.stop()
-}
-
-func (l *look) stop() bool {
 	l.polling, l.stint = false, 0
+	p.vain.Add(1)
+	p.spend(now, now-l.began)
 	return false
 }
 
-// failed has the reader rest, the longer the more often.
-func (p *busyPoll) failed(l *look, now int64) {
-	p.vain.Add(1)
-	polled := min(now-l.began, int64(pollTurn))
-	l.paid = max(l.paid, now) + polled*pollShare
-	if polled >= int64(pollTaken) || l.paid-now > int64(pollDebt)*pollShare {
-		l.vain = pollBackoff
-	}
-	l.rest = now + polled*(1<<l.vain-1)
-	l.vain = min(l.vain+1, pollBackoff)
+// spend takes from the account, or adds to it.
+func (p *busyPoll) spend(now, cost int64) {
+	p.even.Store(max(p.even.Load(), now-int64(pollSaving)*pollShare) + min(cost, int64(pollTurn))*pollShare)
 }
 
 // left is told that a reader ended.

@@ -73,15 +73,16 @@
 // A reader whose socket is empty looks again for a while before it waits (busyPoll).
 // Most of what a call between two processes takes is not its own: a thread is put to
 // sleep and woken again, four times, and on a virtual machine the processor with it. One
-// caller on two cores made 13,000 calls a second and makes 55,000 (15,000 and 100,000
-// over a unix socket), with a third of the processor time for each; four make 90,000
-// instead of 35,000; more do what they did. On one core it is 47,000 and 53,000 (50,000 and
-// 77,000), where giving way is a system call, and beside another process that wants that
-// core for itself what it was. Learned on the way: polling has to be tried by both sides
-// at nearly the same time to be of use, so one poll in vain does not stop it; a limit of
-// 60 µs, less than it takes here until a peer that has to be woken has answered, finds
-// that out too seldom; giving way to other processes where there are two cores makes it
-// useless (18,000), and not giving way to goroutines too.
+// caller on two cores made 13,000 calls a second and makes about 50,000 (15,000 and 85,000
+// over a unix socket), with a third of the processor time for each; four make 85,000
+// instead of 35,000; 16 and more do what they did. On one core it is 47,000 and 53,000
+// (50,000 and 77,000), where giving way is a system call, and beside another process that
+// wants that core for itself a twentieth less than before. Learned on the way: polling has
+// to be tried by both sides at nearly the same time to be of use, so a few polls in vain
+// must not stop it (an account that holds 5 of them instead of 20 halves the calls); a
+// limit of 60 µs, less than it takes here until a peer that has to be woken has answered,
+// finds that out too seldom; giving way to other processes where there are two cores makes
+// it useless (18,000), and so does not giving way to goroutines.
 //
 // Tried and not kept: waiting in a blocking read, or in a poll by the system call of at
 // most 100 µs, instead of in Go's poller. Where the goroutine that waits for the reply

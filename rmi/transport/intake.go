@@ -44,9 +44,12 @@ func (l *Link) read() (over bool, err error) {
 	if l.polled != nil {
 		return x.readPolled(l.polled)
 	}
+	busy := &l.session.transport.busy
+	defer busy.left(&x.look)
 	for {
 		n, err := l.conn.Read(x.space())
 		if n > 0 {
+			busy.came(&x.look, l.session.transport.nanotime())
 			if over, err := x.took(n); err != nil {
 				return over, err
 			}
@@ -54,7 +57,9 @@ func (l *Link) read() (over bool, err error) {
 		if err != nil {
 			return false, x.lost(err)
 		}
-		x.yield()
+		if err := x.yield(); err != nil {
+			return false, err
+		}
 	}
 }
 
@@ -94,6 +99,7 @@ func (x *intake) took(n int) (over bool, err error) {
 	l := x.link
 	l.lastRead.Store(l.session.transport.now.Load())
 	x.turn -= n
+	x.records = 0
 	if p := &x.piece; p.rest > 0 {
 		p.rest -= n
 		if p.dst != nil {
@@ -111,7 +117,7 @@ func (x *intake) took(n int) (over bool, err error) {
 	} else if x.small = 0; x.w == len(x.buf) && len(x.buf) < maxReadBuffer {
 		x.move(make([]byte, maxReadBuffer))
 	}
-	x.need, x.records = 0, 0
+	x.need = 0
 	for x.w-x.r >= wire.PrefixSize {
 		p, err := wire.ParsePrefix(x.buf[x.r:])
 		if err != nil {
@@ -140,12 +146,15 @@ func (x *intake) took(n int) (over bool, err error) {
 	return false, nil
 }
 
-// yield lets others run, if it is their turn, before more is read at once.
-func (x *intake) yield() {
-	if x.turn <= 0 {
-		x.turn = readAtOnce
-		runtime.Gosched()
+// yield lets others run, if it is their turn, before more is read at once. The error is
+// the link's, if it was cut: whoever never waits for a read does not hear of that.
+func (x *intake) yield() error {
+	if x.turn > 0 {
+		return nil
 	}
+	x.turn = readAtOnce
+	runtime.Gosched()
+	return x.link.Err()
 }
 
 // lost is why the connection ended.

@@ -38,21 +38,24 @@ func polledOf(conn net.Conn) syscall.RawConn {
 //
 // The connection cannot be closed in here, for Close waits for RawConn.Read: see cut.
 func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
-	quiet := beQuiet()
-	defer x.link.session.transport.busy.left(&x.look)
+	t := x.link.session.transport
+	busy, quiet, one := &t.busy, beQuiet(), runtime.GOMAXPROCS(0) == 1
+	defer busy.left(&x.look)
 	for {
 		var failed error
 		waited := raw.Read(func(fd uintptr) bool {
 			for {
 				b := x.space()
 				n, err := readNow(fd, b, quiet || x.look.polling)
+				now := t.nanotime()
 				switch {
 				case err == syscall.EINTR:
 					continue
 				case err == syscall.EAGAIN:
-					if !x.again(quiet) {
+					if !busy.nothing(&x.look, now) {
 						return false
 					}
+					giveWay(one)
 					continue
 				case err != nil:
 					failed = x.lost(os.NewSyscallError("read", err))
@@ -61,14 +64,20 @@ func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
 					failed = x.lost(io.EOF)
 					return true
 				}
+				busy.came(&x.look, now)
 				if over, failed = x.took(n); failed != nil {
 					return true
 				}
 				if n == len(b) {
-					x.yield()
-				} else if !x.emptied(quiet) {
+					if failed = x.yield(); failed != nil {
+						return true
+					}
+					continue
+				}
+				if !busy.emptied(&x.look, x.records, one, now) {
 					return false
 				}
+				giveWay(one) // those for whom the bytes are run before the next look
 			}
 		})
 		switch {
@@ -82,26 +91,6 @@ func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
 			return false, err
 		}
 	}
-}
-
-// emptied is busyPoll.emptied. Those for whom the bytes are run before the next look.
-func (x *intake) emptied(one bool) bool {
-	t := x.link.session.transport
-	if !t.busy.emptied(&x.look, x.records, t.nanotime()) {
-		return false
-	}
-	giveWay(one)
-	return true
-}
-
-// again is busyPoll.nothing.
-func (x *intake) again(one bool) bool {
-	t := x.link.session.transport
-	if !t.busy.nothing(&x.look, t.nanotime()) {
-		return false
-	}
-	giveWay(one)
-	return true
 }
 
 // giveWay lets the other goroutines run and then, where there is one processor, the

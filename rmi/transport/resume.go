@@ -264,7 +264,7 @@ type Counters struct {
 	KeptReplies       int64 // now: replies of which the caller has not said that it has them
 	KeptBytes         int64 // now: what of those counts against Limits.Kept
 	Polled            int64 // times that bytes came while a reader looked for them; see busyPoll
-	PolledInVain      int64 // times that none came in time
+	PolledInVain      int64 // times that none came for so long as it does
 	Detached          int   // now: sessions without a connection
 	Sessions          int   // now
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -74,7 +73,7 @@ func New(c Config) *Transport {
 	t.peers.byNode = make(map[refs.NodeID]*peer)
 	t.workers.handler, t.workers.limit = c.Handler, t.Limits.HandlersTotal
 	t.dials.t = t
-	t.busy.init(c.BusyPoll, runtime.GOMAXPROCS(0))
+	t.busy.init(c.BusyPoll)
 	t.now.Store(1) // a tick of 0 stands for never
 	t.wg.Go(t.clock)
 	return t
