@@ -219,6 +219,24 @@ func TestBytesOnOtherNetworksAreNoted(t *testing.T) {
 	}
 }
 
+// A peer that keeps a socket full does not keep its reader from hearing of a cut.
+func TestAReaderThatNeverWaitsHearsOfACut(t *testing.T) {
+	_, _, s := pair(t)
+	l := s.link.Load()
+	x := &intake{link: l, turn: readAtOnce}
+	for range 2 { // its turn is over, and begins anew
+		x.turn = 0
+		if err := x.yield(); err != nil || x.turn != readAtOnce {
+			t.Fatalf("%v, and %d bytes until the next turn", err, x.turn)
+		}
+	}
+	cut := errors.New("cut by the test")
+	l.cut(cut)
+	if x.turn = 0; !errors.Is(x.yield(), cut) {
+		t.Error("reads on")
+	}
+}
+
 // callUntil makes calls until there is what is looked for. Where other processes want
 // the processors, readers rest for much of the time.
 func callUntil(t *testing.T, s *Session, there func() bool) {

@@ -6,8 +6,9 @@
 //
 // A Transport belongs to a node. Session explains who does what; Link is one
 // connection of a session, and resume.go tells how there comes to be another; peers,
-// how one session is left when two nodes dial each other; outbox, how frames get to
-// the socket; callTable and callee, the two ends of a slot.
+// how one session is left when two nodes dial each other; busyPoll, when a reader
+// waits; outbox, how frames get to the socket; callTable and callee, the two ends of a
+// slot.
 //
 // # Decisions
 //
