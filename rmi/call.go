@@ -137,6 +137,8 @@ func late(err error, limit time.Duration, whose string) error {
 	c := *f
 	note := fmt.Sprintf("within the default of %v (%s): give the context a deadline of its own", limit, whose)
 	switch {
+	case c.Outcome == Unknown && c.Msg != "" && c.Err != nil: // the connection is lost, as it says
+		c.Err = errors.New("no reply " + note)
 	case c.Outcome == Unknown:
 		c.Msg, c.Err = "no reply "+note, nil
 	case c.Msg == "":

@@ -198,7 +198,12 @@ func (v *invocation) mendable(unknown bool) bool {
 	case Overloaded:
 		return f.Origin == fault.Peer
 	case PeerGone:
-		return unknown || errors.Is(v.err, transport.ErrOver)
+		if unknown {
+			return true
+		}
+		// To another process at the owner's address the reference does not lead.
+		gone := errors.Is(v.err, transport.ErrRefused) && !v.to.relay && !v.target.Ref().ID.Node.IsZero()
+		return errors.Is(v.err, transport.ErrOver) && !gone
 	case ConnectFailed:
 		return unknown || v.maybe != nil && f.Origin != fault.Peer && !errors.Is(v.err, syscall.ECONNREFUSED)
 	}

@@ -104,6 +104,10 @@ func (p *Peer) Err() error { return p.link.Err() }
 // Detached reports whether the session with the peer has no connection now.
 func (p *Peer) Detached() bool { return p.side.s.Detached() }
 
+// Await waits until the session with the peer has a connection again. It fails when
+// ctx ends or the session is over.
+func (p *Peer) Await(ctx context.Context) error { return p.side.s.Await(ctx) }
+
 // OnEnd has f called when the connection is lost and nothing more will be received
 // from it, or at once if it is so already. f must not block. The returned
 // function takes f back.

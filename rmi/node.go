@@ -52,6 +52,19 @@ type Options struct {
 	// what the other node holds stays exported. If zero, a minute.
 	SessionLease time.Duration
 
+	// Grace is for how long calls wait for another node whose connection was lost and
+	// that this node cannot dial, because it was the one that dialled: a client that
+	// listens nowhere, say. One that lives is back within a second or two. After it such
+	// calls fail with PeerGone, new ones at once, until the other node is back or the
+	// session is over. If zero, 5 s; if negative, calls wait until their deadline.
+	Grace time.Duration
+
+	// RefusalsPass says that this node dials others through what may refuse connections
+	// for a while although they live: a load balancer, or a firewall that rejects. If it
+	// is false, a node whose connection was lost is gone once its address has refused
+	// two more, 200 ms apart; else it may come back for as long as SessionLease.
+	RefusalsPass bool
+
 	// BusyPoll is for how long a TCP or unix connection that was just in use is looked
 	// at again and again before the node waits for more to come: what comes sooner is
 	// served without the wait for a thread to wake up, which is most of the time of a
@@ -142,7 +155,7 @@ func NewNode(o *Options) *Node {
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS,
 		Limits: n.opts.Limits, Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
-		SessionLease: n.opts.SessionLease, BusyPoll: n.opts.BusyPoll, OnLink: n.linked, OnUnlink: n.unlinked,
+		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnLink: n.linked, OnUnlink: n.unlinked,
 		OnAbsent: n.sessionCut, OnTable: n.tableDropped,
 	})
 	n.limits = n.transport.Limits.Limits

@@ -71,13 +71,13 @@ type slot struct {
 	num wire.Slot
 
 	// Guarded by callTable.mu; once done was received from, the caller's.
-	done      chan struct{} // capacity 1: the call in it was completed; closed: it expired
+	done      chan error // capacity 1: nil: the call in it was completed; an error: it was given up, and the slot is another's
 	seq       wire.Seq
 	state     slotState
 	nested    bool
 	oneWay    bool
 	crowd     bool         // many calls were in flight when this one began
-	expires   atomic.Int64 // tick at which a coarse deadline ends; 0: none
+	expires   atomic.Int64 // tick at which a coarse deadline ends; 0: none; waitsLong
 	req       *Request     // of a waiting call
 	uncounted func()       // Request.Uncounted
 	buf       []byte
@@ -96,6 +96,10 @@ type slot struct {
 	sends int
 	body  *outBody // its payload, if that travels in fragments
 }
+
+// waitsLong stands in slot.expires of a call whose caller waits for a connection
+// without a coarse deadline.
+const waitsLong = -1
 
 // crowd is the number of calls under way from which on frames are left to the
 // flusher.
@@ -130,6 +134,7 @@ type callTable struct {
 	large   int     // how many of these are above ackAbove
 	waiting []chan struct{}
 	err     error         // why no call can be made any more
+	away    bool          // the peer is (absence.go): no call waits for it
 	idle    chan struct{} // closed when busy is 0; nil if nobody waits for it
 }
 
@@ -154,6 +159,10 @@ func (c *callTable) acquire(ctx context.Context, r *Request, until time.Time) (*
 			err := c.err
 			c.mu.Unlock()
 			return nil, errOver(err)
+		}
+		if c.away {
+			c.mu.Unlock()
+			return nil, c.session.awayError()
 		}
 		if nested || c.roots < c.rootMax {
 			if s := c.take(r, nested); s != nil {
@@ -197,7 +206,7 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 	if n := len(c.free); n > 0 {
 		s, c.free = c.free[n-1], c.free[:n-1]
 	} else if len(c.slots) < c.max {
-		s = &slot{num: wire.Slot(len(c.slots)), done: make(chan struct{}, 1)}
+		s = &slot{num: wire.Slot(len(c.slots)), done: make(chan error, 1)}
 		c.slots = append(c.slots, s)
 	} else {
 		return nil
@@ -306,7 +315,7 @@ func (c *callTable) wakeOne() {
 // not, the slot is free again. body is what the caller has taken back of the
 // payload's sending, and begun whether any of it was sent; if the payload was
 // sent anew meanwhile, again is true and nothing was done.
-func (c *callTable) abandon(s *slot, done chan struct{}, body *outBody, begun bool) (left, sent, again bool) {
+func (c *callTable) abandon(s *slot, done chan error, body *outBody, begun bool) (left, sent, again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.done != done || s.state != slotWaiting {
@@ -348,7 +357,7 @@ func (c *callTable) sentOneWay(s *slot) {
 // complete hands the slot to its caller. mu is held.
 func (c *callTable) complete(s *slot) {
 	s.state = slotDone
-	s.done <- struct{}{}
+	s.done <- nil
 }
 
 // returned takes a return record in. It runs on the reading goroutine. uncounted,
@@ -466,6 +475,7 @@ func (c *callTable) cut() {
 func (c *callTable) resend(l *Link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.away = false
 	for _, s := range c.slots {
 		switch {
 		case s.sent.Load() == uint32(l.epoch):
@@ -499,18 +509,55 @@ func (c *callTable) expire(now int64) (cancels []byte) {
 	for _, s := range c.slots {
 		e := s.expires.Load()
 		switch {
-		case s.state != slotWaiting || e == 0 || e > now:
+		case s.state != slotWaiting || e == 0 || e == waitsLong || e > now:
 		case s.sent.Load() == 0: // there is no connection
 			s.err = c.session.unreached()
 			c.complete(s)
 		default:
-			s.state, s.req, s.body = slotAbandoned, nil, nil
-			close(s.done)
-			s.done = make(chan struct{}, 1) // for the next call
+			c.giveUp(s, c.session.expired())
 			cancels = wire.AppendCancel(cancels, s.num, s.seq)
 		}
 	}
 	return cancels
+}
+
+// giveUp tells the caller of a call that was sent to wait no longer. mu is held.
+func (c *callTable) giveUp(s *slot, err error) {
+	s.state, s.req, s.body = slotAbandoned, nil, nil
+	s.done <- err
+	s.done = make(chan error, 1) // for the next call
+}
+
+// peerAway has nobody wait for the peer any more: those who do get an error, of
+// the outcome that is true of their call. It does nothing if there is a connection.
+func (c *callTable) peerAway(unknown, notExecuted error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.away || c.err != nil || c.session.link.Load() != nil { // resend, which comes after the link, ends it
+		return
+	}
+	c.away = true
+	for _, s := range c.slots {
+		switch {
+		case s.state != slotWaiting, s.req.OneWay: // of these, who waits does so in waitLink
+		case s.sent.Load() != 0:
+			c.giveUp(s, unknown)
+		case s.expires.Load() != 0: // else its caller is about to look
+			s.err = notExecuted
+			c.complete(s)
+		}
+	}
+	for _, w := range c.waiting {
+		close(w)
+	}
+	c.waiting = nil
+}
+
+// isAway reports whether the peer is away.
+func (c *callTable) isAway() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.away
 }
 
 // trim drops the buffers of free slots, which an idle session does not need.

@@ -74,6 +74,14 @@ type Config struct {
 	// SessionLease is how long a session outlives its connection. If zero, DefaultSessionLease.
 	SessionLease time.Duration
 
+	// Grace is for how long calls wait for a peer whose connection was lost and that
+	// this node cannot dial. If zero, DefaultGrace; if negative, for the lease.
+	Grace time.Duration
+
+	// RefusalsPass says that an address may refuse connections although the process
+	// that was reached there lives. See absence.go.
+	RefusalsPass bool
+
 	// BusyPoll is for how long the reader of a connection looks for more before it
 	// waits; see busyPoll. If zero, DefaultBusyPoll; if negative, it waits at once.
 	BusyPoll time.Duration
@@ -112,6 +120,7 @@ const DefaultSessionLease = time.Minute
 const (
 	tick             = 250 * time.Millisecond
 	pingAfter        = 5 * time.Second  // without a byte received
+	pingLossyAfter   = 2 * tick         // the same, by who dialled over datagrams; see onTick
 	deadAfter        = 15 * time.Second // without a byte received, or a write without progress
 	handshakeTimeout = 5 * time.Second  // twice that where datagrams get lost
 	dialTimeout      = 10 * time.Second

@@ -391,7 +391,7 @@ func TestAPeerThatCutsInALoop(t *testing.T) {
 func redials(t *testing.T, until time.Duration) (after []time.Duration, s *Session) {
 	mem := memnet.New()
 	g := &gated{Network: mem.Host("a")}
-	a := newNode(t, g, "a")
+	a := newNode(t, g, "a", func(c *Config) { c.RefusalsPass = true })
 	b := newNode(t, mem.Host("b"), "b")
 	s = a.session(t, b)
 	start := time.Now()

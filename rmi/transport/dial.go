@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"gormi/refs"
@@ -32,6 +32,10 @@ type dial struct {
 	done    chan struct{}
 	session *Session
 	err     error
+
+	// Guarded by dials.mu.
+	waiting int   // callers
+	met     error // what the last attempt met
 }
 
 // Session returns the session with the node expected, or, if that is zero,
@@ -82,7 +86,7 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 		d.underWay[key] = job
 		go func() {
 			defer t.wg.Done()
-			job.session, job.err = t.dial(ep, expected)
+			job.session, job.err = t.dial(job, ep, expected)
 			d.mu.Lock()
 			delete(d.underWay, key)
 			if job.err == nil && expected.IsZero() {
@@ -92,6 +96,7 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 			close(job.done)
 		}()
 	}
+	job.waiting++
 	d.mu.Unlock()
 	select {
 	case <-job.done:
@@ -99,8 +104,31 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 	case <-ctx.Done():
 		e := notSent(ctx.Err())
 		e.Msg = "while dialling " + ep.String()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if job.waiting--; job.met != nil {
+			e.Msg += "; the last attempt met: " + detail(job.met)
+		}
 		return nil, e
 	}
+}
+
+// met notes what an attempt met, and reports whether somebody still waits for the next.
+func (d *dials) met(job *dial, err error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	job.met = err
+	return job.waiting > 0
+}
+
+// known reports whether there was a session with a node, or with who is at an address.
+func (t *Transport) known(ep refs.Endpoint, node refs.NodeID) bool {
+	if !node.IsZero() {
+		return t.peers.met(node)
+	}
+	t.dials.mu.Lock()
+	defer t.dials.mu.Unlock()
+	return t.dials.byAddress[ep] != nil
 }
 
 // remember keeps the session that an address led to, and forgets those that are over. mu is held.
@@ -113,8 +141,35 @@ func (d *dials) remember(ep refs.Endpoint, s *Session) {
 	d.byAddress[ep] = s
 }
 
-// dial dials until a connection stands or the dial's own time is over.
-func (t *Transport) dial(ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
+// strangerTries is how long a dial goes on whose connections end before anybody says
+// hello: what ends them may be the network, or a program that is no node.
+const strangerTries = 2 * time.Second
+
+// dial dials until a connection stands or a dial fails. One that was cut in its
+// handshake, as later ones may be, is made again for as long as somebody waits.
+func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
+	start := time.Now()
+	for pause := firstRedial; ; pause = min(2*pause, lastFirstDial) {
+		s, err := t.dialFor(ep, expected)
+		var cut *cutError
+		if err == nil || !errors.As(err, &cut) || !t.dials.met(job, err) || !cut.hello && time.Since(start) >= strangerTries {
+			return s, err
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
+		select {
+		case <-timer.C:
+		case <-t.ctx.Done():
+			timer.Stop()
+			return nil, errClosed()
+		}
+	}
+}
+
+// lastFirstDial is the longest pause between attempts at a first connection.
+const lastFirstDial = time.Second
+
+// dialFor dials until a connection stands or the dial's own time is over.
+func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, dialTimeout)
 	defer cancel()
 	for {
@@ -156,7 +211,8 @@ func (t *Transport) dial(ep refs.Endpoint, expected refs.NodeID) (*Session, erro
 
 // dialOnce makes one connection. peer is who answered, if anybody did.
 func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected refs.NodeID) (s *Session, peer refs.NodeID, err error) {
-	err = t.connect(ctx, ep, func(h *handshake, host string) (*Link, error) {
+	err = t.connect(ctx, ep, "", func(h *handshake, host string) (*Link, error) {
+		h.known = t.known(ep, expected)
 		l, existing, err := h.dial(expected, host, ep)
 		if h.peers != nil {
 			peer = h.peers.Node()
@@ -170,9 +226,10 @@ func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected ref
 }
 
 // connect makes a connection to an endpoint and has shake do the dialling side's
-// handshake on it. Without a link the connection is closed again.
-func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, shake func(h *handshake, host string) (*Link, error)) error {
-	raw, err := t.Network.DialContext(ctx, ep.Network(), ep.Address())
+// handshake on it. Without a link the connection is closed again. reached is the
+// address at which an earlier dial to the same peer ended, if that is known.
+func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached string, shake func(h *handshake, host string) (*Link, error)) error {
+	raw, err := t.open(ctx, ep, reached)
 	if err != nil {
 		return connectFailed(err)
 	}
@@ -208,6 +265,24 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, shake func(h 
 	return t.shook(raw, l, err)
 }
 
+// open opens a connection to an endpoint. If its name leads to no other address,
+// the one that was reached before decides.
+func (t *Transport) open(ctx context.Context, ep refs.Endpoint, reached string) (net.Conn, error) {
+	if reached == "" || reached == ep.Address() {
+		return t.Network.DialContext(ctx, ep.Network(), ep.Address())
+	}
+	most, cancel := context.WithTimeout(ctx, dialTimeout-reachedTimeout)
+	defer cancel()
+	raw, err := t.Network.DialContext(most, ep.Network(), ep.Address())
+	var op *net.OpError
+	if err == nil || errors.As(err, &op) && op.Addr != nil && op.Addr.String() == reached {
+		return raw, err
+	}
+	least, cancel := context.WithTimeout(ctx, reachedTimeout)
+	defer cancel()
+	return t.Network.DialContext(least, ep.Network(), reached)
+}
+
 // connectFailed is the error of a dial that reached nobody.
 func connectFailed(err error) *fault.Error {
 	var f *fault.Error
@@ -217,7 +292,7 @@ func connectFailed(err error) *fault.Error {
 	hint := ""
 	var dns *net.DNSError
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case isRefusal(err):
 		hint = "nobody listens there: is the program running, and is this its port?"
 	case errors.As(err, &dns):
 		hint = "the host name is not known"

@@ -41,6 +41,7 @@ type handshake struct {
 	myBytes, itsBytes []byte // of the hello messages
 	binding           []byte // the TLS channel's exporter value
 	proved            bool   // the dialling side's proof may have been sent
+	known             bool   // there was a session with this peer
 }
 
 func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error) {
@@ -53,7 +54,7 @@ func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error
 	}
 	if tc, ok := conn.(*tls.Conn); ok {
 		if err := tc.HandshakeContext(context.Background()); err != nil { // bounded by the deadline above
-			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "TLS: %w", err)
+			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "TLS: %w", h.cut(err, false))
 		}
 		cs := tc.ConnectionState()
 		var err error
@@ -98,16 +99,50 @@ func (h *handshake) readMagic() error {
 	if n > 0 && !bytes.HasPrefix([]byte(wire.Magic), got) {
 		return fault.New(fault.Protocol, fault.NotExecuted, "the peer is not a GoRMI node: it sent %q%s", got, guess(got))
 	}
-	var ne net.Error
+	timeout, ended := isTimeout(err), errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
-	case errors.As(err, &ne) && ne.Timeout():
+	case timeout && h.known:
+		return fault.New(fault.ConnectFailed, fault.NotExecuted,
+			"the peer did not say hello within %v: its process stands still or is busy, or the network lets nothing through%w", h.limit, silent{&cutError{err, true}})
+	case timeout:
 		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the peer did not say hello within %v: is it a GoRMI node?", h.limit)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the peer closed the connection without a hello: is it a GoRMI node (not a Java registry, a web server, or a node that wants TLS)?")
+	case ended && h.known:
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection ended before the peer said hello: %w", h.cut(err, true))
+	case ended:
+		return fault.New(fault.ConnectFailed, fault.NotExecuted,
+			"the peer closed the connection without a hello: is it a GoRMI node (not a Java registry, a web server, or a node that wants TLS)?%w", silent{h.cut(err, false)})
 	default:
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", err)
+		return h.lost(err)
 	}
 }
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+// cutError is the end of a connection in its handshake. The next may get further.
+type cutError struct {
+	error
+	hello bool // the peer is a node
+}
+
+func (c *cutError) Unwrap() error { return c.error }
+
+// cut marks the error of a connection that ended, for who dialled; others stay as they are.
+func (h *handshake) cut(err error, hello bool) error {
+	var op *net.OpError // of TLS its alerts are such errors too
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && !op.Timeout() && (op.Op == "read" || op.Op == "write") {
+		return &cutError{err, hello || h.known}
+	}
+	return err
+}
+
+// silent is a cause that the text before it has told.
+type silent struct{ error }
+
+func (silent) Error() string   { return "" }
+func (s silent) Unwrap() error { return s.error }
 
 // guess names the protocol that begins with b.
 func guess(b []byte) string {
@@ -155,11 +190,10 @@ func (h *handshake) read(want wire.HandshakeKind) (body, all []byte, err error) 
 }
 
 func (h *handshake) lost(err error) error {
-	var ne net.Error
-	if errors.As(err, &ne) && ne.Timeout() {
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v", h.limit)
+	if isTimeout(err) {
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v%w", h.limit, silent{&cutError{err, h.itsBytes != nil || h.known}})
 	}
-	return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", err)
+	return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", h.cut(err, h.itsBytes != nil))
 }
 
 func (h *handshake) readHello() error {
@@ -333,6 +367,7 @@ func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l
 
 // resume runs the dialling side for a session whose connection was lost.
 func (h *handshake) resume(s *Session, epoch wire.Epoch) (*Link, error) {
+	h.known = true
 	if _, err := h.greet(s.peer); err != nil {
 		return nil, err
 	}

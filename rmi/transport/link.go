@@ -190,6 +190,12 @@ func (l *Link) run() {
 func (l *Link) onTick(now int64) {
 	s := l.session
 	silent := time.Duration(now-l.lastRead.Load()) * tick
+	ping := pingAfter
+	if l.lossy && s.dialled {
+		// Where there are no connections none ends with a process: its system tells only
+		// who sends something, and then refuses.
+		ping = pingLossyAfter
+	}
 	switch {
 	case silent >= deadAfter:
 		l.cut(fault.New(fault.PeerGone, fault.Unknown, "no byte came from the peer for %v", deadAfter))
@@ -197,7 +203,7 @@ func (l *Link) onTick(now int64) {
 	case time.Duration(l.out.stalled(now))*tick >= deadAfter:
 		l.cut(fault.New(fault.PeerGone, fault.Unknown, "the peer took no byte for %v", deadAfter))
 		return
-	case silent >= pingAfter && time.Duration(now-l.pinged.Load())*tick >= pingAfter:
+	case silent >= ping && time.Duration(now-l.pinged.Load())*tick >= ping:
 		l.pinged.Store(now)
 		if err := l.out.fromReader(func(b []byte) []byte { return wire.AppendPing(b, wire.FramePing, uint64(now)) }); err != nil {
 			s.end(err)

@@ -65,6 +65,14 @@ func (p *peers) live(n refs.NodeID) *Session {
 	return nil
 }
 
+// met reports whether there was a session with a node.
+func (p *peers) met(n refs.NodeID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.byNode[n]
+	return e != nil && (e.session != nil || e.last != wire.SessionID{})
+}
+
 // ticket is a dial that has proved who it is; held says that its node holds to it.
 type ticket struct {
 	p    *peers

@@ -26,7 +26,8 @@ import (
 // long. The proof names the session and numbers the connection, so that a newer
 // connection takes the place of an older one, of which the accepting side may
 // think that it lives, and never the other way round. If the peer does not know
-// the session any more, or another node answers at its address, it is over.
+// the session any more, or another node answers at its address, or nobody does, it is
+// over (absence.go).
 
 const (
 	firstRedial = 50 * time.Millisecond // pause after the first dial that failed
@@ -45,7 +46,8 @@ func (s *Session) detach(l *Link) {
 	t.conns.Add(-1)
 	s.mu.Lock()
 	s.link.Store(nil)
-	s.lost, s.since, s.told = l.err, t.now.Load(), false
+	s.lost, s.lostAt, s.since, s.met, s.told = l.err, time.Now(), t.now.Load(), nil, false
+	s.away = make(chan struct{})
 	over := s.over
 	resumes := s.resumable && s.closing.Load() == nil
 	redial := !over && resumes && s.dialled
@@ -96,7 +98,7 @@ func (s *Session) attach(l *Link) error {
 		<-old.gone // its connection is closed: that does not take long
 	}
 	resumed := s.epoch != 0
-	s.epoch, s.lost = l.epoch, nil
+	s.epoch, s.reached, s.lost, s.away = l.epoch, reachedAt(l.raw), nil, nil
 	if t.OnLink != nil {
 		l.attached = t.OnLink(l)
 	}
@@ -148,9 +150,11 @@ func (s *Session) redial() {
 		case <-ctx.Done():
 		}
 	})
+	var refusals refusals
 	for pause := time.Duration(0); ctx.Err() == nil; pause = min(max(2*pause, firstRedial), lastRedial) {
 		if pause > 0 {
-			timer := time.NewTimer(pause/2 + rand.N(pause/2+1)) // so that many clients do not come at once
+			wait := pause/2 + rand.N(pause/2+1) // so that many clients do not come at once
+			timer := time.NewTimer(min(wait, refusals.wait(time.Now())))
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
@@ -160,6 +164,10 @@ func (s *Session) redial() {
 		}
 		err := t.dialAgain(ctx, s)
 		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if !t.RefusalsPass && refusals.settle(err, time.Now()) {
+			s.end(s.refused(err))
 			return
 		}
 		var f *fault.Error
@@ -173,7 +181,7 @@ func (s *Session) redial() {
 			return
 		}
 		s.mu.Lock()
-		s.lost = err
+		s.met = err
 		s.mu.Unlock()
 	}
 }
@@ -184,76 +192,9 @@ func (t *Transport) dialAgain(ctx context.Context, s *Session) error {
 	defer cancel()
 	s.mu.Lock()
 	s.dials = max(s.dials, s.epoch) + 1
-	epoch := s.dials
+	epoch, reached := s.dials, s.reached
 	s.mu.Unlock()
-	return t.connect(ctx, s.endpoint, func(h *handshake, _ string) (*Link, error) { return h.resume(s, epoch) })
-}
-
-// checkLease ends a session that was detached for as long as its lease.
-func (s *Session) checkLease(now int64) {
-	t := s.transport
-	s.mu.Lock()
-	if s.link.Load() != nil || s.epoch == 0 || s.over {
-		s.mu.Unlock()
-		return
-	}
-	absent, lost := time.Duration(now-s.since)*tick, s.lost
-	tell := !s.told && absent >= t.SessionLease/4
-	s.told = s.told || tell
-	s.mu.Unlock()
-	if tell && t.OnAbsent != nil {
-		t.OnAbsent(s)
-	}
-	if absent >= t.SessionLease {
-		s.end(&fault.Error{Kind: fault.PeerGone, Outcome: fault.Unknown, Msg: fmt.Sprintf("the connection was lost and not made again within %v", t.SessionLease), Err: lost})
-	}
-}
-
-// waitLink waits until the session has a connection.
-func (s *Session) waitLink(ctx context.Context) (*Link, error) {
-	for {
-		if l := s.link.Load(); l != nil {
-			return l, nil
-		}
-		s.mu.Lock()
-		if s.link.Load() != nil {
-			s.mu.Unlock()
-			continue
-		}
-		if s.linked == nil {
-			s.linked = make(chan struct{})
-		}
-		linked := s.linked
-		s.mu.Unlock()
-		select {
-		case <-linked:
-		case <-s.done:
-			return nil, s.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// unreached is the error of a call whose time ended before it was sent: most
-// likely for want of a connection.
-func (s *Session) unreached() *fault.Error {
-	return &fault.Error{Kind: fault.Deadline, Outcome: fault.NotExecuted, Msg: s.absent(), Err: context.DeadlineExceeded}
-}
-
-// absent says why a session has no connection, if it lost one.
-func (s *Session) absent() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lost == nil {
-		return ""
-	}
-	why := s.lost.Error()
-	var f *fault.Error
-	if errors.As(s.lost, &f) {
-		why = f.Detail()
-	}
-	return fmt.Sprintf("the connection was lost and could not be made again in time (%s)", why)
+	return t.connect(ctx, s.endpoint, reached, func(h *handshake, _ string) (*Link, error) { return h.resume(s, epoch) })
 }
 
 // Counters tell what happened to a transport's sessions and connections.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -188,16 +189,18 @@ func TestALostWelcomeLeavesOneSession(t *testing.T) {
 		var ids []wire.SessionID
 		for n := range wire.Epoch(3) { // again after a pause as long as a caller may make
 			end := make(chan error, 1)
-			go func() { _, err := a.Session(t.Context(), r.at, refs.NodeID{}); end <- err }()
+			ctx, goes := context.WithCancel(t.Context()) // the caller, or the dial would be made again at once
+			go func() { _, err := a.Session(ctx, r.at, refs.NodeID{}); end <- err }()
 			p, pr := r.next()
 			if !pr.Connection.Begin || pr.Connection.Epoch != n+1 {
 				t.Errorf("attempt %d says %+v", n, pr.Connection)
 			}
 			ids = append(ids, pr.Session)
-			p.conn.Close()
-			if err := <-end; fault.KindOf(err) != fault.ConnectFailed {
+			goes()
+			if err := <-end; fault.KindOf(err) != fault.Cancelled {
 				t.Errorf("the dial ended with %v", err)
 			}
+			p.conn.Close()
 			<-time.After(30 * time.Second)
 		}
 		s, p := r.session(a)
@@ -215,16 +218,19 @@ func TestANodeWhoseWelcomeWasLostComesIn(t *testing.T) {
 			n, g := couple(t)
 			from, to := n[1-decides], n[decides]
 			lose := true
+			ctx, goes := context.WithCancel(t.Context())
 			var conn net.Conn
 			g[1-decides].wrap = func(c net.Conn) net.Conn { conn = c; return c }
 			g[1-decides].gate = func(_ int64, m moment) {
 				if m == beforeWelcome && lose {
 					lose = false
 					synctest.Wait() // it began there
+					goes()
+					synctest.Wait() // or the dial would be made again at once
 					conn.Close()
 				}
 			}
-			if _, err := from.Session(t.Context(), to.at, to.Node()); err == nil {
+			if _, err := from.Session(ctx, to.at, to.Node()); err == nil {
 				t.Fatal("the welcome was not lost")
 			}
 			<-time.After(3 * workerIdle) // the node has other things to do

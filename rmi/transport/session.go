@@ -78,14 +78,18 @@ type Session struct {
 	goingOff atomic.Bool
 	peerOff  atomic.Bool // the peer said goaway
 
-	mu     sync.Mutex    // guards the fields below
-	over   bool          // end was called
-	epoch  wire.Epoch    // of the newest connection
-	dials  wire.Epoch    // number given to the last attempt at one
-	lost   error         // why there is no connection
-	since  int64         // tick at which the session was detached
-	told   bool          // Config.OnAbsent was called since
-	linked chan struct{} // closed when there is a connection again; nil if nobody waits
+	mu      sync.Mutex    // guards the fields below
+	over    bool          // end was called
+	epoch   wire.Epoch    // of the newest connection
+	dials   wire.Epoch    // number given to the last attempt at one
+	reached string        // the address at which the dial ended that made the newest; "" if it has no name
+	lost    error         // why there is no connection
+	lostAt  time.Time     // when the session was detached
+	since   int64         // the same, in ticks
+	met     error         // what the last attempt to dial met since; nil: none ended
+	told    bool          // Config.OnAbsent was called since
+	linked  chan struct{} // closed when there is a connection again; nil if nobody waits
+	away    chan struct{} // closed when nobody waits for the peer any more; nil while there is a connection
 
 	wg sync.WaitGroup // the reader, and while there is none, who dials
 }
@@ -212,21 +216,21 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 		}
 	}
 
-	var completed bool
+	var givenUp error
 	if ctx.Done() == nil {
-		_, completed = <-done
+		givenUp = <-done
 	} else {
 		select {
-		case _, completed = <-done:
+		case givenUp = <-done:
 		case <-ctx.Done():
 			if err, left := s.leave(sl, done, ctx.Err()); left {
 				return nil, err
 			}
-			_, completed = <-done
+			givenUp = <-done
 		}
 	}
-	if !completed { // expire took the slot back
-		return nil, fault.New(fault.Deadline, fault.Unknown, "no reply within the default deadline; give the context a longer one if the method needs it")
+	if givenUp != nil { // the slot was taken back
+		return nil, givenUp
 	}
 	if body := sl.body; body != nil {
 		// The flusher may still look at the caller's bytes, for a moment: or for
@@ -256,24 +260,21 @@ func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Dura
 		expires = s.transport.now.Load() + int64(left/tick) + 1
 	}
 	if l == nil {
-		sl.expires.Store(expires)
-		return nil
+		return s.await(sl, expires)
 	}
 	if r.Header.Payload.Len() <= wire.MaxInline {
 		if err := l.out.lock(ctx, until); err != nil {
 			if l.Err() == nil {
 				return err
 			}
-			sl.expires.Store(expires)
-			return nil
+			return s.await(sl, expires)
 		}
 	} else {
 		l.out.mu.Lock()
 	}
 	if sl.sent.Load() == uint32(l.epoch) || l.out.err != nil { // resume was faster, or will send it
 		l.out.mu.Unlock()
-		sl.expires.Store(expires)
-		return nil
+		return s.await(sl, expires)
 	}
 	l.send(sl, r, false)
 	crowd := sl.crowd
@@ -289,10 +290,22 @@ func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Dura
 	return nil
 }
 
+// await leaves a call to the next connection, unless nobody waits for that any more.
+func (s *Session) await(sl *slot, expires int64) error {
+	if expires == 0 {
+		expires = waitsLong
+	}
+	sl.expires.Store(expires)
+	if s.calls.isAway() { // either peerAway saw that the call waits, or this sees that it was called
+		return s.awayError()
+	}
+	return nil
+}
+
 // sendOneWay sends a one-way call, on whichever connection there will be until ctx ends.
 func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 	for {
-		l, err := s.waitLink(ctx)
+		l, err := s.waitLink(ctx, false)
 		if err == nil {
 			err = l.out.lock(ctx, time.Time{})
 		}
@@ -339,7 +352,7 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 
 // leave ends the wait for a call because of why. left is false if the call was
 // completed at the same time: then its result counts.
-func (s *Session) leave(sl *slot, done chan struct{}, why error) (err error, left bool) {
+func (s *Session) leave(sl *slot, done chan error, why error) (err error, left bool) {
 	num, seq := sl.num, sl.seq
 	e := notSent(why)
 	for {
@@ -355,6 +368,9 @@ func (s *Session) leave(sl *slot, done chan struct{}, why error) (err error, lef
 			return nil, false
 		case sent:
 			e.Outcome = fault.Unknown
+			if e.Kind == fault.Deadline {
+				e.Msg = s.absent()
+			}
 			if !told || !begun { // of a payload that was not begun here, the peer may know from before
 				s.sendCancel(num, seq)
 			}
@@ -485,7 +501,7 @@ func (s *Session) onTick(now int64) {
 			s.calls.trim()
 		}
 	} else {
-		s.checkLease(now)
+		s.checkAbsence(now)
 	}
 	if cancels := s.calls.expire(now); cancels != nil {
 		if l := s.link.Load(); l != nil {

@@ -60,6 +60,9 @@ func New(c Config) *Transport {
 	if c.SessionLease <= 0 {
 		c.SessionLease = DefaultSessionLease
 	}
+	if c.Grace == 0 {
+		c.Grace = DefaultGrace
+	}
 	t := &Transport{
 		Config:    c,
 		began:     time.Now(),

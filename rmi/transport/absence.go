@@ -1,0 +1,269 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"gormi/rmi/fault"
+)
+
+// What a peer without a connection is: gone, away, or about to come back.
+//
+// # Gone: its address refuses
+//
+// A node's key lives in its process, so when that has ended nobody can come back
+// under its id. The system of a machine tells that a process has ended: its sockets
+// close, and who dials its port is refused. That is ECONNREFUSED over TCP and over a
+// unix socket, for datagrams by way of ICMP, and ENOENT where a unix socket was. So
+// the side that dialled, which dials again when the connection is lost, ends the
+// session when it is refused twice, refusalGap apart, and by nothing else in between.
+// Twice, because once may be a port that changes hands, or one forged packet.
+//
+// It concludes only from the address at which it reached this very peer in this very
+// session. A name may have several addresses: if one that is not the peer's refuses,
+// the peer's own is asked too (open). The side that was dialled concludes nothing from
+// refusals, and does not ask for them: the address that its peer advertises may be one
+// that it cannot be reached at, behind a NAT or a tunnel, while the peer lives and is
+// about to dial again.
+//
+// What is not a refusal: no answer, an unreachable network, a connection that is
+// accepted and ends, or on which nobody says anything. A process that stands still
+// (SIGSTOP, a debugger) is not refused: its system accepts connections for it. A
+// machine that is cut off answers nothing. Their sessions live for their lease.
+//
+// A node that shuts down closes its listeners before its connections. If a connection
+// is lost in between, the peer's dials are refused although the process lives; and the
+// session is over in truth, for it can be taken up nowhere.
+//
+// Config.RefusalsPass is for nodes that dial through what refuses for a while although
+// the process behind it lives: a load balancer without a healthy backend, a firewall
+// that rejects, a tunnel that restarts. (So do, rarely, a unix socket on macOS and a
+// port on Windows whose queue of connections is full.) Then a refusal is no answer.
+//
+// # Away: only it can dial
+//
+// The side that was dialled waits. A living peer notices the loss when this side does,
+// or within the seconds of a keepalive, dials at once, and is back in a second or two.
+// After Config.Grace it is away: calls that wait for it fail with PeerGone, those that
+// were sent with Unknown (and are cancelled there when it is back), and so do new ones
+// at once. The session itself lives for its lease, with all that is held on it, and
+// when the peer comes back everything goes on.
+//
+// The side that dials has no grace: its calls wait for as long as they may, because
+// every attempt says more than time does, and one that has an answer ends the wait.
+//
+// Chosen against: asking every address that a peer is known to advertise, see above;
+// and a grace that begins with the last byte of a silent connection, in which a living
+// peer, which is as slow to notice, would have no time to come back.
+
+// refusalGap is how far apart the two refusals are that end a session.
+const refusalGap = 200 * time.Millisecond
+
+// DefaultGrace is for how long calls wait for a peer that only itself can dial.
+const DefaultGrace = 5 * time.Second
+
+// reachedTimeout bounds a dial to the peer's own address where its name led to others.
+const reachedTimeout = time.Second
+
+// ErrRefused is in the chain of the errors of a session that is over because the
+// peer's address refuses connections: nobody will come back under the peer's id.
+var ErrRefused = errors.New("the peer's process ended")
+
+// refusals counts those in a row of one redial.
+type refusals struct{ since time.Time } // the first; zero: the last attempt was not refused
+
+// settle takes in what an attempt met, and reports whether the peer is gone.
+func (r *refusals) settle(err error, now time.Time) bool {
+	switch {
+	case !isRefusal(err):
+		r.since = time.Time{}
+	case r.since.IsZero():
+		r.since = now
+	default:
+		return now.Sub(r.since) >= refusalGap
+	}
+	return false
+}
+
+// wait is how long the next attempt may wait at most.
+func (r *refusals) wait(now time.Time) time.Duration {
+	if left := refusalGap - now.Sub(r.since); !r.since.IsZero() && left > 0 {
+		return left
+	}
+	return lastRedial
+}
+
+// windowsRefused is WSAECONNREFUSED, which syscall.ECONNREFUSED does not match.
+const windowsRefused = syscall.Errno(10061)
+
+// isRefusal reports whether the error of a dial says that nobody listens there.
+func isRefusal(err error) bool {
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, windowsRefused) {
+		return true
+	}
+	var op *net.OpError
+	return errors.As(err, &op) && op.Net == "unix" && errors.Is(op.Err, syscall.ENOENT)
+}
+
+// reachedAt is the address at which a dial ended, "" if it has none that can be
+// dialled: what the network of a program's own calls an address may be a proxy's.
+func reachedAt(conn net.Conn) string {
+	switch a := conn.RemoteAddr().(type) {
+	case *net.TCPAddr:
+		return a.String()
+	case *net.UDPAddr:
+		return a.String()
+	}
+	return ""
+}
+
+// refused is the error of a session whose peer's address refuses connections.
+func (s *Session) refused(err error) *fault.Error {
+	s.mu.Lock()
+	lost := s.lost
+	s.mu.Unlock()
+	var f *fault.Error
+	cause := err
+	if errors.As(err, &f) && f.Err != nil {
+		cause = f.Err
+	}
+	return fault.New(fault.PeerGone, fault.Unknown, "%w: the connection was lost (%s), and its address %s refuses others (%v); if it is one that refuses for a while, set Options.RefusalsPass",
+		ErrRefused, reason(lost), s.endpoint, cause)
+}
+
+// detail is the text of an error without what an error around it says.
+func detail(err error) string {
+	var f *fault.Error
+	switch {
+	case err == nil:
+		return "for no reason"
+	case errors.As(err, &f):
+		return f.Detail()
+	}
+	return err.Error()
+}
+
+// reason is detail without what absent says before it.
+func reason(lost error) string {
+	return strings.TrimPrefix(detail(lost), "the connection was lost: ")
+}
+
+// checkAbsence looks after a session without a connection: it ends one that was so
+// for as long as its lease, and has nobody wait for a peer that is away.
+func (s *Session) checkAbsence(now int64) {
+	t := s.transport
+	s.mu.Lock()
+	if s.link.Load() != nil || s.epoch == 0 || s.over {
+		s.mu.Unlock()
+		return
+	}
+	absent, lost := time.Duration(now-s.since)*tick, s.lost
+	tell := !s.told && absent >= t.SessionLease/4
+	s.told = s.told || tell
+	away := !s.dialled && t.Grace > 0 && absent >= t.Grace
+	if away {
+		select {
+		case <-s.away:
+		default:
+			close(s.away)
+		}
+	}
+	s.mu.Unlock()
+	if tell && t.OnAbsent != nil {
+		t.OnAbsent(s)
+	}
+	switch {
+	case absent >= t.SessionLease:
+		s.end(&fault.Error{Kind: fault.PeerGone, Outcome: fault.Unknown, Msg: fmt.Sprintf("the connection was lost and not made again within %v", t.SessionLease), Err: lost})
+	case away && !s.calls.isAway():
+		err := s.awayError()
+		unknown := *err
+		unknown.Outcome = fault.Unknown
+		s.calls.peerAway(&unknown, err)
+	}
+}
+
+// awayError is the error of a call that does not wait for a peer which is away.
+func (s *Session) awayError() *fault.Error {
+	msg := s.absent()
+	if msg == "" { // it is back just now
+		msg = "the connection was lost, and the peer was away"
+	}
+	return &fault.Error{Kind: fault.PeerGone, Outcome: fault.NotExecuted, Msg: msg}
+}
+
+// unreached is the error of a call whose time ended before it was sent: most
+// likely for want of a connection.
+func (s *Session) unreached() *fault.Error {
+	return &fault.Error{Kind: fault.Deadline, Outcome: fault.NotExecuted, Msg: s.absent(), Err: context.DeadlineExceeded}
+}
+
+// expired is the error of a call that was sent, and not answered within its default deadline.
+func (s *Session) expired() *fault.Error {
+	if absent := s.absent(); absent != "" {
+		return &fault.Error{Kind: fault.Deadline, Outcome: fault.Unknown, Msg: absent, Err: context.DeadlineExceeded}
+	}
+	return fault.New(fault.Deadline, fault.Unknown, "no reply within the default deadline; give the context a longer one if the method needs it")
+}
+
+// absent says since when a session has had no connection, why, and what was done
+// about it. It is blank if there is one.
+func (s *Session) absent() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost == nil {
+		return ""
+	}
+	since := fmt.Sprintf("since %s, for %v (%s)", s.lostAt.Format(time.TimeOnly), time.Since(s.lostAt).Round(100*time.Millisecond), reason(s.lost))
+	const lost = "the connection was lost and could not be made again in time"
+	switch {
+	case !s.dialled:
+		return "the connection was lost, and the peer, which alone can make another, has not come back: " + since
+	case s.met == nil:
+		return fmt.Sprintf("%s: %s; the attempt to dial %s has met nothing yet", lost, since, s.endpoint)
+	}
+	return fmt.Sprintf("%s: %s; the last attempt to dial %s met: %s", lost, since, s.endpoint, detail(s.met))
+}
+
+// Await waits until the session has a connection.
+func (s *Session) Await(ctx context.Context) error {
+	_, err := s.waitLink(ctx, true)
+	return err
+}
+
+// waitLink waits until the session has a connection, and unless it is to be patient
+// not for a peer that is away.
+func (s *Session) waitLink(ctx context.Context, patient bool) (*Link, error) {
+	for {
+		if l := s.link.Load(); l != nil {
+			return l, nil
+		}
+		s.mu.Lock()
+		if s.link.Load() != nil {
+			s.mu.Unlock()
+			continue
+		}
+		if s.linked == nil {
+			s.linked = make(chan struct{})
+		}
+		linked, away := s.linked, s.away
+		s.mu.Unlock()
+		if patient {
+			away = nil
+		}
+		select {
+		case <-linked:
+		case <-s.done:
+			return nil, s.err
+		case <-away:
+			return nil, s.awayError()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
