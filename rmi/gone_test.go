@@ -68,7 +68,7 @@ func TestGone(t *testing.T) {
 			network.Cut(owner, caller)
 			owner.Close()
 			network.Heal(owner, caller)
-		}, short, short + time.Second},
+		}, 0, time.Second},
 		{"killed with its machine", func(network *rmitest.Network, owner, caller *rmi.Node) {
 			network.Partition(owner, caller)
 			network.Cut(owner, caller)

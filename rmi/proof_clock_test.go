@@ -21,6 +21,8 @@ func TestProofNothingIsMeasuredByTheWallClock(t *testing.T) {
 	reasons := map[string]string{
 		"../rmi/inventory.go: Round":               "of a duration, for people",
 		"../rmi/node.go: UnixNano":                 "the node's start names it; nobody computes with it",
+		"../rmi/transport/absence.go: Format":      "when a connection was lost, for people",
+		"../rmi/transport/absence.go: Round":       "of a duration, for people",
 		"../rmi/transport/link.go: Unix":           "a deadline that has passed, whenever it is",
 		"../rmi/transport/streams/stream.go: Unix": "a deadline that has passed, whenever it is",
 		"../callback/topic.go: UnixNano":           "the number of a topic's epoch; larger than the last one even if the clock went back",

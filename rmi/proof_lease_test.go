@@ -153,7 +153,7 @@ func TestProofBackoffEndsWithTheLease(t *testing.T) {
 		network := memnet.New()
 		road := &closedRoad{Network: network.Host("caller")}
 		owner := listening(t, "owner:0", &rmi.Options{Network: network.Host("owner")})
-		caller := quiet(t, &rmi.Options{Network: road})
+		caller := quiet(t, &rmi.Options{Network: road, RefusalsPass: true})
 		ended := make(chan error, 1)
 		w := hire(t, owner, caller, &worker{do: block(ended)})
 		ctx := duration(t, time.Hour)

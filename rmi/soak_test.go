@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gormi/rmi"
@@ -93,66 +94,96 @@ func TestCancelledCallsLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-// Connections are cut at random while calls and callbacks run: every call ends,
-// with its result or with an error that is true of it.
+// Connections are cut while calls and callbacks run, in rounds: half of what runs
+// answers what is lost on its way, the other half runs through the cut. Every call
+// comes again, runs once, and gets its result.
 func TestCutConnectionsLoseNoCall(t *testing.T) {
-	network := rmitest.New(t)
-	owner, caller := network.Node(), network.Node()
-	var mu sync.Mutex
-	ran := make(map[int64]int)
-	w := hire(t, owner, caller, &worker{apply: func(ctx context.Context, f Func, n int64) (int64, error) {
-		mu.Lock()
-		ran[n]++
-		mu.Unlock()
-		if f != nil {
-			if _, err := f(ctx, n); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		const callers, each = 20, 25
+		network := rmitest.New(t)
+		owner, caller := network.Node(), network.Node()
+		round := [2]chan struct{}{make(chan struct{}), make(chan struct{})} // what waits for its end
+		var mu sync.Mutex                                                   // guards round
+		wait := func(n int64) {
+			mu.Lock()
+			end := round[n/1000%2]
+			mu.Unlock()
+			<-end
+		}
+		var there, here ledger
+		w := hire(t, owner, caller, &worker{apply: func(ctx context.Context, f Func, n int64) (int64, error) {
+			there.enter(n)
+			if f == nil {
+				wait(n)
+			} else if _, err := f(ctx, n); err != nil {
 				return 0, fmt.Errorf("called back: %w", err)
 			}
+			return n, nil
+		}})
+		ctx := duration(t, time.Hour)
+		var told tally
+		var calls sync.WaitGroup
+		ended := make(chan struct{})
+		for c := range int64(callers) {
+			calls.Go(func() {
+				for i := range int64(each) {
+					n := c*1000 + i
+					var f Func
+					if i%2 == 0 {
+						f = func(_ context.Context, n int64) (int64, error) {
+							here.enter(n)
+							wait(n)
+							return n, nil
+						}
+					}
+					m, err := w.Apply(ctx, f, n)
+					if err == nil && m != n {
+						t.Errorf("call %d returned %d", n, m)
+					}
+					told.note(n, err)
+				}
+			})
 		}
-		return n, nil
-	}})
-	ctx := within(t)
-	stop := make(chan struct{})
-	var cutter, wg sync.WaitGroup
-	cutter.Go(func() {
-		for range 100 { // with time between them to dial, on a slow machine too
+		go func() { calls.Wait(); close(ended) }()
+		cuts := int64(0)
+		for more := true; more; {
+			synctest.Wait() // whatever is under way runs
+			mu.Lock()
+			old := round
+			round = [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+			mu.Unlock()
+			network.Partition(owner, caller)
+			close(old[0])
+			synctest.Wait() // and answers
+			network.Cut(owner, caller)
+			network.Heal(owner, caller)
+			cuts++
+			time.Sleep(time.Second) // there is a connection again
+			close(old[1])
 			select {
-			case <-stop:
-				return
-			case <-time.After(10 * time.Millisecond):
-				network.Cut(owner, caller)
+			case <-ended:
+				more = false
+			case <-time.After(time.Second):
 			}
 		}
+		told.check(t, &there)
+		told.allOK(t)
+		for n := range here.ran {
+			if times := here.times(n); times != 1 {
+				t.Errorf("the callback of call %d ran %d times", n, times)
+			}
+		}
+		a, b := owner.Stats(), caller.Stats()
+		if cuts < each || a.Resumes < each || b.Resumes < each {
+			t.Errorf("%d cuts; %d and %d resumes: this proves nothing", cuts, a.Resumes, b.Resumes)
+		}
+		for what, n := range map[string]int64{
+			"call that ran": a.DuplicatesRunning, "answered call": a.DuplicatesKept, "callback that ran": b.DuplicatesRunning, "answered callback": b.DuplicatesKept,
+		} {
+			if n < each/2 {
+				t.Errorf("%d times a %s came again: this proves nothing", n, what)
+			}
+		}
+		t.Logf("%d cuts; %d + %d duplicates of calls, %d + %d of callbacks", cuts, a.DuplicatesRunning, a.DuplicatesKept, b.DuplicatesRunning, b.DuplicatesKept)
 	})
-	for c := range int64(20) {
-		wg.Go(func() {
-			for i := range int64(50) {
-				n := c*1000 + i
-				var f Func
-				if i%2 == 0 {
-					f = func(_ context.Context, n int64) (int64, error) { return n, nil }
-				}
-				m, err := w.Apply(ctx, f, n)
-				if err == nil && m != n {
-					t.Errorf("call %d returned %d", n, m)
-				}
-				if err != nil {
-					t.Errorf("call %d: %v", n, err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	close(stop)
-	cutter.Wait()
-	mu.Lock()
-	defer mu.Unlock()
-	for n, times := range ran {
-		if times != 1 {
-			t.Errorf("call %d ran %d times", n, times)
-		}
-	}
-	if len(ran) != 1000 {
-		t.Errorf("%d calls ran, want 1000", len(ran))
-	}
 }
