@@ -131,8 +131,9 @@ var cutRows = []cutRow{
 		}
 	}},
 	{kind: wire.FrameAck, name: "of a large reply", clock: true, play: func(s *stage) {
-		// Several at a time: a call that the nodes make themselves may use one's slot
-		// again, which acknowledges it too.
+		// Several at a time, in a slot each: a call that the nodes make themselves may
+		// use one's slot again, which acknowledges it too.
+		s.gather.Add(3)
 		var transfers sync.WaitGroup
 		for id := range uint32(3) {
 			transfers.Go(func() { s.transfer(10+id, 8, 300<<10) })
@@ -241,6 +242,7 @@ type stage struct {
 	told             tally
 	running, release chan struct{} // of the call that begin makes
 	ended            chan error
+	gather           sync.WaitGroup // calls of Bytes
 }
 
 // set makes the stage for a row. way is that of the record.
@@ -336,9 +338,15 @@ func (s *stage) do(ctx context.Context, id int64) (int64, error) {
 	return id, nil
 }
 
-// bytes takes an id and a size, and returns so many bytes.
+// bytes takes an id and a size, and returns so many bytes; from 10 on when all that
+// are to gather run.
 func (s *stage) bytes(_ context.Context, b []byte) ([]byte, error) {
-	s.ran.enter(int64(binary.BigEndian.Uint32(b)))
+	id := binary.BigEndian.Uint32(b)
+	s.ran.enter(int64(id))
+	if id >= 10 {
+		s.gather.Done()
+		s.gather.Wait()
+	}
 	return make([]byte, binary.BigEndian.Uint32(b[4:])), nil
 }
 
