@@ -146,14 +146,18 @@ func (d *dials) remember(ep refs.Endpoint, s *Session) {
 const strangerTries = 2 * time.Second
 
 // dial dials until a connection stands or a dial fails. One that was cut in its
-// handshake, as later ones may be, is made again for as long as somebody waits.
+// handshake, as later ones may be, is made again for as long as somebody waits, and
+// as long as later ones at most.
 func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
 	start := time.Now()
 	for pause := firstRedial; ; pause = min(2*pause, lastFirstDial) {
 		s, err := t.dialFor(ep, expected)
 		var cut *cutError
-		if err == nil || !errors.As(err, &cut) || !t.dials.met(job, err) || !cut.hello && time.Since(start) >= strangerTries {
+		if err == nil || !errors.As(err, &cut) || !t.dials.met(job, err) {
 			return s, err
+		}
+		if tried := time.Since(start); tried >= t.SessionLease || !cut.node && tried >= strangerTries {
+			return nil, err
 		}
 		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
 		select {

@@ -41,7 +41,7 @@ type handshake struct {
 	myBytes, itsBytes []byte // of the hello messages
 	binding           []byte // the TLS channel's exporter value
 	proved            bool   // the dialling side's proof may have been sent
-	known             bool   // there was a session with this peer
+	known             bool   // the peer is a node: it said so, or there was a session with it
 }
 
 func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error) {
@@ -54,7 +54,7 @@ func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error
 	}
 	if tc, ok := conn.(*tls.Conn); ok {
 		if err := tc.HandshakeContext(context.Background()); err != nil { // bounded by the deadline above
-			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "TLS: %w", h.cut(err, false))
+			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "TLS: %w", h.cut(err))
 		}
 		cs := tc.ConnectionState()
 		var err error
@@ -94,6 +94,7 @@ func (h *handshake) readMagic() error {
 	n, err := io.ReadFull(h.conn, got)
 	got = got[:n]
 	if string(got) == wire.Magic {
+		h.known = true
 		return nil
 	}
 	if n > 0 && !bytes.HasPrefix([]byte(wire.Magic), got) {
@@ -107,10 +108,10 @@ func (h *handshake) readMagic() error {
 	case timeout:
 		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the peer did not say hello within %v: is it a GoRMI node?", h.limit)
 	case ended && h.known:
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection ended before the peer said hello: %w", h.cut(err, true))
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection ended before the peer said hello: %w", h.cut(err))
 	case ended:
 		return fault.New(fault.ConnectFailed, fault.NotExecuted,
-			"the peer closed the connection without a hello: is it a GoRMI node (not a Java registry, a web server, or a node that wants TLS)?%w", silent{h.cut(err, false)})
+			"the peer closed the connection without a hello: is it a GoRMI node (not a Java registry, a web server, or a node that wants TLS)?%w", silent{h.cut(err)})
 	default:
 		return h.lost(err)
 	}
@@ -124,16 +125,16 @@ func isTimeout(err error) bool {
 // cutError is the end of a connection in its handshake. The next may get further.
 type cutError struct {
 	error
-	hello bool // the peer is a node
+	node bool // the peer is one
 }
 
 func (c *cutError) Unwrap() error { return c.error }
 
 // cut marks the error of a connection that ended, for who dialled; others stay as they are.
-func (h *handshake) cut(err error, hello bool) error {
+func (h *handshake) cut(err error) error {
 	var op *net.OpError // of TLS its alerts are such errors too
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && !op.Timeout() && (op.Op == "read" || op.Op == "write") {
-		return &cutError{err, hello || h.known}
+		return &cutError{err, h.known}
 	}
 	return err
 }
@@ -191,9 +192,9 @@ func (h *handshake) read(want wire.HandshakeKind) (body, all []byte, err error) 
 
 func (h *handshake) lost(err error) error {
 	if isTimeout(err) {
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v%w", h.limit, silent{&cutError{err, h.itsBytes != nil || h.known}})
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v%w", h.limit, silent{&cutError{err, h.known}})
 	}
-	return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", h.cut(err, h.itsBytes != nil))
+	return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", h.cut(err))
 }
 
 func (h *handshake) readHello() error {
