@@ -222,7 +222,9 @@ func (n *names) DialContext(ctx context.Context, network, address string) (net.C
 func TestTheRefusalOfAnotherAddressEndsNothing(t *testing.T) {
 	b := newNode(t, new(tcp), "127.0.0.1")
 	f := &names{name: "bank.example:7000"}
-	f.answer = func(ctx context.Context) (net.Conn, error) { return f.tcp.Dialer.DialContext(ctx, "tcp", b.at.Address()) }
+	f.answer = func(ctx context.Context) (net.Conn, error) {
+		return f.tcp.Dialer.DialContext(ctx, "tcp", b.at.Address())
+	}
 	a := newNode(t, f, "")
 	s, err := a.Session(t.Context(), refs.Endpoint{Host: "bank.example", Port: 7000}, b.Node())
 	if err != nil {

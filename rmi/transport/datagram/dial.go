@@ -66,7 +66,7 @@ func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, 
 			continue
 		}
 		if _, err := socket.Write(appendInit(nil, id, cookie)); err != nil && !errors.Is(err, syscall.ENOBUFS) {
-			return 0, err
+			return 0, told(err)
 		}
 		for again := false; !again; {
 			n, err := socket.Read(b)
@@ -75,7 +75,7 @@ func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, 
 				again = true
 				continue
 			case err != nil: // nobody has the port, perhaps: the peer's system tells
-				return 0, err
+				return 0, told(err)
 			}
 			got, ok := idOf(b[:n])
 			if !ok || got != id {
@@ -103,6 +103,23 @@ func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, 
 			}
 		}
 	}
+}
+
+// windowsReset is WSAECONNRESET, by which Windows says of a datagram that was sent
+// what others say by ECONNREFUSED.
+const windowsReset = syscall.Errno(10054)
+
+// refused reports whether an error of the socket says that the peer's port is nobody's.
+func refused(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, windowsReset)
+}
+
+// told makes what every system says of a port that is nobody's the same error.
+func told(err error) error {
+	if refused(err) {
+		return syscall.ECONNREFUSED
+	}
+	return err
 }
 
 // serve reads the socket of a connection that was dialled until it is closed.

@@ -398,7 +398,7 @@ func (c *Conn) trouble(err error) {
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		c.fail(net.ErrClosed)
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case refused(err):
 		// The system was told so by the peer's; anybody may have written that in its
 		// name, so it is believed when it happens again.
 		if c.refused++; c.refused >= refusals {
