@@ -401,7 +401,7 @@ func (c *callee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int, settle 
 		s.again = nil
 	}
 	switch {
-	case s.in == nil && s.done:
+	case s.in == nil && s.done && s.sent != l.epoch: // else it crossed its reply on this connection
 		return nil, nil, c.sendAgain(s, l, num)
 	case s.in == nil:
 		c.mu.Unlock()
