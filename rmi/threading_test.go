@@ -230,8 +230,7 @@ func serialCallsDoNotOverlap(t *testing.T, network carrier) {
 // A serial object calls its caller, whose function calls the object again: that
 // call is let in. One of another chain waits until the first is done.
 func TestASerialObjectLetsTheChainBackInAndNobodyElse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := rmitest.New(t)
+	overCarriers(t, func(t *testing.T, network carrier) {
 		inside := false
 		v := &worker{do: func(_ context.Context, n int64) (int64, error) {
 			if n == 2 && inside {
