@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gormi/refs"
 	"gormi/rmi"
 	"gormi/rmi/rmitest"
 	"gormi/rmi/transport/datagram"
@@ -30,8 +31,9 @@ type carrier interface {
 
 var _ carrier = (*rmitest.Network)(nil)
 
-// overCarriers runs a test over a stream, over datagrams, and over datagrams of
-// which many are lost, in virtual time.
+// overCarriers runs a test over a stream, over datagrams, over datagrams of which
+// many are lost, and over such beside other calls on the same sessions, of which one
+// in eight is given up, in virtual time.
 func overCarriers(t *testing.T, test func(t *testing.T, network carrier)) {
 	good := lossy.Options{Delay: time.Millisecond}
 	bad := badLink(1)
@@ -43,6 +45,9 @@ func overCarriers(t *testing.T, test func(t *testing.T, network carrier)) {
 		{"stream", func(t *testing.T) carrier { return rmitest.New(t) }},
 		{"datagrams", func(t *testing.T) carrier { return &datagrams{t: t, packets: lossy.New(good), usual: good} }},
 		{"datagrams that get lost", func(t *testing.T) carrier { return &datagrams{t: t, packets: lossy.New(bad), usual: bad} }},
+		{"datagrams that get lost, beside calls that are given up", func(t *testing.T) carrier {
+			return &datagrams{t: t, packets: lossy.New(bad), usual: bad, mixed: true}
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, c.make(t)) })
@@ -55,9 +60,12 @@ type datagrams struct {
 	t       *testing.T
 	packets *lossy.Network
 	usual   lossy.Options
+	mixed   bool // every node makes calls to every node that listens
 
 	mu      sync.Mutex // guards the fields below
 	nodes   int
+	callers []*rmi.Node
+	beside  []refs.Ref // of objects that answer the calls of mixed
 	dialled []net.Conn
 }
 
@@ -65,18 +73,72 @@ func (d *datagrams) Node() *rmi.Node   { return d.NodeWith(nil) }
 func (d *datagrams) Client() *rmi.Node { return d.ClientWith(nil) }
 
 func (d *datagrams) NodeWith(o *rmi.Options) *rmi.Node {
-	n := d.ClientWith(o)
+	n := d.node(o)
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.nodes++
-	host := fmt.Sprintf("udp:node-%d:0", d.nodes)
-	d.mu.Unlock()
-	if _, err := n.Listen(host); err != nil {
+	if _, err := n.Listen(fmt.Sprintf("udp:node-%d:0", d.nodes)); err != nil {
 		d.t.Fatal(err)
+	}
+	if d.mixed {
+		r := export[Worker](d.t, n, &worker{do: func(ctx context.Context, ms int64) (int64, error) {
+			return ms, work(ctx, time.Duration(ms)*time.Millisecond)
+		}}, nil)
+		for _, c := range d.callers {
+			d.mix(c, r)
+		}
+		d.callers, d.beside = append(d.callers, n), append(d.beside, r)
 	}
 	return n
 }
 
+// ClientWith returns a node that does not listen.
 func (d *datagrams) ClientWith(o *rmi.Options) *rmi.Node {
+	n := d.node(o)
+	if d.mixed {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.callers = append(d.callers, n)
+		for _, r := range d.beside {
+			d.mix(n, r)
+		}
+	}
+	return n
+}
+
+// mix has a node make calls to another until the test ends, some of which are given up at about the
+// time at which they are answered. They may fail, for the test does what it wants with the nodes; but not
+// because one of these does not understand the other.
+func (d *datagrams) mix(n *rmi.Node, r refs.Ref) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var calls sync.WaitGroup
+	d.t.Cleanup(func() { cancel(); calls.Wait() }) // before the nodes are closed
+	w := resolve[Worker](d.t, n, r)
+	for caller := range uint64(2) {
+		calls.Go(func() {
+			random := draw(d.usual.Seed, caller)
+			for pause := time.Millisecond; ctx.Err() == nil; pause = min(pause+pause/64, 10*time.Second) { // tests may last for hours
+				takes := random.Int64N(3) * 6 // milliseconds: before and after the callee takes charge
+				call, done := ctx, func() {}
+				if random.IntN(8) == 0 {
+					call, done = context.WithTimeout(ctx, time.Duration(takes)*time.Millisecond+time.Duration(random.Int64N(int64(6*time.Millisecond))))
+				}
+				_, err := w.Do(call, takes)
+				done()
+				switch rmi.KindOf(err) {
+				case rmi.Protocol:
+					d.t.Errorf("a call beside ends with %v", err)
+					return
+				case rmi.Closed:
+					return
+				}
+				_ = work(ctx, time.Duration(random.Int64N(int64(pause))))
+			}
+		})
+	}
+}
+
+func (d *datagrams) node(o *rmi.Options) *rmi.Node {
 	var opts rmi.Options
 	if o != nil {
 		opts = *o

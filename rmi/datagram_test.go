@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,5 +135,68 @@ func TestDatagramsStayOnLoopback(t *testing.T) {
 	n := listening(t, "udp::0", &rmi.Options{Insecure: true})
 	if ep := n.Endpoint(); !ep.UDP || !ep.IsBlank() || !n.Public() {
 		t.Errorf("the node listens at %v", ep)
+	}
+}
+
+// A call that is given up just as it is answered costs nothing but itself: its cancel crosses the return,
+// whichever way that went, and finds the call done.
+func TestACancelThatCrossesTheReturnIsHarmlessOverDatagrams(t *testing.T) {
+	good := lossy.Options{Delay: time.Millisecond}
+	bad := badLink(3)
+	bad.Delay = time.Millisecond
+	for name, o := range map[string]lossy.Options{"a good link": good, "a bad link": bad} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, owner, caller := overDatagrams(t, o)
+				var ran ledger
+				w := hire(t, owner, caller, &worker{
+					do: func(_ context.Context, id int64) (int64, error) {
+						ran.enter(id)
+						time.Sleep(time.Duration(id%3) * 8 * time.Millisecond) // before and after the callee took charge
+						return id, nil
+					},
+					bytes: func(_ context.Context, b []byte) ([]byte, error) { return b, nil }, // not in one datagram
+				})
+				if _, err := w.Sum(t.Context(), 1); err != nil {
+					t.Fatal(err)
+				}
+				var told tally
+				var callers sync.WaitGroup
+				for c := range uint64(8) {
+					callers.Go(func() {
+						random := draw(9, c)
+						for i := range int64(250) {
+							id := i*8 + int64(c)
+							patience := time.Duration(id%3)*8*time.Millisecond + time.Duration(random.Int64N(int64(6*time.Millisecond))) // a round trip and a while
+							ctx, cancel := context.WithTimeout(t.Context(), patience)
+							if id%2 == 0 {
+								ctx, cancel = context.WithCancel(t.Context())
+								time.AfterFunc(patience, cancel)
+							}
+							if i%10 == 9 {
+								_, _ = w.Bytes(ctx, make([]byte, 2000))
+							} else {
+								_, err := w.Do(ctx, id)
+								if told.note(id, err); err != nil && ctx.Err() == nil {
+									t.Errorf("call %d: %v", id, err)
+								}
+							}
+							cancel()
+						}
+					})
+				}
+				callers.Wait()
+				synctest.Wait()
+				time.Sleep(time.Second)
+				told.check(t, &ran)
+				c := told.counts()
+				if c.OK < 100 || c.Unknown < 100 {
+					t.Errorf("%v: this proves nothing", c)
+				}
+				if a, b := owner.Stats(), caller.Stats(); a.Sessions != 1 || b.Sessions != 1 || a.Cuts+b.Cuts != 0 || a.Resumes != 0 {
+					t.Errorf("%d and %d sessions, want the one that there was, and %d connections lost", a.Sessions, b.Sessions, a.Cuts+b.Cuts)
+				}
+			})
+		})
 	}
 }

@@ -22,7 +22,8 @@ func badLink(seed uint64) lossy.Options {
 }
 
 // Over a link that loses, duplicates and reorders datagrams, small calls, large
-// ones and calls back all end well, and each ran once.
+// ones and calls back all end well, and each ran once; but for one in eight, which is
+// cancelled or reaches its deadline, at any time: it ran at most once, as its caller is told.
 func TestProofDatagrams(t *testing.T) {
 	for seed := range uint64(size(1, 10)) {
 		t.Run(fmt.Sprintf("in memory, seed %d", seed), func(t *testing.T) {
@@ -53,6 +54,7 @@ func overBadLink(t *testing.T, o rmi.Options, at string, seed uint64, calls int,
 	}
 	var there, here ledger // what ran at the owner, and at the caller when called back
 	var told, answered tally
+	var givenUp ledger // calls that need not end well
 	w := hire(t, owner, caller, &worker{
 		do: func(ctx context.Context, id int64) (int64, error) {
 			there.enter(id)
@@ -85,17 +87,31 @@ func overBadLink(t *testing.T, o rmi.Options, at string, seed uint64, calls int,
 				if kind < 5 && kind > 1 { // a fiftieth of the calls is large
 					kind = 99
 				}
-				told.note(id, oneCall(ctx, w, id, kind, n, true, back))
+				call, done := ctx, func() {}
+				if random.IntN(8) == 0 {
+					givenUp.enter(id)
+					patience := time.Duration(random.Int64N(int64(60 * time.Millisecond)))
+					if call, done = context.WithTimeout(ctx, patience); id%2 == 0 {
+						done()
+						call, done = context.WithCancel(ctx)
+						time.AfterFunc(patience, done)
+					}
+				}
+				told.note(id, oneCall(call, w, id, kind, n, true, back))
+				done()
 			}
 		})
 	}
 	workers.Wait()
 	took := time.Since(start)
 
+	if err := caller.Shutdown(ctx); err != nil { // until those are over that were given up
+		t.Error(err)
+	}
 	told.check(t, &there)
-	told.allOK(t)
+	told.allOKBut(t, &givenUp)
 	answered.check(t, &here)
-	answered.allOK(t)
+	answered.allOKBut(t, &givenUp)
 	a, b, c := owner.Stats(), caller.Stats(), passed()
 	figure(t, "%d calls in %v: %v; callbacks: %v; %d datagrams of %d lost, %d twice, %d late; duplicates: %d and %d answered from the kept replies",
 		calls, took.Round(time.Millisecond), told.counts(), answered.counts(), c.Lost, c.Sent, c.Dup, c.Late, a.DuplicatesKept, b.DuplicatesKept)
@@ -104,6 +120,7 @@ func overBadLink(t *testing.T, o rmi.Options, at string, seed uint64, calls int,
 		"datagram came twice":             int64(c.Dup),
 		"datagram came late":              int64(c.Late),
 		"callback was made":               int64(len(here.ran)),
+		"call was given up":               int64(calls - told.counts().OK),
 		"call was answered once more":     a.DuplicatesKept,
 		"callback was answered once more": b.DuplicatesKept,
 	} {

@@ -160,8 +160,7 @@ func TestAOneWayCallThatWasNotSentIsAnError(t *testing.T) {
 // What was on its way when the connection was lost is not sent again, and
 // leaves nothing behind.
 func TestALostOneWayCallIsLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := rmitest.New(t)
+	overCarriers(t, func(t *testing.T, network carrier) {
 		owner, caller := network.NodeWith(&rmi.Options{Limits: rmi.Limits{Slots: 16}}), network.Client()
 		d := new(desk)
 		w := staff(t, owner, caller, d, oneWay)
@@ -307,8 +306,7 @@ func TestTheOwnersTimeoutIsTheDefault(t *testing.T) {
 		want time.Duration
 	}{{"no deadline", 0, 2 * time.Second}, {"a longer deadline", 5 * time.Second, 5 * time.Second}, {"a shorter one", time.Second, time.Second}} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				network := rmitest.New(t)
+			overCarriers(t, func(t *testing.T, network carrier) {
 				owner, caller := network.Node(), network.Client()
 				ended := make(chan error, 1)
 				w := staff(t, owner, caller, &desk{do: block(ended)}, map[string]rmi.Semantics{"Do": {Timeout: 2 * time.Second}})
@@ -347,8 +345,7 @@ func TestSemanticsAreTheOwners(t *testing.T) {
 		"caller with others declared": func(t *testing.T, n *rmi.Node, r refs.Ref) Desk { return resolve[eagerDesk](t, n, r) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				network := rmitest.New(t)
+			overCarriers(t, func(t *testing.T, network carrier) {
 				owner, caller := network.Node(), network.Client()
 				release := make(chan struct{})
 				defer close(release)
@@ -360,7 +357,7 @@ func TestSemanticsAreTheOwners(t *testing.T) {
 				r := export[Desk](t, owner, d, &rmi.ExportOptions{Methods: methods})
 				w := bind(t, caller, r)
 				start := time.Now()
-				if err := w.Note(t.Context(), 1); err != nil || time.Since(start) != 0 {
+				if err := w.Note(t.Context(), 1); err != nil || time.Since(start) > time.Second { // the method does not return
 					t.Errorf("the one-way call took %v: %v", time.Since(start), err)
 				}
 				_, err := w.Do(t.Context(), 2)
@@ -385,8 +382,7 @@ func TestSemanticsAreTheOwners(t *testing.T) {
 // The owner's declaration counts, not the caller's: also where it is that of
 // the zero value.
 func TestACallersDeclarationDoesNotCount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := rmitest.New(t)
+	overCarriers(t, func(t *testing.T, network carrier) {
 		o := &rmi.Options{SessionLease: 5 * time.Second}
 		owner, caller := network.NodeWith(o), network.ClientWith(o)
 		running := make(chan struct{}, 2)
@@ -430,10 +426,13 @@ func TestARefusedNestedCallIsMadeAgain(t *testing.T) {
 		ok    bool
 	}{{"room in time", 2 * time.Second, true}, {"no room in time", time.Minute, false}} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				network := rmitest.New(t)
+			overCarriers(t, func(t *testing.T, network carrier) {
 				owner, caller := network.Node(), network.ClientWith(&rmi.Options{Limits: rmi.Limits{Handlers: 1, Nested: 1}}) // two nested calls
-				back := &desk{do: func(ctx context.Context, n int64) (int64, error) { return n, work(ctx, c.frees) }}
+				running := make(chan struct{}, 3)
+				back := &desk{do: func(ctx context.Context, n int64) (int64, error) {
+					running <- struct{}{}
+					return n, work(ctx, c.frees)
+				}}
 				apply := hire(t, owner, caller, &worker{apply: func(ctx context.Context, f Func, n int64) (int64, error) { return f(ctx, n) }})
 				var wg sync.WaitGroup
 				blocker, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -445,7 +444,8 @@ func TestARefusedNestedCallIsMadeAgain(t *testing.T) {
 						}
 					})
 				}
-				synctest.Wait()
+				<-running
+				<-running
 				var err error
 				start := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -461,7 +461,7 @@ func TestARefusedNestedCallIsMadeAgain(t *testing.T) {
 				took := time.Since(start)
 				synctest.Wait()
 				if c.ok {
-					if err != nil || took < c.frees || took > 5*time.Second {
+					if err != nil || took < c.frees/2 || took > 5*time.Second {
 						t.Errorf("after %v: %v", took, err)
 					}
 				} else {

@@ -2,6 +2,7 @@ package rmi_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -97,35 +98,106 @@ func perConnectionCallsOfOneClientDoNotOverlap(t *testing.T, network carrier) {
 }
 
 func TestPerConnectionCallsRunInTheirOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := rmitest.New(t)
-		var got []int64 // the calls do not overlap, so no lock
-		first := make(chan struct{})
-		r := export[Worker](t, network.Node(), &worker{do: func(_ context.Context, n int64) (int64, error) {
-			if n == 0 {
-				<-first
+	for name, cut := range map[string]bool{"one connection": false, "a connection that is lost": true} {
+		t.Run(name, func(t *testing.T) {
+			overCarriers(t, func(t *testing.T, network carrier) { perConnectionCallsRunInTheirOrder(t, network, cut) })
+		})
+	}
+}
+
+func perConnectionCallsRunInTheirOrder(t *testing.T, network carrier, cut bool) {
+	var got []int64 // the calls do not overlap, so no lock
+	first := make(chan struct{})
+	owner, caller := network.Node(), network.Client()
+	r := export[Worker](t, owner, &worker{do: func(_ context.Context, n int64) (int64, error) {
+		if n == 0 {
+			<-first
+		}
+		got = append(got, n)
+		return n, nil
+	}}, &rmi.ExportOptions{Threading: rmi.PerConnection})
+	w := resolve[Worker](t, caller, r)
+	if _, err := w.Sum(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for round := range int64(2) {
+		for n := range int64(50) { // in the second round in slots that were used, last in first out
+			if cut && n == 20 {
+				network.Partition(owner, caller)
 			}
-			got = append(got, n)
-			return n, nil
-		}}, &rmi.ExportOptions{Threading: rmi.PerConnection})
-		w := resolve[Worker](t, network.Client(), r)
-		var wg sync.WaitGroup
-		for n := range int64(50) {
 			wg.Go(func() {
-				if _, err := w.Do(t.Context(), n); err != nil {
+				if _, err := w.Do(t.Context(), 50*round+n); err != nil {
 					t.Error(err)
 				}
 			})
-			synctest.Wait() // it is there, and waits
+			synctest.Wait() // it is on its way
 		}
-		close(first)
+		if cut {
+			network.Cut(owner, caller)
+			network.Heal(owner, caller)
+		}
+		if round == 0 {
+			time.Sleep(time.Second)
+			close(first)
+		}
 		wg.Wait()
-		for i, n := range got {
-			if int64(i) != n {
-				t.Fatalf("the order is %v", got)
-			}
+	}
+	for i, n := range got {
+		if int64(i) != n {
+			t.Fatalf("the order is %v", got)
 		}
-	})
+	}
+}
+
+// Mail is for calls of which nobody waits for the end.
+type Mail interface {
+	Send(ctx context.Context, n int64, b []byte) error
+	Sent(ctx context.Context) ([]int64, error)
+}
+
+type mail struct {
+	got     []int64
+	running atomic.Int32
+}
+
+func (m *mail) Send(_ context.Context, n int64, _ []byte) error {
+	if m.running.Add(1) > 1 {
+		n = -n
+	}
+	m.got = append(m.got, n)
+	m.running.Add(-1)
+	return nil
+}
+
+func (m *mail) Sent(context.Context) ([]int64, error) { return m.got, nil }
+
+// Each call of a caller is over before it makes the next, though nobody hears of its end: they run in that
+// order, small or large, and so does what waits for them.
+func TestOneWayCallsThatTakeTurnsRunInTheirOrder(t *testing.T) {
+	for _, threading := range []rmi.Threading{rmi.PerConnection, rmi.Serial} {
+		t.Run(threading.String(), func(t *testing.T) {
+			overCarriers(t, func(t *testing.T, network carrier) {
+				r := export[Mail](t, network.Node(), new(mail), &rmi.ExportOptions{
+					Threading: threading, Methods: map[string]rmi.Semantics{"Send": {OneWay: true}},
+				})
+				m := resolve[Mail](t, network.Client(), r)
+				ctx := duration(t, time.Hour)
+				var want []int64
+				for n := int64(1); n <= 300; n++ {
+					if err := m.Send(ctx, n, make([]byte, []int{0, 100, 1000, 2000, 40_000, 0, 0}[n%7])); err != nil {
+						t.Fatal(err)
+					}
+					if want = append(want, n); n%50 != 0 {
+						continue
+					}
+					if got, err := m.Sent(ctx); err != nil || !slices.Equal(got, want) {
+						t.Fatalf("after %d: %v, %v", n, got, err)
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestSerialCallsDoNotOverlap(t *testing.T) { overCarriers(t, serialCallsDoNotOverlap) }
@@ -158,8 +230,7 @@ func serialCallsDoNotOverlap(t *testing.T, network carrier) {
 // A serial object calls its caller, whose function calls the object again: that
 // call is let in. One of another chain waits until the first is done.
 func TestASerialObjectLetsTheChainBackInAndNobodyElse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := rmitest.New(t)
+	overCarriers(t, func(t *testing.T, network carrier) {
 		inside := false
 		v := &worker{do: func(_ context.Context, n int64) (int64, error) {
 			if n == 2 && inside {

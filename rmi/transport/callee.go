@@ -20,7 +20,9 @@ type Incoming struct {
 	buf        []byte // memory of small payloads, kept from use to use
 
 	deadline  time.Time
-	turn      *Turn
+	number    wire.CallNum // on its connection, over datagrams
+	perCaller bool         // the peer's calls of the object take turns; the callee has the turn
+	turn      *Turn        // nil: it takes none, or has not entered
 	refused   *fault.Error // why it will not be served although its payload must be taken in
 	answered  bool
 	uncounted bool      // the table had no room, or will never come
@@ -162,11 +164,14 @@ type callee struct {
 	first   *Incoming // queue, linked by next
 	last    *Incoming
 	queued  int
-	bytes   int  // payload bytes in the queue
-	listed  bool // in workers.waiting: see there
+	bytes   int         // payload bytes in the queue
+	held    []*Incoming // in order of number: see order.go
+	holds   int         // payload bytes of held
+	letting bool        // one was taken out of held and is about to be served or queued
+	listed  bool        // in workers.waiting: see there
 	turns   map[refs.ObjNum]*Turn
 	over    bool
-	idle    chan struct{} // closed when running and queued are 0; nil if nobody waits
+	idle    chan struct{} // closed when running, queued and len(held) are 0; nil if nobody waits
 }
 
 const slotChunk = 16
@@ -334,6 +339,9 @@ func (c *callee) keep(s *inSlot, r *reply) *Link {
 		c.kept += n
 	}
 	l := c.session.link.Load()
+	if l != nil && l.lossy && s.came != l.epoch {
+		return nil // the call is about to come on this connection, and asks for it: see order.go
+	}
 	if l != nil {
 		s.sent = l.epoch
 	}
@@ -395,13 +403,16 @@ func (c *callee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int, settle 
 		s.sent = 0
 		return nil, nil, c.sendAgain(s, l, num)
 	}
+	if l.lossy {
+		s.came = l.epoch // in the place of the call
+	}
 	if s.again != nil { // no more of it will come
 		s.again.end()
 		s.again.release()
 		s.again = nil
 	}
 	switch {
-	case s.in == nil && s.done:
+	case s.in == nil && s.done && s.sent != l.epoch: // else it crossed its reply on this connection
 		return nil, nil, c.sendAgain(s, l, num)
 	case s.in == nil:
 		c.mu.Unlock()
@@ -431,8 +442,8 @@ func refused(why *fault.Error, uncounted bool) reply {
 	return r
 }
 
-// cut forgets the calls under assembly on a connection that is lost, as if they
-// had never begun to come.
+// cut forgets the calls under assembly on a connection that is lost, and those
+// that are held back there, as if they had never begun to come.
 func (c *callee) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -451,6 +462,14 @@ func (c *callee) cut() {
 			}
 		}
 	}
+	for _, in := range c.held { // they wait for calls that did not come; all come again, in order
+		s := &c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk]
+		s.in = nil
+		s.seq--
+		in.recycle()
+	}
+	c.held, c.holds, c.letting = nil, 0, false
+	c.checkIdle()
 }
 
 // cancelAll ends the contexts of all calls in the session's last moment.
@@ -549,10 +568,10 @@ func (c *callee) expire(s *Session) {
 	}
 }
 
-// turnOf returns the turn that the calls of this connection to an object take.
+// turnOf returns the turn that the calls of this session to an object take. mu is
+// held until the call that it is for has entered: a turn that nobody is in may be
+// forgotten.
 func (c *callee) turnOf(obj refs.ObjNum) *Turn {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.turns == nil {
 		c.turns = make(map[refs.ObjNum]*Turn)
 	}
@@ -585,7 +604,7 @@ func (c *callee) quiet() <-chan struct{} {
 
 // checkIdle tells those who wait that nothing is served any more. mu is held.
 func (c *callee) checkIdle() {
-	if c.idle != nil && c.running == 0 && c.queued == 0 {
+	if c.idle != nil && c.running == 0 && c.queued == 0 && len(c.held) == 0 && !c.letting {
 		close(c.idle)
 		c.idle = nil
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -92,6 +93,7 @@ type slot struct {
 
 	// How the call was sent. Written under the connection's outbox.mu, and where
 	// that is not the caller's own doing under callTable.mu too.
+	made  uint64        // counts the session's calls: the order in which slots were taken
 	sent  atomic.Uint32 // the wire.Epoch of the connection on which it was sent last; 0: never
 	sends int
 	body  *outBody // its payload, if that travels in fragments
@@ -129,6 +131,7 @@ type callTable struct {
 	free    []*slot // last in, first out: few slots are ever used
 	roots   int     // slots in use by calls of depth 0
 	busy    int     // slots not free
+	made    uint64  // calls so far
 	kept    bool    // some free slot has a buffer
 	owed    int     // sum of the slots' owed
 	large   int     // how many of these are above ackAbove
@@ -212,6 +215,8 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 		return nil
 	}
 	s.seq++
+	c.made++
+	s.made = c.made
 	s.state, s.nested, s.oneWay, s.err, s.failed = slotWaiting, nested, false, nil, false
 	s.payload = wire.Payload{}
 	s.req, s.uncounted, s.sends, s.body = r, r.Uncounted, 0, nil
@@ -470,13 +475,15 @@ func (c *callTable) cut() {
 }
 
 // resend appends to a new connection's frames what the peer may not have heard
-// of: the calls in flight, that those whose callers left are given up, and that
-// large replies arrived. l.out.mu is held.
+// of: the calls in flight, in the order in which they were made, that those whose
+// callers left are given up, and that large replies arrived. l.out.mu is held.
 func (c *callTable) resend(l *Link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.away = false
-	for _, s := range c.slots {
+	inOrder := slices.Clone(c.slots)
+	slices.SortFunc(inOrder, func(a, b *slot) int { return cmp.Compare(a.made, b.made) })
+	for _, s := range inOrder {
 		switch {
 		case s.sent.Load() == uint32(l.epoch):
 		case s.state == slotWaiting && !s.req.OneWay:

@@ -2,18 +2,23 @@ package transport
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"math/big"
 	"net"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/wire"
 )
 
 // certificate returns the two sides of a TLS configuration with a certificate for 127.0.0.1.
@@ -82,4 +87,79 @@ func TestAnAddressThatIsTaken(t *testing.T) {
 	a, b := newNode(t, &tcp{}, "127.0.0.1"), newNode(t, &tcp{}, "")
 	_, err := b.Listen(t.Context(), "tcp", a.at.Address())
 	wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "another program has the address already")
+}
+
+// inTheMiddle is a host with a certificate of its own that both sides take: it ends TLS and hands what each
+// side says to the other, in the clear for itself.
+func inTheMiddle(t *testing.T, cfg *tls.Config, to refs.Endpoint) refs.Endpoint {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var relays sync.WaitGroup
+	relays.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := tls.Dial("tcp", to.Address(), cfg)
+			if err != nil {
+				t.Error(err)
+				near.Close()
+				return
+			}
+			for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+				relays.Go(func() {
+					_, _ = io.Copy(way[0], way[1])
+					near.Close()
+					far.Close()
+				})
+			}
+		}
+	})
+	t.Cleanup(func() { l.Close(); relays.Wait() })
+	at, err := refs.ParseEndpoint(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// A proof holds for the TLS channel on which it is given: relayed to another it proves nothing.
+func TestAProofIsOfItsTLSChannel(t *testing.T) {
+	cfg := certificate(t)
+	withTLS := func(c *Config) { c.TLS = cfg }
+	a, b := newNode(t, &tcp{}, "", withTLS), newNode(t, &tcp{}, "127.0.0.1", withTLS)
+	middle := inTheMiddle(t, cfg, b.at)
+	_, err := a.Session(t.Context(), middle, b.Node())
+	wantKind(t, err, fault.Denied, fault.NotExecuted, "could not prove that it is node "+b.Node().String())
+
+	// A dialling side that asks nobody for a proof is no help: its own is refused, too.
+	for _, straight := range []bool{true, false} {
+		at := middle
+		if straight {
+			at = b.at
+		}
+		conn, err := tls.Dial("tcp", at.Address(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newRaw(t, conn)
+		state := conn.ConnectionState()
+		binding, err := state.ExportKeyingMaterial("EXPORTER-GoRMI", nil, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pr := p.greet(p.makeHello())
+		copy(pr.Signature[:], ed25519.Sign(p.key, pr.Signed(wire.Transcript(true, p.hello, p.its, binding))))
+		p.write(pr.Append(nil))
+		if straight {
+			p.message(wire.HandshakeWelcome)
+			conn.Close()
+		} else if told := refusal(p.ended()); !strings.Contains(told, "could not prove") {
+			t.Errorf("the peer was told %q", told)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gormi/refs"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport/memnet"
 	"gormi/rmi/transport/streams"
@@ -338,6 +340,36 @@ func TestNoRoomForABody(t *testing.T) {
 	}
 }
 
+// A peer may have a quarter of the bytes for all of them, so that slow methods for one leave others room.
+func TestAPeerHasAQuarterOfTheRoomForBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memnet.New()
+		set := func(c *Config) { c.Limits.Message, c.Limits.Assembly, c.Limits.AssemblyTotal = 1<<20, 1<<20, 8<<20 }
+		b := newNode(t, mem.Host("b"), "b", set)
+		release := make(chan struct{})
+		b.handler.methods[first] = func(in *Incoming) { <-release; in.Reply(0, nil, nil) }
+		var calls sync.WaitGroup
+		for peer := range 4 {
+			a := newNode(t, mem.Host(fmt.Sprint("a", peer)), "", set)
+			s := a.session(t, b)
+			for range 2 {
+				calls.Go(func() {
+					if _, err := do(t.Context(), s, request(t.Context(), first, make([]byte, 1<<20))); err != nil {
+						t.Errorf("a call of peer %d: %v", peer, err)
+					}
+				})
+				synctest.Wait()
+			}
+			_, err := do(t.Context(), s, request(t.Context(), echo, make([]byte, 100_000)))
+			wantKind(t, err, fault.Overloaded, fault.NotExecuted, "as many bytes of payloads as its limits allow")
+			works(t, s)
+		}
+		close(release)
+		calls.Wait()
+		idle(t, b)
+	})
+}
+
 // When one of the sessions that wait for room has ended, the others get it.
 func TestTheLimitOnAllCallsPassesRoomOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -415,6 +447,58 @@ func TestCallsOfOneConnectionInOrder(t *testing.T) {
 	if !bytes.Equal(order, want) {
 		t.Errorf("the order was %v", order)
 	}
+}
+
+// However many objects a peer calls, the turns of those that are in use stay: also of one whose call waits for
+// a handler.
+func TestATurnInUseIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := alone(t, func(c *Config) { c.Limits.Handlers = 2 })
+		b.handler.route = func(*Incoming) (Threading, *Turn) { return PerConnection, nil }
+		var running, most [9]atomic.Int32 // by object
+		open := [9]chan struct{}{7: make(chan struct{}), 8: make(chan struct{})}
+		b.handler.methods[first] = func(in *Incoming) {
+			obj := in.Header.Object
+			if n := running[obj].Add(1); n > most[obj].Load() {
+				most[obj].Store(n)
+			}
+			<-open[obj]
+			running[obj].Add(-1)
+			in.Reply(0, nil, nil)
+		}
+		p := enter(t, b)
+		of := func(obj refs.ObjNum) func(*wire.CallHeader) { return func(h *wire.CallHeader) { h.Object = obj } }
+		many := func(from refs.ObjNum) {
+			for obj := range refs.ObjNum(1500) {
+				p.write(p.call(3, echo, "", of(from+obj)))
+				p.returned(3)
+			}
+		}
+		p.write(p.call(0, first, "", of(7)))
+		many(10_000)
+		p.write(p.call(1, first, "", of(7)))                                 // waits for its turn
+		p.write(p.call(2, first, "", of(8)))                                 // waits for a handler
+		nested := func(h *wire.CallHeader) { h.Object, h.Depth = 20_000, 1 } // passes it
+		for i := range refs.ObjNum(1500) {
+			p.write(p.call(3, echo, "", nested, func(h *wire.CallHeader) { h.Object += i }))
+			p.returned(3)
+		}
+		p.write(p.call(4, first, "", func(h *wire.CallHeader) { h.Object, h.Depth = 8, 1 })) // runs, beside that of object 7
+		p.taken()
+		close(open[7])
+		p.next(wire.FrameReturn)
+		p.next(wire.FrameReturn)
+		p.taken() // now the queued call has a handler
+		close(open[8])
+		p.next(wire.FrameReturn)
+		p.next(wire.FrameReturn)
+		if a, b := most[7].Load(), most[8].Load(); a != 1 || b != 1 {
+			t.Errorf("%d and %d calls of one object ran at a time", a, b)
+		}
+		if n := len(b.Live(p.node()).callee.turns); n > 1024 {
+			t.Errorf("%d turns are kept", n)
+		}
+	})
 }
 
 func TestSerialCallsAndThoseThatComeBack(t *testing.T) {

@@ -106,10 +106,10 @@ func (x *intake) took(n int) (over bool, err error) {
 			p.dst = p.dst[n:]
 		}
 		if p.rest == 0 {
-			l.fragmented(p)
+			err = l.fragmented(p)
 			*p, x.waste = piece{}, nil
 		}
-		return false, nil
+		return err != nil, err
 	}
 	x.w += n
 	if n < readBuffer/2 {

@@ -35,6 +35,7 @@ type Link struct {
 	pinged   atomic.Int64 // tick of the last ping sent
 	nudged   int64        // lastRead at the last nudge; the clock's
 
+	order      order // of the calls that come, over datagrams; the reader's
 	assembling int64 // bytes of payloads announced and not complete; the reader's
 
 	cutOnce sync.Once
@@ -137,7 +138,7 @@ func (l *Link) send(sl *slot, r *Request, again bool) {
 		h = &c
 	}
 	if h.Payload.Len() <= wire.MaxInline {
-		l.out.small = wire.AppendCall(l.out.small, h, 0, r.Extensions)
+		l.out.small = wire.AppendCall(l.out.small, h, 0, l.out.extensions(r.Extensions))
 		l.out.small = append(append(l.out.small, r.Table...), r.Body...)
 		return
 	}

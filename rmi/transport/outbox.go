@@ -39,6 +39,9 @@ type outbox struct {
 	room      chan struct{} // closed when small was taken; nil if nobody waits
 	since     int64         // tick at which the write under way began; 0: none
 	err       error         // why nothing is sent any more
+
+	numbered wire.CallNum // calls sent that have a place, over datagrams: see order.go
+	ext      []byte       // scratch of extensions
 }
 
 // outBody is a payload that travels in fragments.
@@ -325,6 +328,9 @@ func (o *outbox) progress() {
 // flush is the flusher's loop; it ends with the connection.
 func (o *outbox) flush(conn net.Conn) {
 	fw := fragmentWriter{conn: conn}
+	if o.link.lossy {
+		fw.number = o.number
+	}
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
 		fw.vectored = true
@@ -424,7 +430,8 @@ const pieces = 4
 // fragmentWriter writes fragments, headers and pieces in one system call.
 type fragmentWriter struct {
 	conn     net.Conn
-	vectored bool // net.Buffers become one writev
+	vectored bool                // net.Buffers become one writev
+	number   func() wire.CallNum // of a call whose last fragment this is; nil: it has none
 	heads    []byte
 	bufs     net.Buffers
 	buf      []byte // of all of it, where there is no writev
@@ -449,9 +456,13 @@ func (w *fragmentWriter) write(b *outBody) (n int, err error) {
 			break
 		}
 		piece = piece[:min(len(piece), wire.MaxInline)]
-		heads = wire.AppendFragment(heads, b.slot, b.seq, b.ofReturn, len(piece))
-		bufs = append(bufs, heads[len(heads)-size:], piece)
-		n += len(piece)
+		at := len(heads)
+		if n += len(piece); w.number != nil && !b.ofReturn && b.off+n == b.size {
+			heads = wire.AppendLastFragment(heads, b.slot, b.seq, len(piece), w.number())
+		} else {
+			heads = wire.AppendFragment(heads, b.slot, b.seq, b.ofReturn, len(piece))
+		}
+		bufs = append(bufs, heads[at:], piece)
 	}
 	w.bufs = bufs
 	if w.vectored {

@@ -127,8 +127,13 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	}
 	in.Session = s
 	if len(ext) > 0 {
-		if in.Extensions, err = wire.ParseExtensions(ext); err == nil && in.Extensions.Resumable {
+		in.Extensions, err = wire.ParseExtensions(ext)
+		switch e := &in.Extensions; {
+		case err != nil:
+		case e.Resumable:
 			err = wire.ProtocolError("extension %d is for proofs", wire.ExtConnection)
+		case e.Order != 0 && !l.lossy:
+			err = wire.ProtocolError("extension %d is for datagrams", wire.ExtOrder)
 		}
 		if err != nil {
 			in.refused = &fault.Error{Kind: fault.Protocol, Outcome: fault.NotExecuted, Msg: text(err)}
@@ -139,6 +144,9 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	}
 	in.deadline = time.Now().Add(timeout(h.Timeout))
 	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, deadline: in.deadline}
+	if in.number = in.Extensions.Order; l.lossy && in.number == 0 && p.Flags&wire.FlagFragmented == 0 {
+		return wire.ProtocolError("a call without its place among those sent on this connection")
+	}
 	if p.Flags&wire.FlagFragmented != 0 {
 		if in.asm, err = l.assemble(h.Payload, false); err != nil {
 			return err
@@ -152,15 +160,16 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 		if in.asm != nil {
 			in.asm.discard, in.asm.table, in.asm = true, 0, nil // the slot has it
 		}
+		number := in.number
 		in.recycle()
+		return l.came(number, nil)
 	case in.asm != nil:
 		in.asm.discard = in.refused != nil
-	default:
-		in.buf = append(in.buf[:0], rest...)
-		in.payload = in.buf
-		s.arrive(in)
+		return nil
 	}
-	return nil
+	in.buf = append(in.buf[:0], rest...)
+	in.payload = in.buf
+	return l.came(in.number, in)
 }
 
 // timeout converts microseconds from the wire; a day and more is a day.
@@ -178,8 +187,9 @@ type piece struct {
 	ofReturn bool
 	in       *Incoming // of a call that is new
 	asm      *assembly
-	dst      []byte // where the rest goes; nil: nowhere
-	rest     int    // bytes that are not here yet
+	order    wire.CallNum // of the last piece of a call, over datagrams
+	dst      []byte       // where the rest goes; nil: nowhere
+	rest     int          // bytes that are not here yet
 }
 
 // fragment begins to take in a fragment. rec may be cut short: the rest of the
@@ -190,7 +200,10 @@ func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err erro
 	if err != nil {
 		return x, true, err
 	}
-	x.slot, x.ofReturn = f.Slot, f.OfReturn
+	if f.Order != 0 && !l.lossy {
+		return x, true, wire.ProtocolError("extension %d is for datagrams", wire.ExtOrder)
+	}
+	x.slot, x.ofReturn, x.order = f.Slot, f.OfReturn, f.Order
 	if f.OfReturn {
 		x.asm, err = s.calls.fragment(f.Slot, f.Seq)
 	} else {
@@ -207,27 +220,31 @@ func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err erro
 	}
 	x.rest = f.Size - len(f.Piece)
 	if x.rest == 0 {
-		l.fragmented(&x)
+		err = l.fragmented(&x)
 	}
-	return x, false, nil
+	return x, err != nil, err
 }
 
-// fragmented ends what fragment began: all of the piece is here.
-func (l *Link) fragmented(x *piece) {
+// fragmented ends what fragment began: all of the piece is here. An error ends the session.
+func (l *Link) fragmented(x *piece) error {
 	s, a, in := l.session, x.asm, x.in
 	if a.got < a.size {
-		return
+		return nil
+	}
+	if l.lossy && !x.ofReturn && x.order == 0 {
+		return wire.ProtocolError("the last fragment of a call without its place among those sent on this connection")
 	}
 	a.end()
 	if x.ofReturn {
 		s.dropTable(s.calls.assembled(x.slot))
-		return
+		return nil
 	}
 	s.callee.complete(x.slot)
 	if in == nil { // it came again
 		a.release()
-		return
+		return l.came(x.order, nil)
 	}
+	in.number = x.order
 	if in.refused == nil && a.refused {
 		in.refused = fault.New(fault.Overloaded, fault.NotExecuted,
 			"%d bytes of arguments: the node holds as many bytes of payloads as its limits allow", a.size)
@@ -236,5 +253,5 @@ func (l *Link) fragmented(x *piece) {
 		_, ok := a.counted()
 		in.uncounted = !ok
 	}
-	s.arrive(in)
+	return l.came(x.order, in)
 }

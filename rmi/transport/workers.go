@@ -161,7 +161,7 @@ func (w *workers) drain() {
 
 // arrive takes in a call whose payload is complete. It runs on the reading
 // goroutine.
-func (s *Session) arrive(in *Incoming) {
+func (s *Session) arrive(l *Link, in *Incoming) {
 	if in.refused == nil && in.Header.Depth == 0 && s.goingOff.Load() {
 		in.refused = fault.New(fault.PeerGone, fault.NotExecuted, "the node is shutting down and takes no new calls")
 	}
@@ -171,12 +171,17 @@ func (s *Session) arrive(in *Incoming) {
 	}
 	t := s.transport
 	threading, turn := t.Handler.Route(in)
-	if threading == PerConnection {
-		turn = s.callee.turnOf(in.Header.Object)
+	in.turn, in.perCaller = turn, threading == PerConnection
+	if l.lossy && (in.perCaller || turn != nil) && l.order.early(in.number) {
+		s.hold(in)
+		return
 	}
-	in.turn = turn
+	s.let(in)
+}
 
-	c := &s.callee
+// let serves a call whose turn to begin it is, queues it, or refuses it.
+func (s *Session) let(in *Incoming) {
+	t, c := s.transport, &s.callee
 	c.mu.Lock()
 	if c.over {
 		c.mu.Unlock()
@@ -224,6 +229,9 @@ func (w *workers) list(s *Session) {
 func (s *Session) admit(in *Incoming) bool {
 	s.callee.running++
 	s.transport.workers.total.Add(1)
+	if in.perCaller {
+		in.turn = s.callee.turnOf(in.Header.Object)
+	}
 	return in.turn == nil || in.turn.enter(in)
 }
 

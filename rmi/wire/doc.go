@@ -162,6 +162,7 @@
 //	type
 //	0x01  target, calls only, at most once: node id (16) and time (8) of the owner; see "Relays"
 //	0x04  connection, D's PROOF only, once: its number (4), from 1, and begin (1), 0 or 1; see "Sessions"
+//	0x05  order, calls over datagrams only: the call's number (8) on its connection, from 1; see "Order"
 //	0x82  metadata, reserved: key-value pairs
 //	0x83  trace, reserved: a trace context
 //
@@ -207,10 +208,20 @@
 //
 // Order. Records arrive in the order they were sent. Calls begin in the order in which their payloads become
 // complete, but, unless the object was exported with turns for each caller or one at a time, run side by side. A
-// call's large payload may let later small calls pass. Calls that come again on a new connection come in any order.
+// call's large payload may let later small calls pass. On a new connection calls come again in the order in which they
+// were made.
+//
 // Over datagrams small calls, returns and cancels may come before others that were sent earlier, and calls, returns
 // and cancels that are lost are sent again on the same connection: both nodes must have the feature resume there, and
-// a call may come after a cancel for it, or again after it was answered, or after later ones of its slot.
+// a call may come again after it was answered, or after later ones of its slot. So each call has a number there, by
+// the extension order: its place among the calls sent on the connection, those that come again included, from 1 and
+// without holes. It stands in the record that completes the call: its own, or the last fragment of its payload; a
+// payload that is cancelled has none. A callee keeps a call to an object with turns back until all calls with smaller
+// numbers have come; other calls begin when they come. A call that is completed without a number, and a number such that
+// more are missing than calls may be in flight, are protocol errors, and so is a number on a fragment of a stream. When
+// too many wait, the call is answered with Overloaded and NotExecuted. Calls that are kept back when the connection is
+// cut have not come. So that no number stays missing, a callee sends the return of a call only on a connection on which
+// the call came, or a cancel in its place.
 //
 // Cancel. The caller gives up by a cancel record with the call's slot and number. The slot stays taken until the
 // return comes. The callee cancels the method's context, and answers when the method returns; a call that is answered
@@ -257,7 +268,8 @@
 // Other calls are protocol errors, but over datagrams numbers up to n are late and ignored; other cancels and acks mean
 // nothing. A reply is sent again as it was, flags and payload, unless it was sent on this very connection already; over
 // datagrams one that is not in fragments is sent then too, and the carrier passes on the first. So a caller gets at most
-// one return for a call on one connection, and may get it before its call went out again there. A cancel ends the
+// one return for a call on one connection, and may get it before its call went out again there, but not over datagrams;
+// a cancel there for a call that was answered on this connection crossed the return, and is ignored. A cancel ends the
 // fragments of a call that comes again like those of any other.
 //
 // The flag uncounted says that the callee did not take the table of the call in, and never will: the payload was

@@ -14,6 +14,9 @@ const (
 	ExtTarget ExtensionType = 0x01
 	// ExtConnection: which connection of the session this is. The dialling side's proof only.
 	ExtConnection ExtensionType = 0x04
+	// ExtOrder: the place of a call among those sent on its connection. Over datagrams only,
+	// in the record that completes the call: its own, or the last fragment of its payload.
+	ExtOrder ExtensionType = 0x05
 	// ExtMetadata and ExtTrace are skippable and reserved for key-value pairs
 	// and for a trace context.
 	ExtMetadata ExtensionType = 0x82
@@ -54,6 +57,18 @@ func AppendConnection(b []byte, c Connection) []byte {
 	return AppendExtension(b, ExtConnection, v[:])
 }
 
+// CallNum numbers the calls sent on one connection over datagrams, from 1.
+type CallNum uint64
+
+const orderSize = 8
+
+// AppendOrder appends the extension that says which place a call has on its connection.
+func AppendOrder(b []byte, n CallNum) []byte {
+	var v [orderSize]byte
+	binary.BigEndian.PutUint64(v[:], uint64(n))
+	return AppendExtension(b, ExtOrder, v[:])
+}
+
 // Extensions is what a receiver of today understands of a header's extensions.
 type Extensions struct {
 	Relay bool // Node and Time name the owner of the call's object
@@ -62,6 +77,8 @@ type Extensions struct {
 
 	Resumable  bool // Connection was there
 	Connection Connection
+
+	Order CallNum // 0: none
 }
 
 // skipExtensions checks the extensions of a header that has none which this
@@ -71,7 +88,7 @@ func skipExtensions(b []byte) error {
 		return nil
 	}
 	e, err := ParseExtensions(b)
-	if err == nil && (e.Relay || e.Resumable) {
+	if err == nil && (e.Relay || e.Resumable || e.Order != 0) {
 		err = ProtocolError("extension %d has no place here", b[0])
 	}
 	return err
@@ -105,6 +122,13 @@ func ParseExtensions(b []byte) (Extensions, error) {
 			}
 			e.Resumable = true
 			e.Connection = Connection{Epoch(binary.BigEndian.Uint32(v)), v[4] == 1}
+		case t == ExtOrder:
+			if n != orderSize || e.Order != 0 {
+				return e, ProtocolError("place of a call in %d bytes, or a second one", n)
+			}
+			if e.Order = CallNum(binary.BigEndian.Uint64(v)); e.Order == 0 {
+				return e, ProtocolError("calls are numbered from 1")
+			}
 		case t&Skippable == 0:
 			return e, ProtocolError("extension %d is not known here and may not be skipped", t)
 		}

@@ -34,6 +34,10 @@ func TestExtensionsAreUnderstoodSkippedOrRefused(t *testing.T) {
 		{"short target", wire.AppendExtension(nil, wire.ExtTarget, make([]byte, 23)), false, "target of 23 bytes"},
 		{"long target", wire.AppendExtension(nil, wire.ExtTarget, make([]byte, 25)), false, "target of 25 bytes"},
 		{"two targets", append(target, target...), false, "a second one"},
+		{"order", wire.AppendOrder(nil, 7), false, ""},
+		{"a short order", wire.AppendExtension(nil, wire.ExtOrder, make([]byte, 7)), false, "place of a call in 7 bytes"},
+		{"two orders", append(wire.AppendOrder(nil, 1), wire.AppendOrder(nil, 2)...), false, "a second one"},
+		{"order 0", wire.AppendOrder(nil, 0), false, "numbered from 1"},
 		{"connection, which the receiver of a call refuses itself", wire.AppendConnection(nil, wire.Connection{Epoch: 1}), false, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -47,6 +51,9 @@ func TestExtensionsAreUnderstoodSkippedOrRefused(t *testing.T) {
 			}
 			if want := bytes.HasPrefix(test.b, []byte{byte(wire.ExtConnection)}); e.Resumable != want {
 				t.Errorf("a connection of a session: %v, want %v", e.Resumable, want)
+			}
+			if want := map[bool]wire.CallNum{true: 7}[test.name == "order"]; e.Order != want {
+				t.Errorf("the order is %d, want %d", e.Order, want)
 			}
 			if test.relay && (e.Node != bank.Node || e.Time != bank.Time) {
 				t.Errorf("the target is %+v", e)

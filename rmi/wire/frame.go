@@ -297,6 +297,16 @@ func AppendFragment(b []byte, slot Slot, seq Seq, ofReturn bool, n int) []byte {
 	return appendSlot(b, FrameFragment, flags, slot, seq, n)
 }
 
+// AppendLastFragment appends prefix, header and extension of the fragment of n bytes
+// that completes the payload of a call over datagrams.
+func AppendLastFragment(b []byte, slot Slot, seq Seq, n int, order CallNum) []byte {
+	at := len(b)
+	b = AppendOrder(appendSlot(b, FrameFragment, 0, slot, seq, n), order)
+	ext := len(b) - at - PrefixSize - FragmentHeaderSize
+	Prefix{FrameFragment, 0, uint16(ext), uint32(FragmentHeaderSize + ext + n)}.put(b[at:])
+	return b
+}
+
 // AppendCancel appends a cancel record.
 func AppendCancel(b []byte, slot Slot, seq Seq) []byte {
 	return appendSlot(b, FrameCancel, 0, slot, seq, 0)
@@ -336,8 +346,9 @@ type Fragment struct {
 	Slot     Slot
 	Seq      Seq
 	OfReturn bool
-	Size     int    // bytes of the piece
-	Piece    []byte // those of them that are here; aliases the record
+	Order    CallNum // of the last fragment of a call over datagrams, else 0
+	Size     int     // bytes of the piece
+	Piece    []byte  // those of them that are here; aliases the record
 }
 
 // ParseFragment reads a fragment record. rec may be cut short behind the
@@ -348,8 +359,15 @@ func ParseFragment(p Prefix, rec []byte) (Fragment, error) {
 	if f.Size <= 0 || f.Size > MaxInline || len(rec) < n {
 		return f, ProtocolError("fragment record of %d bytes", p.Length)
 	}
-	if err := skipExtensions(rec[FragmentHeaderSize:n]); err != nil {
-		return f, err
+	if ext := rec[FragmentHeaderSize:n]; len(ext) > 0 {
+		e, err := ParseExtensions(ext)
+		if err == nil && (e.Relay || e.Resumable || e.Order != 0 && f.OfReturn) {
+			err = ProtocolError("extension %d has no place here", ext[0])
+		}
+		if err != nil {
+			return f, err
+		}
+		f.Order = e.Order
 	}
 	f.Slot, f.Seq = Slot(binary.BigEndian.Uint32(rec)), Seq(binary.BigEndian.Uint32(rec[4:]))
 	f.Piece = rec[n:]

@@ -200,6 +200,7 @@ func TestRecordsOfASlotAndTheirExtensions(t *testing.T) {
 		}
 		for _, ext := range [][]byte{
 			wire.AppendConnection(nil, wire.Connection{Epoch: 1}), wire.AppendTarget(nil, bank.Node, bank.Time), wire.AppendExtension(nil, 0x10, nil),
+			wire.AppendOrder(nil, 1),
 		} {
 			if _, _, err := wire.ParseCancel(with(ext)); fault.KindOf(err) != fault.Protocol {
 				t.Errorf("%s with %x: %v", name, ext, err)
@@ -221,6 +222,18 @@ func TestFragmentsMayBeHereInPart(t *testing.T) {
 	}
 	_, err = wire.ParseFragment(p, b[wire.PrefixSize:wire.PrefixSize+7])
 	wantProtocolError(t, err, "fragment record")
+
+	b = append(wire.AppendLastFragment(nil, 5, 9, 100, 3), "first bytes"...)
+	if p, err = wire.ParsePrefix(b); err != nil {
+		t.Fatal(err)
+	}
+	f, err = wire.ParseFragment(p, b[wire.PrefixSize:])
+	if err != nil || f.Slot != 5 || f.Seq != 9 || f.OfReturn || f.Size != 100 || f.Order != 3 || string(f.Piece) != "first bytes" {
+		t.Errorf("%+v, %v", f, err)
+	}
+	p.Flags = wire.FlagOfReturn
+	_, err = wire.ParseFragment(p, b[wire.PrefixSize:])
+	wantProtocolError(t, err, "extension 5 has no place here")
 }
 
 func TestTextsOfPeersAreCleanAndBounded(t *testing.T) {

@@ -276,12 +276,20 @@ func TestGoldenRecords(t *testing.T) {
 			part{1, "extension: metadata, may be skipped"}, part{2, "its length"}, part{3, "its value"},
 			part{2, "length of reference 0"}, part{len(table) - 2, "reference 0"}, part{-1, "body: an array of reference 0"})...)
 
+	orderParts := []part{{1, "extension: order"}, {2, "its length"}, {8, "number of the call on its connection"}}
+	h = wire.CallHeader{Slot: 0, Seq: 1, Chain: chain, Object: bank.Object, Timeout: 30_000_000, Method: wire.MethodIDOf("Null"), Payload: payload(0, 0, 1)}
+	golden(t, "call_datagrams", "call of Null() over datagrams, the third on its connection",
+		append(wire.AppendCall(nil, &h, 0, wire.AppendOrder(nil, 3)), 0x90), join(callParts, append(orderParts, part{1, "body: no arguments"})...)...)
+
 	big := bytes.Repeat([]byte{0x2a}, 40_000)
 	h = wire.CallHeader{Slot: 1, Seq: 1, Chain: chain, Object: bank.Object, Timeout: 30_000_000, Method: wire.MethodIDOf("Echo"),
 		Payload: payload(0, 0, uint32(len(big)+4))}
 	golden(t, "call_fragmented", "call of Echo(40,000 bytes), whose payload comes in fragments", wire.AppendCall(nil, &h, wire.FlagFragmented, nil), callParts...)
 	last := big[:8]
 	golden(t, "fragment_of_call", "fragment of a call's payload: 8 bytes of it", append(wire.AppendFragment(nil, 1, 1, false, len(last)), last...), fragmentParts...)
+	golden(t, "fragment_last_datagrams", "last fragment of a call's payload over datagrams: 8 bytes of it",
+		append(wire.AppendLastFragment(nil, 1, 1, len(last), 4), last...),
+		join(fragmentParts[:len(fragmentParts)-1], append(orderParts, fragmentParts[len(fragmentParts)-1])...)...)
 	r := wire.ReturnHeader{Slot: 1, Seq: 1, Payload: payload(0, 0, uint32(len(big)+4))}
 	golden(t, "return_fragmented", "return of Echo, whose payload comes in fragments", wire.AppendReturn(nil, &r, wire.FlagFragmented, nil), returnParts...)
 	golden(t, "fragment_of_return", "fragment of a return's payload: 8 bytes of it", append(wire.AppendFragment(nil, 1, 1, true, len(last)), last...), fragmentParts...)
@@ -386,6 +394,9 @@ func writeAgain(p wire.Prefix, rec []byte, l *wire.Limits) ([]byte, error) {
 		f, err := wire.ParseFragment(p, rec)
 		if err != nil {
 			return nil, err
+		}
+		if f.Order != 0 {
+			return append(wire.AppendLastFragment(nil, f.Slot, f.Seq, f.Size, f.Order), f.Piece...), nil
 		}
 		return append(wire.AppendFragment(nil, f.Slot, f.Seq, f.OfReturn, f.Size), f.Piece...), nil
 	case wire.FrameCancel, wire.FrameAck:

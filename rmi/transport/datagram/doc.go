@@ -15,8 +15,8 @@
 // order in which they were written. A direct call arrives at least once, unless it was answered, and may arrive again
 // after the session answered it, and only then; a direct return arrives once, if it was written whenever its call
 // came; a direct cancel arrives any number of times, and not before its call. A direct record may come before others
-// that were written earlier, direct or not: calls that must not overtake each other are made one after the other, as
-// everywhere in this module.
+// that were written earlier, direct or not. The session numbers its calls, and holds those back that take turns (package
+// wire, "Order").
 //
 // So the session above has one thing to do ([Conn.Lossy] tells it so): when a call arrives that it has answered, same
 // slot and same sequence number, it writes the return that it kept once more. That makes calls at-most-once, and

@@ -486,6 +486,33 @@ func TestRealSocketsTellThatNobodyListens(t *testing.T) {
 	l.Close()
 }
 
+// Anybody may have said in the peer's name that nobody listens there: it counts if it is said again and again,
+// and nothing comes from the peer in between.
+func TestARefusalIsNotTheEnd(t *testing.T) {
+	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
+		d, a := connected(t, packets, l)
+		refused := &net.OpError{Op: "read", Err: syscall.ECONNREFUSED}
+		for seq := range wire.Seq(3) {
+			for range refusals - 1 {
+				d.trouble(refused)
+			}
+			call := nullCall(0, seq+1)
+			if _, err := a.Write(call); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(d, make([]byte, len(call))); err != nil {
+				t.Fatalf("after %d refusals, and none in between: %v", refusals-1, err)
+			}
+		}
+		for range refusals {
+			d.trouble(refused)
+		}
+		if _, err := d.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("after %d refusals: %v", refusals, err)
+		}
+	})
+}
+
 func TestDatagramsStayOnThisMachine(t *testing.T) {
 	if l, err := (Network{}).Listen(t.Context(), "udp", "0.0.0.0:0"); err == nil {
 		l.Close()
