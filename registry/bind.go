@@ -3,9 +3,11 @@ package registry
 import (
 	"context"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -295,10 +297,10 @@ func (b *Binding) lose(why error) {
 	if !b.begin() {
 		return
 	}
-	if rmi.KindOf(why) == rmi.AlreadyBound {
-		why = Lost{Now: 1}.reason()
-	}
 	b.lost = failed("renew", b.url.String(), why)
+	if e, ok := b.lost.(*rmi.Error); ok && e.Kind == rmi.AlreadyBound {
+		e.Kind = rmi.NotBound // to the object of this binding
+	}
 	b.renewer.drop(b)
 	close(b.done)
 	b.renewer.node.Logger().Warn("a binding was lost", "name", b.url.String(), "err", b.lost)
@@ -347,12 +349,26 @@ func (b *Binding) settle(ctx context.Context) {
 // reason says why a name is not held any more.
 func (l Lost) reason() error {
 	switch {
-	case l.Now != 0:
-		return refused(rmi.NotBound, "the name is bound to another object by now")
 	case l.Unbound:
 		return refused(rmi.NotBound, "somebody unbound the name")
+	case l.By != "":
+		return refused(rmi.NotBound, "the name is bound to another object by now, %s", shown(l.By))
+	case l.Now != 0:
+		return refused(rmi.NotBound, "the name was bound to another object meanwhile")
 	}
 	return notBound()
+}
+
+// shown is what a registry said, fit for a message.
+func shown(s string) string {
+	const most = 600 // an interface, two hosts and the words between
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 func closed(why string) error { return &rmi.Error{Kind: rmi.Closed, Outcome: rmi.Executed, Msg: why} }
