@@ -195,6 +195,113 @@ func TestClaims(t *testing.T) {
 
 func pass(d time.Duration) { <-time.After(d) }
 
+// A claim that is made again is the same only from the same node, for the same
+// object, with the same revision.
+func TestAClaimThatIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := storeAt(local)
+		me, another := refs.NodeID{7}, refs.NodeID{8}
+		first, _, err := s.acquire(me, Claim{Name: "a", Entry: entryOf(7)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := Claim{Name: "a", Entry: entryOf(7), Held: first}
+		for _, when := range []string{"bound", "lapsed"} {
+			pass(defaultLease)
+			if _, _, err := s.acquire(me, again); err != nil { // the answer is lost
+				t.Fatal(err)
+			}
+			if when == "lapsed" {
+				pass(defaultLease)
+			}
+			other := again
+			other.Entry = entryOf(8)
+			_, _, object := s.acquire(me, other)
+			other = again
+			other.Held--
+			_, _, revision := s.acquire(me, other)
+			_, _, holder := s.acquire(another, again)
+			for what, err := range map[string]error{"object": object, "revision": revision, "holder": holder} {
+				if rmi.KindOf(err) != rmi.AlreadyBound {
+					t.Errorf("%s, of another %s: %v", when, what, err)
+				}
+			}
+			if _, _, err := s.acquire(me, again); err != nil {
+				t.Errorf("%s: %v", when, err)
+			}
+		}
+	})
+}
+
+// Between the look at the holder's session and the taking of the name it may
+// become another's, who is not cut off.
+func TestANameThatWasReplacedMeanwhileIsNotTaken(t *testing.T) {
+	s := storeAt(local)
+	s.claim(t, Claim{Name: "a"})
+	s.away(true)
+	may := s.unlessTaken("a")
+	s.claim(t, Claim{Name: "a", Entry: entryOf(8), Replace: true})
+	if err := s.put(&binding{name: "a", ref: entryOf(9).Ref}, may); rmi.KindOf(err) != rmi.AlreadyBound {
+		t.Errorf("it was taken: %v", err)
+	}
+}
+
+// What lapsed is there for nobody, though the sweep has not come yet.
+func TestWhatLapsedIsNotSeenBeforeItIsSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		s := storeAt(local)
+		g := s.claim(t, Claim{Name: "a"})
+		s.claim(t, Claim{Name: "b", Lease: time.Minute})
+		pass(defaultLease - 1)
+		if _, err := s.Lookup(ctx, "a"); err != nil {
+			t.Error(err)
+		}
+		pass(1)
+		if s.names.get("a") == nil {
+			t.Fatal("it is swept")
+		}
+		if _, err := s.Lookup(ctx, "a"); rmi.KindOf(err) != rmi.NotBound {
+			t.Errorf("looked up: %v", err)
+		}
+		if p, err := s.List(ctx, "", "", 0); err != nil || len(p.Names) != 1 || p.Names[0].Name != "b" {
+			t.Errorf("listed: %v, %v", p, err)
+		}
+		if p, err := s.List(ctx, "", "", 1); err != nil || len(p.Names) != 1 || p.More {
+			t.Errorf("listed: %v, %v", p, err)
+		}
+		if err := s.Unbind(ctx, "a", refs.Ref{}); rmi.KindOf(err) != rmi.NotBound {
+			t.Errorf("unbound: %v", err)
+		}
+		if lost, err := s.Renew(ctx, []Held{{"a", g.Revision}}); len(lost) != 1 || lost[0] != (Lost{}) || err != nil {
+			t.Errorf("renewed: %v, %v", lost, err)
+		}
+	})
+}
+
+func TestUnbindOnlyWhatIsMeant(t *testing.T) {
+	ctx := t.Context()
+	s := storeAt(local)
+	for _, leased := range []bool{false, true} {
+		if leased {
+			s.claim(t, Claim{Name: "a"})
+		} else if err := s.Bind(ctx, "a", entryOf(7)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Unbind(ctx, "a", entryOf(8).Ref); rmi.KindOf(err) != rmi.NotBound {
+			t.Errorf("another object was to be unbound: %v", err)
+		}
+		if _, err := s.Lookup(ctx, "a"); err != nil {
+			t.Errorf("it was: %v", err)
+		}
+		meant := entryOf(7).Ref
+		meant.Port++ // identity is not where it is reached
+		if err := s.Unbind(ctx, "a", meant); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestLengthOfLeases(t *testing.T) {
 	s := newStore(ServeOptions{MaxLease: time.Minute}, served{at: local})
 	for asked, want := range map[time.Duration]time.Duration{

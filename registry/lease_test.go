@@ -423,6 +423,41 @@ func TestAPermanentBinding(t *testing.T) {
 	})
 }
 
+// Close of a permanent binding leaves the name to who has it by then.
+func TestAPermanentBindingThatWasReplacedIsClosed(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		first, second := w.Node(), w.Node()
+		b := w.bind(first, "a", registry.Permanent())
+		if _, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		wantKind(t, b.Err(), rmi.NotBound)
+		w.wantOwner("a", second)
+	})
+}
+
+// A binding that is closed before its node has noticed that the registry was restarted.
+func TestABindingIsClosedAfterARestart(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		closes, ends := w.Node(), w.Node()
+		b, other := w.bind(closes, "a"), w.bind(ends, "b")
+		pass(time.Minute)
+		w.restart()
+		if err := b.Close(); err != nil {
+			t.Errorf("nothing is bound that could be unbound: %v", err)
+		}
+		wantKind(t, b.Err(), rmi.NotBound)
+		ends.Close()
+		wantKind(t, other.Err(), rmi.NotBound)
+		pass(time.Minute)
+		w.wantOwner("a", nil)
+		w.wantOwner("b", nil)
+	})
+}
+
 // counted counts the calls of a registry, and tells when names were claimed.
 type counted struct {
 	registry.Registry
