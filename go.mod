@@ -3,6 +3,7 @@ module gormi
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/google/uuid v1.6.0
 	github.com/hashicorp/yamux v0.1.2
 	github.com/vmihailenco/msgpack/v5 v5.4.1

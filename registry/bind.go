@@ -3,9 +3,12 @@ package registry
 import (
 	"context"
 	"reflect"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -24,7 +27,8 @@ const maxEntryDescription = MaxMessage - 4<<10
 type Binding struct {
 	url     URL
 	claim   Claim
-	release func() error // gives the export back
+	release func() error // gives the export back; of a proxy nothing
+	unhold  func()       // the object is held by this binding no more; of an export nothing
 	renewer *renewer
 	stays   bool // Permanent was asked for
 
@@ -83,7 +87,8 @@ func Lease(d time.Duration) BindOption { return func(o *bindOptions) { o.lease =
 //	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
 //
 // If v is a proxy, the name is bound to the object that it stands for, which its
-// owner exports. ctx bounds the call of the registry, not the binding.
+// owner exports; n holds it while the name is bound, and relays its calls if the
+// owner listens nowhere. ctx bounds the call of the registry, not the binding.
 func Bind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...BindOption) (*Binding, error) {
 	return bind(ctx, n, "bind", name, v, o)
 }
@@ -103,54 +108,60 @@ func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options
 	for _, set := range options {
 		set(&o)
 	}
-	e, release, err := offer(ctx, n, op, name, v, o.export)
+	e, release, unhold, err := offer(ctx, n, op, name, v, o.export)
 	if err != nil {
 		return nil, failed(op, u.String(), err)
 	}
 	b := &Binding{
 		url: u, claim: Claim{Name: u.Name, Entry: e, Lease: max(o.lease, 0), Replace: op == "rebind"}, stays: o.permanent,
-		release: release, renewer: renewerOf(n, u, r), made: make(chan struct{}), done: make(chan struct{}),
+		release: release, unhold: unhold, renewer: renewerOf(n, u, r), made: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := b.bind(ctx, n, o); err != nil {
 		_ = release()
+		unhold()
 		return nil, failed(op, u.String(), err)
 	}
 	return b, nil
 }
 
-// offer makes v callable and returns what the registry shall know of it.
-func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi.ExportOptions) (e Entry, release func() error, err error) {
+// offer makes v callable, or holds what it stands for, and returns what the
+// registry shall know of it.
+func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi.ExportOptions) (e Entry, release func() error, unhold func(), err error) {
+	release, unhold = func() error { return nil }, func() {}
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k != reflect.Interface && k != reflect.Func {
-		return e, nil, invalid("%v is not an interface, and an object is bound as one: write registry.%s[Account](ctx, node, %q, v), where Account is the remote interface that %v implements",
+		return e, release, unhold, invalid("%v is not an interface, and an object is bound as one: write registry.%s[Account](ctx, node, %q, v), where Account is the remote interface that %v implements",
 			t, strings.ToUpper(op[:1])+op[1:], name, t)
 	}
 	d, err := rmi.Describe[T]()
 	if err != nil {
-		return e, nil, err
+		return e, release, unhold, err
 	}
 	if r, ok := n.RefOf(v); ok {
+		give := n.Hold(r)
+		// v itself is kept too: if it is another node's, that one has the hold.
+		e.Ref, unhold = r, func() { give(); runtime.KeepAlive(v) }
 		if r.Interface.Fingerprint != d.Fingerprint() {
-			if d, err = n.Describe(ctx, r); err != nil {
-				return e, nil, err
-			}
+			d, err = n.Describe(ctx, r)
 		}
-		e.Ref, release = r, func() error { return nil }
 	} else {
-		h, err := rmi.Export[T](n, v, o)
-		if err != nil {
-			return e, nil, err
+		var h *rmi.Handle[T]
+		if h, err = rmi.Export[T](n, v, o); err == nil {
+			e.Ref, release = h.Ref(), h.Close
 		}
-		e.Ref, release = h.Ref(), h.Close
 	}
-	if e.Description, err = d.MarshalBinary(); err != nil {
+	if err == nil {
+		e.Description, err = d.MarshalBinary()
+	}
+	if err != nil {
 		_ = release()
-		return e, nil, err
+		unhold()
+		return e, release, unhold, err
 	}
 	if len(e.Description) > maxEntryDescription {
 		e.Description = nil
 	}
-	return e, release, nil
+	return e, release, unhold, nil
 }
 
 // bind calls the registry. From before that, the node's end is the renewer's.
@@ -285,7 +296,13 @@ func (b *Binding) end(lost error) {
 	default:
 		b.closed = b.lost
 	}
+	b.over()
+}
+
+// over notes that the name is not this binding's any more.
+func (b *Binding) over() {
 	b.renewer.drop(b)
+	b.unhold()
 	close(b.done)
 }
 
@@ -295,12 +312,11 @@ func (b *Binding) lose(why error) {
 	if !b.begin() {
 		return
 	}
-	if rmi.KindOf(why) == rmi.AlreadyBound {
-		why = Lost{Now: 1}.reason()
-	}
 	b.lost = failed("renew", b.url.String(), why)
-	b.renewer.drop(b)
-	close(b.done)
+	if e, ok := b.lost.(*rmi.Error); ok && e.Kind == rmi.AlreadyBound {
+		e.Kind = rmi.NotBound // to the object of this binding
+	}
+	b.over()
 	b.renewer.node.Logger().Warn("a binding was lost", "name", b.url.String(), "err", b.lost)
 }
 
@@ -347,12 +363,26 @@ func (b *Binding) settle(ctx context.Context) {
 // reason says why a name is not held any more.
 func (l Lost) reason() error {
 	switch {
-	case l.Now != 0:
-		return refused(rmi.NotBound, "the name is bound to another object by now")
 	case l.Unbound:
 		return refused(rmi.NotBound, "somebody unbound the name")
+	case l.By != "":
+		return refused(rmi.NotBound, "the name is bound to another object by now, %s", shown(l.By))
+	case l.Now != 0:
+		return refused(rmi.NotBound, "the name was bound to another object meanwhile")
 	}
 	return notBound()
+}
+
+// shown is what a registry said, fit for a message.
+func shown(s string) string {
+	const most = 600 // an interface, two hosts and the words between
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 func closed(why string) error { return &rmi.Error{Kind: rmi.Closed, Outcome: rmi.Executed, Msg: why} }

@@ -97,10 +97,17 @@
 //     all at once.
 //  5. Whenever a name is bound it gets a [Revision], higher than any before. The
 //     node names the revision that it held when it renews a lease or binds a name
-//     again, so it never takes the name from who bound it since: if somebody
-//     rebound it, bound it after it lapsed, or unbound it, the Binding is over.
-//     [Binding.Done] tells, within 5 s if the registry can be reached, and the name
-//     is not bound again. Two programs that both Rebind do not fight.
+//     again, so it never takes the name from who bound it since: if anybody
+//     unbound it, its own node too, rebound it, or bound it after it lapsed, by a
+//     lease or for good, the Binding is over, and the name is not bound again. It
+//     stays so if the other's binding is over as well, however that ended: closed,
+//     unbound, or lapsed because its node died. [Binding.Done] tells, within 5 s if
+//     the registry can be reached, whatever the length of the lease. Two programs
+//     that both Rebind do not fight.
+//  6. A binding holds what it binds. An object is exported until the Binding is
+//     closed. Of a proxy that is bound, its node holds the object, as long as the
+//     name is its own: the program need not keep the proxy. It is the node that
+//     bound the name which holds; the registry does not.
 //
 // So a name can be bound to at most one object at a time, but an object whose
 // name was lost goes on serving those who have its reference, until its program
@@ -115,12 +122,14 @@
 // until Rebind takes it.
 //
 // Time is measured by the registry, in which no change of its computer's clock
-// plays a part. It remembers for at least 5 minutes which names were unbound by
-// others than their holders (of many, the last 4096), for a node that was away: if
-// it comes back later, it binds the name again.
+// plays a part. It remembers for at least 5 minutes how names ended (of many, the
+// last 65,536), for a node that was away: if it comes back later, and nothing is
+// bound to the name then, it binds it again.
 //
 // A registry keeps its names in memory. When it restarts, those that are leased
 // come back by rule 4; permanent ones are lost, and their Bindings do not notice.
+// Where two nodes think that a name is theirs, because one had not heard yet that
+// the other took it, the later of them has it in the end.
 //
 // To renew 10,000 names takes a node and a registry some 20 ms together, in a dozen
 // calls. A renewal does not touch the heap from which leases expire; the sweep

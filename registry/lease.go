@@ -16,14 +16,20 @@ const (
 
 // lease is how a node holds a binding. The store's lock guards it.
 type lease struct {
-	holder   refs.NodeID
-	prior    Revision // the claim's Held
-	length   time.Duration
-	replaced bool // the name was somebody's when it was taken
+	origin
+	length time.Duration
 
 	expires time.Duration // in the store's time
 	due     time.Duration // when the sweep looks at it next: at most expires
 	at      int           // index in the heap
+}
+
+// origin is where a leased binding comes from: who claimed the name, for which
+// object, and under which revision it had held the name before.
+type origin struct {
+	holder refs.NodeID
+	object refs.ID
+	held   Revision // the claim's
 }
 
 // live tells whether a binding, nil is none, is one still.
@@ -60,12 +66,12 @@ func (s *store) acquire(caller refs.NodeID, c Claim) (Revision, time.Duration, e
 	}
 	b := &binding{
 		name: c.Name, ref: c.Entry.Ref, description: c.Entry.Description,
-		lease: &lease{holder: caller, prior: c.Held, length: min(max(length, minLease), s.MaxLease)},
+		lease: &lease{origin: origin{caller, c.Entry.Ref.ID, c.Held}, length: min(max(length, minLease), s.MaxLease)},
 	}
 	may := always
 	switch {
 	case c.Held != 0:
-		may = func(old *binding) error { return s.regain(old, c, caller) }
+		may = func(old *binding) error { return s.regain(old, c.Name, b.lease.origin) }
 	case !c.Replace:
 		may = s.unlessTaken(c.Name)
 	}
@@ -94,55 +100,92 @@ func (s *store) unlessTaken(name string) func(old *binding) error {
 }
 
 // regain tells why a name cannot be given back to who held it. mu is held.
-func (s *store) regain(old *binding, c Claim, caller refs.NodeID) error {
-	switch {
-	case old == nil && s.unbound.after(c.Name, c.Held):
-		return refused(rmi.NotBound, "somebody unbound the name")
-	case old == nil, old.revision == c.Held:
-		return nil
-	case old.lease != nil && old.lease.holder == caller && old.lease.prior == c.Held && old.ref.ID == c.Entry.Ref.ID:
-		return nil // the same claim again, whose grant did not arrive
+func (s *store) regain(old *binding, name string, to origin) error {
+	if old == nil {
+		return s.regainUnbound(name, to)
 	}
-	return replacedBy(old.revision)
+	if old.revision == to.held || old.lease != nil && s.yields(old.lease.origin, to) {
+		return nil
+	}
+	return refused(rmi.AlreadyBound, "the name was bound to another object meanwhile, %s (revision %d)", whose(old.ref), old.revision)
 }
 
-func replacedBy(r Revision) error {
-	return refused(rmi.AlreadyBound, "the name was bound to another object meanwhile (revision %d)", r)
+// regainUnbound is regain for a name that is not bound.
+func (s *store) regainUnbound(name string, to origin) error {
+	e := s.past.last(name)
+	switch {
+	case e.revision < to.held, e.revision == to.held && e.how == lapsed:
+	case e.how == unbound:
+		return refused(rmi.NotBound, "somebody unbound the name")
+	case !s.yields(e.origin, to):
+		return refused(rmi.AlreadyBound, "the name was bound to another object meanwhile (revision %d), and is not any more", e.revision)
+	}
+	return nil
+}
+
+// yields tells of a binding that has a name, or had it until it lapsed, whether
+// it does not count as somebody else's for an earlier holder of the name:
+//
+//   - it is what the same claim got before, and the answer did not arrive; or
+//   - both held the name in a registry before this one, and the other took it
+//     there from this one, which had not heard of it when it came back here first.
+func (s *store) yields(has, to origin) bool {
+	return to.held != 0 && (has == to || has.held != 0 && has.held < to.held && to.held <= s.first)
 }
 
 // Renew implements Registry.
 func (s *store) Renew(ctx context.Context, held []Held) ([]Lost, error) {
-	return s.each(held, func(b *binding, now time.Duration) { b.lease.expires = now + b.lease.length })
+	return s.each(ctx, held, func(b *binding, now time.Duration) { b.lease.expires = now + b.lease.length })
 }
 
 // Release implements Registry.
 func (s *store) Release(ctx context.Context, held []Held) ([]Lost, error) {
-	caller := callerOf(ctx)
-	return s.each(held, func(b *binding, _ time.Duration) { s.depart(b, caller) })
+	return s.each(ctx, held, func(b *binding, now time.Duration) { s.remove(b, unbound, now) })
 }
 
 // each does something with bindings that are held, under the lock, and returns
 // which are not.
-func (s *store) each(held []Held, do func(b *binding, now time.Duration)) ([]Lost, error) {
+func (s *store) each(ctx context.Context, held []Held, do func(b *binding, now time.Duration)) ([]Lost, error) {
 	if err := checkBatch(len(held)); err != nil {
 		return nil, err
 	}
+	caller := callerOf(ctx)
 	var lost []Lost
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, h := range held {
-		b := s.names.get(h.Name)
-		switch {
-		case !b.live(now):
-			lost = append(lost, Lost{Index: i, Unbound: s.unbound.after(h.Name, h.Revision)})
-		case b.lease == nil || b.revision != h.Revision:
-			lost = append(lost, Lost{Index: i, Now: b.revision})
-		default:
+		b := s.current(h.Name, now)
+		if b != nil && b.lease != nil && b.revision == h.Revision {
 			do(b, now)
+			continue
 		}
+		l := s.lost(b, h, caller)
+		l.Index = i
+		lost = append(lost, l)
 	}
 	return lost, nil
+}
+
+// lost tells what became of a name that is not held as h says. b is what is
+// bound to it, nil if nothing is. mu is held.
+func (s *store) lost(b *binding, h Held, caller refs.NodeID) Lost {
+	if b != nil {
+		if b.lease != nil && s.yields(b.lease.origin, origin{caller, b.lease.object, h.Revision}) {
+			return Lost{} // whether the object is the same is seen when it is claimed
+		}
+		return Lost{Now: b.revision, By: whose(b.ref)}
+	}
+	e := s.past.last(h.Name)
+	switch {
+	case h.Revision == 0, e.revision < h.Revision, e.revision == h.Revision && e.how == lapsed:
+		return Lost{}
+	case e.revision == h.Revision:
+		return Lost{Unbound: true}
+	case e.how == lapsed && s.yields(e.origin, origin{caller, e.object, h.Revision}):
+		return Lost{}
+	}
+	return Lost{Now: e.revision, Unbound: e.how == unbound}
 }
 
 func checkBatch(n int) error {
@@ -150,16 +193,6 @@ func checkBatch(n int) error {
 		return refused(rmi.TooLarge, "%d names in one call: the registry takes %d", n, MaxBatch)
 	}
 	return nil
-}
-
-// depart removes a binding that is unbound by a node. What a holder that is away
-// must not bind again is remembered: what it did not unbind itself, and what had
-// been taken from another. mu is held.
-func (s *store) depart(b *binding, by refs.NodeID) {
-	s.remove(b)
-	if b.lease != nil && (b.lease.holder != by || b.lease.replaced) {
-		s.unbound.add(b.name, b.revision, s.now())
-	}
 }
 
 // hold enters a lease into the heap. mu is held.
@@ -188,8 +221,8 @@ func (s *store) sweep(ctx context.Context) {
 		case <-timer.C:
 		case <-s.earlier:
 		}
-		lapsed, wait := s.lapse()
-		for _, b := range lapsed {
+		swept, wait := s.lapse()
+		for _, b := range swept {
 			s.log.Debug("lapsed", "name", b.name, "ref", b.ref, "revision", b.revision)
 		}
 		timer.Reset(wait)
@@ -197,27 +230,27 @@ func (s *store) sweep(ctx context.Context) {
 }
 
 // lapse removes some of what lapsed, and returns it, and when to come again.
-func (s *store) lapse() (lapsed []*binding, again time.Duration) {
+func (s *store) lapse() (swept []*binding, again time.Duration) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range maxSweep {
 		if len(s.leases) == 0 {
-			return lapsed, time.Hour // or when there is one
+			return swept, time.Hour // or when there is one
 		}
 		b := s.leases[0]
 		switch {
 		case b.lease.due > now:
-			return lapsed, b.lease.due - now
+			return swept, b.lease.due - now
 		case b.lease.expires > now: // renewed since it was looked at last
 			b.lease.due = b.lease.expires
 			heap.Fix(&s.leases, 0)
 		default:
-			s.remove(b)
-			lapsed = append(lapsed, b)
+			s.remove(b, lapsed, now)
+			swept = append(swept, b)
 		}
 	}
-	return lapsed, 0
+	return swept, 0
 }
 
 // leaseHeap has the bindings that are leased, the one that is due next first. A
@@ -257,35 +290,55 @@ func (h *leaseHeap) remove(b *binding) {
 }
 
 const (
-	departedFor = 5 * time.Minute
-	maxDeparted = 4096
+	pastFor = 5 * time.Minute
+	maxPast = 1 << 16
 )
 
-// departed remembers names that were unbound, and the revisions that they had,
-// for some time: at least departedFor if there are at most maxDeparted of them in
-// that time. It has two generations, of which the older one is dropped as a
-// whole. The zero value is empty.
-type departed struct {
-	young, old map[string]Revision
+// ending is how a binding ended, if it was not replaced by another.
+type ending bool
+
+const (
+	lapsed  ending = false // its lease was not renewed
+	unbound ending = true
+)
+
+// end is the end of the last binding that a name had.
+type end struct {
+	revision Revision
+	how      ending
+	origin   // zero of a permanent one
+}
+
+// past remembers names that are not bound any more for some time: at least for
+// pastFor if at most maxPast of them end in that time. It has two generations, of
+// which the older one is dropped as a whole. Whoever unbound a name, and however
+// long it was bound: an earlier holder must not bind it again. The zero value is
+// empty.
+type past struct {
+	young, old map[string]end
 	since      time.Duration // when young began
 }
 
-func (d *departed) add(name string, r Revision, now time.Duration) {
-	if d.young == nil || len(d.young) >= maxDeparted || now-d.since > departedFor {
-		if now-d.since > 2*departedFor {
-			d.young = nil
+func (p *past) add(name string, e end, now time.Duration) {
+	if p.young == nil || len(p.young) >= maxPast || now-p.since > pastFor {
+		if now-p.since > 2*pastFor {
+			p.young = nil
 		}
-		d.young, d.old, d.since = make(map[string]Revision), d.young, now
+		p.young, p.old, p.since = make(map[string]end), p.young, now
 	}
-	d.young[name] = r
+	p.young[name] = e
 }
 
-// after tells whether the name was unbound with this revision, or one after it.
-func (d *departed) after(name string, r Revision) bool {
-	return r != 0 && max(d.young[name], d.old[name]) >= r
+// last returns the end of a name's last binding; its revision is 0 if none is
+// remembered.
+func (p *past) last(name string) end {
+	if e, ok := p.young[name]; ok {
+		return e
+	}
+	return p.old[name]
 }
 
-func (d *departed) forget(name string) {
-	delete(d.young, name)
-	delete(d.old, name)
+func (p *past) forget(name string) {
+	delete(p.young, name)
+	delete(p.old, name)
 }

@@ -47,34 +47,103 @@ func TestClaims(t *testing.T) {
 		"held, of a later revision":  {func(s *store, r Revision) Claim { return Claim{Held: r + 1} }, rmi.AlreadyBound},
 		"lapsed":                     {func(s *store, r Revision) Claim { pass(defaultLease); return Claim{Held: r} }, 0},
 		"not known to this registry": {func(s *store, r Revision) Claim { return Claim{Name: "b", Held: 1} }, 0},
-		"unbound by its holder": {func(s *store, r Revision) Claim {
-			s.unbind("a", refs.Ref{}, refs.NodeID{})
-			return Claim{Held: r}
-		}, 0},
-		"unbound by somebody": {func(s *store, r Revision) Claim {
-			s.unbind("a", refs.Ref{}, refs.NodeID{5})
+		"unbound by its own node": {func(s *store, r Revision) Claim {
+			s.Unbind(ctx, "a", refs.Ref{})
 			return Claim{Held: r}
 		}, rmi.NotBound},
-		"unbound by somebody, claimed anew": {func(s *store, r Revision) Claim {
-			s.unbind("a", refs.Ref{}, refs.NodeID{5})
+		"released by its own node": {func(s *store, r Revision) Claim {
+			s.Release(ctx, []Held{{"a", r}})
+			return Claim{Held: r}
+		}, rmi.NotBound},
+		"unbound, claimed anew": {func(s *store, r Revision) Claim {
+			s.Unbind(ctx, "a", refs.Ref{})
 			return Claim{}
 		}, 0},
-		"unbound by somebody long ago": {func(s *store, r Revision) Claim {
-			s.unbind("a", refs.Ref{}, refs.NodeID{5})
-			pass(3 * departedFor)
-			s.unbound.add("b", r, s.now())
+		"unbound long ago": {func(s *store, r Revision) Claim {
+			s.Unbind(ctx, "a", refs.Ref{})
+			pass(3 * pastFor)
+			s.past.add("b", end{revision: r}, s.now())
 			return Claim{Held: r}
 		}, 0},
-		"unbound by who replaced it": {func(s *store, r Revision) Claim {
+		"replaced, and unbound by who did": {func(s *store, r Revision) Claim {
 			g := s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
 			s.Release(ctx, []Held{{"a", g.Revision}})
 			return Claim{Held: r}
 		}, rmi.NotBound},
-		"lapsed for who replaced it": {func(s *store, r Revision) Claim {
+		"replaced, and lapsed for who did": {func(s *store, r Revision) Claim {
 			s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
 			pass(defaultLease)
 			return Claim{Held: r}
+		}, rmi.AlreadyBound},
+		"replaced, and lapsed and swept for who did": {func(s *store, r Revision) Claim {
+			s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
+			pass(defaultLease)
+			s.lapse()
+			return Claim{Held: r}
+		}, rmi.AlreadyBound},
+		"unbound, and bound and released by another": {func(s *store, r Revision) Claim {
+			s.Unbind(ctx, "a", refs.Ref{})
+			g := s.claim(t, Claim{Name: "a", Entry: other})
+			s.Release(ctx, []Held{{"a", g.Revision}})
+			return Claim{Held: r}
+		}, rmi.NotBound},
+		"lapsed, and bound and released by another": {func(s *store, r Revision) Claim {
+			pass(defaultLease)
+			g := s.claim(t, Claim{Name: "a", Entry: other})
+			s.Release(ctx, []Held{{"a", g.Revision}})
+			return Claim{Held: r}
+		}, rmi.NotBound},
+		"lapsed, and bound by another, and lapsed": {func(s *store, r Revision) Claim {
+			pass(defaultLease)
+			s.claim(t, Claim{Name: "a", Entry: other})
+			pass(defaultLease)
+			return Claim{Held: r}
+		}, rmi.AlreadyBound},
+		"rebound for good, and unbound": {func(s *store, r Revision) Claim {
+			s.Rebind(ctx, "a", other)
+			s.Unbind(ctx, "a", refs.Ref{})
+			return Claim{Held: r}
+		}, rmi.NotBound},
+		"rebound for good, and replaced, and lapsed": {func(s *store, r Revision) Claim {
+			s.Rebind(ctx, "a", other)
+			s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
+			pass(defaultLease)
+			return Claim{Held: r}
+		}, rmi.AlreadyBound},
+		"lapsed twice, and the first claim's answer was lost": {func(s *store, r Revision) Claim {
+			pass(defaultLease)
+			s.claim(t, Claim{Name: "a", Held: r})
+			pass(defaultLease)
+			return Claim{Held: r}
 		}, 0},
+		"of a registry before this, where the other came first": {func(s *store, r Revision) Claim {
+			s.claim(t, Claim{Name: "b", Held: 5})
+			return Claim{Name: "b", Held: 6, Entry: other}
+		}, 0},
+		"of a registry before this, and the other came first and lapsed": {func(s *store, r Revision) Claim {
+			s.claim(t, Claim{Name: "b", Held: 5})
+			pass(defaultLease)
+			return Claim{Name: "b", Held: 6, Entry: other}
+		}, 0},
+		"of a registry before this, where it was replaced": {func(s *store, r Revision) Claim {
+			s.claim(t, Claim{Name: "b", Held: 6})
+			return Claim{Name: "b", Held: 5, Entry: other}
+		}, rmi.AlreadyBound},
+		"of a registry before this, and unbound in this one": {func(s *store, r Revision) Claim {
+			s.claim(t, Claim{Name: "b", Held: 5})
+			s.Unbind(ctx, "b", refs.Ref{})
+			return Claim{Name: "b", Held: 6, Entry: other}
+		}, rmi.NotBound},
+		"of a registry before this, and bound anew in this one": {func(s *store, r Revision) Claim {
+			s.claim(t, Claim{Name: "b"})
+			return Claim{Name: "b", Held: 6, Entry: other}
+		}, rmi.AlreadyBound},
+		"of a registry before this, and made again twice in this one": {func(s *store, r Revision) Claim {
+			g := s.claim(t, Claim{Name: "b", Held: 5})
+			pass(defaultLease)
+			g = s.claim(t, Claim{Name: "b", Held: g.Revision})
+			return Claim{Name: "b", Held: g.Revision - 1, Entry: other}
+		}, rmi.AlreadyBound},
 		"abandoned, then bound by an older client": {func(s *store, r Revision) Claim {
 			s.away(true)
 			if err := s.Bind(ctx, "a", other); err != nil {
@@ -126,6 +195,113 @@ func TestClaims(t *testing.T) {
 
 func pass(d time.Duration) { <-time.After(d) }
 
+// A claim that is made again is the same only from the same node, for the same
+// object, with the same revision.
+func TestAClaimThatIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := storeAt(local)
+		me, another := refs.NodeID{7}, refs.NodeID{8}
+		first, _, err := s.acquire(me, Claim{Name: "a", Entry: entryOf(7)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := Claim{Name: "a", Entry: entryOf(7), Held: first}
+		for _, when := range []string{"bound", "lapsed"} {
+			pass(defaultLease)
+			if _, _, err := s.acquire(me, again); err != nil { // the answer is lost
+				t.Fatal(err)
+			}
+			if when == "lapsed" {
+				pass(defaultLease)
+			}
+			other := again
+			other.Entry = entryOf(8)
+			_, _, object := s.acquire(me, other)
+			other = again
+			other.Held--
+			_, _, revision := s.acquire(me, other)
+			_, _, holder := s.acquire(another, again)
+			for what, err := range map[string]error{"object": object, "revision": revision, "holder": holder} {
+				if rmi.KindOf(err) != rmi.AlreadyBound {
+					t.Errorf("%s, of another %s: %v", when, what, err)
+				}
+			}
+			if _, _, err := s.acquire(me, again); err != nil {
+				t.Errorf("%s: %v", when, err)
+			}
+		}
+	})
+}
+
+// Between the look at the holder's session and the taking of the name it may
+// become another's, who is not cut off.
+func TestANameThatWasReplacedMeanwhileIsNotTaken(t *testing.T) {
+	s := storeAt(local)
+	s.claim(t, Claim{Name: "a"})
+	s.away(true)
+	may := s.unlessTaken("a")
+	s.claim(t, Claim{Name: "a", Entry: entryOf(8), Replace: true})
+	if err := s.put(&binding{name: "a", ref: entryOf(9).Ref}, may); rmi.KindOf(err) != rmi.AlreadyBound {
+		t.Errorf("it was taken: %v", err)
+	}
+}
+
+// What lapsed is there for nobody, though the sweep has not come yet.
+func TestWhatLapsedIsNotSeenBeforeItIsSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		s := storeAt(local)
+		g := s.claim(t, Claim{Name: "a"})
+		s.claim(t, Claim{Name: "b", Lease: time.Minute})
+		pass(defaultLease - 1)
+		if _, err := s.Lookup(ctx, "a"); err != nil {
+			t.Error(err)
+		}
+		pass(1)
+		if s.names.get("a") == nil {
+			t.Fatal("it is swept")
+		}
+		if _, err := s.Lookup(ctx, "a"); rmi.KindOf(err) != rmi.NotBound {
+			t.Errorf("looked up: %v", err)
+		}
+		if p, err := s.List(ctx, "", "", 0); err != nil || len(p.Names) != 1 || p.Names[0].Name != "b" {
+			t.Errorf("listed: %v, %v", p, err)
+		}
+		if p, err := s.List(ctx, "", "", 1); err != nil || len(p.Names) != 1 || p.More {
+			t.Errorf("listed: %v, %v", p, err)
+		}
+		if err := s.Unbind(ctx, "a", refs.Ref{}); rmi.KindOf(err) != rmi.NotBound {
+			t.Errorf("unbound: %v", err)
+		}
+		if lost, err := s.Renew(ctx, []Held{{"a", g.Revision}}); len(lost) != 1 || lost[0] != (Lost{}) || err != nil {
+			t.Errorf("renewed: %v, %v", lost, err)
+		}
+	})
+}
+
+func TestUnbindOnlyWhatIsMeant(t *testing.T) {
+	ctx := t.Context()
+	s := storeAt(local)
+	for _, leased := range []bool{false, true} {
+		if leased {
+			s.claim(t, Claim{Name: "a"})
+		} else if err := s.Bind(ctx, "a", entryOf(7)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Unbind(ctx, "a", entryOf(8).Ref); rmi.KindOf(err) != rmi.NotBound {
+			t.Errorf("another object was to be unbound: %v", err)
+		}
+		if _, err := s.Lookup(ctx, "a"); err != nil {
+			t.Errorf("it was: %v", err)
+		}
+		meant := entryOf(7).Ref
+		meant.Port++ // identity is not where it is reached
+		if err := s.Unbind(ctx, "a", meant); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestLengthOfLeases(t *testing.T) {
 	s := newStore(ServeOptions{MaxLease: time.Minute}, served{at: local})
 	for asked, want := range map[time.Duration]time.Duration{
@@ -163,13 +339,14 @@ func TestRenewAndRelease(t *testing.T) {
 		}
 		permanent := s.names.get("permanent").revision
 		ask := []Held{{"a", a.Revision}, {"nothing", 1}, {"b", a.Revision}, {"permanent", permanent}}
-		want := fmt.Sprint([]Lost{{Index: 1}, {Index: 2, Now: b.Revision}, {Index: 3, Now: permanent}})
+		by := "a bank.Account of node 01000000 at 127.0.0.1:1099"
+		want := fmt.Sprint([]Lost{{Index: 1}, {Index: 2, Now: b.Revision, By: by}, {Index: 3, Now: permanent, By: by}})
 		pass(15 * time.Second)
 		if lost, err := s.Renew(ctx, ask); fmt.Sprint(lost) != want || err != nil {
 			t.Errorf("lost %v, %v, want %v", lost, err, want)
 		}
 		pass(15 * time.Second) // b lapsed
-		want = fmt.Sprint([]Lost{{Index: 1}, {Index: 2}, {Index: 3, Now: permanent}})
+		want = fmt.Sprint([]Lost{{Index: 1}, {Index: 2, Now: b.Revision}, {Index: 3, Now: permanent, By: by}})
 		if lost, err := s.Release(ctx, ask); fmt.Sprint(lost) != want || err != nil {
 			t.Errorf("lost %v, %v, want %v", lost, err, want)
 		}
@@ -225,15 +402,15 @@ func (s *store) counts() (names, leases, bytes int) {
 	return s.names.count, len(s.leases), s.bytes
 }
 
-func TestWhatDepartedIsBounded(t *testing.T) {
-	var d departed
-	for i := range 10 * maxDeparted {
-		d.add(fmt.Sprint(i), Revision(i+1), time.Duration(i))
-		if len(d.young)+len(d.old) > 2*maxDeparted {
-			t.Fatal(len(d.young), len(d.old))
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	var p past
+	for i := range 5 * maxPast {
+		p.add(fmt.Sprint(i), end{revision: Revision(i + 1)}, time.Duration(i))
+		if len(p.young)+len(p.old) > 2*maxPast {
+			t.Fatal(len(p.young), len(p.old))
 		}
 	}
-	if !d.after(fmt.Sprint(9*maxDeparted), 9*maxDeparted+1) {
+	if p.last(fmt.Sprint(4*maxPast)).revision != 4*maxPast+1 {
 		t.Error("one of the last is forgotten")
 	}
 }

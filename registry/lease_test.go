@@ -285,6 +285,96 @@ func TestWhatSomebodyUnboundIsNotBoundAgain(t *testing.T) {
 	})
 }
 
+// Rule 5: a name that somebody else had or unbound does not come back, and its
+// holder is told within 5 s, whatever the length of its lease.
+func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
+	for what, do := range map[string]func(w *town, owner, other *rmi.Node, url string) error{
+		"its own node unbinds it": func(w *town, owner, _ *rmi.Node, url string) error {
+			return registry.Unbind(w.t.Context(), owner, url)
+		},
+		"another node unbinds, binds and closes": func(w *town, _, other *rmi.Node, url string) error {
+			if err := registry.Unbind(w.t.Context(), other, url); err != nil {
+				return err
+			}
+			b, err := registry.Bind[Account](w.t.Context(), other, url, &account{})
+			return errors.Join(err, b.Close())
+		},
+		"another node rebinds it for good and closes": func(w *town, _, other *rmi.Node, url string) error {
+			b, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, registry.Permanent())
+			return errors.Join(err, b.Close())
+		},
+		"another node rebinds it for good, and it is unbound": func(w *town, owner, other *rmi.Node, url string) error {
+			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, registry.Permanent())
+			return errors.Join(err, registry.Unbind(w.t.Context(), owner, url))
+		},
+		"by the remote interface": func(w *town, _, other *rmi.Node, url string) error {
+			reg, err := registry.At(other, url)
+			h, err2 := rmi.Export[Account](other, &account{}, nil)
+			if err = errors.Join(err, err2); err != nil {
+				return err
+			}
+			return errors.Join(reg.Rebind(w.t.Context(), "a", registry.Entry{Ref: h.Ref()}), reg.Unbind(w.t.Context(), "a", refs.Ref{}))
+		},
+		"another node rebinds it for a second and dies": func(w *town, _, other *rmi.Node, url string) error {
+			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, registry.Lease(time.Second))
+			w.kill(other)
+			pass(time.Second)
+			return err
+		},
+	} {
+		for _, lease := range []time.Duration{time.Second, 20 * time.Second, 10 * time.Minute} {
+			t.Run(fmt.Sprint(what, ", ", lease), func(t *testing.T) {
+				inTown(t, func(t *testing.T, w *town) {
+					owner, other := w.Node(), w.Node()
+					b := w.bind(owner, "a", registry.Lease(lease))
+					pass(time.Minute) // it is being renewed
+					start := time.Now()
+					if err := do(w, owner, other, w.reg.URL("a")); err != nil {
+						t.Fatal(err)
+					}
+					<-b.Done()
+					if took := time.Since(start); took > 6*time.Second { // one is the lease of who died
+						t.Errorf("told after %v", took)
+					}
+					wantKind(t, b.Err(), rmi.NotBound)
+					for range 30 {
+						w.wantOwner("a", nil)
+						pass(2 * time.Second)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A registry that was restarted gives a name to who had it last, though who had
+// it before comes back first, and had not heard of it.
+func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		first, last := w.Node(), w.Node()
+		lost := w.bind(first, "a")
+		w.Partition(first, w.node)
+		b, err := registry.Rebind[Account](t.Context(), last, w.reg.URL("a"), &account{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Partition(last, w.node)
+		w.restart()
+		w.Partition(last, w.node)
+		w.Heal(first, w.node)
+		pass(10 * time.Second)
+		w.wantOwner("a", first) // nobody else wants it
+		w.Heal(last, w.node)
+		pass(15 * time.Second)
+		w.wantOwner("a", last)
+		<-lost.Done()
+		wantKind(t, lost.Err(), rmi.NotBound)
+		if b.Err() != nil {
+			t.Error(b.Err())
+		}
+	})
+}
+
 func TestALeaseOfItsOwnLength(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		short, long := w.Node(), w.Node()
@@ -330,6 +420,41 @@ func TestAPermanentBinding(t *testing.T) {
 		<-b.Done()
 		wantKind(t, b.Err(), rmi.Closed)
 		w.wantOwner("a", owner)
+	})
+}
+
+// Close of a permanent binding leaves the name to who has it by then.
+func TestAPermanentBindingThatWasReplacedIsClosed(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		first, second := w.Node(), w.Node()
+		b := w.bind(first, "a", registry.Permanent())
+		if _, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		wantKind(t, b.Err(), rmi.NotBound)
+		w.wantOwner("a", second)
+	})
+}
+
+// A binding that is closed before its node has noticed that the registry was restarted.
+func TestABindingIsClosedAfterARestart(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		closes, ends := w.Node(), w.Node()
+		b, other := w.bind(closes, "a"), w.bind(ends, "b")
+		pass(time.Minute)
+		w.restart()
+		if err := b.Close(); err != nil {
+			t.Errorf("nothing is bound that could be unbound: %v", err)
+		}
+		wantKind(t, b.Err(), rmi.NotBound)
+		ends.Close()
+		wantKind(t, other.Err(), rmi.NotBound)
+		pass(time.Minute)
+		w.wantOwner("a", nil)
+		w.wantOwner("b", nil)
 	})
 }
 

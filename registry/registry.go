@@ -77,8 +77,8 @@ type Claim struct {
 	Replace bool
 	// Held is the revision under which the caller held the name before it was
 	// lost, 0 for a name that is claimed anew. With it the name is given only if
-	// nobody else took it (rmi.AlreadyBound) or unbound it (rmi.NotBound)
-	// meanwhile, and Replace means nothing.
+	// nobody else had it (rmi.AlreadyBound) and nobody unbound it (rmi.NotBound)
+	// meanwhile, whether it is bound now or not, and Replace means nothing.
 	Held Revision
 }
 
@@ -98,8 +98,9 @@ type Held struct {
 // Lost is a name that is not held any more.
 type Lost struct {
 	Index   int      // in the list that the call was given
-	Now     Revision // of what is bound to the name; 0 if nothing is
+	Now     Revision // of what is bound to the name, or was since; 0 if nothing was
 	Unbound bool     // nothing is, because somebody unbound it
+	By      string   // what is bound, and where, for people: "a bank.Account of node 6ba7b810 at 192.0.2.1:7000"
 }
 
 // Page is a part of a list of names.

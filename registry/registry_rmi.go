@@ -38,7 +38,7 @@ var (
 	rmiStructEntry    = stub.StructOf[Entry]("struct{Ref Description}")
 	rmiStructPage     = stub.StructOf[Page]("struct{Names More}")
 	rmiStructHeld     = stub.StructOf[Held]("struct{Name Revision}")
-	rmiStructLost     = stub.StructOf[Lost]("struct{Index Now Unbound}")
+	rmiStructLost     = stub.StructOf[Lost]("struct{Index Now Unbound By}")
 	rmiStructNameInfo = stub.StructOf[NameInfo]("struct{Name Interface}")
 )
 
@@ -511,6 +511,8 @@ func rmiEncodeLost(e *stub.Encoder, v *Lost) {
 	e.Uint(uint64(v.Now))
 	e.Field(2)
 	e.Bool(v.Unbound)
+	e.Field(3)
+	e.String(v.By)
 	e.End()
 }
 
@@ -523,6 +525,8 @@ func rmiDecodeLost(d *stub.Decoder, v *Lost) {
 			d.Uint64((*uint64)(&v.Now))
 		case 2:
 			d.Bool(&v.Unbound)
+		case 3:
+			d.String(&v.By)
 		}
 	}
 }

@@ -28,13 +28,14 @@ type store struct {
 	// detached tells whether the session with a node is cut.
 	detached func(refs.NodeID) bool
 	start    time.Time // zero of the store's time; see now
+	first    Revision  // those up to this one were given out by registries before this one
 
 	mu       sync.RWMutex // guards the fields below
 	names    names
 	bytes    int // sum of size() of all names
 	revision Revision
 	leases   leaseHeap
-	unbound  departed
+	past     past
 	earlier  chan struct{} // has room for one: sent to when a lease comes before all others
 }
 
@@ -42,12 +43,12 @@ var _ Registry = (*store)(nil)
 
 func newStore(o ServeOptions, n node) *store {
 	now := time.Now()
+	// Above what the registry before this one gave out, for none binds a name
+	// each nanosecond.
+	first := Revision(now.UnixNano())
 	return &store{
 		ServeOptions: o.withDefaults(), log: n.Logger(), public: n.Public, detached: n.Detached, start: now,
-		// Above what the registry before this one gave out, for none binds a name
-		// each nanosecond.
-		revision: Revision(now.UnixNano()),
-		earlier:  make(chan struct{}, 1),
+		first: first, revision: first, earlier: make(chan struct{}, 1),
 	}
 }
 
@@ -87,12 +88,8 @@ func (s *store) put(b *binding, may func(old *binding) error) error {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.names.get(b.name)
-	live := old
-	if !old.live(now) {
-		live = nil
-	}
-	if err := may(live); err != nil {
+	old := s.current(b.name, now)
+	if err := may(old); err != nil {
 		return err
 	}
 	bytes := s.bytes + b.size()
@@ -109,9 +106,8 @@ func (s *store) put(b *binding, may func(old *binding) error) error {
 	s.leases.remove(old)
 	s.names.put(b)
 	s.bytes = bytes
-	s.unbound.forget(b.name)
+	s.past.forget(b.name)
 	if b.lease != nil {
-		b.lease.replaced = live != nil
 		b.lease.expires = now + b.lease.length
 		s.hold(b)
 	}
@@ -142,32 +138,49 @@ func (s *store) Unbind(ctx context.Context, name string, only refs.Ref) error {
 	if err := ValidName(name); err != nil {
 		return err
 	}
-	if err := s.unbind(name, only, callerOf(ctx)); err != nil {
+	if err := s.unbind(name, only); err != nil {
 		return err
 	}
 	s.log.Debug("unbound", "name", name)
 	return nil
 }
 
-func (s *store) unbind(name string, only refs.Ref, caller refs.NodeID) error {
+func (s *store) unbind(name string, only refs.Ref) error {
+	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.names.get(name)
-	if !b.live(s.now()) {
+	b := s.current(name, now)
+	if b == nil {
 		return notBound()
 	}
 	if !only.IsZero() && only.ID != b.ref.ID {
-		return refused(rmi.NotBound, "the name is bound to another object by now, a %s", interfaceName(b.ref))
+		return refused(rmi.NotBound, "the name is bound to another object by now, %s", whose(b.ref))
 	}
-	s.depart(b, caller)
+	s.remove(b, unbound, now)
 	return nil
 }
 
-// remove takes a binding out. mu is held.
-func (s *store) remove(b *binding) {
+// current returns the binding of a name, nil if there is none. One that lapsed
+// and that the sweep did not come to yet is removed. mu is held.
+func (s *store) current(name string, now time.Duration) *binding {
+	b := s.names.get(name)
+	if b != nil && !b.live(now) {
+		s.remove(b, lapsed, now)
+		return nil
+	}
+	return b
+}
+
+// remove takes a binding out, and remembers how it ended. mu is held.
+func (s *store) remove(b *binding, how ending, now time.Duration) {
 	s.leases.remove(b)
 	s.names.remove(b.name)
 	s.bytes -= b.size()
+	e := end{revision: b.revision, how: how}
+	if b.lease != nil {
+		e.origin = b.lease.origin
+	}
+	s.past.add(b.name, e, now)
 }
 
 func (s *store) Lookup(ctx context.Context, name string) (Entry, error) {
@@ -241,17 +254,26 @@ func alreadyBound(b *binding) error {
 	if b.lease != nil {
 		how = ", by a node that lives"
 	}
-	return refused(rmi.AlreadyBound, "the name is bound to a %s%s: Rebind replaces it, Unbind removes it", interfaceName(b.ref), how)
+	return refused(rmi.AlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
 }
 
 func notBound() error {
 	return refused(rmi.NotBound, "nothing is bound to the name: does the program that binds it run, with the same registry?")
 }
 
-// interfaceName is the interface of a reference as a message names it.
-func interfaceName(r refs.Ref) string {
-	if r.Interface.Name == "" {
-		return "remote object"
+// whose says what a reference leads to, as a message names it: "a bank.Account of
+// node 6ba7b810 at 192.0.2.1:7000".
+func whose(r refs.Ref) string {
+	what, where := r.Interface.Name, " at "+r.Endpoint.String()
+	if what == "" {
+		what = "remote object"
 	}
-	return r.Interface.Name
+	switch {
+	case r.Listens():
+	case r.Via.Listens():
+		where = ", reached through " + r.Via.Endpoint.String()
+	default:
+		where = ", which listens nowhere"
+	}
+	return fmt.Sprintf("a %s of node %s%s", what, r.ID.Node.Short(), where)
 }

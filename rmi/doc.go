@@ -115,7 +115,9 @@
 // what a program seldom collects it holds for long. Objects that hold each other
 // across nodes are not collected.
 //
-// A reference as a value (refs.Ref) holds nothing. A proxy is good while the
+// A reference as a value (refs.Ref) holds nothing. One that came as a
+// result or in an event is kept for 30 s, and one that is an argument while the
+// method runs, so that Resolve can make a proxy of it, or Node.Hold hold it. A proxy is good while the
 // owner's process lives and exports the object; its session is begun when it
 // is first needed, and another after it is over.
 //

@@ -3,6 +3,8 @@ package rmi
 import (
 	"context"
 	"reflect"
+	"runtime"
+	"sync"
 	"time"
 
 	"gormi/proxy"
@@ -30,6 +32,7 @@ func Gone(v any) <-chan struct{} {
 	if !ok {
 		return nil
 	}
+	defer runtime.KeepAlive(c) // until the watch holds
 	return n.watch(c.Ref())
 }
 
@@ -62,8 +65,12 @@ func (n *Node) watch(r refs.Ref) <-chan struct{} {
 		close(gone)
 		return gone
 	}
+	// A relay answers for what somebody holds, and the proxy may be dropped.
+	n.keeper.Pin(r)
+	unpin := sync.OnceFunc(func() { n.keeper.Unpin(r.ID) })
 	n.watchers.Go(func() {
-		n.watchFor(r)
+		n.watchFor(r, unpin)
+		unpin()
 		n.mu.Lock()
 		delete(n.watches, key) // a new proxy may be of a node that came back
 		n.mu.Unlock()
@@ -72,8 +79,9 @@ func (n *Node) watch(r refs.Ref) <-chan struct{} {
 	return gone
 }
 
-// watchFor returns when the owner of r is gone, or the node closes.
-func (n *Node) watchFor(r refs.Ref) {
+// watchFor returns when the owner of r is gone, or the node closes. It calls
+// unpin if the owner is reached without a relay, and r need not be held.
+func (n *Node) watchFor(r refs.Ref, unpin func()) {
 	for first := true; n.ctx.Err() == nil; first = false {
 		to, ok := n.reach(r, first)
 		if !ok {
@@ -84,6 +92,7 @@ func (n *Node) watchFor(r refs.Ref) {
 				return
 			}
 		} else {
+			unpin()
 			select {
 			case <-to.session.Done():
 			case <-n.ctx.Done():

@@ -255,7 +255,7 @@ func (v *invocation) Send(encodeErr error) {
 	s := v.to.session
 	v.table, err = v.node.receive(s, reply.References, reply.Table)
 	if err == nil {
-		v.dec, err = wire.NewDecoder(reply.Body, v.table, sideOf(s), &v.node.limits)
+		v.dec, err = wire.NewDecoder(reply.Body, v.table, (*keeping)(sideOf(s)), &v.node.limits)
 	}
 	if err != nil {
 		v.node.decoded(v.table)

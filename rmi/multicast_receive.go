@@ -89,7 +89,7 @@ func (c *Codec[T]) decode(d *Delivery) (*T, error) {
 	if d.tableErr != nil {
 		return nil, d.tableErr
 	}
-	dec, err := wire.NewDecoder(d.packet.Body, d.table, x, &x.n.limits)
+	dec, err := wire.NewDecoder(d.packet.Body, d.table, (*keeping)(x), &x.n.limits)
 	if err != nil {
 		return nil, err
 	}

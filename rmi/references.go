@@ -36,6 +36,8 @@ var (
 	_ wire.Forwarder = (*side)(nil)
 	_ wire.Repeater  = (*side)(nil)
 	_ wire.Importer  = (*side)(nil)
+	_ wire.Importer  = (*keeping)(nil)
+	_ wire.Keeper    = (*keeping)(nil)
 )
 
 // attach makes the side of a new session; it is found again by sideOf.
@@ -123,15 +125,16 @@ func (n *Node) forgetEnded(s *transport.Session) {
 
 // outgoing makes a reference to another node's object fit to be sent on s. A
 // reference that its receiver could not use, because the owner listens nowhere,
-// gets this node as its relay, unless it has one that listens.
+// gets this node as its relay, unless it has one that listens. s may be nil, for
+// any receiver.
 func (n *Node) outgoing(r refs.Ref, s *transport.Session) (out refs.Ref, relayed bool) {
-	peer := s.Peer()
+	to := func(id refs.NodeID) bool { return s != nil && s.Peer() == id }
 	switch {
 	case r.ID.Node == n.ID():
 		r.Endpoint, r.Completed = n.Endpoint(), false
-	case r.Listens(), r.ID.Node == peer, r.Via.Node == peer:
-	case r.Via.Node == n.ID(), !r.Via.Node.IsZero() && r.Via.Listens():
-	default:
+	case r.Listens(), to(r.ID.Node), to(r.Via.Node):
+	case r.Via.Node != n.ID() && !r.Via.Node.IsZero() && r.Via.Listens():
+	default: // it leads through this node, from now on or since it was handed on before
 		relayed = true
 		r.Via = refs.Via{Node: n.ID(), Endpoint: n.Endpoint()}
 	}
@@ -175,6 +178,41 @@ func (n *Node) tableDropped(s *transport.Session, count uint32, table []byte) {
 // original object, any other a proxy. Nothing is dialled.
 func (x *side) ImportRef(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
 	return x.n.resolve(r, i)
+}
+
+// keeping is a side that decodes what outlasts its table: results, which are given
+// to the program when their table was given back already. The table of arguments
+// is held while the method runs.
+type keeping side
+
+// ImportRef implements wire.Importer.
+func (x *keeping) ImportRef(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
+	return x.n.resolve(r, i)
+}
+
+// KeepRef implements wire.Keeper: the program may want a proxy for the reference.
+func (x *keeping) KeepRef(r refs.Ref) { x.n.keeper.table.Keep(r.ID) }
+
+// Hold keeps the object of a reference exported by its owner, as a proxy does,
+// until release is called. It is for programs that keep references as values or
+// offer them to others, as the binder of a name does: if the owner listens
+// nowhere, n relays calls of the object, whoever has the reference. What came as a
+// value of type refs.Ref can be held, or made a proxy by Resolve, for 30 s if it
+// was a result or in an event, and while the method runs if it was an argument;
+// after that the owner may have collected the object.
+func (n *Node) Hold(r refs.Ref) (release func()) {
+	if r.ID.Node == n.ID() {
+		e := n.exports.PinNum(r.Object)
+		if e == nil {
+			return func() {}
+		}
+		return sync.OnceFunc(func() { n.exports.Unpin(e) })
+	}
+	n.keeper.start()
+	_, relayed := n.outgoing(r, nil)
+	n.keeper.table.Offer(r, relayed)
+	n.keeper.table.Taken(r.ID)
+	return sync.OnceFunc(func() { n.keeper.table.Withdraw(r.ID) })
 }
 
 // resolve returns the value that a reference, complete already, stands for.

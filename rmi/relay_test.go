@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -71,6 +72,38 @@ func TestTheNodeInTheMiddleRelays(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A call has no more time at the owner than its caller gave it, however many
+// nodes it passed.
+func TestADeadlinePassesARelay(t *testing.T) {
+	overCarriers(t, func(t *testing.T, network carrier) {
+		middle, owner, third := network.Node(), network.Client(), network.Client()
+		r := export[Worker](t, middle, meetingPoint(), nil)
+		left := &worker{do: func(ctx context.Context, _ int64) (int64, error) {
+			d, ok := ctx.Deadline()
+			if !ok {
+				return 0, errors.New("the call has no deadline")
+			}
+			return int64(time.Until(d)), nil
+		}}
+		ctx := within(t)
+		if _, err := resolve[Worker](t, owner, r).Meet(ctx, left); err != nil {
+			t.Fatal(err)
+		}
+		got, err := resolve[Worker](t, third, r).Meet(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, given := range []time.Duration{20 * time.Second, 10 * time.Minute} {
+			ctx, cancel := context.WithTimeout(t.Context(), given)
+			d, err := got.Do(ctx, 1)
+			cancel()
+			if left := time.Duration(d); err != nil || left <= given/2 || left > given+time.Millisecond { // rounded up at each hop
+				t.Errorf("the caller gave %v, and the owner has %v, %v", given, left, err)
+			}
+		}
+	})
 }
 
 // The node in the middle hands the object to a node of its own choice.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"runtime"
 
 	"gormi/proxy"
 	"gormi/refs"
@@ -63,6 +64,7 @@ func Resolve[T any](n *Node, r refs.Ref, d *Description) (T, error) {
 	if err != nil {
 		return zero, err
 	}
+	n.keeper.table.Taken(r.ID) // from here on the proxy holds
 	return v.Interface().(T), nil
 }
 
@@ -103,6 +105,7 @@ func As[T any](ctx context.Context, v any) (T, error) {
 	if !ok {
 		return zero, fault.New(Invalid, NotExecuted, "the proxy is of no node")
 	}
+	defer runtime.KeepAlive(c) // it holds the object until the other proxy does
 	d, err := n.Describe(ctx, c.Ref())
 	if err != nil {
 		return zero, err
@@ -111,7 +114,8 @@ func As[T any](ctx context.Context, v any) (T, error) {
 }
 
 // RefOf returns the reference of a proxy of an interface type; ok is false if
-// v is none. Node.RefOf knows more.
+// v is none. Node.RefOf knows more. The reference holds nothing: keep the proxy,
+// or see Node.Hold.
 func RefOf(v any) (r refs.Ref, ok bool) {
 	var none proxy.Table
 	if c := none.CoreOf(reflect.ValueOf(v)); c != nil {
@@ -160,7 +164,7 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 		return nil, n.named("invoke", asError(err, Executed), r)
 	}
 	defer n.decoded(table)
-	dec, err := wire.NewDecoder(reply.Body, table, sideOf(to.session), &n.limits)
+	dec, err := wire.NewDecoder(reply.Body, table, (*keeping)(sideOf(to.session)), &n.limits)
 	if err != nil {
 		return nil, n.named("invoke", asError(err, Executed), r)
 	}

@@ -85,6 +85,17 @@ func (t *Table) Pin(i *wire.Interface, v reflect.Value, num refs.ObjNum, make fu
 	return e, nil
 }
 
+// PinNum pins the export of a number, as Pin does, or returns nil if there is none.
+func (t *Table) PinNum(n refs.ObjNum) *Export {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.Get(n)
+	if e != nil {
+		e.handles++
+	}
+	return e
+}
+
 // Unpin takes a handle's pin back.
 func (t *Table) Unpin(e *Export) {
 	t.mu.Lock()

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -212,8 +213,37 @@ func TestHelpAndVersion(t *testing.T) {
 		}
 	}
 	status, stdout, stderr := once(t, "-version")
-	if status != 0 || !regexp.MustCompile(`^rmiregistry \(GoRMI\) \S+ go\S+ \S+/\S+\n$`).MatchString(stdout) || stderr != "" {
+	if status != 0 || !regexp.MustCompile(`^rmiregistry \(GoRMI\) [^;]+; go\S+ \S+/\S+\n$`).MatchString(stdout) || stderr != "" {
 		t.Errorf("status %d, %q, %q", status, stdout, stderr)
+	}
+}
+
+// The version is that of a release, or says that it is none and which commit it is.
+func TestWhatTheProgramWasBuiltFrom(t *testing.T) {
+	const commit = "5964320976d1bc6449faf1973a9ef55f7f137c55"
+	vcs := func(modified string) []debug.BuildSetting {
+		return []debug.BuildSetting{{Key: "vcs.revision", Value: commit}, {Key: "vcs.time", Value: "2026-11-27T23:33:29Z"}, {Key: "vcs.modified", Value: modified}}
+	}
+	for what, c := range map[string]struct {
+		version  string
+		settings []debug.BuildSetting
+		want     string
+	}{
+		"a release":                             {"v1.2.3", nil, "v1.2.3"},
+		"a release, built in a clone":           {"v1.2.3", vcs("false"), "v1.2.3"},
+		"a commit, installed":                   {"v0.0.0-20261127233329-5964320976d1", nil, "v0.0.0-20261127233329-5964320976d1"},
+		"a clone":                               {"v0.0.0-20261127233329-5964320976d1", vcs("false"), "development version, commit 5964320976d1 of 2026-11-27"},
+		"a clone with changes":                  {"v1.2.4-0.20261127233329-5964320976d1+dirty", vcs("true"), "development version, commit 5964320976d1 of 2026-11-27, with changes"},
+		"a clone, of an older go command":       {"(devel)", vcs("false"), "development version, commit 5964320976d1 of 2026-11-27"},
+		"go run, or a build without the commit": {"(devel)", nil, "development version, of no commit that is known"},
+		"no module":                             {"", nil, "development version, of no commit that is known"},
+	} {
+		if got := built(&debug.BuildInfo{Main: debug.Module{Version: c.version}, Settings: c.settings}); got != c.want {
+			t.Errorf("%s: %q, want %q", what, got, c.want)
+		}
+	}
+	if got := built(nil); got != "development version, of no commit that is known" {
+		t.Error(got)
 	}
 }
 

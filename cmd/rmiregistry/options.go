@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"gormi/registry"
@@ -86,11 +88,38 @@ func (o *options) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &h))
 }
 
-// version is one line that tells this program from others of its name.
+// version is one line that tells this program from others of its name, and which
+// one it is: the released version, or the commit that it was built from.
 func version() string {
-	v := "devel"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		v = info.Main.Version
+	info, _ := debug.ReadBuildInfo()
+	return fmt.Sprintf("rmiregistry (GoRMI) %s; %s %s/%s", built(info), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// pseudo is the end of a version that the go command makes up for a commit.
+var pseudo = regexp.MustCompile(`[-.]\d{14}-[0-9a-f]{12}(\+dirty)?$`)
+
+// built says what a program was built from. info may be nil.
+func built(info *debug.BuildInfo) string {
+	if info == nil {
+		info = new(debug.BuildInfo)
 	}
-	return fmt.Sprintf("rmiregistry (GoRMI) %s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	vcs := make(map[string]string)
+	for _, s := range info.Settings {
+		vcs[s.Key] = s.Value
+	}
+	commit := vcs["vcs.revision"]
+	switch v := info.Main.Version; {
+	case v != "" && v != "(devel)" && (commit == "" || !pseudo.MatchString(v)):
+		return v
+	case commit == "":
+		return "development version, of no commit that is known"
+	}
+	s := "development version, commit " + commit[:min(12, len(commit))]
+	if day, _, ok := strings.Cut(vcs["vcs.time"], "T"); ok {
+		s += " of " + day
+	}
+	if vcs["vcs.modified"] == "true" {
+		s += ", with changes"
+	}
+	return s
 }

@@ -32,12 +32,15 @@
 //
 // An entry of a Holder lives while something here uses it:
 //
-//	pins   = proxies + packets + calls being relayed
+//	pins   = proxies + packets + calls being relayed + offers (names that this node bound)
 //	frames = tables being decoded that name it
 //	handed = sessions that it was handed on to and that did not give it back
 //
 // When all are 0, what was received is given back to whom it came from. A reference that was received and that no
 // proxy was made of goes back in the next batch, without any further care.
+//
+// One that became a plain value (refs.Ref) holds nothing, and who got it may yet make a proxy of it. So if it outlasts its
+// table, as results do, it is kept, until it is pinned, for 30 s to a minute (Keep, Taken).
 //
 // # Giving back and registering
 //

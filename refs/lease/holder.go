@@ -31,6 +31,8 @@ type Holder[S Session] struct {
 	peers     map[S]*peer[S]
 	wanting   map[refs.NodeID]map[refs.ID]*entry[S] // to be registered with the owner; see settle
 	lingering []lingering[S]
+	kept      [2]map[*entry[S]]struct{} // for refs.Ref values: those of this period, and of the one before; see Keep
+	period    time.Time                 // when this period began
 }
 
 // entry is one object that this node holds or handed on. The package comment says what its counts are.
@@ -41,8 +43,10 @@ type entry[S Session] struct {
 	counted bool // some count was received for it: it is held, not only handed on
 	pins    int
 	frames  int
+	offers  int  // pins that are offers
+	kept    bool // it is in Holder.kept
 	handed  int  // sessions with a count, and lingering
-	relay   bool // it was handed on to be called through this node; false when handed is 0
+	relay   bool // it was handed on, or is offered, to be called through this node; false when handed and offers are 0
 	asking  bool // a Dirty for it is queued or on its way, on asked
 	asked   S
 	refused bool // the owner does not export it, or does not know of leases
@@ -163,6 +167,83 @@ func (h *Holder[S]) Unpin(id refs.ID) {
 	}
 }
 
+// Keep holds a reference that Receive pinned and that became a value which holds nothing, until Taken, and at most for
+// two of KeepFor, so that whoever got the value can Pin it.
+func (h *Holder[S]) Keep(id refs.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.entries[id]
+	if e == nil {
+		return
+	}
+	if h.kept[0] == nil {
+		h.kept[0] = make(map[*entry[S]]struct{})
+		if h.kept[1] == nil {
+			h.period = h.now()
+		}
+	}
+	e.kept = true
+	h.kept[0][e] = struct{}{}
+	delete(h.kept[1], e)
+	h.settle(e)
+}
+
+// Taken ends what Keep began: the value was pinned, or nobody wants it.
+func (h *Holder[S]) Taken(id refs.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.entries[id]; e != nil && e.kept {
+		delete(h.kept[0], e)
+		delete(h.kept[1], e)
+		e.kept = false
+		h.settle(e)
+	}
+}
+
+// KeepFor is for how long Keep holds at least.
+const KeepFor = 30 * time.Second
+
+// unkeep ends what was kept for longer than KeepFor. mu is held.
+func (h *Holder[S]) unkeep(now time.Time) {
+	if h.kept[0] == nil && h.kept[1] == nil || now.Sub(h.period) < KeepFor {
+		return
+	}
+	for e := range h.kept[1] {
+		e.kept = false
+		h.settle(e)
+	}
+	h.kept[0], h.kept[1], h.period = nil, h.kept[0], now
+}
+
+// Offer pins a reference that others will hand to whoever asks for it, as registries do, until Withdraw. relay says that
+// it leads through this node, which relays the calls of all who have it meanwhile.
+func (h *Holder[S]) Offer(r refs.Ref, relay bool) {
+	if r.ID.Node.IsZero() || r.ID.Node == h.self {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.entry(r)
+	e.pins++
+	e.offers++
+	e.relay = e.relay || relay
+	h.settle(e)
+}
+
+// Withdraw takes one Offer back.
+func (h *Holder[S]) Withdraw(id refs.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.entries[id]; e != nil && e.offers > 0 {
+		e.pins--
+		e.offers--
+		if e.offers+e.handed == 0 {
+			e.relay = false
+		}
+		h.settle(e)
+	}
+}
+
 // Hand counts a reference to another node's object that is being sent on s. relay says that it leads through this node.
 func (h *Holder[S]) Hand(s S, r refs.Ref, relay bool) {
 	if r.ID.Node.IsZero() {
@@ -220,7 +301,7 @@ func (h *Holder[S]) takeBack(s S, id refs.ID, n uint32) {
 
 // unhand takes one session off those that an entry was handed to. mu is held.
 func (h *Holder[S]) unhand(e *entry[S]) {
-	if e.handed--; e.handed == 0 {
+	if e.handed--; e.handed+e.offers == 0 {
 		e.relay = false
 	}
 	h.settle(e)
@@ -272,7 +353,7 @@ func (e *entry[S]) parent() (s S, direct bool) {
 // settle does what follows from a change of an entry. mu is held.
 func (h *Holder[S]) settle(e *entry[S]) {
 	id := e.ref.ID
-	used := e.pins+e.frames+e.handed > 0
+	used := e.pins+e.frames+e.handed > 0 || e.kept
 	parent, direct := e.parent()
 	if !used || len(e.from) > 1 {
 		e.from = slices.DeleteFunc(e.from, func(f source[S]) bool {
@@ -285,7 +366,7 @@ func (h *Holder[S]) settle(e *entry[S]) {
 	}
 	want := h.wanting[id.Node]
 	switch {
-	case used && !direct && !e.asking && !e.refused && id.Node != h.self && (e.pins > 0 || e.handed > 0 && e.counted):
+	case used && !direct && !e.asking && !e.refused && id.Node != h.self && (e.pins > 0 || e.kept || e.handed > 0 && e.counted):
 		if want == nil {
 			want = make(map[refs.ID]*entry[S])
 			h.wanting[id.Node] = want

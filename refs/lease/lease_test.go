@@ -190,3 +190,112 @@ func TestBatchesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A reference that became a value is kept for a while, and until it is pinned.
+func TestAReferenceThatBecameAValueIsKeptForAWhile(t *testing.T) {
+	now := start
+	h := lease.NewHolder[*end](refs.NodeID{'h'}, 3, func() time.Time { return now })
+	s := &end{peer: &node{id: refs.NodeID{'o'}}}
+	got := func(r refs.Ref) {
+		t.Helper()
+		if err := h.Receive(s, []refs.Ref{r}); err != nil {
+			t.Fatal(err)
+		}
+		h.Keep(r.ID)
+		h.Decoded([]refs.Ref{r})
+	}
+	pass := func(d time.Duration) {
+		for end := now.Add(d); now.Before(end); {
+			now = now.Add(250 * time.Millisecond)
+			h.Expire(now)
+		}
+	}
+	first, second := ref('o', 1), ref('o', 2)
+	got(first)
+	pass(lease.KeepFor - time.Second)
+	got(second)
+	if h.Len() != 2 || h.Next(s) != nil {
+		t.Fatal("what was kept is given back at once")
+	}
+	pass(time.Second)
+	if h.Len() != 2 {
+		t.Fatal("the first is given back too soon")
+	}
+	got(first) // again, so it stays
+	pass(lease.KeepFor)
+	if h.Len() != 1 {
+		t.Fatalf("%d are kept, not the one that came again", h.Len())
+	}
+	if b := h.Next(s); len(b.Own) != 1 || b.Own[0] != (lease.Count{Object: second.Object, N: 1}) {
+		t.Errorf("gives %v back", b)
+	}
+	h.Done(s, nil)
+	pass(lease.KeepFor)
+	if b := h.Next(s); h.Len() != 0 || len(b.Own) != 1 || b.Own[0] != (lease.Count{Object: first.Object, N: 2}) {
+		t.Errorf("gives %v back", b)
+	}
+	h.Done(s, nil)
+
+	// Pinned in time, it is held, and given back when it is not used any more.
+	got(first)
+	h.Pin(first)
+	h.Taken(first.ID)
+	pass(10 * lease.KeepFor)
+	if h.Len() != 1 || h.Next(s) != nil {
+		t.Error("what is pinned is given back")
+	}
+	h.Unpin(first.ID)
+	if h.Len() != 0 || h.Next(s) == nil {
+		t.Error("what nobody uses is not given back")
+	}
+	h.Done(s, nil)
+	h.Keep(second.ID) // nothing came
+	h.Taken(second.ID)
+	if h.Len() != 0 {
+		t.Error("what was never received is kept")
+	}
+}
+
+// What is offered is relayed, whatever becomes of the counts of those that it was
+// handed to, until all offers are withdrawn.
+func TestAnOfferIsRelayedUntilItIsWithdrawn(t *testing.T) {
+	h, ends := peers('a', 'o')
+	r := ref('o', 1)
+	relayed := func() bool {
+		_, ok := h.Relay(r.ID)
+		if ok {
+			h.Unpin(r.ID)
+		}
+		return ok
+	}
+	h.Offer(r, true)
+	h.Offer(r, false)
+	h.Hand(ends[0], r, false)
+	h.Unhand(ends[0], r.ID)
+	if !relayed() {
+		t.Error("it is not relayed")
+	}
+	h.Withdraw(r.ID)
+	h.Hand(ends[0], r, true)
+	if !relayed() {
+		t.Error("it is not relayed after one of two was withdrawn")
+	}
+	h.Withdraw(r.ID)
+	if !relayed() {
+		t.Error("it is not relayed, and was handed on")
+	}
+	h.Unhand(ends[0], r.ID)
+	h.Withdraw(r.ID)
+	if relayed() || h.Len() != 0 {
+		t.Error("it is relayed after all")
+	}
+	h.Offer(r, false)
+	if relayed() {
+		t.Error("it is relayed though it need not be")
+	}
+	h.Offer(ref('h', 1), true) // this node's own
+	h.Offer(refs.Ref{}, true)
+	if h.Len() != 1 {
+		t.Error("what need not be held is")
+	}
+}

@@ -26,7 +26,7 @@ type world struct {
 	born  byte // node ids and object numbers
 	count refs.ObjNum
 
-	collected, handed, closed int // what happened, for the test to see that it did
+	collected, handed, closed, resolved int // what happened, for the test to see that it did
 }
 
 // node is one incarnation of a node.
@@ -39,7 +39,8 @@ type node struct {
 	objects map[refs.ObjNum]bool // given at some time; false: found to be collected
 	ends    []*end               // live ones
 	proxies map[refs.ID]int
-	broken  map[refs.ID]bool // the promise is over: the only way to the owner is lost for longer than a lease
+	values  map[refs.ID]time.Time // references as values, and when they came last
+	broken  map[refs.ID]bool      // the promise is over: the only way to the owner is lost for longer than a lease
 }
 
 // end is one end of a session.
@@ -77,7 +78,7 @@ func newWorld(t *rapid.T, n int) *world {
 
 func (w *world) bear(i int) *node {
 	w.born++
-	n := &node{i: i, id: refs.NodeID{15: w.born}, objects: make(map[refs.ObjNum]bool), proxies: make(map[refs.ID]int), broken: make(map[refs.ID]bool)}
+	n := &node{i: i, id: refs.NodeID{15: w.born}, objects: make(map[refs.ObjNum]bool), proxies: make(map[refs.ID]int), values: make(map[refs.ID]time.Time), broken: make(map[refs.ID]bool)}
 	n.holder = lease.NewHolder[*end](n.id, 1000, func() time.Time { return w.now })
 	return n
 }
@@ -208,10 +209,21 @@ func (w *world) deliver(m *message, keep func() bool) {
 				}
 				continue
 			}
+			if n.proxies[r.ID] == 0 && len(m.refs)%2 == 0 && keep() { // as a value
+				if w.stale(n, r.ID) {
+					n.broken[r.ID] = false
+				}
+				n.values[r.ID] = w.now
+				n.broken[r.ID] = n.broken[r.ID] || !m.legal[i]
+				n.holder.Keep(r.ID)
+				continue
+			}
 			if keep() {
 				if _, ok := n.proxies[r.ID]; !ok {
 					n.holder.Pin(r)
-					n.broken[r.ID] = false
+					if w.stale(n, r.ID) {
+						n.broken[r.ID] = false
+					}
 				}
 				n.proxies[r.ID]++
 				n.broken[r.ID] = n.broken[r.ID] || !m.legal[i]
@@ -240,6 +252,30 @@ func (w *world) deliver(m *message, keep func() bool) {
 			n.holder.Done(e, m.missing)
 		}
 	}
+}
+
+// stale reports whether a node has no value of a reference that it relies on.
+func (w *world) stale(n *node, id refs.ID) bool {
+	came, ok := n.values[id]
+	return !ok || w.now.Sub(came) >= lease.KeepFor
+}
+
+// resolve makes a proxy of a value.
+func (w *world) resolve() {
+	n := w.node("node")
+	id, ok := choose(w, "value", n.values)
+	if !ok {
+		return
+	}
+	if !w.stale(n, id) {
+		if _, ok := n.proxies[id]; !ok {
+			n.holder.Pin(refs.Ref{ID: id, Endpoint: refs.Endpoint{Port: 1}})
+		}
+		n.proxies[id]++
+		n.holder.Taken(id)
+		w.resolved++
+	}
+	delete(n.values, id)
 }
 
 // drop has a node's program forget a proxy.
@@ -411,6 +447,11 @@ func (w *world) end() {
 				m.drop(id) // of a dead owner: nothing is promised
 			}
 		}
+		for id := range m.values {
+			if id.Node == n.id {
+				delete(m.values, id)
+			}
+		}
 	}
 }
 
@@ -432,6 +473,11 @@ func (w *world) check() {
 		for id := range n.proxies {
 			if o := w.owner(id); o != nil && !n.broken[id] && !o.grants.Held(id.Object) {
 				w.t.Fatalf("object %d of node %d was collected under node %d", id.Object, o.i, n.i)
+			}
+		}
+		for id := range n.values {
+			if o := w.owner(id); o != nil && !w.stale(n, id) && !n.broken[id] && !o.grants.Held(id.Object) {
+				w.t.Fatalf("object %d of node %d was collected while node %d could still want it", id.Object, o.i, n.i)
 			}
 		}
 	}
@@ -473,14 +519,16 @@ func (w *world) rest() {
 }
 
 func TestProofCollection(t *testing.T) {
+	sequences := "1000" // in some seconds
 	if os.Getenv("RMI_LONG") != "" {
-		was := flag.Lookup("rapid.checks").Value.String()
-		flag.Set("rapid.checks", "10000")
-		defer flag.Set("rapid.checks", was)
+		sequences = "10000"
 	}
+	was := flag.Lookup("rapid.checks").Value.String()
+	flag.Set("rapid.checks", sequences)
+	defer flag.Set("rapid.checks", was)
 	for name, nodes := range map[string]int{"two nodes": 2, "three nodes": 3, "four nodes": 4} {
 		t.Run(name, func(t *testing.T) {
-			var collected, handed, closed, sequences int
+			var collected, handed, closed, resolved, sequences int
 			rapid.Check(t, func(t *rapid.T) {
 				w := newWorld(t, nodes)
 				for range rapid.IntRange(1, 120).Draw(t, "steps") {
@@ -491,6 +539,8 @@ func TestProofCollection(t *testing.T) {
 						w.deliverAny()
 					case k < 28:
 						w.drop()
+					case k < 30:
+						w.resolve()
 					case k < 34:
 						w.tick(w.node("node"))
 					case k < 36:
@@ -507,10 +557,10 @@ func TestProofCollection(t *testing.T) {
 					w.check()
 				}
 				w.rest()
-				collected, handed, closed, sequences = collected+w.collected, handed+w.handed, closed+w.closed, sequences+1
+				collected, handed, closed, resolved, sequences = collected+w.collected, handed+w.handed, closed+w.closed, resolved+w.resolved, sequences+1
 			})
-			t.Logf("figure: %d sequences, %d objects collected while others lived, %d references handed on, %d nodes ended", sequences, collected, handed, closed)
-			if collected == 0 || handed == 0 || closed == 0 {
+			t.Logf("figure: %d sequences, %d objects collected while others lived, %d references handed on, %d nodes ended, %d proxies made of values", sequences, collected, handed, closed, resolved)
+			if collected == 0 || handed == 0 || closed == 0 || resolved == 0 {
 				t.Error("the sequences did not get to what they are for")
 			}
 		})

@@ -255,10 +255,11 @@ func (h *Holder[S]) Gone(s S, until time.Time) []refs.Ref {
 	return orphans
 }
 
-// Expire ends the lingering that is due.
+// Expire ends the lingering that is due, and what was kept long enough.
 func (h *Holder[S]) Expire(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.unkeep(now)
 	h.lingering = slices.DeleteFunc(h.lingering, func(l lingering[S]) bool {
 		if l.until.After(now) {
 			return false

@@ -39,6 +39,12 @@ type Importer interface {
 	ImportRef(r refs.Ref, i *Interface) (reflect.Value, error)
 }
 
+// A Keeper is an Importer that is told of references that become refs.Ref
+// values, which are data to the program: it may make proxies of them later.
+type Keeper interface {
+	KeepRef(r refs.Ref)
+}
+
 // valueError is an error on its way out of a value that was being encoded or
 // decoded: each level adds where it was, so that a success costs nothing.
 type valueError struct {

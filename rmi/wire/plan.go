@@ -293,7 +293,7 @@ func (c *compiler) fillRef(p *plan) {
 		if d.null() {
 			return nil
 		}
-		r, err := d.reference(p.typ)
+		r, err := d.ref(p.typ)
 		if err == nil {
 			*v.Addr().Interface().(*refs.Ref) = r
 		}
@@ -310,6 +310,15 @@ func (e *Encoder) ref(r refs.Ref) error {
 		r = x.ForwardRef(r)
 	}
 	return e.reference(r)
+}
+
+// ref reads a reference that is data to the program.
+func (d *Decoder) ref(t reflect.Type) (refs.Ref, error) {
+	r, err := d.reference(t)
+	if x, ok := d.importer.(Keeper); ok && err == nil {
+		x.KeepRef(r)
+	}
+	return r, err
 }
 
 // reference reads an index and returns the entry of the table.

@@ -309,7 +309,7 @@ func (d *Decoder) Ref(p *refs.Ref) {
 	if d.Null() {
 		return
 	}
-	v, err := d.reference(typeRef)
+	v, err := d.ref(typeRef)
 	*p = v
 	d.fail(err)
 }

@@ -1,0 +1,205 @@
+package registry_test
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gormi/registry"
+	"gormi/rmi"
+	"gormi/rmi/rmitest"
+)
+
+// watchedAccount tells when nobody holds it any more.
+type watchedAccount struct {
+	account
+	unheld chan struct{}
+}
+
+func newWatchedAccount() *watchedAccount { return &watchedAccount{unheld: make(chan struct{}, 10)} }
+
+func (a *watchedAccount) Unreferenced() { a.unheld <- struct{}{} }
+
+// desk takes an account, which its program then binds.
+type Desk interface {
+	Open(ctx context.Context, a Account) error
+}
+
+type desk struct{ got Account }
+
+func (d *desk) Open(_ context.Context, a Account) error { d.got = a; return nil }
+
+// open has owner hand an account to clerk, who has a proxy of it then.
+func open(t *testing.T, owner, clerk *rmi.Node, a Account) Account {
+	t.Helper()
+	d := new(desk)
+	h, err := rmi.Export[Desk](clerk, d, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	to, err := rmi.Resolve[Desk](owner, h.Ref(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Open(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	return d.got
+}
+
+// A proxy that is bound and forgotten: the binding holds the object, and has its
+// calls relayed if its owner listens nowhere, until the name is another's.
+func TestABoundProxyHoldsItsObject(t *testing.T) {
+	for what, make := range map[string]struct {
+		owner func(n *rmitest.Network) *rmi.Node
+		local bool // the binder has the registry itself
+	}{
+		"its owner listens":                  {(*rmitest.Network).Node, false},
+		"its owner listens nowhere":          {(*rmitest.Network).Client, false},
+		"its owner listens nowhere, at home": {(*rmitest.Network).Client, true},
+	} {
+		for how, end := range map[string]func(w *town, b *registry.Binding) error{
+			"closed": func(_ *town, b *registry.Binding) error { return b.Close() },
+			"unbound": func(w *town, b *registry.Binding) error {
+				return registry.Unbind(w.t.Context(), w.caller, b.Name())
+			},
+			"its node closed": func(w *town, b *registry.Binding) error { return w.nodeOf(b).Close() },
+		} {
+			if make.local && how == "its node closed" {
+				continue
+			}
+			t.Run(what+", "+how, func(t *testing.T) {
+				inTown(t, func(t *testing.T, w *town) {
+					owner, clerk := make.owner(w.Network), w.Node()
+					if make.local {
+						clerk = w.node
+					}
+					a := newWatchedAccount()
+					proxy := open(t, owner, clerk, a)
+					b, err := registry.Bind(t.Context(), clerk, w.reg.URL("a"), proxy)
+					if err != nil {
+						t.Fatal(err)
+					}
+					w.byID[b.Ref().Node] = clerk
+					clerk.Release(proxy)
+					for range 3 {
+						runtime.GC()
+						pass(time.Minute)
+					}
+					got, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					for range 3 {
+						if _, err := got.Deposit(t.Context(), 1); err != nil {
+							t.Fatal(err)
+						}
+						pass(time.Minute)
+					}
+					if err := end(w, b); err != nil {
+						t.Fatal(err)
+					}
+					<-b.Done()
+					runtime.KeepAlive(got)
+					w.caller.Close()
+					pass(2 * time.Minute) // what is said when a node closes takes a lease more
+					synctest.Wait()
+					select {
+					case <-a.unheld:
+					default:
+						t.Errorf("the object is held though its name is not bound:\n%v\n%v", owner.Inventory(), clerk.Inventory())
+					}
+				})
+			})
+		}
+	}
+}
+
+// A binding that is relayed is called for as long as it is bound, however the
+// caller came by it and however long it takes.
+func TestARelayedBindingGoesOn(t *testing.T) {
+	for what, lookup := range map[string]func(w *town) (accountFuncs, error){
+		"looked up": func(w *town) (accountFuncs, error) {
+			return registry.Lookup[accountFuncs](w.t.Context(), w.caller, w.reg.URL("a"))
+		},
+		"with failover": func(w *town) (accountFuncs, error) {
+			return registry.Lookup[accountFuncs](w.t.Context(), w.caller, w.reg.URL("a"), registry.Failover())
+		},
+		"as a reference": func(w *town) (v accountFuncs, err error) {
+			e, err := registry.LookupRef(w.t.Context(), w.caller, w.reg.URL("a"))
+			if err != nil {
+				return v, err
+			}
+			pass(25 * time.Second)
+			return rmi.Resolve[accountFuncs](w.caller, e.Ref, nil)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				w.bind(w.Client(), "a", registry.Relayed())
+				a, err := lookup(w)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 20 {
+					if _, err := a.Deposit(t.Context(), 1); err != nil {
+						t.Fatal(err)
+					}
+					pass(7 * time.Second)
+				}
+			})
+		})
+	}
+}
+
+// slow is an account that counts the calls that it serves at a time.
+type slowAccount struct {
+	account
+	inside, most int // guarded by account.mu
+}
+
+func (a *slowAccount) Deposit(ctx context.Context, cents int64) (int64, error) {
+	a.mu.Lock()
+	a.inside++
+	a.most = max(a.most, a.inside)
+	a.mu.Unlock()
+	pass(time.Second)
+	a.mu.Lock()
+	a.inside--
+	a.mu.Unlock()
+	return a.account.Deposit(ctx, cents)
+}
+
+// With's options are those of the export.
+func TestABindingIsServedAsWithSays(t *testing.T) {
+	for threading, most := range map[rmi.Threading]int{rmi.Concurrent: 8, rmi.Serial: 1} {
+		inTown(t, func(t *testing.T, w *town) {
+			v := new(slowAccount)
+			if _, err := registry.Bind[Account](t.Context(), w.Node(), w.reg.URL("a"), v, registry.With(rmi.ExportOptions{Threading: threading})); err != nil {
+				t.Fatal(err)
+			}
+			a, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			errs := make(chan error)
+			for range 8 {
+				go func() {
+					_, err := a.Deposit(t.Context(), 1)
+					errs <- err
+				}()
+			}
+			for range 8 {
+				if err := <-errs; err != nil {
+					t.Error(err)
+				}
+			}
+			if v.most != most {
+				t.Errorf("%v: %d calls at a time, want %d", threading, v.most, most)
+			}
+		})
+	}
+}
