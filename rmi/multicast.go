@@ -95,6 +95,9 @@ func (p *Peer) Session() SessionID {
 	return id
 }
 
+// TakesStreams reports whether the peer takes streams: else Multicast cannot reach it.
+func (p *Peer) TakesStreams() bool { return p.side.s.TakesStreams() }
+
 // Done is closed when the connection is lost.
 func (p *Peer) Done() <-chan struct{} { return p.link.Done() }
 
