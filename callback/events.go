@@ -208,8 +208,10 @@ func relayed(r refs.Ref) error {
 	if r.Listens() || r.ID.IsWellKnown() {
 		return nil
 	}
-	return invalid("subscribe", "the source's owner listens nowhere, and this node has no session with it: events are not relayed (Source.Read is)")
+	return errRelayed
 }
+
+var errRelayed = invalid("subscribe", "the source's owner listens nowhere, and the subscriber has no session with it: events are not relayed (Source.Read is)")
 
 // attach subscribes within the topic's own process.
 func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err error) {

@@ -17,6 +17,9 @@ func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
 	if err := r.check(t.o.PerPeer); err != nil {
 		return Grant{}, err
 	}
+	if rmi.Relayed(ctx) {
+		return Grant{}, errRelayed
+	}
 	if !p.TakesStreams() {
 		return Grant{}, invalid("subscribe", "the subscriber's node announced that it takes no streams, and events come by one")
 	}

@@ -48,6 +48,10 @@ func PeerOf(ctx context.Context) *Peer {
 	return sideOf(s).peer.Load()
 }
 
+// Relayed reports whether the call that ctx belongs to came through a relay, so that
+// PeerOf is not the caller.
+func Relayed(ctx context.Context) bool { return transport.Relayed(ctx) }
+
 // Peer returns the connection with a node, nil if there is no session with it.
 // It may just have been lost.
 func (n *Node) Peer(id refs.NodeID) *Peer {

@@ -138,7 +138,7 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 		in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "the chain of calls is deeper than %d: do the calls call each other for ever?", wire.MaxDepth)
 	}
 	in.deadline = time.Now().Add(timeout(h.Timeout))
-	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, deadline: in.deadline}
+	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, relayed: h.Hops > 0, deadline: in.deadline}
 	if p.Flags&wire.FlagFragmented != 0 {
 		if in.asm, err = l.assemble(h.Payload, false); err != nil {
 			return err
