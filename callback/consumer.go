@@ -3,8 +3,6 @@ package callback
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 
 	"gormi/rmi"
@@ -17,6 +15,7 @@ type Consumer[E any] struct {
 	cancel context.CancelFunc
 	in     *inbox[E]
 	leave  func()
+	node   *rmi.Node     // with leave
 	begun  chan struct{} // closed when leave is set
 	once   sync.Once
 	done   chan struct{}
@@ -51,7 +50,7 @@ func consume[E any](ctx context.Context, to target[E], f func(context.Context, E
 	c := &Consumer[E]{f: f, begun: make(chan struct{}), done: make(chan struct{})}
 	c.in = newInbox[E](&opts, func() { go c.drain() })
 	c.ctx, c.cancel = context.WithCancel(ctx)
-	if c.leave, err = subscribe(ctx, to, &opts, c.in); err != nil {
+	if c.leave, c.node, err = subscribe(ctx, to, &opts, c.in); err != nil {
 		c.cancel()
 		c.leave = func() {}
 		close(c.begun)
@@ -66,12 +65,18 @@ func consume[E any](ctx context.Context, to target[E], f func(context.Context, E
 // when it is not empty, and again only after take found it so.
 func (c *Consumer[E]) drain() {
 	<-c.begun
+	returned := false
 	defer func() {
-		if v := recover(); v != nil {
-			c.end(&rmi.Error{Op: "event", Kind: rmi.Panic, Outcome: rmi.Executed,
-				Msg: fmt.Sprintf("the subscriber panicked: %v\n%s", v, debug.Stack())})
+		if !returned {
+			c.end(broke(c.node, "event", "subscriber", recover()))
 		}
 	}()
+	c.consume()
+	returned = true
+}
+
+// consume calls f until nothing is there, or it is over.
+func (c *Consumer[E]) consume() {
 	var space [takeSize]*Event[E]
 	batch := space[:0]
 	for {

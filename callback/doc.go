@@ -58,23 +58,33 @@
 // A Gap says how many events of this subscription are lost (Missed; 0 if nobody
 // knows). Where they were dropped from a queue the number is exact. Where the topic
 // forgot them it counts sequence numbers. Restarted says that what follows is of
-// another epoch of the topic.
+// another epoch of the topic. A gap is told once: what it stands for is not told
+// again, nor delivered, after a cut. The zero Kind is none of an event's; a loop that
+// does not look at its error gets it last.
 //
 //	failure                            what the subscriber sees
 //	it is slower than the events       its Policy, then a Gap; nobody else notices
 //	connection cut, comes back         the events it missed, from what the topic keeps
 //	... but the topic forgot some      Gap{Missed}, then the snapshot if it began with
 //	                                   one, else what is kept
+//	... in the middle of a replay      the rest of it. A snapshot begins anew
 //	connection cut, does not           nothing until it comes back or the context ends:
 //	come back                          attempts go on, at most 2 s apart
+//	by name, and nothing is bound      the same, and the node's log says so once; with
+//	there yet, or nobody answers       FailFast the error, from the first attempt
 //	owner restarted or replaced,       Gap{Restarted}, then the snapshot if it began with
 //	by name                            one, else what is kept of the new epoch: as soon as
 //	                                   the name leads to it
 //	owner restarted, by source         the error NoSuchObject or StaleReference
-//	topic closed                       the end, without an error, after what was sent
+//	topic closed                       the end, without an error, after what was sent; if its
+//	                                   connection was lost, after what it missed
+//	topic closed before it came        ErrClosed, or with TopicOptions.ServeClosed what it
+//	                                   asked for, and the end
 //	subscriber's context ends          its error
 //	subscriber's node is closed        the error Closed
-//	subscriber's callback fails        the end, with its error or the panic
+//	subscriber's callback fails        the end, with its error; of a panic, the log of the
+//	                                   node has the stack
+//	event cannot be decoded            Gap{1}; the node's log has the first of them
 //	subscription refused               the error, from the first attempt
 //
 //	failure                            what the owner sees
@@ -85,7 +95,8 @@
 //	                                   at most 15 s after its last byte; a peer that comes
 //	                                   back makes them again
 //	too many subscriptions             the subscriber is refused with Overloaded
-//	listener fails or panics           OnError; it stays
+//	listener fails or panics           OnError; it stays. Without OnError, the node's log has
+//	                                   its first failure
 //	listener's connection cut          its calls wait for it, in its queue
 //	listener's node is gone for good   OnDrop: at once if it was closed, else one session
 //	                                   lease after the cut (rmi.Options.SessionLease)
@@ -107,7 +118,8 @@
 // stream, between two marks that name the request; the second one makes it a member
 // like the others. So there is no moment at which an event could be lost or doubled
 // between the two, and the request's answer may come before or after. To resume
-// after a cut is one request for all members of a feed.
+// after a cut is one request for all members of a feed. What came of a replay that was
+// cut is handed out, and the next request goes on behind it.
 //
 // A subscription is a lease that lasts as long as its connection: there are no
 // heartbeats of its own. A subscriber that cannot say that it is done has lost its
@@ -122,4 +134,136 @@
 //
 // Not done: events are not relayed. A source whose owner listens nowhere can be
 // subscribed to by the nodes that have a session with it; others can Read it.
+//
+// # Protocol
+//
+// This is for who implements sources or subscribers in another language. It stands on
+// package gormi/rmi/wire, whose words and types it uses: a source is a remote
+// interface, and its events are multicast packets. MUST and MAY are meant as there. The
+// frames under testdata/golden are examples of all of it. A source of events of a type
+// E is
+//
+//	Subscribe   (r Request) Grant                                      0x006ab0a3
+//	Unsubscribe (receiver uint64, subs list of uint64)                 0xfd265e36
+//	Read        (from uint64, match string, max int64) list of Event   0x4f0befe5
+//
+//	Request struct {Receiver: uint64, Subs: list of uint64, Token: uint64, Resume: bool,
+//	                Match: string, Queue: int64, Policy: uint8, Snapshot: bool,
+//	                Start: uint8, Seq: uint64, Epoch: int64}
+//	Grant   struct {Node: text form, Session: byte array of 16}
+//	Event   struct {Kind: uint8, Seq: uint64, Epoch: int64, Key: string, Value: E,
+//	                Missed: uint64, Restarted: bool}
+//
+// Terms. A topic is what is behind a source. It numbers its events from 1, each one
+// more (Seq). Its epoch is a number that is another one whenever a topic is made anew,
+// as by a restart; use the time. A receiver is a number of the subscriber's node, not
+// 0, to which packets are addressed. A subscription is one of a receiver's (Subs). All of a
+// receiver have the same selection, and share what is sent.
+//
+// E-1. A node that subscribes MUST have announced in its hello that it takes streams.
+// The owner refuses others with Invalid. They MAY call Read.
+//
+// E-2. Subscribe MUST be called on a session with the owner itself: events go to the
+// node that made the call, over the connection that it came by. The owner refuses a call
+// that came through a relay, with hops above 0, with Invalid.
+//
+// The selection of a receiver, which MUST be the same in all its requests on one
+// connection, else Invalid:
+//
+//	Match     key of the events that are wanted, or a pattern: * any bytes but /, ? one
+//	          character but /, [a-z] and [^a-z] classes, \ takes the next one as it is; at
+//	          most 512 bytes; "" is all
+//	Queue     how many events may wait at the owner, 1 to 1048576. The owner MAY let more
+//	          wait: this one waits for at least 1024, since they wait for the connection
+//	Policy    what becomes of an event that comes when the queue is full: 0 the oldest
+//	          gives way; 1 it is lost; 2 as 0, but of each key only the newest event is
+//	          kept, full or not; 3 the receiver's subscriptions end (E-15)
+//	Snapshot  whether a snapshot is wanted where FromSeq cannot be had
+//
+// E-3. The start says what the subscriptions of the request get first:
+//
+//	0 Newest    nothing
+//	1 Snapshot  the present state, in parts; Invalid if the topic has none
+//	2 Oldest    the kept events that match
+//	3 FromSeq   the kept events that match from the number Seq on (0 is 1), of the epoch
+//	            Epoch (0 is the present one)
+//
+// E-4. If FromSeq asks for events that are not kept any more, a gap comes first that ends
+// before the first kept one. If the epoch is another than the topic's, a gap comes
+// first that says so, and Seq counts for nothing. Behind either comes the present state
+// if Snapshot is set and the topic has one, else what is kept. A Seq above the next
+// number is Invalid.
+//
+// E-5. Subs has 1 to as many numbers as the owner accepts; past that the request is
+// refused with Overloaded. A number that the receiver has already is no other
+// subscription.
+//
+// E-6. Resume says that Subs are all subscriptions of the receiver, and that it takes
+// nothing from before. The owner MUST forget what it has for the receiver, sent or not.
+//
+// E-7. What a request asks for lasts as long as the connection. When that is cut the
+// owner forgets it. The subscriber asks again on the next one, with Resume, FromSeq, the
+// number behind the last event that it got or was told is lost, and the epoch. It MUST
+// look up again a source that has a name when its owner may have been replaced.
+//
+// E-8. A grant says on which connection the events come: the id of the owner's node, as
+// a UUID is written (36 characters, in a bin as all text forms), and the session's id, whose last four bytes are xored with the number of the connection
+// less one, as u32 (the number that D gives it in its PROOF). If the subscriber's
+// connection is another by then, the request was in vain, and is made again.
+// Packets may come before the grant.
+//
+// E-9. A request is refused by an error that the method returns: Invalid, Overloaded, or
+// an error with the identity "callback.ErrClosed" from a topic that is closed (E-16).
+//
+// Packets. The first byte of a packet's head is its kind, with v for an unsigned LEB128
+// varint:
+//
+//	1 event   v number; key, to the end. The body is [value]
+//	2 state   the same: a part of a snapshot. The number is that of the newest event which
+//	          the part may contain
+//	3 begin   v token, u64 epoch (signed)
+//	4 joined  v token, v number of the next event, not 0
+//	5 gap     v how many are lost, v number of the last of them, u8 1 if the epoch is
+//	          another than the one asked for, else 0. A 0 says that it is not known
+//	6 end     u8 reason; text for people, UTF-8, at most 512 bytes, to the end
+//
+// E-10. A receiver MUST skip heads of other kinds, and malformed ones. Keys have at most
+// 512 bytes.
+//
+// E-11. For each request that it grants the owner sends begin with the request's token
+// and its epoch, what the start asks for, and joined with the token. What stands between
+// the two is for the subscriptions of that request alone. The token is the subscriber's to
+// choose, and MUST differ among a receiver's requests on one connection.
+//
+// E-12. From joined on, what comes is for all subscriptions of the receiver that joined:
+// every event that matches, in order, each once. No event is both before joined and behind
+// it, and none is missing between. Numbers that are passed over did not match.
+//
+// E-13. Where events are lost the owner MUST send a gap before the next event, or when
+// there is nothing else to send. It MUST name the last one where it knows it: a subscriber
+// resumes behind it. So a gap is told once. An event that is larger than the subscriber's
+// message limit is lost to it, and so is, without a packet, one that it cannot decode.
+//
+// E-14. A replay that is cut goes on: the subscriber MAY take what came between begin
+// and the cut, and ask for what is behind it, with FromSeq and the epoch of begin. Of a
+// snapshot, or a gap that one follows, it MUST take all or nothing.
+//
+// E-15. End says that the subscriptions of the receiver which joined are over. Reason 0:
+// the topic was closed. 255: the queue was full, with policy 3. Others are error kinds.
+// A request that began behind it stands.
+//
+// E-16. An owner that closes its topic sends end with reason 0 behind all events. A
+// request that names the topic's epoch with FromSeq is from a subscriber that missed the
+// rest, and is served all the same, with an end behind joined. Others are refused,
+// unless the owner was asked to serve them likewise.
+//
+// E-17. Unsubscribe ends subscriptions; the owner skips numbers that it does not know.
+// Packets that are on their way may still come: a node skips those for receivers that it
+// has no more.
+//
+// E-18. Read returns kept events with numbers from on that match, in order, as Events of
+// kind 1: at most max, of which 0 is 100 and 1000 is the most. It MAY return fewer, but one
+// if there is one. It works through relays.
+//
+// The kinds of an Event are 1 published, 2 state, 3 gap.
 package callback

@@ -3,6 +3,7 @@ package callback
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"gormi/rmi"
 )
@@ -16,6 +17,18 @@ func failed(op string, err error) error {
 		return &c
 	}
 	return fmt.Errorf("%s: %w", op, err)
+}
+
+// broke is the error of a call of the program's that panicked with v, or ended its
+// goroutine if v is nil. As of methods, the log gets the stack. It is called while
+// that is there.
+func broke(n *rmi.Node, op, who string, v any) error {
+	what := fmt.Sprintf("the %s panicked: %v", who, v)
+	if v == nil {
+		what = fmt.Sprintf("the %s ended its goroutine instead of returning", who)
+	}
+	n.Logger().Error(what, "stack", string(debug.Stack()))
+	return &rmi.Error{Op: op, Kind: rmi.Panic, Outcome: rmi.Executed, Msg: what}
 }
 
 func invalid(op, text string) error {

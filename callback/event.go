@@ -1,6 +1,10 @@
 package callback
 
-import "errors"
+import (
+	"errors"
+
+	"gormi/rmi"
+)
 
 // Seq numbers the events of a topic within an epoch: the first is 1, and each
 // next one is one more.
@@ -10,12 +14,13 @@ type Seq uint64
 // restarted, has another one, and counts from 1 again.
 type Epoch int64
 
-// Kind says what an Event is.
+// Kind says what an Event is. The zero Kind is no event's: it is that of the
+// Event which a loop gets beside an error.
 type Kind uint8
 
 const (
 	// Published: an event that was published.
-	Published Kind = iota
+	Published Kind = 1 + iota
 	// State: a part of a snapshot. All of a snapshot comes before the first
 	// event that was published after it.
 	State
@@ -30,7 +35,7 @@ func (k Kind) String() string {
 	return "unknown kind"
 }
 
-var kindNames = [...]string{"published", "state", "gap"}
+var kindNames = [...]string{"no event", "published", "state", "gap"}
 
 // Event is what a subscriber gets.
 type Event[E any] struct {
@@ -64,3 +69,9 @@ type Event[E any] struct {
 // ErrSlow is what a subscription with the policy Disconnect fails with when its
 // queue is full.
 var ErrSlow = errors.New("the subscriber is too slow: its queue is full")
+
+// ErrClosed is what Publish, Change and new subscriptions fail with once the topic
+// is closed. Subscriptions that there are end without an error.
+var ErrClosed = errors.New("the topic is closed")
+
+func init() { rmi.RegisterError("callback.ErrClosed", ErrClosed) }

@@ -2,9 +2,11 @@ package callback
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"os"
 	"reflect"
+	"time"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -13,24 +15,34 @@ import (
 // Events subscribes to a source and returns what comes, for a range loop:
 //
 //	for ev, err := range callback.Events(ctx, quotes, &callback.SubscribeOptions{Match: "AC*"}) {
+//		if err != nil {
+//			return err
+//		}
+//		...
+//	}
 //
 // The subscription begins with the loop and ends when it is left. An error is
 // the last that comes: ctx's, that of a subscription that was refused or could not
-// be made, ErrSlow. The loop ends without one when the topic was closed. A lost
-// connection is mended inside, see the package documentation. o may be nil.
+// be made, ErrSlow. The event beside it is none: its Kind is zero. The loop ends
+// without an error when the topic was closed. A lost connection is mended inside, see
+// the package documentation. o may be nil.
 func Events[E any](ctx context.Context, src Source[E], o *SubscribeOptions) iter.Seq2[Event[E], error] {
 	return events(ctx, target[E]{src: src}, o)
 }
 
 // EventsFrom is Events for a source that find finds: at the beginning, and again
 // when its owner restarted. All that find returns are proxies of one node, or the
-// same topic of this process.
+// same topic of this process. A source that is not up yet is waited for, unless
+// SubscribeOptions.FailFast is set: find is called again when it failed with
+// NotBound, ConnectFailed, PeerGone, NoSuchObject, StaleReference or Deadline.
 func EventsFrom[E any](ctx context.Context, find func(context.Context) (Source[E], error), o *SubscribeOptions) iter.Seq2[Event[E], error] {
 	return events(ctx, target[E]{find: find, key: feedKey{only: new(int)}}, o)
 }
 
 // EventsByName is Events for the source that is bound under a name, as in
-// registry.Lookup. The name is looked up again when the owner restarted.
+// registry.Lookup. The name is looked up again when the owner restarted. A source
+// that is not up yet is waited for, and the node's log says so once, unless
+// SubscribeOptions.FailFast is set.
 func EventsByName[E any](ctx context.Context, n *rmi.Node, name string, o *SubscribeOptions) iter.Seq2[Event[E], error] {
 	return events(ctx, named[E](n, name), o)
 }
@@ -39,7 +51,9 @@ func EventsByName[E any](ctx context.Context, n *rmi.Node, name string, o *Subsc
 type target[E any] struct {
 	src  Source[E]
 	find func(context.Context) (Source[E], error)
-	key  feedKey // if find is set: name or only
+	key  feedKey   // if find is set: name or only
+	node *rmi.Node // of a name
+	name string
 }
 
 func named[E any](n *rmi.Node, name string) target[E] {
@@ -47,6 +61,45 @@ func named[E any](n *rmi.Node, name string) target[E] {
 	return target[E]{
 		find: func(ctx context.Context) (Source[E], error) { return lookup[E](ctx, n, name) },
 		key:  feedKey{name: name + "\x00" + os.Getenv("RMI_REGISTRY")},
+		node: n, name: name,
+	}
+}
+
+// await finds the source. If it may, it waits for one that is not up yet.
+func (to *target[E]) await(ctx context.Context, failFast bool) (Source[E], error) {
+	if failFast {
+		return to.find(ctx)
+	}
+	var closed <-chan struct{}
+	if to.node != nil {
+		closed = to.node.Context().Done()
+	}
+	for failures := 1; ; failures++ {
+		attempt, cancel := context.WithTimeout(ctx, firstTimeout)
+		src, err := to.find(attempt)
+		cancel()
+		if err == nil {
+			return src, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !notUp(err) {
+			return nil, err
+		}
+		if failures == 1 && to.node != nil {
+			to.node.Logger().Info("waiting for a source of events that is not up yet", "name", to.name, "err", err)
+		}
+		timer := time.NewTimer(pauseAfter(failures))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, fmt.Errorf("waiting for a source of events: %w; the last attempt: %w", ctx.Err(), err)
+		case <-closed:
+			timer.Stop()
+			return nil, errNodeClosed
+		}
 	}
 }
 
@@ -65,7 +118,7 @@ func events[E any](ctx context.Context, to target[E], o *SubscribeOptions) iter.
 			default: // the loop has not looked since the last time
 			}
 		})
-		leave, err := subscribe(ctx, to, &opts, in)
+		leave, _, err := subscribe(ctx, to, &opts, in)
 		if err != nil {
 			yield(none, err)
 			return
@@ -103,23 +156,24 @@ func events[E any](ctx context.Context, to target[E], o *SubscribeOptions) iter.
 	}
 }
 
-// subscribe opens a subscription and returns when it stands.
-func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in *inbox[E]) (leave func(), err error) {
+// subscribe opens a subscription and returns when it stands. n is the node that it
+// is one of.
+func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in *inbox[E]) (leave func(), n *rmi.Node, err error) {
 	src := to.src
 	if to.find != nil {
-		if src, err = to.find(ctx); err != nil {
-			return nil, err
+		if src, err = to.await(ctx, o.FailFast); err != nil {
+			return nil, nil, err
 		}
 	}
 	if src == nil {
-		return nil, invalid("subscribe", "the source is nil")
+		return nil, nil, invalid("subscribe", "the source is nil")
 	}
 	if t, ok := src.(*Topic[E]); ok {
-		return t.attach(in, o)
+		leave, err := t.attach(in, o)
+		return leave, t.node, err
 	}
-	n := rmi.NodeOf(src)
-	if n == nil {
-		return nil, invalid("subscribe", "the source is neither a *Topic nor a proxy of one")
+	if n = rmi.NodeOf(src); n == nil {
+		return nil, nil, invalid("subscribe", "the source is neither a *Topic nor a proxy of one")
 	}
 	key := to.key
 	if to.find == nil {
@@ -128,25 +182,25 @@ func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in
 			key.at = r.Endpoint
 		}
 		if err := relayed(r); err != nil && n.Peer(r.ID.Node) == nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	key.events = reflect.TypeFor[E]()
 	key.ask = selection{o.Match, o.Queue, o.Policy, o.Start == Snapshot}
-	m := &member[E]{in: in, start: o.Start, seq: o.Seq, epoch: o.Epoch, done: make(chan struct{})}
+	m := &member[E]{in: in, start: o.Start, seq: o.Seq, epoch: o.Epoch, waits: to.find != nil && !o.FailFast, done: make(chan struct{})}
 	if err := join(hubOf(n), key, to.find, src, m); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	select {
 	case <-m.done:
 		if m.err != nil {
-			return nil, m.err
+			return nil, nil, m.err
 		}
 	case <-ctx.Done():
 		m.feed.leave(m)
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
-	return func() { m.feed.leave(m) }, nil
+	return func() { m.feed.leave(m) }, n, nil
 }
 
 // relayed refuses a source whose owner cannot send here.
@@ -154,8 +208,10 @@ func relayed(r refs.Ref) error {
 	if r.Listens() || r.ID.IsWellKnown() {
 		return nil
 	}
-	return invalid("subscribe", "the source's owner listens nowhere, and this node has no session with it: events are not relayed (Source.Read is)")
+	return errRelayed
 }
+
+var errRelayed = invalid("subscribe", "the source's owner listens nowhere, and the subscriber has no session with it: events are not relayed (Source.Read is)")
 
 // attach subscribes within the topic's own process.
 func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err error) {
@@ -163,9 +219,8 @@ func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err 
 		Snapshot: o.Start == Snapshot, Start: o.Start, Seq: o.Seq, Epoch: o.Epoch}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
-		in.end(nil)
-		return func() {}, nil
+	if !t.serves(&r) {
+		return nil, failed("subscribe", ErrClosed)
 	}
 	if t.count >= t.o.Subscriptions {
 		return nil, tooMany(t.o.Subscriptions, "all clients", "Subscriptions")
@@ -179,6 +234,10 @@ func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err 
 		kept[i] = &e.Event
 	}
 	in.keep(kept)
+	if t.closed {
+		in.end(nil)
+		return func() {}, nil
+	}
 	g := &group[E]{match: o.Match, local: in}
 	t.index.add(g)
 	t.count++

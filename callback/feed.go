@@ -3,7 +3,6 @@ package callback
 import (
 	"context"
 	"errors"
-	"net"
 	"slices"
 	"sync"
 
@@ -22,7 +21,8 @@ import (
 // # Who does what
 //
 // Receive and Flush run on the goroutine that reads the peer's packets, and
-// never wait for a subscriber. Requests to the owner are made by one goroutine
+// never wait for a subscriber. Values are decoded, which is the program's code where
+// it has codecs of its own, without mu. Requests to the owner are made by one goroutine
 // at a time (feed.work), which runs while there are members to be subscribed,
 // resumed or unsubscribed, and ends by itself, at the latest with hub.ctx.
 //
@@ -49,26 +49,28 @@ type feed[E any] struct {
 	lost    bool        // the connection was lost under the joined
 	peer    *rmi.Peer   // from which events come; nil: none yet, or it is over
 	epoch   Epoch
-	last    Seq // of epoch; the newest that all joined got
+	last    Seq // of epoch; the newest that all joined got, or were told is lost
 	working bool
 	over    bool
 	subs    SubID  // the last one given out
 	tokens  uint64 // the same
 	pending []*Event[E]
 	fresh   []Event[E] // allocated and not used yet
+	warned  bool       // the log has an event that could not be decoded
 }
 
 // member is one subscription.
 type member[E any] struct {
 	in    *inbox[E]
-	start Start
+	start Start // with seq and epoch; guarded by feed.mu, for they change when a part of a replay came
 	seq   Seq
 	epoch Epoch
+	waits bool // for a source that is not up yet
 
 	feed *feed[E]
 	id   SubID
 	left bool          // guarded by feed.mu
-	done chan struct{} // closed when it joined or failed
+	done chan struct{} // closed when its events began to come, or it failed
 	err  error         // set before done is closed
 }
 
@@ -77,7 +79,10 @@ type request[E any] struct {
 	members []*member[E]
 	resume  bool
 	token   uint64
-	events  []*Event[E] // before joined
+	waits   bool        // for a source that is not up yet
+	patient bool        // events came to the members before: their owner is waited for
+	epoch   Epoch       // since begin
+	events  []*Event[E] // between begin and joined
 	joined  chan struct{}
 
 	rejected chan struct{} // closed when its packets came over a connection that could not be used yet
@@ -143,11 +148,47 @@ func (f *feed[E]) Receive(d *rmi.Delivery) {
 	if !ok {
 		return // of a later version
 	}
+	if h.kind != headEvent && h.kind != headState {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.mark(d.Peer, &h)
+		return
+	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.peer != d.Peer {
-		if h.kind != headBegin || f.batch == nil || f.batch.token != h.number || !f.from(d.Peer) {
-			return // of a connection that is lost, or of nobody we asked
+	wanted := f.wants(d.Peer)
+	f.mu.Unlock()
+	if !wanted {
+		return
+	}
+	v, err := f.codec.Value(d)
+	f.mu.Lock()
+	warn := err != nil && !f.warned
+	f.warned = f.warned || warn
+	if f.wants(d.Peer) { // as before, unless the connection was lost meanwhile
+		f.event(&h, v, err)
+	}
+	f.mu.Unlock()
+	if warn {
+		f.hub.node.Logger().Warn("an event could not be decoded, and is told as lost; there may be more", "type", f.key.events.String(), "err", err)
+	}
+}
+
+// wants tells whether what a peer sends is for somebody. mu is held.
+func (f *feed[E]) wants(p *rmi.Peer) bool {
+	if f.peer != p {
+		return false // of a connection that is lost, or of nobody we asked
+	}
+	if f.private {
+		return f.to != nil && f.to == f.batch
+	}
+	return len(f.joined) > 0 && !f.lost // those who lost their connection must first be resumed
+}
+
+// mark takes what is no event. mu is held.
+func (f *feed[E]) mark(p *rmi.Peer, h *head) {
+	if f.peer != p {
+		if h.kind != headBegin || f.batch == nil || f.batch.token != h.number || !f.from(p) {
+			return
 		}
 		if f.peer != nil || f.lost && !f.batch.resume {
 			// The members that there are must first learn that their connection is
@@ -155,28 +196,50 @@ func (f *feed[E]) Receive(d *rmi.Delivery) {
 			f.batch.reject()
 			return
 		}
-		f.peer = d.Peer
-		f.peer.OnEnd(func() { f.ended(d.Peer) }) // not at once: this is its reader
+		f.peer = p
+		f.peer.OnEnd(func() { f.ended(p) }) // not at once: this is its reader
 	}
 	switch h.kind {
-	case headEvent, headState:
-		f.event(d, &h)
 	case headBegin:
 		f.flush()
 		f.private, f.to = true, nil
-		if f.batch != nil && f.batch.token == h.number {
-			f.to = f.batch
+		if f.batch == nil || f.batch.token != h.number {
+			return
 		}
+		if len(f.joined) > 0 && h.epoch != f.epoch {
+			// What was found is another topic of the same node: the members that there
+			// are have lost theirs.
+			f.lost = true
+			f.batch.reject()
+			return
+		}
+		f.to, f.batch.epoch = f.batch, h.epoch
 	case headJoined:
 		f.flush()
+		f.admit(h)
 		f.private, f.to = false, nil
-		f.admit(&h)
 	case headGap:
-		f.gap(&h)
+		if f.wants(p) {
+			f.gap(h)
+		}
 	case headEnd:
 		f.flush()
-		f.fail(endError(&h))
+		f.fail(f.subscribed(), endError(h))
+		f.start()
 	}
+}
+
+// subscribed are the members that the owner has, as far as its packets tell. It
+// forgets them. mu is held.
+func (f *feed[E]) subscribed() []*member[E] {
+	all := f.joined
+	f.joined, f.lost = nil, false
+	if f.to != nil && f.to == f.batch {
+		all = append(all, f.batch.members...)
+		close(f.batch.joined) // nobody waits for that any more
+		f.batch = nil
+	}
+	return all
 }
 
 // from tells whether a peer is the one that was asked. A well-known source may
@@ -190,11 +253,14 @@ func (f *feed[E]) from(p *rmi.Peer) bool {
 // keeps its neighbours: few, so that it does not matter.
 const eventChunk = 16
 
-func (f *feed[E]) event(d *rmi.Delivery, h *head) {
-	v, err := f.codec.Value(d)
+// event takes an event that is wanted: v, or why it could not be decoded. mu is held.
+func (f *feed[E]) event(h *head, v *E, err error) {
 	if err != nil {
-		f.hub.node.Logger().Warn("an event could not be decoded", "type", f.key.events.String(), "err", err)
-		f.gap(&head{number: 1, last: Seq(h.number), epoch: f.epoch})
+		lost := &head{number: 1}
+		if h.kind == headEvent {
+			lost.last = Seq(h.number)
+		}
+		f.gap(lost)
 		return
 	}
 	if len(f.fresh) == 0 {
@@ -202,7 +268,7 @@ func (f *feed[E]) event(d *rmi.Delivery, h *head) {
 	}
 	e := &f.fresh[0]
 	f.fresh = f.fresh[1:]
-	*e = Event[E]{Seq: Seq(h.number), Epoch: f.epoch, Key: string(h.text), Value: *v}
+	*e = Event[E]{Kind: Published, Seq: Seq(h.number), Epoch: f.epoch, Key: string(h.text), Value: *v}
 	if h.kind == headState {
 		e.Kind = State
 	}
@@ -214,35 +280,41 @@ func (f *feed[E]) event(d *rmi.Delivery, h *head) {
 	f.pending = append(f.pending, e)
 }
 
+// gap takes a gap that is wanted. mu is held.
 func (f *feed[E]) gap(h *head) {
 	if f.private {
-		f.hold(&Event[E]{Kind: Gap, Missed: h.number, Seq: h.last, Epoch: h.epoch, Restarted: h.restarted})
+		f.hold(&Event[E]{Kind: Gap, Missed: h.number, Seq: h.last, Restarted: h.restarted})
 		return
 	}
 	f.flush()
+	// What was told is not told again by who resumes.
+	f.last = max(f.last, h.last)
+	if h.number == 0 {
+		unknown := []*Event[E]{{Kind: Gap, Seq: h.last, Epoch: f.epoch}}
+		for _, m := range f.joined {
+			m.in.keep(unknown)
+		}
+		return
+	}
 	for _, m := range f.joined {
-		m.in.lose(h.number)
+		m.in.lose(h.number, place{f.epoch, h.last})
 	}
 }
 
-// hold keeps what comes before joined.
+// hold keeps what comes between begin and joined. mu is held.
 func (f *feed[E]) hold(e *Event[E]) {
-	if f.to != nil && f.to == f.batch {
-		f.to.events = append(f.to.events, e)
-	}
+	e.Epoch = f.to.epoch
+	f.to.events = append(f.to.events, e)
 }
 
-// admit makes the members of the request under way ordinary ones.
+// admit makes the members of the request under way ordinary ones. mu is held.
 func (f *feed[E]) admit(h *head) {
-	b := f.batch
-	if b == nil || b.token != h.number {
+	b := f.to
+	if b == nil || b != f.batch || b.token != h.number {
 		return
 	}
 	f.batch = nil
-	f.epoch, f.last = h.epoch, h.last-1
-	for _, e := range b.events {
-		e.Epoch = h.epoch
-	}
+	f.epoch, f.last = b.epoch, h.last-1
 	for _, m := range b.members {
 		if m.left {
 			f.leaving = append(f.leaving, m.id)
@@ -250,11 +322,55 @@ func (f *feed[E]) admit(h *head) {
 		}
 		f.joined = append(f.joined, m)
 		m.in.keep(b.events)
-		if !b.resume {
-			close(m.done)
-		}
+		m.begin()
 	}
 	close(b.joined)
+}
+
+// advance hands out what came of a replay whose connection was lost, so that the
+// next request goes on behind it: a replay may take longer than connections live. It
+// tells whether there was something. A state is of no use in part, nor is a gap which
+// one follows; they begin anew. mu is held.
+func (f *feed[E]) advance(b *request[E]) bool {
+	last := Seq(0)
+	for _, e := range b.events {
+		if e.Kind == State || e.Kind == Gap && f.key.ask.snapshot {
+			return false
+		}
+		last = max(last, e.Seq)
+	}
+	if last == 0 {
+		return false
+	}
+	if b.resume {
+		f.epoch, f.last = b.epoch, last
+	}
+	for _, m := range b.members {
+		if m.left {
+			continue
+		}
+		m.in.keep(b.events)
+		m.start, m.seq, m.epoch = FromSeq, last+1, b.epoch
+		m.begin()
+	}
+	return true
+}
+
+// begin tells that events come. feed.mu is held.
+func (m *member[E]) begin() {
+	if !m.begun() {
+		close(m.done)
+	}
+}
+
+// begun tells whether events came, or it failed.
+func (m *member[E]) begun() bool {
+	select {
+	case <-m.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Flush implements rmi.Receiver.
@@ -305,14 +421,19 @@ func (f *feed[E]) ended(p *rmi.Peer) {
 	f.start()
 }
 
-// fail ends all members, and the feed. mu is held.
-func (f *feed[E]) fail(err error) {
+// all are the members, whatever their state. It forgets them. mu is held.
+func (f *feed[E]) all() []*member[E] {
 	all := slices.Concat(f.joined, f.joining)
 	if f.batch != nil {
 		all = append(all, f.batch.members...)
 	}
 	f.joined, f.joining, f.batch, f.lost = nil, nil, nil, false
-	for _, m := range all {
+	return all
+}
+
+// fail ends members. mu is held.
+func (f *feed[E]) fail(members []*member[E], err error) {
+	for _, m := range members {
 		m.fail(err)
 	}
 }
@@ -321,11 +442,9 @@ func (f *feed[E]) fail(err error) {
 func (m *member[E]) fail(err error) {
 	m.left = true
 	m.in.end(err)
-	select {
-	case <-m.done:
-	default:
+	if !m.begun() {
 		if m.err = err; err == nil {
-			m.err = net.ErrClosed
+			m.err = failed("subscribe", ErrClosed)
 		}
 		close(m.done)
 	}

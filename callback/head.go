@@ -6,18 +6,7 @@ import (
 	"gormi/rmi"
 )
 
-// The head of a packet says what it is. Its first byte is the kind:
-//
-//	1  event    uvarint sequence number, key to the end; the body is the value
-//	2  state    the same
-//	3  begin    uvarint token: events up to joined are for the subscriptions of
-//	            the request with this token, and for no others
-//	4  joined   uvarint token, u64 epoch, uvarint number of the next event: the
-//	            subscriptions of that request belong to the others from here on
-//	5  gap      uvarint lost (0: not known), uvarint last number lost (0: not
-//	            known), u64 epoch, u8 1 if that epoch is a new one
-//	6  end      u8 error kind, text to the end: the receiver's subscriptions are over;
-//	            kind 0: the topic was closed; kind 255: ErrSlow
+// headKind is the first byte of a head; doc.go specifies what follows it.
 type headKind uint8
 
 const (
@@ -38,21 +27,20 @@ func appendEventHead(b []byte, kind headKind, seq Seq, key string) []byte {
 	return append(b, key...)
 }
 
-func beginHead(token uint64) []byte {
-	return binary.AppendUvarint([]byte{byte(headBegin)}, token)
+func beginHead(token uint64, epoch Epoch) []byte {
+	b := binary.AppendUvarint([]byte{byte(headBegin)}, token)
+	return binary.BigEndian.AppendUint64(b, uint64(epoch))
 }
 
-func joinedHead(token uint64, epoch Epoch, next Seq) []byte {
+func joinedHead(token uint64, next Seq) []byte {
 	b := binary.AppendUvarint([]byte{byte(headJoined)}, token)
-	b = binary.BigEndian.AppendUint64(b, uint64(epoch))
 	return binary.AppendUvarint(b, uint64(next))
 }
 
-func appendGapHead(b []byte, lost uint64, last Seq, epoch Epoch, restarted bool) []byte {
+func appendGapHead(b []byte, lost uint64, last Seq, restarted bool) []byte {
 	b = append(b, byte(headGap))
 	b = binary.AppendUvarint(b, lost)
 	b = binary.AppendUvarint(b, uint64(last))
-	b = binary.BigEndian.AppendUint64(b, uint64(epoch))
 	if restarted {
 		return append(b, 1)
 	}
@@ -68,7 +56,7 @@ type head struct {
 	kind      headKind
 	number    uint64 // sequence number, token, or how many are lost
 	last      Seq    // of gap; next, of joined
-	epoch     Epoch
+	epoch     Epoch  // of begin
 	restarted bool
 	reason    uint8
 	text      []byte // key or text
@@ -98,23 +86,22 @@ func parseHead(b []byte) (h head, ok bool) {
 		h.text = b
 		return h, true
 	case headBegin:
-		return h, len(b) == 0
-	case headJoined:
-		if len(b) < 9 {
+		if len(b) != 8 {
 			return h, false
 		}
 		h.epoch = Epoch(binary.BigEndian.Uint64(b))
-		next, n := binary.Uvarint(b[8:])
+		return h, true
+	case headJoined:
+		next, n := binary.Uvarint(b)
 		h.last = Seq(next)
-		return h, n == len(b)-8
+		return h, n > 0 && n == len(b) && next > 0
 	case headGap:
 		last, n := binary.Uvarint(b)
-		if n <= 0 || len(b) != n+9 {
+		if n <= 0 || len(b) != n+1 || b[n] > 1 {
 			return h, false
 		}
 		h.last = Seq(last)
-		h.epoch = Epoch(binary.BigEndian.Uint64(b[n:]))
-		h.restarted = b[n+8] == 1
+		h.restarted = b[n] == 1
 		return h, true
 	}
 	return h, false

@@ -11,7 +11,14 @@ type inbox[E any] struct {
 	err     error
 	idle    bool   // the consumer has nothing to do: arrived is due
 	arrived func() // wakes the consumer; must not block, nor use the inbox
-	epoch   Epoch  // of the newest event; for gaps
+	epoch   Epoch  // of the newest event that was taken out; for gaps
+	newest  place  // of the events that were queued or lost
+}
+
+// place is where an event stands; seq is 0 if that is not known.
+type place struct {
+	epoch Epoch
+	seq   Seq
 }
 
 func newInbox[E any](o *SubscribeOptions, arrived func()) *inbox[E] {
@@ -30,6 +37,7 @@ func (in *inbox[E]) push(events []*Event[E]) bool {
 		return false
 	}
 	for _, e := range events {
+		in.newest = place{e.Epoch, e.Seq}
 		if !in.q.push(e) {
 			in.over, in.err = true, ErrSlow
 			break
@@ -46,16 +54,18 @@ func (in *inbox[E]) keep(events []*Event[E]) {
 	if !in.over {
 		for _, e := range events {
 			in.q.keep(e)
+			in.newest = place{e.Epoch, e.Seq}
 		}
 	}
 	in.wake()
 }
 
-// lose tells of n lost events.
-func (in *inbox[E]) lose(n uint64) {
+// lose tells of n lost events, up to the last.
+func (in *inbox[E]) lose(n uint64, last place) {
 	in.mu.Lock()
 	if !in.over {
 		in.q.lose(n)
+		in.newest = last
 	}
 	in.wake()
 }
@@ -94,7 +104,10 @@ func (in *inbox[E]) take(events []*Event[E]) (_ []*Event[E], over bool, err erro
 		e, missed, ok := in.q.pop()
 		if missed > 0 {
 			gap := &Event[E]{Kind: Gap, Missed: missed, Epoch: in.epoch}
-			if ok && e.Kind == Published {
+			switch {
+			case !ok:
+				gap.Epoch, gap.Seq = in.newest.epoch, in.newest.seq
+			case e.Kind == Published:
 				gap.Epoch, gap.Seq = e.Epoch, e.Seq-1
 			}
 			events = append(events, gap)

@@ -22,6 +22,8 @@ type group[E any] struct {
 	subs   map[SubID]struct{}
 	q      queue[*entry[E]] // guarded by link.mu
 	queued bool             // in link.ready; guarded by link.mu
+	newest Seq              // of the events that were queued or lost; guarded by link.mu
+	behind *group[E]        // of the same receiver, goes first; guarded by link.mu
 }
 
 // selection is what the subscriptions of a group have in common.
@@ -41,6 +43,7 @@ func (g *group[E]) publish(e *entry[E]) bool {
 	l := g.link
 	l.mu.Lock()
 	ok := g.q.push(e)
+	g.newest = e.Event.Seq
 	l.queue(g)
 	return ok
 }
@@ -77,6 +80,7 @@ type link[E any] struct {
 	ready   []*group[E]
 	running bool // run runs
 	dead    bool // nothing can be sent any more
+	closing bool // the topic is closed: it forgets the link when nothing is left to send
 }
 
 // queue notes that g has something to send, gets it on its way, and unlocks mu.
@@ -116,17 +120,21 @@ func (l *link[E]) run() {
 		l.mu.Lock()
 		if len(l.ready) == 0 {
 			l.running = false
+			closing := l.closing
 			l.mu.Unlock()
+			if closing {
+				l.topic.sent(l)
+			}
 			return
 		}
 		b.take(l)
 		l.mu.Unlock()
-		b.merge(l.topic.epoch)
+		b.merge()
 		for ms := b.messages; len(ms) > 0; {
 			n, err := l.peer.Multicast(ms)
 			if rmi.KindOf(err) == rmi.TooLarge {
 				// Larger than the peer accepts: to it, the event is lost.
-				ms[n].Head, ms[n].Packet = appendGapHead(nil, 1, 0, l.topic.epoch, false), nil
+				ms[n].Head, ms[n].Packet = lostHead(ms[n].Head), nil
 				ms = ms[n:]
 				continue
 			}
@@ -140,6 +148,23 @@ func (l *link[E]) run() {
 			break
 		}
 	}
+}
+
+// idle tells whether nothing is left to send.
+func (l *link[E]) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.running && len(l.ready) == 0
+}
+
+// lostHead is sent in place of an event or a part of a state.
+func lostHead(b []byte) []byte {
+	h, _ := parseHead(b)
+	last := Seq(0)
+	if h.kind == headEvent {
+		last = Seq(h.number)
+	}
+	return appendGapHead(nil, 1, last, false)
 }
 
 // batch is what run sends at once.
@@ -158,8 +183,9 @@ type part[E any] struct {
 }
 
 type taken[E any] struct {
-	e      *entry[E]
-	missed uint64
+	e      *entry[E] // nil: there was none behind what was missed
+	missed uint64    // events before e
+	last   Seq       // the last of them
 }
 
 // clear lets go of everything but memory, for the next use.
@@ -182,8 +208,18 @@ const maxKeptParts = 64
 
 // take takes entries out of the queues of the groups that are ready. link.mu is held.
 func (b *batch[E]) take(l *link[E]) {
-	n := 0
-	for i, g := range l.ready {
+	n, used := 0, 0
+	for _, g := range l.ready {
+		if g.behind != nil { // the other one is before it in ready, if it has anything
+			if !g.behind.queued {
+				g.behind = nil
+			}
+			l.ready[n] = g
+			n++
+			continue
+		}
+		i := used
+		used++
 		if i == len(b.parts) {
 			if i < cap(b.parts) {
 				b.parts = b.parts[:i+1] // with its memory
@@ -197,12 +233,13 @@ func (b *batch[E]) take(l *link[E]) {
 		p.entries = p.entries[:0]
 		for len(p.entries) < batchEvents {
 			e, missed, ok := g.q.pop()
-			if ok || missed > 0 {
-				p.entries = append(p.entries, taken[E]{e, missed})
-			}
 			if !ok {
+				if missed > 0 {
+					p.entries = append(p.entries, taken[E]{nil, missed, g.newest})
+				}
 				break
 			}
+			p.entries = append(p.entries, taken[E]{e, missed, e.Event.Seq - 1})
 		}
 		if g.q.waiting() {
 			l.ready[n] = g
@@ -210,16 +247,15 @@ func (b *batch[E]) take(l *link[E]) {
 		} else {
 			g.queued = false
 		}
-		b.parts[i] = *p
 	}
-	b.parts = b.parts[:len(l.ready)]
+	b.parts = b.parts[:used]
 	clear(l.ready[n:])
 	l.ready = l.ready[:n]
 }
 
 // merge makes messages of the parts: an event that several groups get is one
 // message to all of them; each group's order is kept.
-func (b *batch[E]) merge(epoch Epoch) {
+func (b *batch[E]) merge() {
 	clear(b.messages)
 	b.messages, b.heads, b.to = b.messages[:0], b.heads[:0], b.to[:0]
 	if len(b.parts) > 1 {
@@ -228,7 +264,7 @@ func (b *batch[E]) merge(epoch Epoch) {
 	for {
 		next := Seq(math.MaxUint64)
 		for i := range b.parts {
-			if p := &b.parts[i]; b.own(p, epoch) {
+			if p := &b.parts[i]; b.own(p) {
 				next = min(next, p.entries[p.at].e.Event.Seq)
 			}
 		}
@@ -256,16 +292,12 @@ func (b *batch[E]) merge(epoch Epoch) {
 
 // own makes messages of what only this group gets, up to its next event, and
 // tells whether there is one.
-func (b *batch[E]) own(p *part[E], epoch Epoch) bool {
+func (b *batch[E]) own(p *part[E]) bool {
 	for ; p.at < len(p.entries); p.at++ {
 		x := &p.entries[p.at]
 		if x.missed > 0 {
 			at := len(b.heads)
-			last := Seq(0)
-			if x.e != nil && x.e.head == headEvent {
-				last = x.e.Event.Seq - 1
-			}
-			b.heads = appendGapHead(b.heads, x.missed, last, epoch, false)
+			b.heads = appendGapHead(b.heads, x.missed, x.last, false)
 			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: b.heads[at:]})
 			x.missed = 0
 		}

@@ -3,9 +3,7 @@ package callback
 import (
 	"context"
 	"fmt"
-	"net"
 	"reflect"
-	"runtime/debug"
 	"sync"
 	"time"
 	"unsafe"
@@ -34,7 +32,8 @@ type ListenersOptions[T any] struct {
 
 	// OnDrop is told of a listener that was dropped, OnError of a call that failed
 	// or panicked, OnLoss of n notifications that a listener did not get because
-	// its queue was full. They run on goroutines of the set and may use it.
+	// its queue was full. They run on goroutines of the set and may use it. Without
+	// OnError, the node's log is told of each listener's first failure.
 	OnDrop  func(listener T, err error)
 	OnError func(listener T, err error)
 	OnLoss  func(listener T, n uint64)
@@ -72,6 +71,7 @@ type listener[T any] struct {
 	unhook  func() // takes the hook for the session's end back; may be nil
 
 	failing time.Time // since when it cannot be reached; run's
+	warned  bool      // the log was told that it fails; run's
 }
 
 // NewListeners returns an empty set. n is the node in whose methods listeners
@@ -144,7 +144,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	if closed || over { // over: the session ended meanwhile
 		x.remove()
 		if closed {
-			return nil, failed("add", net.ErrClosed)
+			return nil, &rmi.Error{Op: "add", Kind: rmi.Closed, Outcome: rmi.NotExecuted, Msg: "the set of listeners is closed"}
 		}
 	}
 	return NewSubscription(func() { x.remove() }), nil
@@ -239,11 +239,17 @@ func (x *listener[T]) push(call func(context.Context, T) error) bool {
 // run calls the listener until nothing is queued, or it is removed.
 func (x *listener[T]) run() {
 	o := &x.set.o
+	returned := false
+	defer func() {
+		if !returned { // the listener ended this goroutine
+			x.set.running.Go(x.run)
+		}
+	}()
 	for {
 		x.mu.Lock()
 		call, missed, ok := x.q.pop()
 		if x.over || !ok && missed == 0 {
-			x.running = false
+			x.running, returned = false, true
 			x.mu.Unlock()
 			return
 		}
@@ -254,28 +260,44 @@ func (x *listener[T]) run() {
 		if !ok {
 			continue
 		}
-		err := x.call(call)
-		switch {
-		case err == nil:
-			x.failing = time.Time{}
-		case x.set.ctx.Err() != nil:
-		case x.gone(err):
-			x.drop(err)
-		case o.OnError != nil:
-			o.OnError(x.value, err)
-		}
+		x.told(x.call(call))
+	}
+}
+
+// told takes the result of a call.
+func (x *listener[T]) told(err error) {
+	switch o := &x.set.o; {
+	case err == nil:
+		x.failing = time.Time{}
+	case x.set.ctx.Err() != nil:
+	case x.gone(err):
+		x.drop(err)
+	case o.OnError != nil:
+		o.OnError(x.value, err)
+	case !x.warned:
+		x.warned = true
+		r, _ := x.set.node.RefOf(x.value)
+		x.set.node.Logger().Warn("a listener fails; ListenersOptions.OnError would be told each time",
+			"listener", reflect.TypeFor[T]().String(), "ref", r, "err", fmt.Sprintf("%.1000s", err))
 	}
 }
 
 func (x *listener[T]) call(f func(context.Context, T) error) (err error) {
 	ctx, cancel := context.WithTimeout(x.set.ctx, x.set.o.Timeout)
 	defer cancel()
+	returned := false
 	defer func() {
-		if v := recover(); v != nil {
-			err = &rmi.Error{Op: "notify", Kind: rmi.Panic, Outcome: rmi.Executed, Msg: fmt.Sprintf("the listener panicked: %v\n%s", v, debug.Stack())}
+		if returned {
+			return
+		}
+		v := recover()
+		if err = broke(x.set.node, "notify", "listener", v); v == nil { // nobody gets what is returned
+			x.told(err)
 		}
 	}()
-	return f(ctx, x.value)
+	err = f(ctx, x.value)
+	returned = true
+	return err
 }
 
 // gone tells whether a listener whose call failed with err is gone for good.

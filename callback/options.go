@@ -41,6 +41,11 @@ type SubscribeOptions struct {
 	Start Start
 	Seq   Seq
 	Epoch Epoch
+
+	// FailFast has a source that is found by its name, or by a function, tried once.
+	// If false it is waited for until the context ends when it is not up yet: when no
+	// registry answers, the name is not bound, or its owner cannot be reached.
+	FailFast bool
 }
 
 // withDefaults returns a checked copy.

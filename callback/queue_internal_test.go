@@ -102,16 +102,16 @@ func TestQueueLosesNothingUntold(t *testing.T) {
 
 func TestMalformedHeads(t *testing.T) {
 	for _, b := range [][]byte{
-		nil, {0}, {99, 1}, {1}, {1, 0x80}, {3}, {3, 1, 1}, {4, 1}, {4, 1, 0, 0, 0, 0, 0, 0, 0, 1},
-		{4, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1}, {5, 1}, {5, 1, 1, 0}, {6},
+		nil, {0}, {99, 1}, {1}, {1, 0x80}, {3}, {3, 1}, {3, 1, 0, 0, 0, 0, 0, 0, 1}, {3, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1},
+		{4, 1}, {4, 1, 0}, {4, 1, 1, 1}, {4, 1, 0x80}, {5, 1}, {5, 1, 1}, {5, 1, 1, 2}, {5, 1, 1, 0, 0}, {6},
 	} {
 		if h, ok := parseHead(b); ok {
 			t.Errorf("% x was taken for %+v", b, h)
 		}
 	}
 	for _, b := range [][]byte{
-		appendEventHead(nil, headEvent, 300, "key"), beginHead(7), joinedHead(7, -3, 9),
-		appendGapHead(nil, 5, 6, 1<<40, true), endHead(3, "why"),
+		appendEventHead(nil, headEvent, 300, "key"), beginHead(7, -3), joinedHead(7, 9),
+		appendGapHead(nil, 5, 6, true), endHead(3, "why"),
 	} {
 		h, ok := parseHead(b)
 		if !ok {
@@ -122,11 +122,11 @@ func TestMalformedHeads(t *testing.T) {
 		case headEvent:
 			again = appendEventHead(nil, h.kind, Seq(h.number), string(h.text))
 		case headBegin:
-			again = beginHead(h.number)
+			again = beginHead(h.number, h.epoch)
 		case headJoined:
-			again = joinedHead(h.number, h.epoch, h.last)
+			again = joinedHead(h.number, h.last)
 		case headGap:
-			again = appendGapHead(nil, h.number, h.last, h.epoch, h.restarted)
+			again = appendGapHead(nil, h.number, h.last, h.restarted)
 		case headEnd:
 			again = endHead(h.reason, string(h.text))
 		}

@@ -5,7 +5,11 @@ import (
 	"slices"
 )
 
-func (t *Topic[E]) hasSnapshot() bool { return t.latest != nil || t.o.Snapshot != nil }
+// hasSnapshot tells whether there is a state to be had. The program is not asked for
+// its own after Close, unless it said so. mu is held.
+func (t *Topic[E]) hasSnapshot() bool {
+	return t.latest != nil || t.o.Snapshot != nil && (!t.closed || t.o.ServeClosed)
+}
 
 // snapshot returns the parts of the state as of now whose keys match. mu is held.
 func (t *Topic[E]) snapshot(match string) ([]*entry[E], error) {

@@ -3,7 +3,6 @@ package callback
 import (
 	"context"
 	"fmt"
-	"net"
 	"path"
 
 	"gormi/rmi"
@@ -17,6 +16,12 @@ func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
 	}
 	if err := r.check(t.o.PerPeer); err != nil {
 		return Grant{}, err
+	}
+	if rmi.Relayed(ctx) {
+		return Grant{}, errRelayed
+	}
+	if !p.TakesStreams() {
+		return Grant{}, invalid("subscribe", "the subscriber's node announced that it takes no streams, and events come by one")
 	}
 	t.mu.Lock()
 	made, err := t.subscribe(p, &r)
@@ -69,12 +74,12 @@ func tooMany(limit int, whose, option string) error {
 // subscribe adds a request's subscriptions, and returns the peer's link if it
 // made it. mu is held.
 func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error) {
-	if t.closed {
-		return nil, failed("subscribe", net.ErrClosed)
+	if !t.serves(r) {
+		return nil, failed("subscribe", ErrClosed)
 	}
 	l := t.links[p]
 	if l == nil {
-		l = &link[E]{topic: t, peer: p, groups: make(map[rmi.ReceiverID]*group[E])}
+		l = &link[E]{topic: t, peer: p, groups: make(map[rmi.ReceiverID]*group[E]), closing: t.closed}
 	}
 	g := l.groups[r.Receiver]
 	if g != nil && r.Resume {
@@ -106,7 +111,9 @@ func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error)
 		// program is no reason for a short one here.
 		g.q = newQueue(max(r.Queue, 1024), r.Policy, func(e *entry[E]) string { return e.Event.Key })
 		l.groups[r.Receiver] = g
-		t.index.add(g)
+		if !t.closed {
+			t.index.add(g)
+		}
 	}
 	before := len(g.subs)
 	for _, s := range r.Subs {
@@ -114,16 +121,34 @@ func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error)
 	}
 	n := len(g.subs) - before
 	l.count += n
-	t.count += n
+	if !t.closed {
+		t.count += n
+	}
 
 	l.mu.Lock()
-	g.q.keep(&entry[E]{head: headBegin, raw: beginHead(r.Token)})
+	if before == 0 {
+		for _, other := range l.ready {
+			if other != g && other.to == g.to {
+				g.behind = other // what is left of one that ended
+			}
+		}
+	}
+	g.q.keep(&entry[E]{head: headBegin, raw: beginHead(r.Token, t.epoch), Event: Event[E]{Seq: t.last + 1}})
 	for _, e := range entries {
 		g.q.keep(e)
 	}
-	g.q.keep(&entry[E]{head: headJoined, raw: joinedHead(r.Token, t.epoch, t.last+1)})
+	g.q.keep(&entry[E]{head: headJoined, raw: joinedHead(r.Token, t.last+1)})
+	if t.closed {
+		g.q.keep(t.end())
+	}
 	l.queue(g)
 	return made, nil
+}
+
+// serves tells whether a request is served. A closed topic serves those who were
+// there before: they know its epoch, and get what they missed. mu is held.
+func (t *Topic[E]) serves(r *Request) bool {
+	return !t.closed || t.o.ServeClosed || r.Start == FromSeq && r.Epoch == t.epoch
 }
 
 // begin returns what a subscription gets before the first event that is
@@ -153,7 +178,7 @@ func (t *Topic[E]) begin(r *Request) ([]*entry[E], error) {
 	if restarted {
 		missed = 0 // nobody knows
 	}
-	gap := &entry[E]{head: headGap, raw: appendGapHead(nil, missed, first-1, t.epoch, restarted)}
+	gap := &entry[E]{head: headGap, raw: appendGapHead(nil, missed, first-1, restarted)}
 	gap.Event = Event[E]{Kind: Gap, Seq: first - 1, Epoch: t.epoch, Missed: missed, Restarted: restarted}
 	if r.Snapshot && t.hasSnapshot() {
 		state, err := t.snapshot(r.Match)
@@ -182,7 +207,7 @@ func (t *Topic[E]) Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []Sub
 		return nil
 	}
 	l := t.links[p]
-	if l == nil || l.groups[r] == nil {
+	if t.closed || l == nil || l.groups[r] == nil {
 		return nil
 	}
 	g := l.groups[r]
@@ -222,22 +247,19 @@ func (t *Topic[E]) drop(l *link[E]) {
 	if t.links[l.peer] != l {
 		return
 	}
-	delete(t.links, l.peer)
+	t.unlink(l)
 	for _, g := range l.groups {
 		t.remove(g)
 	}
 	l.mu.Lock()
 	l.dead, l.ready = true, nil
 	l.mu.Unlock()
-	if l.unhook != nil {
-		l.unhook()
-	}
 }
 
 // dropSlow ends the groups that overflowed. mu is held.
 func (t *Topic[E]) dropSlow() {
 	t.index.slow = false
-	end := &entry[E]{head: headEnd, raw: endHead(slowKind, "")}
+	end := &entry[E]{head: headEnd, raw: endHead(slowKind, ""), Event: Event[E]{Seq: t.last + 1}}
 	for g := range t.index.groups {
 		if g.slow {
 			t.remove(g)

@@ -3,7 +3,6 @@ package callback
 import (
 	"context"
 	"fmt"
-	"net"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -36,6 +35,11 @@ type TopicOptions[E any] struct {
 	// called while nothing is published; for a snapshot in which nothing is lost or
 	// doubled, change that state in Topic.Change only. It must not use the topic.
 	Snapshot func() []E
+
+	// ServeClosed lets subscribers come after Close: they get what they ask for, the
+	// last state or the kept events, and then the end. If false, they are refused with
+	// ErrClosed. With Snapshot, that is called for them.
+	ServeClosed bool
 
 	// Subscriptions bounds those of the topic. If zero, a million.
 	Subscriptions int
@@ -79,7 +83,7 @@ type Topic[E any] struct {
 	shot   []*entry[E] // the last snapshot made by Snapshot
 	shotAt Seq         // what last was then
 	shotOK bool
-	links  map[*rmi.Peer]*link[E]
+	links  map[*rmi.Peer]*link[E] // after Close: those with something left to send
 	index  index[E]
 	count  int // subscriptions
 }
@@ -192,9 +196,9 @@ func (t *Topic[E]) Change(f func() (E, error)) (Seq, error) {
 // publish numbers and queues an event. mu is held.
 func (t *Topic[E]) publish(v E, p *rmi.Packet) (Seq, error) {
 	if t.closed {
-		return 0, failed("publish", net.ErrClosed)
+		return 0, failed("publish", ErrClosed)
 	}
-	e := &entry[E]{packet: p, head: headEvent, Event: Event[E]{Seq: t.last + 1, Epoch: t.epoch, Value: v}}
+	e := &entry[E]{packet: p, head: headEvent, Event: Event[E]{Kind: Published, Seq: t.last + 1, Epoch: t.epoch, Value: v}}
 	if t.o.Key != nil {
 		if e.Event.Key = t.o.Key(v); len(e.Event.Key) > maxKey {
 			return 0, invalid("publish", fmt.Sprintf("the key has %d bytes: at most %d are allowed", len(e.Event.Key), maxKey))
@@ -295,7 +299,10 @@ func (t *Topic[E]) Read(_ context.Context, from Seq, match string, max int) ([]E
 const readSize = 1 << 20
 
 // Close ends the topic: subscribers' loops end, without an error, after what is
-// on its way to them. Publish fails from here on. It does not wait.
+// on its way to them. Publish fails from here on, with ErrClosed. It does not wait.
+//
+// What the topic keeps can still be read. Subscribers whose connection is lost when
+// it is closed get the rest of it, and then the end, when they come back.
 func (t *Topic[E]) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -303,18 +310,44 @@ func (t *Topic[E]) Close() error {
 		return nil
 	}
 	t.closed = true
-	end := &entry[E]{head: headEnd, raw: endHead(0, "")}
+	for _, l := range t.links {
+		l.mu.Lock()
+		l.closing = true
+		l.mu.Unlock()
+	}
+	end := t.end()
 	for g := range t.index.groups {
 		g.end(end, nil)
 	}
 	for _, l := range t.links {
-		if l.unhook != nil {
-			l.unhook()
+		if l.idle() { // else run tells when it has sent what there is
+			t.unlink(l)
 		}
 	}
-	t.index, t.links, t.count = index[E]{}, nil, 0
-	t.log, t.latest, t.shot = nil, nil, nil
+	t.index, t.count = index[E]{}, 0
 	return nil
+}
+
+// end is the last entry of a subscriber of a topic that is closed. mu is held.
+func (t *Topic[E]) end() *entry[E] {
+	return &entry[E]{head: headEnd, raw: endHead(0, ""), Event: Event[E]{Seq: t.last + 1}}
+}
+
+// sent forgets a link of a closed topic that has nothing left to send.
+func (t *Topic[E]) sent(l *link[E]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.links[l.peer] == l && l.idle() {
+		t.unlink(l)
+	}
+}
+
+// unlink forgets a link. mu is held.
+func (t *Topic[E]) unlink(l *link[E]) {
+	delete(t.links, l.peer)
+	if l.unhook != nil {
+		l.unhook()
+	}
 }
 
 func matches(pattern, key string) bool {

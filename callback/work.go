@@ -35,7 +35,7 @@ func (f *feed[E]) work() {
 			f.mu.Unlock()
 			return
 		case f.hub.ctx.Err() != nil:
-			f.fail(&rmi.Error{Op: "subscribe", Kind: rmi.Closed, Msg: "the node is closed"})
+			f.fail(f.all(), errNodeClosed)
 			f.mu.Unlock()
 			f.finish()
 			return
@@ -47,7 +47,12 @@ func (f *feed[E]) work() {
 				failures = 0
 				continue
 			}
-			if failures++; f.failed(b, err, failures) {
+			failures++
+			again, advanced := f.failed(b, err, failures)
+			if advanced {
+				failures = 1
+			}
+			if again {
 				f.pause(failures)
 			}
 		case len(f.leaving) > 0:
@@ -78,7 +83,7 @@ func (f *feed[E]) finish() bool {
 		return false
 	}
 	if len(f.joining) > 0 {
-		f.fail(&rmi.Error{Op: "subscribe", Kind: rmi.Closed, Msg: "the node is closed"})
+		f.fail(f.all(), errNodeClosed)
 	}
 	f.over, f.working = true, false
 	f.stop()
@@ -88,20 +93,24 @@ func (f *feed[E]) finish() bool {
 	return true
 }
 
+var errNodeClosed = &rmi.Error{Op: "subscribe", Kind: rmi.Closed, Msg: "the node is closed"}
+
 // next makes the next request: first those that lost their connection, then those
 // that join, as many as begin alike. mu is held.
 func (f *feed[E]) next() *request[E] {
 	f.tokens++
 	b := &request[E]{token: f.tokens, joined: make(chan struct{}), rejected: make(chan struct{})}
 	if f.lost && len(f.joined) > 0 {
-		b.resume = true
+		b.resume, b.patient = true, true
 		b.members, f.joined, f.lost = f.joined, nil, false
 	} else {
 		f.lost = false
 		first := f.joining[0]
+		b.patient, b.waits = first.begun(), first.waits
 		var rest []*member[E]
 		for _, m := range f.joining {
-			if m.start == first.start && m.seq == first.seq && m.epoch == first.epoch && len(b.members) < maxBatch {
+			if m.start == first.start && m.seq == first.seq && m.epoch == first.epoch &&
+				m.begun() == b.patient && m.waits == b.waits && len(b.members) < maxBatch {
 				b.members = append(b.members, m)
 			} else {
 				rest = append(rest, m)
@@ -137,23 +146,22 @@ func (f *feed[E]) request(b *request[E]) error {
 	if err != nil {
 		return err
 	}
-	if b.resume && f.find != nil && detached(src) {
+	if (b.patient || b.waits) && f.find != nil && detached(src) {
 		return errDetached
 	}
-	first := b.members[0]
 	r := Request{
 		Receiver: f.id, Token: b.token, Resume: b.resume,
 		Match: f.key.ask.match, Queue: f.key.ask.queue, Policy: f.key.ask.policy, Snapshot: f.key.ask.snapshot,
-		Start: first.start, Seq: first.seq, Epoch: first.epoch,
 	}
 	for _, m := range b.members {
 		r.Subs = append(r.Subs, m.id)
 	}
+	f.mu.Lock()
+	r.Start, r.Seq, r.Epoch = b.members[0].start, b.members[0].seq, b.members[0].epoch
 	if b.resume {
-		f.mu.Lock()
 		r.Start, r.Seq, r.Epoch = FromSeq, f.last+1, f.epoch
-		f.mu.Unlock()
 	}
+	f.mu.Unlock()
 	g, err := src.Subscribe(ctx, r)
 	f.mu.Lock()
 	lost := abandoned
@@ -163,6 +171,9 @@ func (f *feed[E]) request(b *request[E]) error {
 	}
 	if err != nil {
 		f.forget()
+		if errors.Is(err, ErrClosed) {
+			return failed("subscribe", ErrClosed)
+		}
 		return peerError(err)
 	}
 	var gone <-chan struct{}
@@ -237,14 +248,15 @@ func (f *feed[E]) forget() {
 }
 
 // failed puts the members of a request that failed back, or ends them. It tells
-// whether to try again.
-func (f *feed[E]) failed(b *request[E], err error, failures int) bool {
+// whether to try again, and whether a part of what they asked for came.
+func (f *feed[E]) failed(b *request[E], err error, failures int) (again, advanced bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.batch != b {
-		return false // they joined after all
+		return false, false // they joined after all, or it is their end
 	}
 	f.batch = nil
+	advanced = f.advance(b)
 	if f.peer != nil && len(f.joined) == 0 && f.peer.Err() != nil {
 		f.peer, f.private, f.to = nil, false, nil // what it still has to say is for nobody
 	}
@@ -254,14 +266,14 @@ func (f *feed[E]) failed(b *request[E], err error, failures int) bool {
 			members = append(members, m)
 		}
 	}
-	if again(err, f.find != nil, b.resume, failures) {
+	if b.repeat(err, f.find != nil, failures) {
 		if b.resume {
 			f.joined = append(f.joined, members...)
 			f.lost = len(f.joined) > 0
 		} else {
 			f.joining = append(members, f.joining...)
 		}
-		return true
+		return true, advanced
 	}
 	for _, m := range members {
 		m.fail(err)
@@ -269,17 +281,20 @@ func (f *feed[E]) failed(b *request[E], err error, failures int) bool {
 			f.leaving = append(f.leaving, m.id) // the owner may have it
 		}
 	}
-	return false
+	return false, advanced
 }
 
-// again tells whether a request that failed with err is made again. The first
-// one of a subscription fails fast; to resume, the peer is waited for.
-func again(err error, finds, resume bool, failures int) bool {
+// repeat tells whether a request that failed with err is made again. The first one
+// of a subscription fails fast, unless it waits for its source; once events came, the
+// owner is waited for.
+func (b *request[E]) repeat(err error, finds bool, failures int) bool {
 	if errors.Is(err, errUnconfirmed) {
 		return true
 	}
 	switch kind := rmi.KindOf(err); {
-	case !resume:
+	case !b.patient && b.waits:
+		return notUp(err)
+	case !b.patient:
 		return kind == rmi.PeerGone && failures < quickTries
 	case kind == rmi.PeerGone, kind == rmi.ConnectFailed, kind == rmi.Overloaded, kind == rmi.Deadline, kind == rmi.Cancelled:
 		return true
@@ -289,14 +304,28 @@ func again(err error, finds, resume bool, failures int) bool {
 	return errors.Is(err, context.DeadlineExceeded)
 }
 
-// pause waits before the next attempt.
-func (f *feed[E]) pause(failures int) {
+// notUp tells whether an attempt to find or to reach a source failed because it is
+// not up, or not yet.
+func notUp(err error) bool {
+	switch rmi.KindOf(err) {
+	case rmi.NotBound, rmi.ConnectFailed, rmi.PeerGone, rmi.NoSuchObject, rmi.StaleReference, rmi.Deadline:
+		return true
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
+// pauseAfter is the time before the next attempt.
+func pauseAfter(failures int) time.Duration {
 	d := lastPause
 	if failures < 8 {
 		d = min(lastPause, firstPause<<(failures-1))
 	}
-	d -= time.Duration(rand.Int64N(int64(d) / 3))
-	timer := time.NewTimer(d)
+	return d - time.Duration(rand.Int64N(int64(d)/3))
+}
+
+// pause waits before the next attempt.
+func (f *feed[E]) pause(failures int) {
+	timer := time.NewTimer(pauseAfter(failures))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

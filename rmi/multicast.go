@@ -48,6 +48,10 @@ func PeerOf(ctx context.Context) *Peer {
 	return sideOf(s).peer.Load()
 }
 
+// Relayed reports whether the call that ctx belongs to came through a relay, so that
+// PeerOf is not the caller.
+func Relayed(ctx context.Context) bool { return transport.Relayed(ctx) }
+
 // Peer returns the connection with a node, nil if there is no session with it.
 // It may just have been lost.
 func (n *Node) Peer(id refs.NodeID) *Peer {
@@ -94,6 +98,9 @@ func (p *Peer) Session() SessionID {
 	binary.BigEndian.PutUint32(id[12:], binary.BigEndian.Uint32(id[12:])^uint32(e))
 	return id
 }
+
+// TakesStreams reports whether the peer takes streams: else Multicast cannot reach it.
+func (p *Peer) TakesStreams() bool { return p.side.s.TakesStreams() }
 
 // Done is closed when the connection is lost.
 func (p *Peer) Done() <-chan struct{} { return p.link.Done() }

@@ -19,6 +19,7 @@ type callContext struct {
 	session  *Session
 	chain    wire.ChainID
 	depth    uint8
+	relayed  bool
 	deadline time.Time
 	nested   atomic.Int32 // calls under way that the method made and waits for; see Turn
 
@@ -49,6 +50,13 @@ func SessionOf(ctx context.Context) *Session {
 		return c.session
 	}
 	return nil
+}
+
+// Relayed reports whether the call that ctx belongs to came through a relay, with
+// which the session is then.
+func Relayed(ctx context.Context) bool {
+	c, ok := ctx.Value(callKey{}).(*callContext)
+	return ok && c.relayed
 }
 
 func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, true }

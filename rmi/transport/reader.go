@@ -143,7 +143,7 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 		in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "the chain of calls is deeper than %d: do the calls call each other for ever?", wire.MaxDepth)
 	}
 	in.deadline = time.Now().Add(timeout(h.Timeout))
-	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, deadline: in.deadline}
+	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, relayed: h.Hops > 0, deadline: in.deadline}
 	if in.number = in.Extensions.Order; l.lossy && in.number == 0 && p.Flags&wire.FlagFragmented == 0 {
 		return wire.ProtocolError("a call without its place among those sent on this connection")
 	}

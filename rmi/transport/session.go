@@ -104,6 +104,9 @@ func (s *Session) PeerHost() string { return s.host }
 // PeerMessage is how many bytes of one message the peer accepts.
 func (s *Session) PeerMessage() int { return s.limits.Message }
 
+// TakesStreams reports whether the peer announced that it takes streams.
+func (s *Session) TakesStreams() bool { return !s.noStreams }
+
 // Attached is what Config.Attach made for the session.
 func (s *Session) Attached() any { return s.attached }
 

@@ -1,0 +1,49 @@
+package callback_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"gormi/callback"
+	"gormi/registry"
+	"gormi/rmi"
+	"gormi/rmi/rmitest"
+)
+
+// Events are not relayed: who would need that is told so, and can read.
+func TestWhoHasOnlyARelayToTheOwnerIsRefused(t *testing.T) {
+	net := rmitest.New(t)
+	naming, owner, user := net.Node(), net.Client(), net.Client()
+	reg, err := registry.Serve(naming, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic, err := callback.NewTopic[int](owner, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, topic, 1)
+	name := reg.URL("numbers")
+	if _, err := registry.Bind[callback.Source[int]](t.Context(), owner, name, topic, registry.Relayed()); err != nil {
+		t.Fatal(err)
+	}
+	nothing := func(context.Context, callback.Event[int]) error { return nil }
+	if _, err := callback.SubscribeByName(bounded(t), user, name, nothing, nil); !errors.Is(err, rmi.Invalid) || !strings.Contains(err.Error(), "not relayed") {
+		t.Errorf("by name: %v", err)
+	}
+	src, err := registry.Lookup[callback.Source[int]](t.Context(), user, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := src.Subscribe(t.Context(), callback.Request{Receiver: 1, Subs: []callback.SubID{1}, Queue: 1}); !strings.Contains(err.Error(), "not relayed") {
+		t.Errorf("by hand: %v", err)
+	}
+	if events, err := src.Read(t.Context(), 0, "", 0); len(events) != 1 || err != nil {
+		t.Errorf("read %v, %v", events, err)
+	}
+	if topic.Len() != 0 || callback.Links(topic) != 0 {
+		t.Errorf("%d subscriptions, %d links", topic.Len(), callback.Links(topic))
+	}
+}

@@ -1,0 +1,345 @@
+package callback_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gormi/callback"
+	"gormi/registry"
+	"gormi/rmi"
+	"gormi/rmi/rmitest"
+)
+
+// logged is the log of nodes.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+	wake chan struct{}
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *logged) options() *rmi.Options {
+	return &rmi.Options{Logger: slog.New(slog.NewTextHandler(l, nil))}
+}
+
+// What was told as lost is neither told again nor delivered after a cut.
+func TestAGapIsToldOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy callback.Policy
+		keep   int
+	}{
+		"forgotten, at the end": {callback.DropNewest, 4},
+		"kept, at the end":      {callback.DropNewest, 1 << 20},
+		"kept, before events":   {callback.DropOldest, 1 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			net := rmitest.New(t)
+			owner, user := net.Node(), net.Client()
+			topic, src := exported(t, owner, user, &callback.TopicOptions[string]{Keep: c.keep})
+			sub := collect(t, src, &callback.SubscribeOptions{Policy: c.policy, Queue: 4096})
+			net.Partition(owner, user)
+			const n = 6000
+			text := strings.Repeat("x", 1000)
+			for range n {
+				publish(t, topic, text)
+			}
+			net.Heal(owner, user)
+			got, missed, gaps := 0, 0, 0
+			for got+missed < n {
+				if e := sub.next(t); e.Kind != callback.Gap {
+					got++
+				} else if missed += int(e.Missed); e.Seq == 0 || int(e.Seq) != got+missed || e.Epoch != topic.Epoch() {
+					t.Errorf("after %d events and %d missed: %+v", got, missed, e)
+				} else {
+					gaps++
+				}
+			}
+			if gaps == 0 {
+				t.Fatal("nothing was lost: the test shows nothing")
+			}
+			net.Cut(owner, user)
+			publish(t, topic, "next")
+			if e := sub.next(t); e.Value != "next" || e.Seq != n+1 {
+				t.Errorf("after a cut: %+v", e)
+			}
+		})
+	}
+}
+
+// The same of single events that a subscriber cannot take.
+func TestAnEventThatCannotBeTakenIsLostOnce(t *testing.T) {
+	net := rmitest.New(t)
+	log := new(logged)
+	o := log.options()
+	o.Limits.Message = 64 << 10
+	owner, user := net.Node(), net.ClientWith(o)
+	topic, src := exported[picky](t, owner, user, nil)
+	sub := collect(t, src, nil)
+	publish(t, topic, picky{"one"})
+	if e := sub.next(t); e.Value.text != "one" {
+		t.Fatal(e)
+	}
+	for i, bad := range []string{strings.Repeat("x", 100<<10), "bad", "bad again"} {
+		publish(t, topic, picky{bad})
+		if e := sub.next(t); e.Kind != callback.Gap || e.Missed != 1 || int(e.Seq) != 2*i+2 {
+			t.Errorf("got %+v", e)
+		}
+		net.Cut(owner, user)
+		publish(t, topic, picky{"good"})
+		if e := sub.next(t); e.Value.text != "good" || int(e.Seq) != 2*i+3 {
+			t.Errorf("got %+v", e)
+		}
+	}
+	if n := strings.Count(log.String(), "could not be decoded"); n != 1 {
+		t.Errorf("the log was told %d times", n)
+	}
+}
+
+// picky is a text that cannot be decoded if it is bad.
+type picky struct{ text string }
+
+func (p picky) MarshalBinary() ([]byte, error) { return []byte(p.text), nil }
+
+func (p *picky) UnmarshalBinary(b []byte) error {
+	if bytes.HasPrefix(b, []byte("bad")) {
+		return errors.New("no")
+	}
+	p.text = string(b)
+	return nil
+}
+
+// cutting is a number in 8 KiB, of which the decoder of the test that runs is told.
+type cutting int
+
+var decoding atomic.Pointer[func()]
+
+func (c cutting) MarshalBinary() ([]byte, error) {
+	return binary.BigEndian.AppendUint64(make([]byte, 8<<10), uint64(c)), nil
+}
+
+func (c *cutting) UnmarshalBinary(b []byte) error {
+	*c = cutting(binary.BigEndian.Uint64(b[len(b)-8:]))
+	if f := decoding.Load(); f != nil {
+		(*f)()
+	}
+	return nil
+}
+
+// A replay that takes longer than any connection lives comes to its end.
+func TestAReplayGoesOnWhereItWas(t *testing.T) {
+	const n, life, enough = 400, 40, 60 // events, events of a connection, cuts
+	for _, c := range []struct {
+		name  string
+		start callback.Start
+		keep  int
+		first string
+	}{
+		{"new", callback.Oldest, n + 10, "published 1"},
+		{"new, from a forgotten number", callback.FromSeq, n - 10, "gap 10"},
+		{"resumed", callback.Newest, n + 10, "published 1"},
+		{"resumed, with a gap", callback.Newest, n - 10, "gap 10"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			net := rmitest.New(t)
+			owner, user := net.Node(), net.Client()
+			topic, src := exported(t, owner, user, &callback.TopicOptions[cutting]{Keep: c.keep})
+			var cuts, decoded atomic.Int64
+			hook := func() {
+				if decoded.Add(1)%life == 0 && cuts.Load() < enough {
+					cuts.Add(1)
+					net.Cut(owner, user)
+				}
+			}
+			var sub *collector[cutting]
+			o := &callback.SubscribeOptions{Start: c.start, Seq: 1, Queue: 4}
+			if c.start == callback.Newest {
+				sub = collect(t, src, o)
+				net.Partition(owner, user)
+				net.Cut(owner, user)
+			}
+			for i := range n {
+				publish(t, topic, cutting(i))
+			}
+			decoding.Store(&hook)
+			defer decoding.Store(nil)
+			if sub == nil {
+				sub = collect(t, src, o)
+			} else {
+				net.Heal(owner, user)
+			}
+			next := callback.Seq(1)
+			for next <= n {
+				e := sub.next(t)
+				if next == 1 && fmt.Sprint(e.Kind, " ", max(e.Missed, 1)) != c.first {
+					t.Errorf("first %v of %d, want %s", e.Kind, e.Missed, c.first)
+				}
+				if e.Epoch != topic.Epoch() || e.Seq != next+callback.Seq(max(e.Missed, 1))-1 || e.Kind == callback.Published && int(e.Value) != int(e.Seq)-1 {
+					t.Fatalf("got %v %d (%d missed, epoch %d), want number %d", e.Kind, e.Seq, e.Missed, e.Epoch, next)
+				}
+				next = e.Seq + 1
+			}
+			if got := cuts.Load(); got < 5 || got == enough {
+				t.Errorf("%d cuts: it should take about %d", got, n/life)
+			}
+		})
+	}
+}
+
+// A loop over a name begins before there is anything under it, as it goes on when its
+// server went away.
+func TestASourceThatIsNotUpYetIsWaitedFor(t *testing.T) {
+	net := rmitest.New(t)
+	naming := net.Node()
+	at := "rmi://" + naming.Endpoint().String() + "/numbers"
+	naming.Close()
+	log := &logged{wake: make(chan struct{}, 100)}
+	user := net.ClientWith(log.options())
+
+	once := &callback.SubscribeOptions{FailFast: true}
+	fails := func(want rmi.Kind) {
+		t.Helper()
+		for ev, err := range callback.EventsByName[int](bounded(t), user, at, once) {
+			if !errors.Is(err, want) || ev.Kind != 0 {
+				t.Errorf("with FailFast: %v, %v; want %v", ev.Kind, err, want)
+			}
+		}
+		_, err := callback.SubscribeByName(bounded(t), user, at, func(context.Context, callback.Event[int]) error { return nil }, once)
+		if !errors.Is(err, want) {
+			t.Errorf("with FailFast: %v, want %v", err, want)
+		}
+	}
+	fails(rmi.ConnectFailed)
+
+	got := make(chan string, 100)
+	ctx, cancel := context.WithCancel(bounded(t))
+	go func() { // ends with ctx
+		defer close(got)
+		for ev, err := range callback.EventsByName[int](ctx, user, at, &callback.SubscribeOptions{Start: callback.Snapshot}) {
+			if err != nil {
+				got <- fmt.Sprint(errors.Is(err, context.Canceled))
+				return
+			}
+			got <- brief(ev)
+		}
+	}()
+	<-log.wake // it waits
+	naming = net.Restart(naming, nil)
+	if _, err := registry.Serve(naming, nil); err != nil {
+		t.Fatal(err)
+	}
+	fails(rmi.NotBound)
+	owner := net.Node()
+	topic, err := callback.NewTopic(owner, &callback.TopicOptions[int]{Latest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, topic, 1)
+	if _, err := registry.Bind[callback.Source[int]](t.Context(), owner, at, topic); err != nil {
+		t.Fatal(err)
+	}
+	if first := <-got; first != "s1" {
+		t.Errorf("the first is %s", first)
+	}
+	publish(t, topic, 2)
+	if next := <-got; next != "2" {
+		t.Errorf("the next is %s", next)
+	}
+	cancel()
+	if last := <-got; last != "true" {
+		t.Errorf("it did not end with its context's error")
+	}
+	if n := strings.Count(log.String(), "not up yet"); n != 1 {
+		t.Errorf("the log was told %d times:\n%s", n, log)
+	}
+}
+
+// What waits for a source ends with its context, and says why it waited; what is no
+// matter of waiting fails at once.
+func TestWaitingForASourceEnds(t *testing.T) {
+	net := rmitest.New(t)
+	user := net.Client()
+	owner := net.Node()
+	tries := make(chan struct{}, 100)
+	var fault atomic.Pointer[rmi.Error]
+	fault.Store(&rmi.Error{Kind: rmi.NotBound, Msg: "nobody has it"})
+	find := func(context.Context) (callback.Source[int], error) {
+		tries <- struct{}{}
+		return nil, fault.Load()
+	}
+	ctx, cancel := context.WithCancelCause(bounded(t))
+	ended := make(chan error, 1)
+	go func() { // ends with ctx
+		for _, err := range callback.EventsFrom(ctx, find, nil) {
+			ended <- err
+		}
+	}()
+	for range 3 {
+		<-tries
+	}
+	cancel(nil)
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+	fault.Store(&rmi.Error{Kind: rmi.Denied})
+	for _, err := range callback.EventsFrom(bounded(t), find, nil) {
+		if !errors.Is(err, rmi.Denied) {
+			t.Errorf("got %v", err)
+		}
+	}
+	// A name that leads to an object that is gone is waited for too.
+	topic, src := exported[int](t, owner, user, nil)
+	h, err := rmi.Export[callback.Source[int]](owner, &gone[int]{topic}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale, err := rmi.Resolve[callback.Source[int]](user, h.Ref(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+	found := 0
+	again := func(context.Context) (callback.Source[int], error) {
+		if found++; found < 3 {
+			return stale, nil
+		}
+		return src, nil
+	}
+	sub, err := callback.SubscribeFrom(t.Context(), again, func(context.Context, callback.Event[int]) error { return nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Cancel(t.Context())
+	if _, err := callback.SubscribeFrom(t.Context(), func(context.Context) (callback.Source[int], error) { return stale, nil },
+		func(context.Context, callback.Event[int]) error { return nil }, &callback.SubscribeOptions{FailFast: true}); !errors.Is(err, rmi.NoSuchObject) {
+		t.Errorf("with FailFast: %v", err)
+	}
+}
+
+// gone is another object than the topic that it is.
+type gone[E any] struct{ callback.Source[E] }
+
+var _ = time.Second
