@@ -166,7 +166,7 @@ type callee struct {
 	listed  bool // in workers.waiting: see there
 	turns   map[refs.ObjNum]*Turn
 	over    bool
-	idle    chan struct{} // closed when running and queued are 0; nil if nobody waits
+	replied int64 // tick at which a reply was made, or sent again, last
 }
 
 const slotChunk = 16
@@ -177,7 +177,7 @@ type inSlot struct {
 	done   bool       // the call was answered
 	has    bool       // reply is that of the call, which is done
 	came   wire.Epoch // connection on which the call arrived last
-	sent   wire.Epoch // connection on which its reply was sent last
+	sent   wire.Epoch // connection on which its reply was sent last; 0: none
 	in     *Incoming  // being taken in or served; nil if done, and before the first
 	asm    *assembly  // its payload, while fragments arrive
 	again  *assembly  // the payload of the call when it comes again, to be thrown away
@@ -254,6 +254,7 @@ func (c *callee) sendAgain(s *inSlot, l *Link, num wire.Slot) error {
 		return nil
 	}
 	s.sent = l.epoch
+	c.replied = c.session.transport.now.Load()
 	h := wire.ReturnHeader{Slot: num, Seq: s.seq, Payload: r.payload}
 	var record []byte
 	if small {
@@ -276,6 +277,7 @@ func (c *callee) sendAgain(s *inSlot, l *Link, num wire.Slot) error {
 func (c *callee) acknowledge(s *inSlot) {
 	if s.has {
 		c.kept -= s.reply.payload.Len()
+		c.session.changed.send()
 		wire.Recycle(s.reply.copied)
 		if b := s.body; b != nil && b.over() { // else the peer says that it has what is still being sent
 			wire.Recycle(s.reply.parts[1])
@@ -320,6 +322,7 @@ func (c *callee) answered(in *Incoming, r *reply) (l *Link, many bool) {
 // is to be sent, or nil. mu is held.
 func (c *callee) keep(s *inSlot, r *reply) *Link {
 	s.done = true
+	c.replied = c.session.transport.now.Load()
 	if c.session.resumable {
 		n := r.payload.Len()
 		s.has, s.reply = true, *r
@@ -334,7 +337,7 @@ func (c *callee) keep(s *inSlot, r *reply) *Link {
 		c.kept += n
 	}
 	l := c.session.link.Load()
-	if l != nil {
+	if s.sent = 0; l != nil {
 		s.sent = l.epoch
 	}
 	return l
@@ -479,7 +482,6 @@ func (c *callee) drop() {
 	for in := c.pop(); in != nil; in = c.pop() {
 		in.recycle()
 	}
-	c.checkIdle()
 }
 
 // push appends to the queue. mu is held.
@@ -536,7 +538,6 @@ func (c *callee) expire(s *Session) {
 		c.queued++
 		c.bytes += in.Header.Payload.Len()
 	}
-	c.checkIdle()
 	c.mu.Unlock()
 	for late != nil {
 		in := late
@@ -569,24 +570,4 @@ func (c *callee) turnOf(obj refs.ObjNum) *Turn {
 		c.turns[obj] = t
 	}
 	return t
-}
-
-// quiet returns a channel that is closed when no call is being served.
-func (c *callee) quiet() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.idle == nil {
-		c.idle = make(chan struct{})
-	}
-	idle := c.idle
-	c.checkIdle()
-	return idle
-}
-
-// checkIdle tells those who wait that nothing is served any more. mu is held.
-func (c *callee) checkIdle() {
-	if c.idle != nil && c.running == 0 && c.queued == 0 {
-		close(c.idle)
-		c.idle = nil
-	}
 }

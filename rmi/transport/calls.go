@@ -129,8 +129,7 @@ type callTable struct {
 	owed    int     // sum of the slots' owed
 	large   int     // how many of these are above ackAbove
 	waiting []chan struct{}
-	err     error         // why no call can be made any more
-	idle    chan struct{} // closed when busy is 0; nil if nobody waits for it
+	err     error // why no call can be made any more
 }
 
 func (c *callTable) init(s *Session, max int) {
@@ -224,7 +223,7 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 func (c *callTable) release(s *slot) {
 	c.mu.Lock()
 	c.releaseLocked(s)
-	much := c.owed > ackAtOnce
+	much := c.owed > ackAtOnce || c.owed > 0 && c.session.peerOff.Load()
 	c.mu.Unlock()
 	if much {
 		c.session.sendAcks(0)
@@ -266,10 +265,7 @@ func (c *callTable) releaseLocked(s *slot) {
 	if c.roots < c.rootMax {
 		c.wakeOne()
 	}
-	if c.busy == 0 && c.idle != nil {
-		close(c.idle)
-		c.idle = nil
-	}
+	c.session.changed.send()
 }
 
 // owesLarge reports whether the peer keeps a large reply whose slot nobody uses.
@@ -323,6 +319,7 @@ func (c *callTable) abandon(s *slot, done chan struct{}, body *outBody, begun bo
 		return true, false, false
 	}
 	s.state, s.oneWay, s.req, s.body = slotAbandoned, s.req.OneWay, nil, nil
+	c.session.changed.send()
 	return true, true, false
 }
 
@@ -348,6 +345,7 @@ func (c *callTable) sentOneWay(s *slot) {
 // complete hands the slot to its caller. mu is held.
 func (c *callTable) complete(s *slot) {
 	s.state = slotDone
+	c.session.changed.send()
 	s.done <- struct{}{}
 }
 
@@ -480,8 +478,12 @@ func (c *callTable) resend(l *Link) {
 			l.out.small = wire.AppendCancel(l.out.small, s.num, s.seq)
 		}
 	}
+	above := ackAbove
+	if c.session.peerOff.Load() {
+		above = 0
+	}
 	for _, s := range c.free { // an acknowledgement may have been lost
-		if s.last > ackAbove {
+		if s.last > above {
 			l.out.small = wire.AppendAck(l.out.small, s.num, s.seq)
 			c.paid(s)
 		}
@@ -505,6 +507,7 @@ func (c *callTable) expire(now int64) (cancels []byte) {
 			c.complete(s)
 		default:
 			s.state, s.req, s.body = slotAbandoned, nil, nil
+			c.session.changed.send()
 			close(s.done)
 			s.done = make(chan struct{}, 1) // for the next call
 			cancels = wire.AppendCancel(cancels, s.num, s.seq)
@@ -523,20 +526,4 @@ func (c *callTable) trim() {
 		}
 		c.kept = false
 	}
-}
-
-// quiet returns a channel that is closed when no call is in flight.
-func (c *callTable) quiet() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.idle == nil {
-		c.idle = make(chan struct{})
-		if c.busy == 0 {
-			idle := c.idle
-			c.idle = nil
-			close(idle)
-			return idle
-		}
-	}
-	return c.idle
 }

@@ -38,6 +38,7 @@ type outbox struct {
 	assembled int           // bytes of the payloads in bodies, in full
 	room      chan struct{} // closed when small was taken; nil if nobody waits
 	since     int64         // tick at which the write under way began; 0: none
+	ended     bool          // the last record is in small; see last
 	err       error         // why nothing is sent any more
 }
 
@@ -213,11 +214,11 @@ func (o *outbox) sendBody(b *outBody) {
 	o.kickLocked()
 }
 
-// queueBody is sendBody with mu held. Of a connection that is lost nothing is
-// sent: the payload is let go at once.
+// queueBody is sendBody with mu held. On a connection that is lost, or closed, nothing
+// is sent: the payload is let go at once.
 func (o *outbox) queueBody(b *outBody) {
 	b.out, b.size = o, len(b.parts[0])+len(b.parts[1])
-	if o.err != nil {
+	if o.err != nil || o.ended {
 		close(b.done)
 		return
 	}
@@ -251,8 +252,8 @@ func (o *outbox) begin() {
 func (o *outbox) abort(b *outBody) (begun, told bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if b.off == b.size || o.err != nil {
-		return b.begun, o.err != nil
+	if b.off == b.size || o.err != nil || o.ended {
+		return b.begun, o.err != nil || o.ended
 	}
 	b.aborted = true
 	if !b.begun {
@@ -386,7 +387,7 @@ func (o *outbox) flush(conn net.Conn) {
 			if body != nil {
 				body.off += n
 				switch {
-				case body.off == body.size || body.aborted:
+				case body.off == body.size || body.aborted || o.ended:
 					o.finish(body)
 				case o.err != nil:
 					close(body.done)

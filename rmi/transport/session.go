@@ -76,7 +76,8 @@ type Session struct {
 	err      error                       // set before done is closed
 	closing  atomic.Pointer[fault.Error] // why this node closes the session; then that is err
 	goingOff atomic.Bool
-	peerOff  atomic.Bool // the peer said goaway
+	peerOff  atomic.Bool // the peer said goaway: replies are acknowledged at once
+	changed  signal      // something that drain waits for
 
 	mu     sync.Mutex    // guards the fields below
 	over   bool          // end was called
@@ -421,17 +422,13 @@ func (s *Session) Close(err *fault.Error) {
 		// close the connection: closing it with bytes unread could take the notice
 		// back, and a peer that did not get it would wait for this node to come back.
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-		if l.out.fromReader(func(b []byte) []byte {
-			return wire.AppendNotice(b, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node")
-		}) == nil {
-			l.out.drained(l.done)
-			timer := time.NewTimer(closeTimeout)
-			select {
-			case <-l.done:
-			case <-timer.C:
-			}
-			timer.Stop()
+		l.out.last(wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), l.done)
+		timer := time.NewTimer(closeTimeout)
+		select {
+		case <-l.done:
+		case <-timer.C:
 		}
+		timer.Stop()
 	}
 	s.end(err)
 }
@@ -476,9 +473,13 @@ func (s *Session) finish() {
 
 // onTick is the session's part in the transport's clock.
 func (s *Session) onTick(now int64) {
+	s.changed.send() // for what nobody else tells drain
 	if l := s.link.Load(); l != nil {
 		l.onTick(now)
-		if s.calls.owesLarge() {
+		switch {
+		case s.peerOff.Load():
+			s.sendAcks(0)
+		case s.calls.owesLarge():
 			s.sendAcks(ackAbove)
 		}
 		if time.Duration(now-l.lastRead.Load())*tick >= time.Second {

@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -48,7 +47,7 @@ type Transport struct {
 	byID      map[wire.SessionID]*Session // those that peers dialled
 	shaking   map[net.Conn]bool           // in the handshake
 	closed    bool
-	leaving   bool // Shutdown was called
+	leaving   bool // Shutdown was called: no new sessions
 
 	wg sync.WaitGroup // accept loops, handshakes, dials, the clock, sessions' readers
 }
@@ -377,30 +376,6 @@ func (t *Transport) stopListening() {
 	for l := range ls {
 		l.Close()
 	}
-}
-
-// Shutdown ends the transport in good order: no new connections and calls,
-// those in flight finish, at most until ctx ends. It does not Close.
-func (t *Transport) Shutdown(ctx context.Context) error {
-	t.stopListening()
-	t.mu.Lock()
-	t.leaving = true
-	t.mu.Unlock()
-	sessions := t.Sessions()
-	for _, s := range sessions {
-		s.GoAway()
-	}
-	for _, s := range sessions {
-		for _, quiet := range []<-chan struct{}{s.callee.quiet(), s.calls.quiet()} {
-			select {
-			case <-quiet:
-			case <-s.done:
-			case <-ctx.Done():
-				return fmt.Errorf("shutdown: calls are still in flight: %w", ctx.Err())
-			}
-		}
-	}
-	return nil
 }
 
 // Close ends everything at once: calls in flight fail with a Closed error,
