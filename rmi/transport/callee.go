@@ -313,7 +313,7 @@ func (c *callee) answered(in *Incoming, r *reply) (l *Link, many bool) {
 	}
 	c.mu.Unlock()
 	if in.ctx != nil {
-		in.ctx.cancel(context.Canceled)
+		in.ctx.leave()
 	}
 	return l, many
 }

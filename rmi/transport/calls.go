@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,9 @@ type Request struct {
 	// to half a second, looks after.
 	Deadline time.Time
 	Coarse   bool
+
+	// Name tells people what is called. May be nil.
+	Name fmt.Stringer
 
 	// OneWay says that nobody waits for the reply: Call returns when the call was
 	// sent, and a call that is lost with its connection is not sent again.

@@ -47,7 +47,8 @@ type Call struct {
 	Peer   refs.NodeID
 	Object refs.ObjNum
 	Method wire.MethodID
-	Relay  bool // for the object of another node
+	Relay  bool   // for the object of another node
+	Name   string // Request.Name
 }
 
 // None reports whether nothing was given up.
@@ -203,7 +204,8 @@ func (c *callee) unfinished(u *Unfinished, begun int64, chain wire.ChainID, insi
 				begunOf--
 				h := &s.in.Header
 				if !inside || h.Chain != chain {
-					u.Serving = append(u.Serving, Call{c.session.peer, h.Object, h.Method, s.in.Extensions.Relay && s.in.Extensions.Node != c.session.transport.node})
+					u.Serving = append(u.Serving, Call{Peer: c.session.peer, Object: h.Object, Method: h.Method,
+						Relay: s.in.Extensions.Relay && s.in.Extensions.Node != c.session.transport.node})
 				}
 			case !s.has || s.reply.payload.Len() == 0:
 			case attached && fresh, !attached && (s.sent == 0 || s.reply.payload.Len() > ackAbove):
@@ -230,6 +232,9 @@ func (c *callTable) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
 				continue
 			}
 			call.Object, call.Method = h.Object, h.Method
+			if s.req.Name != nil {
+				call.Name = s.req.Name.String()
+			}
 		case s.state == slotAbandoned && s.oneWay:
 		default:
 			continue

@@ -367,6 +367,22 @@ func (t *Transport) Sessions() []*Session { return t.list(nil) }
 // Live returns the session with a node, or nil.
 func (t *Transport) Live(n refs.NodeID) *Session { return t.peers.live(n) }
 
+// StopListening takes back the Listen that returned addr.
+func (t *Transport) StopListening(addr net.Addr) {
+	t.mu.Lock()
+	var found net.Listener
+	for l := range t.listeners {
+		if l.Addr() == addr || l.Addr().String() == addr.String() && l.Addr().Network() == addr.Network() {
+			found = l
+			delete(t.listeners, l)
+		}
+	}
+	t.mu.Unlock()
+	if found != nil {
+		found.Close()
+	}
+}
+
 // stopListening closes the listeners: no connection is accepted any more.
 func (t *Transport) stopListening() {
 	t.mu.Lock()
