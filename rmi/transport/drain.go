@@ -254,8 +254,9 @@ func (o *outbox) empty() bool {
 }
 
 // last appends the last record that is sent, and lets go of the payloads under way:
-// nobody takes them in behind it. It returns when the record was written, or over is closed.
-func (o *outbox) last(record []byte, over <-chan struct{}) {
+// nobody takes them in behind it. It returns when the record was written, or over is
+// closed. The peer gets until the end given, if it goes on reading.
+func (o *outbox) last(record []byte, end time.Time, over <-chan struct{}) {
 	o.mu.Lock()
 	if o.err != nil {
 		o.mu.Unlock()
@@ -266,7 +267,7 @@ func (o *outbox) last(record []byte, over <-chan struct{}) {
 		b.aborted = true
 		close(b.done)
 	}
-	o.bodies, o.waiting, o.ended = nil, nil, true
+	o.bodies, o.waiting, o.ended, o.end = nil, nil, true, end
 	o.kickLocked()
 	o.mu.Unlock()
 	o.drained(over)

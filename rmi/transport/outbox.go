@@ -39,6 +39,7 @@ type outbox struct {
 	room      chan struct{} // closed when small was taken; nil if nobody waits
 	since     int64         // tick at which the write under way began; 0: none
 	ended     bool          // the last record is in small; see last
+	end       time.Time     // until when the peer may take it
 	err       error         // why nothing is sent any more
 }
 
@@ -320,7 +321,14 @@ func (o *outbox) stalled(now int64) int64 {
 func (o *outbox) progress() {
 	o.mu.Lock()
 	o.since = o.link.session.transport.now.Load()
+	late := time.Time{}
+	if o.ended && time.Now().Before(o.end) {
+		late = time.Now().Add(closeTimeout)
+	}
 	o.mu.Unlock()
+	if !late.IsZero() {
+		_ = o.link.conn.SetWriteDeadline(late)
+	}
 }
 
 // flush is the flusher's loop; it ends with the connection.
@@ -369,6 +377,7 @@ func (o *outbox) flush(conn net.Conn) {
 					o.progress()
 				}
 				n, err = fw.write(body)
+				o.progress()
 				runtime.Gosched() // large payloads go on for long
 			}
 			if err != nil {

@@ -421,14 +421,20 @@ func (s *Session) Close(err *fault.Error) {
 		// The flusher gets a moment to write the notice, and the peer to take it and
 		// close the connection: closing it with bytes unread could take the notice
 		// back, and a peer that did not get it would wait for this node to come back.
+		// While it takes what is before the notice, and says so, it gets more moments.
+		end := time.Now().Add(closeLimit)
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-		l.out.last(wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), l.done)
-		timer := time.NewTimer(closeTimeout)
-		select {
-		case <-l.done:
-		case <-timer.C:
+		l.out.last(wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), end, l.done)
+		for alive := true; alive && l.Err() == nil && time.Now().Before(end); {
+			last := l.lastRead.Load()
+			timer := time.NewTimer(closeTimeout)
+			select {
+			case <-l.done:
+			case <-timer.C:
+			}
+			timer.Stop()
+			alive = l.lastRead.Load() != last
 		}
-		timer.Stop()
 	}
 	s.end(err)
 }
