@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"gormi/rmi/fault"
 )
@@ -26,7 +27,7 @@ func listenUnix(ctx context.Context, path string, l net.Listener, err error) (ne
 		case at.Mode().Type() != fs.ModeSocket:
 			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted,
 				"cannot listen on %s: there is %s already, and no socket; choose another path: %w", path, what(at.Mode()), err)
-		case !abandoned(ctx, path) || !replace(path, at):
+		case !abandoned(ctx, path, at) || !replace(path, at):
 			return nil, err
 		}
 		l, err = new(net.ListenConfig).Listen(ctx, "unix", path)
@@ -63,14 +64,25 @@ func what(m fs.FileMode) string {
 	return "something"
 }
 
-// abandoned reports whether nobody listens on a unix socket that exists.
-func abandoned(ctx context.Context, path string) bool {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
-	if err == nil {
-		conn.Close()
-		return false
+// abandoned reports whether nobody listens on the unix socket at a path, which at is.
+// A program that is about to listen refuses connections for a moment, so it asks twice.
+func abandoned(ctx context.Context, path string, at fs.FileInfo) bool {
+	for first := true; ; first = false {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		if err == nil {
+			conn.Close()
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return false
+		}
+		if !first {
+			return true
+		}
+		time.Sleep(100 * time.Millisecond)
+		if now, err := os.Lstat(path); err != nil || !same(now, at) {
+			return false
+		}
 	}
-	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // replace removes the abandoned socket at a path, which at is. Two programs that start
