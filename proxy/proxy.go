@@ -241,8 +241,11 @@ func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if other := t.cores[k].Value(); other != nil {
+	if other := t.cores[k].Value(); other != nil { // made at the same time
 		t.pin(other, r)
+		if other.Ref() != r {
+			other.ref.Store(&r)
+		}
 		return other, nil
 	}
 	t.init()

@@ -131,7 +131,7 @@ const (
 // errors stay as they are.
 func late(err error, limit time.Duration, whose string) error {
 	var f *Error
-	if !errors.As(err, &f) || f.Kind != Deadline || f.Origin == fault.Peer {
+	if !errors.As(err, &f) || f.Kind != Deadline || f.Origin == fault.Peer && f.Outcome != Executed {
 		return err
 	}
 	c := *f
@@ -139,6 +139,8 @@ func late(err error, limit time.Duration, whose string) error {
 	switch {
 	case c.Outcome == Unknown && c.Msg != "" && c.Err != nil: // the connection is lost, as it says
 		c.Err = errors.New("no reply " + note)
+	case c.Outcome == Executed:
+		c.Msg = "the method did not end by itself " + note
 	case c.Outcome == Unknown:
 		c.Msg, c.Err = "no reply "+note, nil
 	case c.Msg == "":
@@ -168,10 +170,11 @@ func (n *Node) failed(err error, r refs.Ref, m *wire.Method) error {
 type agreement struct{ callers, owners refs.Fingerprint }
 
 // agree makes sure that the proxy's interface fits the owner's before its first
-// call. Equal fingerprints ask nothing; otherwise the object describes itself.
+// call. Equal fingerprints ask nothing; otherwise the object describes itself. The
+// objects that the protocol specifies are what it says.
 func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
-	mine, owners := c.Interface.Fingerprint, c.Ref().Interface.Fingerprint
-	if mine == owners || c.Ref().ID.IsWellKnown() {
+	mine, owners, id := c.Interface.Fingerprint, c.Ref().Interface.Fingerprint, c.Ref().ID
+	if mine == owners || id.IsWellKnown() && (id.Object == refs.RegistryObject || id.Object == refs.LeaseObject) {
 		c.Agreed.Store(true)
 		return nil
 	}

@@ -50,12 +50,14 @@ const (
 	Executed    = fault.Executed    // it ran
 )
 
-// OutcomeOf tells what the call that returned err may have done. nil is Executed.
+// OutcomeOf tells what the call that failed with err may have done. It is Unknown if
+// err is nil, which is no failure: the call ran, unless its method is one-way.
 func OutcomeOf(err error) Outcome { return fault.OutcomeOf(err) }
 
 // KindOf tells the kind of err, of the outermost Error in it: what happened to
 // this call. (errors.Is also finds the kinds of calls that the method itself made
-// and whose errors it returned.) It is 0 if err is no error of this module.
+// and whose errors it returned.) It is 0, which
+// prints as none, if err is no error of this module.
 func KindOf(err error) Kind { return fault.KindOf(err) }
 
 // RegisterError gives a sentinel error (a package-level errors.New) a name, so

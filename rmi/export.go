@@ -1,8 +1,12 @@
 package rmi
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"runtime"
+	"strings"
 	"sync"
 
 	"gormi/refs"
@@ -52,6 +56,46 @@ type Semantics = wire.Semantics
 type served struct {
 	ExportOptions
 	turn transport.Turn // of Serial
+
+	// Where the object was exported: by Export, or by being passed to a node.
+	by string
+	to refs.NodeID
+}
+
+// place tells where the object was exported.
+func (x *served) place() string {
+	switch {
+	case x.by != "":
+		return "by Export at " + x.by
+	case !x.to.IsZero():
+		return "by being passed to node " + x.to.Short()
+	}
+	return "by being passed in an event"
+}
+
+// with returns the options of an export that is asked for once more, with o, and
+// whether there is more in o than in x.
+func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err error) {
+	both = x.ExportOptions
+	if o.Threading != Concurrent && o.Threading != x.Threading {
+		if more = true; x.Threading != Concurrent {
+			return both, more, fmt.Errorf("Threading %v there, %v here", x.Threading, o.Threading)
+		}
+		both.Threading = o.Threading
+	}
+	if o.MaxMessage != 0 && o.MaxMessage != x.MaxMessage {
+		if more = true; x.MaxMessage != 0 {
+			return both, more, fmt.Errorf("MaxMessage %d there, %d here", x.MaxMessage, o.MaxMessage)
+		}
+		both.MaxMessage = o.MaxMessage
+	}
+	if len(o.Methods) > 0 && !maps.Equal(o.Methods, x.Methods) {
+		if more = true; len(x.Methods) > 0 {
+			return both, more, errors.New("other Methods there and here")
+		}
+		both.Methods = o.Methods
+	}
+	return both, more, nil
 }
 
 // Handle is an explicit export: the object is exported at least until it is closed.
@@ -66,18 +110,31 @@ type Handle[T any] struct {
 func (h *Handle[T]) Value() T { return h.value }
 
 // Ref is the object's reference.
-func (h *Handle[T]) Ref() refs.Ref { return h.node.refTo(h.export) }
+func (h *Handle[T]) Ref() refs.Ref { return h.node.refTo(h.node.exports.Known(h.export)) }
 
-// Close takes the export back. References to it fail with NoSuchObject, unless
-// another handle or a holder keeps it exported.
+// Close gives the handle back. The object stays exported while another handle or
+// binding, or a proxy at another node, holds it: who has a reference can go on. See
+// Revoke.
 func (h *Handle[T]) Close() error {
 	h.once.Do(func() { h.node.exports.Unpin(h.export) })
 	return nil
 }
 
+// Revoke takes the object back from everybody, and closes the handle: calls by those
+// who hold proxies fail with NoSuchObject from now on, and so does what other handles
+// and bindings of the object lead to. Calls that run go on. Exported or passed again,
+// the object gets another reference.
+func (h *Handle[T]) Revoke() error {
+	h.node.exports.Revoke(h.export)
+	return h.Close()
+}
+
 // Export makes v callable from other nodes as the interface T (or as the func
 // type T), and nothing else of v. o may be nil. A pointer exported twice as the
-// same interface is one object.
+// same interface is one object, whether by Export or by being passed in a call. The
+// options that o sets are then applied if nobody can have called the object yet, since
+// no reference to it was made; else they must be what it was exported with, and Export
+// fails (Invalid), naming both places: so export with options first.
 func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 	i, err := exportable[T]("Export")
 	if err != nil {
@@ -96,14 +153,46 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 	if o.Number >= refs.ReservedObjects {
 		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("well-known object numbers are below %d", uint64(refs.ReservedObjects))}
 	}
+	plain := i
 	if i, err = i.With(o.Methods); err != nil {
 		return nil, err
 	}
-	e, err := n.exports.Pin(i, rv, o.Number, func(e *skeleton.Export) { e.Extra = &served{ExportOptions: *o} })
+	here := caller()
+	e, err := n.exports.Pin(i, rv, o.Number, func(e *skeleton.Export) { e.Extra = &served{ExportOptions: *o, by: here} },
+		func(old *skeleton.Export, known bool) (*skeleton.Export, error) {
+			x := old.Extra.(*served)
+			both, more, err := x.with(o)
+			switch {
+			case !more:
+				return nil, nil
+			case err == nil && known:
+				err = errors.New("somebody may have called it already without the options that are asked for here")
+			case err == nil:
+				as, err := plain.With(both.Methods)
+				if err != nil {
+					return nil, err
+				}
+				return &skeleton.Export{Skeleton: skeleton.New(as, rv), Extra: &served{ExportOptions: both, by: x.by, to: x.to}}, nil
+			}
+			return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf(
+				"the object was exported %s, with other options than here, at %s: export it with its options first, before it is passed or bound", x.place(), here), Err: err}
+		})
 	if err != nil {
 		return nil, err
 	}
 	return &Handle[T]{node: n, export: e, value: v}, nil
+}
+
+// caller is the place in the program from which this module was called.
+func caller() string {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !more || !strings.HasPrefix(f.Function, "gormi/rmi.") && !strings.HasPrefix(f.Function, "gormi/registry.") && !strings.HasPrefix(f.Function, "gormi/callback.") {
+			return fmt.Sprintf("%s:%d", f.File, f.Line)
+		}
+	}
 }
 
 // exportable describes T, or explains how to write the call of fn so that T is

@@ -97,6 +97,9 @@ func (v *invocation) semantics() wire.Semantics {
 }
 
 func (v *invocation) fail(err error) {
+	if v.ctx != nil && v.ctx.Err() == context.Canceled && context.Cause(v.ctx) == transport.ErrReturned {
+		err = afterReturn(err)
+	}
 	if v.coarse {
 		whose := byNode
 		if v.semantics().Timeout > 0 {
@@ -105,6 +108,18 @@ func (v *invocation) fail(err error) {
 		err = late(err, v.timeout(), whose)
 	}
 	v.err = v.node.failed(err, v.target.Ref(), v.method)
+}
+
+// afterReturn says in the error of a call that was cancelled why: its context is that
+// of a method that has returned.
+func afterReturn(err error) error {
+	var f *Error
+	if !errors.As(err, &f) || f.Kind != Cancelled || f.Origin == fault.Peer {
+		return err
+	}
+	c := *f
+	c.Err = transport.ErrReturned
+	return &c
 }
 
 // Attempt implements proxy.Invocation: it finds the session with the owner and
@@ -242,7 +257,7 @@ func (v *invocation) Send(encodeErr error) {
 		v.fail(asError(encodeErr, NotExecuted))
 		return
 	}
-	v.req = transport.Request{OneWay: v.semantics().OneWay && len(v.method.Out) == 0, Deadline: v.deadline, Coarse: v.coarse}
+	v.req = transport.Request{OneWay: v.semantics().OneWay && len(v.method.Out) == 0, Deadline: v.deadline, Coarse: v.coarse, Name: v.method}
 	reply, err := v.node.send(v.ctx, &v.req, v.to, v.target.Ref(), v.method.ID, enc)
 	if err != nil {
 		v.fail(err)

@@ -96,12 +96,12 @@ func (x *packetSide) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, er
 		runtime.KeepAlive(c)
 		return r, nil
 	}
-	e, err := x.n.exports.Pin(i, v, 0, func(e *skeleton.Export) { e.Extra = new(served) })
+	e, err := x.n.exports.Pin(i, v, 0, func(e *skeleton.Export) { e.Extra = new(served) }, nil)
 	if err != nil {
 		return refs.Ref{}, err
 	}
 	x.p.pins.own = append(x.p.pins.own, e)
-	return x.n.refTo(e), nil
+	return x.n.refTo(x.n.exports.Known(e)), nil
 }
 
 // table makes the references of a packet fit to be sent on a session, and

@@ -5,13 +5,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
+	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"gormi/proxy"
@@ -27,6 +25,15 @@ type Limits = transport.Limits
 
 // Network opens connections and listeners for a node; see Options.Network.
 type Network = transport.Network
+
+// MaxTimeout is the longest that a method gets to return: a day. A call that is to wait
+// without a limit of its own gets
+//
+//	ctx, cancel := context.WithTimeout(ctx, rmi.MaxTimeout)
+//
+// for without a deadline it gets Options.Timeout; or set that to a negative value, for
+// all calls of the node. What may take longer is called again when the error is a Deadline.
+const MaxTimeout = 24 * time.Hour
 
 // Options configure a node. The zero value is a good client.
 type Options struct {
@@ -44,7 +51,8 @@ type Options struct {
 	// not what Listen was given: behind NAT, or a name instead of an address.
 	Advertise string
 
-	// Timeout is the deadline of calls whose context has none. If zero, 30 s.
+	// Timeout is the deadline of calls whose context has none. If zero, 30 s; if
+	// negative, MaxTimeout: calls wait for as long as they can.
 	Timeout time.Duration
 
 	// SessionLease is how long a session with another node outlives its connection:
@@ -77,8 +85,9 @@ type Options struct {
 	// Linux and macOS only.
 	BusyPoll time.Duration
 
-	// Drain bounds how long Run waits for calls in flight when its context
-	// ends, and how long Close waits for methods to return. If zero, 10 s and 2 s.
+	// Drain bounds how long Run waits for calls in flight, their arguments and replies
+	// when its context ends, and how long Close waits for methods to return. If zero,
+	// 10 s and 2 s.
 	Drain time.Duration
 
 	// MaxExports bounds the objects that the node exports. If zero, a million.
@@ -133,8 +142,11 @@ func NewNode(o *Options) *Node {
 	if o != nil {
 		n.opts = *o
 	}
-	if n.opts.Timeout <= 0 {
+	switch {
+	case n.opts.Timeout == 0:
 		n.opts.Timeout = 30 * time.Second
+	case n.opts.Timeout < 0:
+		n.opts.Timeout = MaxTimeout
 	}
 	if n.opts.MaxExports <= 0 {
 		n.opts.MaxExports = 1_000_000
@@ -164,7 +176,10 @@ func NewNode(o *Options) *Node {
 	return n
 }
 
-// Listen returns a node that listens on addr: NewNode and Node.Listen.
+// Listen returns a node that listens on addr and has no options. With options it is
+//
+//	node := rmi.NewNode(&rmi.Options{Drain: time.Minute})
+//	addr, err := node.Listen("127.0.0.1:7000")
 func Listen(addr string) (*Node, error) {
 	n := NewNode(nil)
 	if _, err := n.Listen(addr); err != nil {
@@ -189,32 +204,18 @@ func (s systemNetwork) Listen(ctx context.Context, network, address string) (net
 		return s.datagrams.Listen(ctx, network, address)
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, network, address)
-	if err != nil && network == "unix" && errors.Is(err, syscall.EADDRINUSE) && abandoned(ctx, address) {
-		// The socket of a program that was killed.
-		if os.Remove(address) == nil {
-			l, err = new(net.ListenConfig).Listen(ctx, network, address)
-		}
-	}
-	if err == nil && network == "unix" && address[0] == '/' {
-		err = os.Chmod(address, 0o600)
+	if network == "unix" && !strings.HasPrefix(address, "@") {
+		return listenUnix(ctx, address, l, err)
 	}
 	return l, err
-}
-
-// abandoned reports whether nobody listens on a unix socket that exists.
-func abandoned(ctx context.Context, path string) bool {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
-	if err == nil {
-		conn.Close()
-		return false
-	}
-	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // Listen makes the node accept connections on addr, "host:port", the path of a
 // unix socket, or "udp:host:port" for datagrams, and returns the address that it
 // got (the port, if 0 was asked for). Addresses beyond loopback need Options.TLS
-// or Options.Insecure, and for datagrams the latter.
+// or Options.Insecure, and for datagrams the latter. At the path of a unix socket, a
+// socket that a killed program left is replaced, and nothing else. When Listen fails,
+// the node does not listen on addr.
 func (n *Node) Listen(addr string) (net.Addr, error) {
 	ep, err := refs.ParseEndpoint(addr)
 	if err != nil {
@@ -228,6 +229,9 @@ func (n *Node) Listen(addr string) (net.Addr, error) {
 		return nil, &Error{Op: "listen", Kind: Denied, Outcome: NotExecuted, Msg: fmt.Sprintf(
 			"%s can be reached from other machines, and the connections would be in the clear: %s", addr, advice)}
 	}
+	if err := n.checkAdvertise(); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
 	defer cancel()
 	a, err := n.transport.Listen(ctx, ep.Network(), ep.Address())
@@ -238,6 +242,7 @@ func (n *Node) Listen(addr string) (net.Addr, error) {
 	}
 	got, err := n.advertised(ep, a)
 	if err != nil {
+		n.transport.StopListening(a)
 		return nil, err
 	}
 	n.mu.Lock()
@@ -249,15 +254,22 @@ func (n *Node) Listen(addr string) (net.Addr, error) {
 	return a, nil
 }
 
+// checkAdvertise refuses an Options.Advertise that is no address.
+func (n *Node) checkAdvertise() error {
+	if n.opts.Advertise == "" {
+		return nil
+	}
+	if ep, err := refs.ParseEndpoint(n.opts.Advertise); err != nil || !ep.Listens() {
+		return &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("Options.Advertise is %q: want host:port", n.opts.Advertise), Err: err}
+	}
+	return nil
+}
+
 // advertised is what references of this node say about where it listens. A
 // node that listens on all its addresses leaves the host to the receiver.
 func (n *Node) advertised(asked refs.Endpoint, got net.Addr) (refs.Endpoint, error) {
 	if n.opts.Advertise != "" {
-		ep, err := refs.ParseEndpoint(n.opts.Advertise)
-		if err != nil || !ep.Listens() {
-			return ep, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("Options.Advertise is %q: want host:port", n.opts.Advertise), Err: err}
-		}
-		return ep, nil
+		return refs.ParseEndpoint(n.opts.Advertise)
 	}
 	if asked.IsUnix() {
 		return asked, nil
@@ -349,33 +361,6 @@ func (n *Node) runHooks(ctx context.Context) {
 		wg.Go(func() { h.f(ctx) })
 	}
 	wg.Wait()
-}
-
-// Run serves until ctx ends, then shuts down in good order: it takes bindings
-// back, lets calls in flight finish (Options.Drain), and closes the node. It
-// returns nil after an orderly end.
-func (n *Node) Run(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-	case <-n.closed:
-		return nil
-	}
-	drain := n.opts.Drain
-	if drain <= 0 {
-		drain = 10 * time.Second
-	}
-	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-	defer cancel()
-	err := n.Shutdown(c)
-	return errors.Join(err, n.Close())
-}
-
-// Shutdown takes bindings back, stops listening, tells peers that no new calls
-// are taken, and waits for those in flight, at most until ctx ends. Close must
-// follow.
-func (n *Node) Shutdown(ctx context.Context) error {
-	n.runHooks(ctx)
-	return n.transport.Shutdown(ctx)
 }
 
 // Close ends the node at once: calls in flight fail with an error that is

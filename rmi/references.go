@@ -58,7 +58,7 @@ func (x *side) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
 		runtime.KeepAlive(c) // what it holds is handed on now
 		return r, nil
 	}
-	e, err := n.exports.Hold(i, v, x.s, func(e *skeleton.Export) { e.Extra = new(served) })
+	e, err := n.exports.Hold(i, v, x.s, func(e *skeleton.Export) { e.Extra = &served{to: x.s.Peer()} })
 	if err != nil {
 		return refs.Ref{}, err
 	}

@@ -3,6 +3,7 @@ package rmi
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"gormi/refs"
@@ -95,15 +96,24 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	if limit := e.Extra.(*served).MaxMessage; limit > 0 && len(in.Body()) > limit {
 		return fault.New(TooLarge, NotExecuted, "%d bytes of arguments: the object accepts %d", len(in.Body()), limit)
 	}
-	dec, err := wire.NewDecoder(in.Body(), table, sideOf(in.Session), &n.limits)
-	if err != nil {
-		return asError(err, NotExecuted)
+	dec, bad := wire.NewDecoder(in.Body(), table, sideOf(in.Session), &n.limits)
+	if bad != nil {
+		return asError(bad, NotExecuted)
 	}
 	if in.Owned() {
 		dec.Own()
 	}
 	defer dec.Release()
-	if err := e.Serve(in.Context(), m, dec, enc); err != nil {
+	returned := false
+	defer func() {
+		if !returned { // runtime.Goexit: the transport answers
+			n.opts.Logger.Error("a method ended its goroutine instead of returning", "interface", e.Interface.Name, "method", m.Name, "stack", string(debug.Stack()))
+			n.ungive(in.Session, enc.Refs()...)
+		}
+	}()
+	err := e.Serve(in.Context(), m, dec, enc)
+	returned = true
+	if err != nil {
 		n.ungive(in.Session, enc.Refs()...)
 		err.Method = m.Name
 		var p *skeleton.PanicError
@@ -112,13 +122,13 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 		}
 		return err
 	}
-	out, err := wire.AppendTable(nil, enc.Refs())
-	if err == nil {
-		err = n.fits(in.Session, out, enc.Body())
+	out, bad := wire.AppendTable(nil, enc.Refs())
+	if bad == nil {
+		bad = n.fits(in.Session, out, enc.Body())
 	}
-	if err != nil {
+	if bad != nil {
 		n.ungive(in.Session, enc.Refs()...)
-		return asError(err, Executed)
+		return asError(bad, Executed)
 	}
 	kept = in.Reply(len(enc.Refs()), out, enc.Body())
 	return nil

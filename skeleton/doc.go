@@ -24,7 +24,8 @@
 //
 // An unknown method, and arguments that do not fit, are refused before the
 // method runs (outcome NotExecuted). A method's own error travels as kind
-// Application. A panic is caught and becomes kind Panic with the panic's text;
+// Application, but the error of its context's deadline, once that has passed, as
+// kind Deadline, which is what the caller says who did not wait for it. A panic is caught and becomes kind Panic with the panic's text;
 // the stack goes to the node's logger, not to the caller. Results that cannot
 // travel are an error too, but then the method ran (outcome Executed).
 package skeleton

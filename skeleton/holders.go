@@ -22,10 +22,11 @@ const maxRegistered = 1_000_000
 func (t *Table) Hold(i *wire.Interface, v reflect.Value, holder Holder, make func(*Export)) (*Export, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, err := t.put(i, v, 0, make)
+	e, _, err := t.put(i, v, 0, make)
 	if err != nil {
 		return nil, err
 	}
+	e.known = true
 	t.grants.Give(holder, e.Num, time.Now())
 	return e, nil
 }

@@ -64,10 +64,14 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Serve runs one call: arguments from d, results to e. A nil error means that
-// e holds the results. A panic of the method is a *fault.Error that wraps a
-// *PanicError.
+// Serve runs one call of a method of s.Interface, and of no other: arguments from d,
+// results to e. A nil error means that e holds the results. A panic of the method is a
+// *fault.Error that wraps a *PanicError. What a method returns as its error when its
+// deadline has passed, and because of that, is of kind Deadline.
 func (s *Skeleton) Serve(ctx context.Context, m *wire.Method, d *wire.Decoder, e *wire.Encoder) *fault.Error {
+	if m.Index >= len(s.Interface.Methods) || s.Interface.Methods[m.Index] != m {
+		return fault.New(fault.NoSuchMethod, fault.NotExecuted, "%s is no method of the interface %s, as which the object is exported", m.Name, s.Interface.Name)
+	}
 	if s.served != nil {
 		return s.serveLinked(ctx, m, d, e)
 	}
@@ -77,7 +81,7 @@ func (s *Skeleton) Serve(ctx context.Context, m *wire.Method, d *wire.Decoder, e
 	}
 	out, err := s.invoke(ctx, m, args)
 	if err != nil {
-		return failed(err)
+		return failed(ctx, err)
 	}
 	if err := m.EncodeResults(e, out); err != nil {
 		return refused(m, err, fault.Invalid, fault.Executed)
@@ -95,7 +99,7 @@ func (s *Skeleton) serveLinked(ctx context.Context, m *wire.Method, d *wire.Deco
 	}
 	bad := e.CloseResults(m)
 	if err != nil {
-		return failed(err)
+		return failed(ctx, err)
 	}
 	if bad != nil {
 		return refused(m, bad, fault.Invalid, fault.Executed)
@@ -116,11 +120,21 @@ func recovered(err *error) {
 }
 
 // failed is the error of a call whose method returned err, or panicked.
-func failed(err error) *fault.Error {
+func failed(ctx context.Context, err error) *fault.Error {
 	if p, ok := err.(*PanicError); ok {
 		return &fault.Error{Kind: fault.Panic, Outcome: fault.Executed, Err: p}
 	}
+	if ctx.Err() == context.DeadlineExceeded && late(err) {
+		return &fault.Error{Kind: fault.Deadline, Outcome: fault.Executed, Err: err}
+	}
 	return &fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: err}
+}
+
+// late reports whether err is that of a context whose deadline passed. It runs the
+// error's own methods.
+func late(err error) (is bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, context.DeadlineExceeded)
 }
 
 // invoke calls the method and splits its error from its results.

@@ -18,9 +18,21 @@ type Export struct {
 	Since time.Time
 	Extra any // what the node keeps with it: how calls take turns, limits
 
-	key     valueKey // zero if the value can be exported many times
-	handles int      // not closed; guarded by Table.mu
-	system  bool     // of the node itself: not counted, never collected
+	key    valueKey // zero if the value can be exported many times
+	system bool     // of the node itself: not counted, never collected
+
+	// Guarded by Table.mu.
+	handles int     // not closed
+	known   bool    // somebody may know the number: a reference was made, or it is well known
+	next    *Export // stands in the table in place of this one; see Pin
+}
+
+// latest is what stands for e now. Table.mu is held.
+func (e *Export) latest() *Export {
+	for e.next != nil {
+		e = e.next
+	}
+	return e
 }
 
 // valueKey finds the export of a pointer as an interface.
@@ -70,16 +82,35 @@ func (t *Table) Len() int {
 	return t.count
 }
 
+// Again is asked when an object is exported that is exported already, which old
+// is. known says that somebody may have called it. What Again returns stands in old's
+// place from now on, under its number; nil leaves old there. An error refuses.
+type Again func(old *Export, known bool) (*Export, error)
+
 // Pin exports v as interface i for a handle, or finds its export: a pointer has
 // one per interface, a func or another value a new one each time. num is 0, or
-// a well-known number. make is called for a new export before it can be seen.
-// The caller must Unpin it.
-func (t *Table) Pin(i *wire.Interface, v reflect.Value, num refs.ObjNum, make func(*Export)) (*Export, error) {
+// a well-known number. make is called for a new export before it can be seen,
+// again, if it is not nil, for one that is found; both under the table's lock. The
+// caller must Unpin it.
+func (t *Table) Pin(i *wire.Interface, v reflect.Value, num refs.ObjNum, make func(*Export), again Again) (*Export, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, err := t.put(i, v, num, make)
+	e, found, err := t.put(i, v, num, make)
 	if err != nil {
 		return nil, err
+	}
+	if found && again != nil {
+		x, err := again(e, e.known)
+		if err != nil {
+			return nil, err
+		}
+		if x != nil {
+			x.Num, x.Since, x.key, x.handles, x.known = e.Num, e.Since, e.key, e.handles, e.known
+			t.byNum.Store(x.Num, x)
+			t.byValue[x.key] = x
+			e.next = x
+			e = x
+		}
 	}
 	e.handles++
 	return e, nil
@@ -100,8 +131,26 @@ func (t *Table) PinNum(n refs.ObjNum) *Export {
 func (t *Table) Unpin(e *Export) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	e = e.latest()
 	e.handles--
 	t.settle(e)
+}
+
+// Known returns what stands for e now, and notes that a reference to it is made.
+func (t *Table) Known(e *Export) *Export {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e = e.latest()
+	e.known = true
+	return e
+}
+
+// Revoke takes an export out of the table whoever keeps it there. Its number means
+// nothing from now on, and its value can be exported anew, under another one.
+func (t *Table) Revoke(e *Export) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.remove(e.latest())
 }
 
 // System exports an object of the node itself under a well-known number, until
@@ -121,30 +170,30 @@ func (t *Table) Clear() {
 }
 
 // put finds or makes an export, without a pin. mu is held.
-func (t *Table) put(i *wire.Interface, v reflect.Value, num refs.ObjNum, make func(*Export)) (*Export, error) {
+func (t *Table) put(i *wire.Interface, v reflect.Value, num refs.ObjNum, make func(*Export)) (e *Export, found bool, err error) {
 	var key valueKey
 	if c := concrete(v); c.Kind() == reflect.Pointer {
 		key = valueKey{i.Type, c.Interface()}
 		if e := t.byValue[key]; e != nil && (num == 0 || num == e.Num) {
-			return e, nil
+			return e, true, nil
 		}
 	}
 	if t.count >= t.limit {
-		return nil, fault.New(fault.Overloaded, fault.NotExecuted, "this node exports %d objects, its limit", t.limit)
+		return nil, false, fault.New(fault.Overloaded, fault.NotExecuted, "this node exports %d objects, its limit", t.limit)
 	}
 	if num == 0 {
 		num = refs.NewObjNum()
 	} else if t.Get(num) != nil {
-		return nil, fault.New(fault.AlreadyBound, fault.NotExecuted, "another object of this node has the well-known number %d", uint64(num))
+		return nil, false, fault.New(fault.AlreadyBound, fault.NotExecuted, "another object of this node has the well-known number %d", uint64(num))
 	}
-	e := &Export{Skeleton: New(i, v), Num: num, Since: time.Now(), key: key}
+	e = &Export{Skeleton: New(i, v), Num: num, Since: time.Now(), key: key, known: num < refs.ReservedObjects}
 	make(e)
 	if key != (valueKey{}) {
 		t.byValue[key] = e
 	}
 	t.byNum.Store(num, e)
 	t.count++
-	return e, nil
+	return e, false, nil
 }
 
 // settle takes e out of the table if nothing keeps it there. mu is held.
@@ -152,6 +201,11 @@ func (t *Table) settle(e *Export) {
 	if e.handles > 0 || e.system || t.grants.Held(e.Num) {
 		return
 	}
+	t.remove(e)
+}
+
+// remove takes e out of the table, if it is there. mu is held.
+func (t *Table) remove(e *Export) {
 	if t.byNum.CompareAndDelete(e.Num, e) {
 		t.count--
 	}

@@ -152,13 +152,10 @@ func (r *Remote) Error() string { return r.Text }
 // Unwrap returns the causes, for errors.Is and errors.As.
 func (r *Remote) Unwrap() []error { return r.Causes }
 
-// OutcomeOf returns what the call that ended with err may have done: Executed if err is nil, else what the outermost
-// *Error in err says. Where errors were joined, the parts that hold an *Error must agree, or the answer is Unknown. It is
-// Unknown too when there is none.
+// OutcomeOf returns what the call that failed with err may have done: what the outermost *Error in err says. Where errors
+// were joined, the parts that hold an *Error must agree, or the answer is Unknown. It is Unknown too when there is none,
+// and of nil: a call without an error was executed, unless it was one-way, of which nobody knows that.
 func OutcomeOf(err error) Outcome {
-	if err == nil {
-		return Executed
-	}
 	o, _ := outcome(err)
 	return o
 }

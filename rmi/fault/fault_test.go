@@ -28,7 +28,7 @@ func TestKindsAreWireValues(t *testing.T) {
 		}
 	}
 	for v, want := range map[fmt.Stringer]string{
-		fault.Kind(0): "Kind(0)", fault.Kind(21): "Kind(21)", fault.Kind(77): "Kind(77)", fault.Kind(255): "Kind(255)",
+		fault.Kind(0): "none", fault.Kind(21): "Kind(21)", fault.Kind(77): "Kind(77)", fault.Kind(255): "Kind(255)",
 		fault.Outcome(0): "Unknown", fault.Outcome(1): "NotExecuted", fault.Outcome(2): "Executed", fault.Outcome(3): "Outcome(3)",
 		fault.Origin(0): "Local", fault.Origin(1): "Peer", fault.Origin(2): "Origin(2)",
 	} {
@@ -129,7 +129,7 @@ func TestOutcomeAndKindAreThoseOfTheOutermostError(t *testing.T) {
 		outcome fault.Outcome
 		kind    fault.Kind
 	}{
-		"nil":                   {nil, fault.Executed, 0},
+		"nil":                   {nil, fault.Unknown, 0},
 		"foreign":               {io.EOF, fault.Unknown, 0},
 		"itself":                {no, fault.NotExecuted, fault.Overloaded},
 		"a kind":                {fault.NotBound, fault.Unknown, fault.NotBound},

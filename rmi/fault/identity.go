@@ -71,16 +71,16 @@ func invert(m map[string]error) map[error]string {
 // if the name is illegal or taken (1 to 255 bytes of printable UTF-8), or the sentinel nil, not comparable or registered.
 func Register(name string, sentinel error) {
 	if sentinel == nil {
-		panic(fmt.Sprintf("fault: Register(%q): the sentinel is nil", name))
+		panic(fmt.Sprintf("rmi: RegisterError(%q): the sentinel is nil", name))
 	}
 	if !reflect.ValueOf(sentinel).Comparable() {
-		panic(fmt.Sprintf("fault: Register(%q): values of %T are not comparable: use RegisterType", name, sentinel))
+		panic(fmt.Sprintf("rmi: RegisterError(%q): values of %T are not comparable: use RegisterErrorType", name, sentinel))
 	}
 	identities.Lock()
 	defer identities.Unlock()
-	mustBeFree("Register", name)
+	mustBeFree("RegisterError", name)
 	if old, ok := identities.names[sentinel]; ok {
-		panic(fmt.Sprintf("fault: Register(%q): the sentinel is registered as %q", name, old))
+		panic(fmt.Sprintf("rmi: RegisterError(%q): the sentinel is registered as %q", name, old))
 	}
 	identities.sentinels[name] = sentinel
 	identities.names[sentinel] = name
@@ -93,13 +93,13 @@ func Register(name string, sentinel error) {
 func RegisterType[E error](name string) {
 	t := reflect.TypeFor[E]()
 	if t.Kind() == reflect.Interface {
-		panic(fmt.Sprintf("fault: RegisterType(%q): %v is an interface: register the types that implement it", name, t))
+		panic(fmt.Sprintf("rmi: RegisterErrorType(%q): %v is an interface: register the types that implement it", name, t))
 	}
 	identities.Lock()
 	defer identities.Unlock()
-	mustBeFree("RegisterType", name)
+	mustBeFree("RegisterErrorType", name)
 	if old, ok := identities.typeNames[t]; ok {
-		panic(fmt.Sprintf("fault: RegisterType(%q): %v is registered as %q", name, t, old))
+		panic(fmt.Sprintf("rmi: RegisterErrorType(%q): %v is registered as %q", name, t, old))
 	}
 	identities.types[name] = t
 	identities.typeNames[t] = name
@@ -108,17 +108,17 @@ func RegisterType[E error](name string) {
 // mustBeFree panics unless name is legal and not taken. The caller holds the lock.
 func mustBeFree(fn, name string) {
 	if name == "" || len(name) > maxIdentity || !utf8.ValidString(name) {
-		panic(fmt.Sprintf("fault: %s(%q): the name is not 1 to %d bytes of UTF-8", fn, name, maxIdentity))
+		panic(fmt.Sprintf("rmi: %s(%q): the name is not 1 to %d bytes of UTF-8", fn, name, maxIdentity))
 	}
 	for _, r := range name {
 		if !unicode.IsPrint(r) {
-			panic(fmt.Sprintf("fault: %s(%q): the name has characters that are not printable", fn, name))
+			panic(fmt.Sprintf("rmi: %s(%q): the name has characters that are not printable", fn, name))
 		}
 	}
 	_, sentinel := identities.sentinels[name]
 	_, typed := identities.types[name]
 	if sentinel || typed || name == ErrorName {
-		panic(fmt.Sprintf("fault: %s(%q): the name is taken", fn, name))
+		panic(fmt.Sprintf("rmi: %s(%q): the name is taken", fn, name))
 	}
 }
 

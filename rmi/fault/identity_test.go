@@ -99,20 +99,20 @@ func TestSentinelsOfAsksTheErrors(t *testing.T) {
 
 func TestRegistrationRefusesMistakes(t *testing.T) {
 	for want, register := range map[string]func(){
-		"is nil":                 func() { fault.Register("test.Nil", nil) },
-		"not comparable":         func() { fault.Register("test.Slice", uncomparable{}) },
-		"is registered as":       func() { fault.Register("test.EOF", io.EOF) },
-		"the name is taken":      func() { fault.Register("io.EOF", errors.New("mine")) },
-		"name is taken":          func() { fault.Register("test.NotFound", errors.New("mine")) },
-		"is taken":               func() { fault.Register(fault.ErrorName, errors.New("mine")) },
-		"1 to 255 bytes":         func() { fault.Register("", errors.New("mine")) },
-		"1 to 255":               func() { fault.Register(strings.Repeat("x", 256), errors.New("mine")) },
-		"of UTF-8":               func() { fault.Register("\xff", errors.New("mine")) },
-		"not printable":          func() { fault.Register("a\nb", errors.New("mine")) },
-		"is an interface":        func() { fault.RegisterType[error]("test.Error") },
-		"registered as \"test.N": func() { fault.RegisterType[notFound]("test.Again") },
-		"RegisterType(\"io.EOF":  func() { fault.RegisterType[*other]("io.EOF") },
-		"RegisterType(\"\"":      func() { fault.RegisterType[*other]("") },
+		"rmi: RegisterError(\"test.Nil\"): the sentinel is nil": func() { fault.Register("test.Nil", nil) },
+		"not comparable":              func() { fault.Register("test.Slice", uncomparable{}) },
+		"is registered as":            func() { fault.Register("test.EOF", io.EOF) },
+		"the name is taken":           func() { fault.Register("io.EOF", errors.New("mine")) },
+		"name is taken":               func() { fault.Register("test.NotFound", errors.New("mine")) },
+		"is taken":                    func() { fault.Register(fault.ErrorName, errors.New("mine")) },
+		"1 to 255 bytes":              func() { fault.Register("", errors.New("mine")) },
+		"1 to 255":                    func() { fault.Register(strings.Repeat("x", 256), errors.New("mine")) },
+		"of UTF-8":                    func() { fault.Register("\xff", errors.New("mine")) },
+		"not printable":               func() { fault.Register("a\nb", errors.New("mine")) },
+		"is an interface":             func() { fault.RegisterType[error]("test.Error") },
+		"registered as \"test.N":      func() { fault.RegisterType[notFound]("test.Again") },
+		"RegisterErrorType(\"io.EOF":  func() { fault.RegisterType[*other]("io.EOF") },
+		"rmi: RegisterErrorType(\"\"": func() { fault.RegisterType[*other]("") },
 	} {
 		func() {
 			defer func() {

@@ -77,9 +77,12 @@ var kinds = [...]struct{ name, phrase string }{
 	Internal:       {"Internal", "internal error"},
 }
 
-// String returns the name of the constant, or "Kind(77)" for a value of a later version.
+// String returns the name of the constant, "none" for 0, or "Kind(77)" for a value of a later version.
 func (k Kind) String() string {
-	if k == 0 || int(k) >= len(kinds) {
+	if k == 0 {
+		return "none"
+	}
+	if int(k) >= len(kinds) {
 		return fmt.Sprintf("Kind(%d)", uint8(k))
 	}
 	return kinds[k].name
@@ -90,7 +93,10 @@ func (k Kind) Error() string { return k.String() }
 
 // phrase is the kind in the words of a message.
 func (k Kind) phrase() string {
-	if k == 0 || int(k) >= len(kinds) {
+	if k == 0 {
+		return "failed"
+	}
+	if int(k) >= len(kinds) {
 		return k.String()
 	}
 	return kinds[k].phrase

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,8 +28,19 @@ type callContext struct {
 	done  chan struct{} // nil until asked for
 	timer *time.Timer
 	err   error
+	left  bool      // the method returned, and that ended the context
 	after []*func() // see AfterFunc
 }
+
+// ErrReturned is the cause (context.Cause) of the context of a method that has returned.
+var ErrReturned = fmt.Errorf("the method that the context was given to has returned: what goes on after that needs a context of its own, as context.WithoutCancel makes one: %w", context.Canceled)
+
+// returned is an ended context whose cause is ErrReturned.
+var returned = func() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(ErrReturned)
+	return ctx
+}()
 
 var _ context.Context = (*callContext)(nil)
 
@@ -64,6 +76,12 @@ func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, true }
 func (c *callContext) Value(key any) any {
 	if key == (callKey{}) {
 		return c
+	}
+	c.mu.Lock()
+	left := c.left
+	c.mu.Unlock()
+	if left {
+		return returned.Value(key) // context.Cause asks for a key of its own, and gets what it knows
 	}
 	return nil
 }
@@ -122,6 +140,16 @@ func (c *callContext) cancel(err error) {
 	defer c.mu.Unlock()
 	if c.err == nil {
 		c.end(err)
+	}
+}
+
+// leave ends the context of a method that has returned.
+func (c *callContext) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.left = true
+		c.end(context.Canceled)
 	}
 }
 

@@ -167,11 +167,10 @@ type callee struct {
 	bytes   int         // payload bytes in the queue
 	held    []*Incoming // in order of number: see order.go
 	holds   int         // payload bytes of held
-	letting bool        // one was taken out of held and is about to be served or queued
 	listed  bool        // in workers.waiting: see there
 	turns   map[refs.ObjNum]*Turn
 	over    bool
-	idle    chan struct{} // closed when running, queued and len(held) are 0; nil if nobody waits
+	replied int64 // tick at which a reply was made, or sent again, last
 }
 
 const slotChunk = 16
@@ -182,7 +181,7 @@ type inSlot struct {
 	done   bool       // the call was answered
 	has    bool       // reply is that of the call, which is done
 	came   wire.Epoch // connection on which the call arrived last
-	sent   wire.Epoch // connection on which its reply was sent last
+	sent   wire.Epoch // connection on which its reply was sent last; 0: none
 	in     *Incoming  // being taken in or served; nil if done, and before the first
 	asm    *assembly  // its payload, while fragments arrive
 	again  *assembly  // the payload of the call when it comes again, to be thrown away
@@ -259,6 +258,7 @@ func (c *callee) sendAgain(s *inSlot, l *Link, num wire.Slot) error {
 		return nil
 	}
 	s.sent = l.epoch
+	c.replied = c.session.transport.now.Load()
 	h := wire.ReturnHeader{Slot: num, Seq: s.seq, Payload: r.payload}
 	var record []byte
 	if small {
@@ -281,6 +281,7 @@ func (c *callee) sendAgain(s *inSlot, l *Link, num wire.Slot) error {
 func (c *callee) acknowledge(s *inSlot) {
 	if s.has {
 		c.kept -= s.reply.payload.Len()
+		c.session.changed.send()
 		wire.Recycle(s.reply.copied)
 		if b := s.body; b != nil && b.over() { // else the peer says that it has what is still being sent
 			wire.Recycle(s.reply.parts[1])
@@ -316,7 +317,7 @@ func (c *callee) answered(in *Incoming, r *reply) (l *Link, many bool) {
 	}
 	c.mu.Unlock()
 	if in.ctx != nil {
-		in.ctx.cancel(context.Canceled)
+		in.ctx.leave()
 	}
 	return l, many
 }
@@ -325,6 +326,7 @@ func (c *callee) answered(in *Incoming, r *reply) (l *Link, many bool) {
 // is to be sent, or nil. mu is held.
 func (c *callee) keep(s *inSlot, r *reply) *Link {
 	s.done = true
+	c.replied = c.session.transport.now.Load()
 	if c.session.resumable {
 		n := r.payload.Len()
 		s.has, s.reply = true, *r
@@ -339,6 +341,7 @@ func (c *callee) keep(s *inSlot, r *reply) *Link {
 		c.kept += n
 	}
 	l := c.session.link.Load()
+	s.sent = 0
 	if l != nil && l.lossy && s.came != l.epoch {
 		return nil // the call is about to come on this connection, and asks for it: see order.go
 	}
@@ -468,8 +471,7 @@ func (c *callee) cut() {
 		s.seq--
 		in.recycle()
 	}
-	c.held, c.holds, c.letting = nil, 0, false
-	c.checkIdle()
+	c.held, c.holds = nil, 0
 }
 
 // cancelAll ends the contexts of all calls in the session's last moment.
@@ -498,7 +500,6 @@ func (c *callee) drop() {
 	for in := c.pop(); in != nil; in = c.pop() {
 		in.recycle()
 	}
-	c.checkIdle()
 }
 
 // push appends to the queue. mu is held.
@@ -555,7 +556,6 @@ func (c *callee) expire(s *Session) {
 		c.queued++
 		c.bytes += in.Header.Payload.Len()
 	}
-	c.checkIdle()
 	c.mu.Unlock()
 	for late != nil {
 		in := late
@@ -588,24 +588,4 @@ func (c *callee) turnOf(obj refs.ObjNum) *Turn {
 		c.turns[obj] = t
 	}
 	return t
-}
-
-// quiet returns a channel that is closed when no call is being served.
-func (c *callee) quiet() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.idle == nil {
-		c.idle = make(chan struct{})
-	}
-	idle := c.idle
-	c.checkIdle()
-	return idle
-}
-
-// checkIdle tells those who wait that nothing is served any more. mu is held.
-func (c *callee) checkIdle() {
-	if c.idle != nil && c.running == 0 && c.queued == 0 && len(c.held) == 0 && !c.letting {
-		close(c.idle)
-		c.idle = nil
-	}
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,9 @@ type Request struct {
 	// to half a second, looks after.
 	Deadline time.Time
 	Coarse   bool
+
+	// Name tells people what is called. May be nil.
+	Name fmt.Stringer
 
 	// OneWay says that nobody waits for the reply: Call returns when the call was
 	// sent, and a call that is lost with its connection is not sent again.
@@ -136,9 +140,8 @@ type callTable struct {
 	owed    int     // sum of the slots' owed
 	large   int     // how many of these are above ackAbove
 	waiting []chan struct{}
-	err     error         // why no call can be made any more
-	away    bool          // the peer is (absence.go): no call waits for it
-	idle    chan struct{} // closed when busy is 0; nil if nobody waits for it
+	err     error // why no call can be made any more
+	away    bool  // the peer is (absence.go): no call waits for it
 }
 
 func (c *callTable) init(s *Session, max int) {
@@ -238,7 +241,7 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 func (c *callTable) release(s *slot) {
 	c.mu.Lock()
 	c.releaseLocked(s)
-	much := c.owed > ackAtOnce
+	much := c.owed > ackAtOnce || c.owed > 0 && c.session.peerOff.Load()
 	c.mu.Unlock()
 	if much {
 		c.session.sendAcks(0)
@@ -280,10 +283,7 @@ func (c *callTable) releaseLocked(s *slot) {
 	if c.roots < c.rootMax {
 		c.wakeOne()
 	}
-	if c.busy == 0 && c.idle != nil {
-		close(c.idle)
-		c.idle = nil
-	}
+	c.session.changed.send()
 }
 
 // owesLarge reports whether the peer keeps a large reply whose slot nobody uses.
@@ -337,6 +337,7 @@ func (c *callTable) abandon(s *slot, done chan error, body *outBody, begun bool)
 		return true, false, false
 	}
 	s.state, s.oneWay, s.req, s.body = slotAbandoned, s.req.OneWay, nil, nil
+	c.session.changed.send()
 	return true, true, false
 }
 
@@ -363,6 +364,7 @@ func (c *callTable) sentOneWay(s *slot) {
 func (c *callTable) complete(s *slot) {
 	s.state = slotDone
 	s.done <- nil
+	c.session.changed.send()
 }
 
 // returned takes a return record in. It runs on the reading goroutine. uncounted,
@@ -497,8 +499,12 @@ func (c *callTable) resend(l *Link) {
 			l.out.small = wire.AppendCancel(l.out.small, s.num, s.seq)
 		}
 	}
+	above := ackAbove
+	if c.session.peerOff.Load() {
+		above = 0
+	}
 	for _, s := range c.free { // an acknowledgement may have been lost
-		if s.last > ackAbove {
+		if s.last > above {
 			l.out.small = wire.AppendAck(l.out.small, s.num, s.seq)
 			c.paid(s)
 		}
@@ -531,6 +537,7 @@ func (c *callTable) expire(now int64) (cancels []byte) {
 // giveUp tells the caller of a call that was sent to wait no longer. mu is held.
 func (c *callTable) giveUp(s *slot, err error) {
 	s.state, s.req, s.body = slotAbandoned, nil, nil
+	c.session.changed.send()
 	s.done <- err
 	s.done = make(chan error, 1) // for the next call
 }
@@ -577,20 +584,4 @@ func (c *callTable) trim() {
 		}
 		c.kept = false
 	}
-}
-
-// quiet returns a channel that is closed when no call is in flight.
-func (c *callTable) quiet() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.idle == nil {
-		c.idle = make(chan struct{})
-		if c.busy == 0 {
-			idle := c.idle
-			c.idle = nil
-			close(idle)
-			return idle
-		}
-	}
-	return c.idle
 }

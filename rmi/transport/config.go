@@ -125,7 +125,8 @@ const (
 	handshakeTimeout = 5 * time.Second  // twice that where datagrams get lost
 	dialTimeout      = 10 * time.Second
 	crossedRetry     = 500 * time.Millisecond // how long a dial that was crossed waits for the other
-	closeTimeout     = time.Second            // to get the last record out
+	closeTimeout     = time.Second            // to get the last record out, without progress
+	closeLimit       = 5 * time.Second        // the same, with it
 	workerIdle       = 10 * time.Second
 )
 

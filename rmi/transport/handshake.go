@@ -425,6 +425,9 @@ func (h *handshake) accept() (*Link, error) {
 			return nil, fault.New(fault.PeerGone, fault.NotExecuted, "the session is over at this end")
 		}
 	}
+	if h.t.goingOff() {
+		return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "the node is shutting down and takes no new peers")
+	}
 	if h.t.ofAnother(p.Session, h.peers.Node()) {
 		return nil, fault.New(fault.Denied, fault.NotExecuted, "the session is another node's")
 	}

@@ -108,8 +108,7 @@ func (s *Session) hold(in *Incoming) {
 func (c *callee) release(o *order) *Incoming {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.letting = len(c.held) > 0 && !o.early(c.held[0].number); !c.letting {
-		c.checkIdle()
+	if len(c.held) == 0 || o.early(c.held[0].number) {
 		return nil
 	}
 	in := c.held[0]

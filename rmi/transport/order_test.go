@@ -186,16 +186,22 @@ func TestAHeldCallIsWaitedFor(t *testing.T) {
 		before := p.nth(1, 1, first, "before")
 		p.write(p.nth(2, 0, first, "held"))
 		p.taken()
-		quiet := b.Live(p.node()).callee.quiet()
+		over := make(chan error, 1)
+		go func() { over <- b.Shutdown(t.Context()) }()
+		synctest.Wait()
 		select {
-		case <-quiet:
+		case <-over:
 			t.Error("nothing is waited for")
 		default:
 		}
+		p.next(wire.FrameGoAway)
 		p.write(before)
 		p.returned(1)
 		p.returned(0)
-		<-quiet
+		p.write(wire.AppendAck(wire.AppendAck(nil, 1, 1), 0, 1))
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
 	})
 }
 

@@ -38,6 +38,8 @@ type outbox struct {
 	assembled int           // bytes of the payloads in bodies, in full
 	room      chan struct{} // closed when small was taken; nil if nobody waits
 	since     int64         // tick at which the write under way began; 0: none
+	ended     bool          // the last record is in small; see last
+	end       time.Time     // until when the peer may take it
 	err       error         // why nothing is sent any more
 
 	numbered wire.CallNum // calls sent that have a place, over datagrams: see order.go
@@ -216,11 +218,11 @@ func (o *outbox) sendBody(b *outBody) {
 	o.kickLocked()
 }
 
-// queueBody is sendBody with mu held. Of a connection that is lost nothing is
-// sent: the payload is let go at once.
+// queueBody is sendBody with mu held. On a connection that is lost, or closed, nothing
+// is sent: the payload is let go at once.
 func (o *outbox) queueBody(b *outBody) {
 	b.out, b.size = o, len(b.parts[0])+len(b.parts[1])
-	if o.err != nil {
+	if o.err != nil || o.ended {
 		close(b.done)
 		return
 	}
@@ -254,8 +256,8 @@ func (o *outbox) begin() {
 func (o *outbox) abort(b *outBody) (begun, told bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if b.off == b.size || o.err != nil {
-		return b.begun, o.err != nil
+	if b.off == b.size || o.err != nil || o.ended {
+		return b.begun, o.err != nil || o.ended
 	}
 	b.aborted = true
 	if !b.begun {
@@ -322,7 +324,14 @@ func (o *outbox) stalled(now int64) int64 {
 func (o *outbox) progress() {
 	o.mu.Lock()
 	o.since = o.link.session.transport.now.Load()
+	late := time.Time{}
+	if o.ended && time.Now().Before(o.end) {
+		late = time.Now().Add(closeTimeout)
+	}
 	o.mu.Unlock()
+	if !late.IsZero() {
+		_ = o.link.conn.SetWriteDeadline(late)
+	}
 }
 
 // flush is the flusher's loop; it ends with the connection.
@@ -374,6 +383,7 @@ func (o *outbox) flush(conn net.Conn) {
 					o.progress()
 				}
 				n, err = fw.write(body)
+				o.progress()
 				runtime.Gosched() // large payloads go on for long
 			}
 			if err != nil {
@@ -392,7 +402,7 @@ func (o *outbox) flush(conn net.Conn) {
 			if body != nil {
 				body.off += n
 				switch {
-				case body.off == body.size || body.aborted:
+				case body.off == body.size || body.aborted || o.ended:
 					o.finish(body)
 				case o.err != nil:
 					close(body.done)

@@ -74,6 +74,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 	case wire.FrameGoAway:
 		_, _, err := wire.ParseNotice(p, rec)
 		s.peerOff.Store(true)
+		s.sendAcks(0)
 		return true, err
 	case wire.FrameClose:
 		kind, text, err := wire.ParseNotice(p, rec)
@@ -141,6 +142,9 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	}
 	if h.Depth > wire.MaxDepth {
 		in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "the chain of calls is deeper than %d: do the calls call each other for ever?", wire.MaxDepth)
+	}
+	if h.Depth == 0 && in.refused == nil && s.goingOff.Load() {
+		in.refused = fault.New(fault.PeerGone, fault.NotExecuted, "the node is shutting down and takes no new calls")
 	}
 	in.deadline = time.Now().Add(timeout(h.Timeout))
 	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, relayed: h.Hops > 0, deadline: in.deadline}

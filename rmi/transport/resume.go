@@ -67,6 +67,7 @@ func (s *Session) detach(l *Link) {
 		t.Logger.Debug("connection lost", "peer", s.peer.String(), "reason", l.err)
 	}
 	close(l.gone)
+	s.changed.send()
 	if redial {
 		go func() {
 			defer s.wg.Done()

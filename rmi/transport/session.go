@@ -76,7 +76,8 @@ type Session struct {
 	err      error                       // set before done is closed
 	closing  atomic.Pointer[fault.Error] // why this node closes the session; then that is err
 	goingOff atomic.Bool
-	peerOff  atomic.Bool // the peer said goaway
+	peerOff  atomic.Bool // the peer said goaway: replies are acknowledged at once
+	changed  signal      // something that drain waits for
 
 	mu      sync.Mutex    // guards the fields below
 	over    bool          // end was called
@@ -439,17 +440,19 @@ func (s *Session) Close(err *fault.Error) {
 		// The flusher gets a moment to write the notice, and the peer to take it and
 		// close the connection: closing it with bytes unread could take the notice
 		// back, and a peer that did not get it would wait for this node to come back.
+		// While it takes what is before the notice, and says so, it gets more moments.
+		end := time.Now().Add(closeLimit)
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-		if l.out.fromReader(func(b []byte) []byte {
-			return wire.AppendNotice(b, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node")
-		}) == nil {
-			l.out.drained(l.done)
+		l.out.last(wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), end, l.done)
+		for alive := true; alive && l.Err() == nil && time.Now().Before(end); {
+			last := l.lastRead.Load()
 			timer := time.NewTimer(closeTimeout)
 			select {
 			case <-l.done:
 			case <-timer.C:
 			}
 			timer.Stop()
+			alive = l.lastRead.Load() != last
 		}
 	}
 	s.end(err)
@@ -495,9 +498,13 @@ func (s *Session) finish() {
 
 // onTick is the session's part in the transport's clock.
 func (s *Session) onTick(now int64) {
+	s.changed.send() // for what nobody else tells drain
 	if l := s.link.Load(); l != nil {
 		l.onTick(now)
-		if s.calls.owesLarge() {
+		switch {
+		case s.peerOff.Load():
+			s.sendAcks(0)
+		case s.calls.owesLarge():
 			s.sendAcks(ackAbove)
 		}
 		if time.Duration(now-l.lastRead.Load())*tick >= time.Second {

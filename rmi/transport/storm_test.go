@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/wire"
 )
 
 // Calls of all kinds begin, end, expire and are given up while their connection
@@ -102,11 +103,18 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 	<-stopped
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for _, quiet := range []<-chan struct{}{s.calls.quiet(), b.Live(a.Node()).callee.quiet()} {
-		select {
-		case <-quiet:
-		case <-ctx.Done():
-			t.Fatal("calls are in flight for ever")
+	for _, s := range []*Session{s, b.Live(a.Node())} {
+		for {
+			changed := s.changed.next()
+			var u Unfinished
+			if s.unfinished(&u, 0, wire.ChainID{}, false); len(u.Serving)+u.Arriving+len(u.Calls) == 0 {
+				break
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				t.Fatalf("calls are in flight for ever: %+v", u)
+			}
 		}
 	}
 	works(t, s)

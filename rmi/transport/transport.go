@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -48,7 +47,7 @@ type Transport struct {
 	byID      map[wire.SessionID]*Session // those that peers dialled
 	shaking   map[net.Conn]bool           // in the handshake
 	closed    bool
-	leaving   bool // Shutdown was called
+	leaving   bool // Shutdown was called: no new sessions
 
 	wg sync.WaitGroup // accept loops, handshakes, dials, the clock, sessions' readers
 }
@@ -371,6 +370,22 @@ func (t *Transport) Sessions() []*Session { return t.list(nil) }
 // Live returns the session with a node, or nil.
 func (t *Transport) Live(n refs.NodeID) *Session { return t.peers.live(n) }
 
+// StopListening takes back the Listen that returned addr.
+func (t *Transport) StopListening(addr net.Addr) {
+	t.mu.Lock()
+	var found net.Listener
+	for l := range t.listeners {
+		if l.Addr() == addr || l.Addr().String() == addr.String() && l.Addr().Network() == addr.Network() {
+			found = l
+			delete(t.listeners, l)
+		}
+	}
+	t.mu.Unlock()
+	if found != nil {
+		found.Close()
+	}
+}
+
 // stopListening closes the listeners: no connection is accepted any more.
 func (t *Transport) stopListening() {
 	t.mu.Lock()
@@ -380,30 +395,6 @@ func (t *Transport) stopListening() {
 	for l := range ls {
 		l.Close()
 	}
-}
-
-// Shutdown ends the transport in good order: no new connections and calls,
-// those in flight finish, at most until ctx ends. It does not Close.
-func (t *Transport) Shutdown(ctx context.Context) error {
-	t.stopListening()
-	t.mu.Lock()
-	t.leaving = true
-	t.mu.Unlock()
-	sessions := t.Sessions()
-	for _, s := range sessions {
-		s.GoAway()
-	}
-	for _, s := range sessions {
-		for _, quiet := range []<-chan struct{}{s.callee.quiet(), s.calls.quiet()} {
-			select {
-			case <-quiet:
-			case <-s.done:
-			case <-ctx.Done():
-				return fmt.Errorf("shutdown: calls are still in flight: %w", ctx.Err())
-			}
-		}
-	}
-	return nil
 }
 
 // Close ends everything at once: calls in flight fail with a Closed error,

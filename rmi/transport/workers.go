@@ -103,6 +103,7 @@ func (w *workers) finish(in *Incoming) *Incoming {
 	s.callee.mu.Lock()
 	s.callee.running--
 	s.callee.mu.Unlock()
+	s.changed.send()
 	if in := s.admitQueued(next == nil); in != nil {
 		next = in
 	}
@@ -162,9 +163,6 @@ func (w *workers) drain() {
 // arrive takes in a call whose payload is complete. It runs on the reading
 // goroutine.
 func (s *Session) arrive(l *Link, in *Incoming) {
-	if in.refused == nil && in.Header.Depth == 0 && s.goingOff.Load() {
-		in.refused = fault.New(fault.PeerGone, fault.NotExecuted, "the node is shutting down and takes no new calls")
-	}
 	if in.refused != nil {
 		s.refuse(in, in.refused)
 		return
@@ -258,7 +256,6 @@ func (s *Session) admitQueued(keep bool) (kept *Incoming) {
 			defer t.workers.run(in)
 		}
 	}
-	c.checkIdle()
 	c.mu.Unlock()
 	return kept
 }
@@ -270,6 +267,7 @@ func (s *Session) refuse(in *Incoming, why *fault.Error) {
 	l, _ := s.callee.answered(in, &r)
 	h := wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq, Payload: r.payload}
 	in.recycle()
+	s.changed.send()
 	if l == nil {
 		return
 	}

@@ -277,7 +277,7 @@
 //
 // Replies are kept until the call is acknowledged, for as long as the session lives. A caller acknowledges by an ack
 // those with a payload above 4096 bytes whose slots it does not use again at once (a quarter of a second), on a new
-// connection once more; and all that it did not acknowledge yet when together they are above 1 MiB. A callee that
+// connection once more; and all that it did not acknowledge yet when together they are above 1 MiB, or after goaway. A callee that
 // keeps replies of 32 MiB, or of what it is set up for, refuses new calls with Overloaded and NotExecuted.
 //
 // # The other records
@@ -291,7 +291,9 @@
 // after 15 seconds without a byte, or with a write that makes no progress, it cuts the connection.
 //
 // Goaway and close have a notice: 1 byte, an error kind, and text as in REFUSE. After goaway the sender takes no new
-// calls of depth 0 (PeerGone, NotExecuted); those in flight and what they cause go on. It is said again on each new
+// calls of depth 0 (PeerGone, NotExecuted); those whose headers it had before, and what they cause, go on. With the
+// feature resume, who receives it acknowledges every reply that it has, of whatever size, and each later one as soon as
+// it has it: the sender may wait for that before it closes. It is said again on each new
 // connection. Close is the last record: the session is over, calls in flight have outcome Unknown, and both sides close
 // the connection without an answer. An end of the connection without close is a cut, or without the feature resume the
 // same as close. The kind is PeerGone unless there is a better one, and 0 means it too.
@@ -475,7 +477,8 @@
 // text] or more. Unknown names are skipped. Known from the start: context.Canceled, context.DeadlineExceeded,
 // errors.ErrUnsupported, fs.ErrClosed, fs.ErrExist, fs.ErrInvalid, fs.ErrNotExist, fs.ErrPermission, io.EOF,
 // io.ErrClosedPipe, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded. An error that a method returned has
-// kind Application and outcome Executed, whatever it is itself.
+// kind Application and outcome Executed, whatever it is itself; but where the call's deadline had passed, and the error
+// says that, it has kind Deadline and outcome Executed.
 //
 //	1   Invalid          6   NoSuchMethod     11  Deadline         16  Application
 //	2   NotBound         7   BadArguments     12  Cancelled        17  Mismatch
@@ -515,7 +518,7 @@
 // A caller agrees with an owner if its methods are a subset of the owner's with equal arity, and types are of equal
 // kind (and len), recursively: structs by the field names that both have, tuples by the positions that both have. For
 // remote interfaces in parameters the subset is the other way round, since the owner calls them. Equal fingerprints
-// need no comparison; otherwise a caller asks for the description before its first call, but not of well-known objects.
+// need no comparison; otherwise a caller asks for the description before its first call, but not of objects 1 and 2.
 // The flag variadic plays no part in it: the parameter stands there as kind 19. So a client that passes a
 // callback must answer method 0 for it, unless it knows the fingerprint that the owner expects.
 //
@@ -534,7 +537,7 @@
 // If methods of the interface itself have semantics, not 0 and 0, its fingerprint is instead the first 16 bytes of a
 // SHA-256 over the 9 bytes "semantics", the 16 of the fingerprint made as above, and for each of these methods, in
 // order, str(name), the flags as one byte and the timeout as u64. So a caller that does not know them asks for the
-// description, and learns them; of a well-known object it must know them.
+// description, and learns them; so it does of well-known objects, of which it has no fingerprint, but for objects 1 and 2.
 //
 // # The registry
 //

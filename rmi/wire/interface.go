@@ -122,6 +122,9 @@ func (i *Interface) Description() *Description { return i.description }
 // "Deposit(int64) (int64)".
 func (m *Method) Signature() string { return m.signature }
 
+// String returns the names of interface and method.
+func (m *Method) String() string { return m.Interface.Name + "." + m.Name }
+
 // EncodeArgs writes the arguments: an array of len(In) values. Errors are
 // *fault.Error with outcome NotExecuted and name the argument and the path in
 // it: TooLarge, Invalid, or the kind that the Exporter gave.

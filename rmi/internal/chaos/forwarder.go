@@ -69,6 +69,7 @@ type Forwarder struct {
 	owned    sync.WaitGroup // accept, and what it starts
 
 	cuts, opened atomic.Int64
+	rate         atomic.Int64 // see Slow
 
 	mu     sync.Mutex // guards the fields below
 	target string
@@ -107,6 +108,10 @@ func (f *Forwarder) Cuts() int64 { return f.cuts.Load() }
 
 // Opened is the number of connections that it passed on.
 func (f *Forwarder) Opened() int64 { return f.opened.Load() }
+
+// Slow has every connection carry at most so many bytes a second in each direction,
+// from now on; 0 is as many as it can.
+func (f *Forwarder) Slow(rate int64) { f.rate.Store(rate) }
 
 // Cut cuts all connections at once: some bytes may be lost on their way, both
 // nodes read the end of the connection.
@@ -203,6 +208,12 @@ func (l *link) pump(w Way) {
 	buf := make([]byte, 32<<10)
 	for ended := false; ; {
 		n, err := from.Read(buf)
+		if rate := l.forwarder.rate.Load(); rate > 0 && n > 0 {
+			select {
+			case <-time.After(time.Duration(n) * time.Second / time.Duration(rate)):
+			case <-l.forwarder.ctx.Done():
+			}
+		}
 		if n > 0 && !ended && !l.cut.Load() {
 			switch l.carry(w, to, buf[:n]) {
 			case thisWay:

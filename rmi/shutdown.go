@@ -1,0 +1,128 @@
+package rmi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gormi/rmi/fault"
+	"gormi/rmi/transport"
+)
+
+// Run serves until ctx ends, then shuts down in good order (Shutdown, within
+// Options.Drain) and closes the node. It returns nil if nothing had to be given up.
+func (n *Node) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-n.closed:
+		return nil
+	}
+	drain := n.opts.Drain
+	if drain <= 0 {
+		drain = 10 * time.Second
+	}
+	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	err := n.Shutdown(c)
+	return errors.Join(err, n.Close())
+}
+
+// Shutdown takes bindings back, tells peers that no new calls are taken, and waits
+// for those in flight, at most until ctx ends: until methods have returned, arguments
+// that are arriving have come and their methods have returned, and callers have the
+// replies; and for this node's own calls. Then the node listens no more. Close must follow.
+//
+// The error says how much was given up, and which calls. There is none if callers lost
+// nothing: what they cancelled, or died over, is not waited for.
+//
+// A method that calls Shutdown passes its own context, or one made of it: then its call,
+// and those of its chain, are not waited for.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.runHooks(ctx)
+	err := n.transport.Shutdown(ctx)
+	var u *transport.Unfinished
+	if errors.As(err, &u) {
+		return n.gaveUp(u)
+	}
+	return err
+}
+
+// gaveUp is the error of a shutdown that left something unfinished.
+func (n *Node) gaveUp(u *transport.Unfinished) error {
+	var parts []string
+	add := func(count int, one, many string, which []string) {
+		switch {
+		case count == 1:
+			parts = append(parts, "1 "+one+listed(which))
+		case count > 1:
+			parts = append(parts, fmt.Sprintf("%d %s%s", count, many, listed(which)))
+		}
+	}
+	add(len(u.Serving), "call is being served", "calls are being served", n.servedNames(u.Serving))
+	add(u.Arriving, "call's arguments are arriving", "calls' arguments are arriving", nil)
+	add(u.Replies, "reply may not have arrived", "replies may not have arrived", nil)
+	add(len(u.Calls), "call of this node is not answered", "calls of this node are not answered", madeNames(u.Calls))
+	kind := PeerGone
+	switch {
+	case errors.Is(u.Reason, context.DeadlineExceeded):
+		kind = Deadline
+	case errors.Is(u.Reason, context.Canceled):
+		kind = Cancelled
+	}
+	return &Error{Op: "shutdown", Kind: kind, Outcome: fault.Unknown, Msg: "gave up what was in flight: " + strings.Join(parts, "; "), Err: u.Reason}
+}
+
+// servedNames names the methods that are served.
+func (n *Node) servedNames(calls []transport.Call) (names []string) {
+	for _, c := range calls {
+		name := "a call to relay"
+		if e := n.exports.Get(c.Object); !c.Relay && e != nil {
+			name = e.Interface.Name
+			if m := e.Interface.ByID(c.Method); m != nil {
+				name += "." + m.Name
+			}
+		} else if !c.Relay {
+			name = "an object that is not exported any more"
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// madeNames names the methods that are called.
+func madeNames(calls []transport.Call) (names []string) {
+	for _, c := range calls {
+		if c.Name == "" {
+			c.Name = "a call"
+		}
+		names = append(names, c.Name+" at node "+c.Peer.Short())
+	}
+	return names
+}
+
+// listed lists names, each once with its count, and not too many of them.
+func listed(names []string) string {
+	const most = 8
+	count := make(map[string]int)
+	var each []string
+	for _, name := range names {
+		if count[name]++; count[name] == 1 {
+			each = append(each, name)
+		}
+	}
+	more := ""
+	if len(each) > most {
+		each, more = each[:most], ", and others"
+	}
+	for i, name := range each {
+		if count[name] > 1 {
+			each[i] = fmt.Sprintf("%s ×%d", name, count[name])
+		}
+	}
+	if len(each) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(each, ", ") + more + ")"
+}

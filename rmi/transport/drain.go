@@ -1,0 +1,274 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/wire"
+)
+
+// A node that shuts down lets finish what it began: the calls that it serves, from
+// the first byte of their headers on; the replies, until the callers say that they
+// have them; and its own calls. So a caller learns what became of its call, and the
+// peer's end of the connection closes it behind the last reply.
+//
+// That a reply was written says little: on a slow link it is in the buffers of two
+// kernels for seconds, and closing the connection loses it. So the peer, told that
+// this node goes away, acknowledges every reply as soon as it has it (wire, "The other
+// records"); until then that is left to the next use of the slot.
+//
+// The listeners stay until all that is done, for a connection that is cut meanwhile is
+// made again, as at any other time; other peers are refused. A session without a
+// connection is waited for as long as a living peer takes to come back (comeBack).
+
+// comeBack is how long a living peer takes to dial again, at most.
+const comeBack = 2 * time.Second
+
+// settled is for how long a reply may be on its way to a peer that reads: older ones
+// are not asked for any more, when a node shuts down beside a peer that stands still.
+const settled = 2 * time.Second
+
+// Unfinished is what a transport gave up when it was shut down and its time was over.
+type Unfinished struct {
+	Serving  []Call // being served, or waiting for it
+	Arriving int    // whose arguments have not come in full
+	Replies  int    // made, and not known to have arrived
+	Calls    []Call // this node's own
+	Reason   error  // the context's, if its end was waited for
+}
+
+// Call names a call in flight.
+type Call struct {
+	Peer   refs.NodeID
+	Object refs.ObjNum
+	Method wire.MethodID
+	Relay  bool   // for the object of another node
+	Name   string // Request.Name
+}
+
+// None reports whether nothing was given up.
+func (u *Unfinished) None() bool {
+	return len(u.Serving) == 0 && u.Arriving == 0 && u.Replies == 0 && len(u.Calls) == 0
+}
+
+// Error implements error. The node tells names instead of numbers.
+func (u *Unfinished) Error() string {
+	return fmt.Sprintf("shutdown: gave up %d calls being served, %d whose arguments were arriving, %d replies and %d calls of this node's own",
+		len(u.Serving), u.Arriving, u.Replies, len(u.Calls))
+}
+
+// Unwrap returns why it was given up: the context's error.
+func (u *Unfinished) Unwrap() error { return u.Reason }
+
+// signal tells whoever waits that something changed. Its zero value is ready.
+type signal struct{ c atomic.Pointer[chan struct{}] }
+
+// next returns a channel that is closed at the next send.
+func (s *signal) next() <-chan struct{} {
+	for {
+		if p := s.c.Load(); p != nil {
+			return *p
+		}
+		c := make(chan struct{})
+		if s.c.CompareAndSwap(nil, &c) {
+			return c
+		}
+	}
+}
+
+// send wakes those who wait. It is called wherever a session comes nearer to having
+// nothing to do, and costs a load where nobody waits. Locks may be held.
+func (s *signal) send() {
+	if s.c.Load() == nil {
+		return
+	}
+	if p := s.c.Swap(nil); p != nil {
+		close(*p)
+	}
+}
+
+// goingOff reports whether Shutdown was called.
+func (t *Transport) goingOff() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.leaving
+}
+
+// Shutdown ends the transport in good order: no new sessions and calls, those in
+// flight finish, at most until ctx ends. It does not wait for the call that ctx
+// belongs to, nor for others of its chain. The error is an *Unfinished. It does not Close.
+func (t *Transport) Shutdown(ctx context.Context) error {
+	t.mu.Lock()
+	t.leaving = true
+	t.mu.Unlock()
+	begun := t.now.Load()
+	chain, _, inside := ChainOf(ctx)
+	left := new(Unfinished)
+	for again := true; again && ctx.Err() == nil; {
+		again = false
+		for _, s := range t.Sessions() {
+			s.GoAway()
+		}
+		for _, s := range t.Sessions() {
+			again = s.drain(ctx, begun, chain, inside) || again // another may have got something to do meanwhile
+		}
+	}
+	t.stopListening()
+	for _, s := range t.Sessions() {
+		s.unfinished(left, begun, chain, inside)
+	}
+	if left.None() {
+		return nil
+	}
+	if left.Reason = ctx.Err(); left.Reason == nil {
+		left.Reason = &fault.Error{Kind: fault.PeerGone, Msg: "the connection was lost and not made again"}
+	}
+	return left
+}
+
+// drain waits until the session has nothing to do any more, or nothing that waiting
+// is good for. It reports whether it waited.
+func (s *Session) drain(ctx context.Context, begun int64, chain wire.ChainID, inside bool) (waited bool) {
+	for {
+		changed := s.changed.next()
+		if !s.busy(begun, chain, inside) {
+			return waited
+		}
+		waited = true
+		select {
+		case <-changed:
+		case <-s.done:
+			return waited
+		case <-ctx.Done():
+			return waited
+		}
+	}
+}
+
+// busy reports whether to wait for the session.
+func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
+	if !s.live() {
+		return false
+	}
+	s.mu.Lock()
+	detached := s.link.Load() == nil && s.epoch != 0
+	absent := time.Duration(s.transport.now.Load()-s.since) * tick
+	s.mu.Unlock()
+	if detached && absent < comeBack {
+		return true // it is not told yet
+	}
+	var u Unfinished
+	s.callee.unfinished(&u, begun, chain, inside)
+	if detached { // methods can end, nothing can arrive
+		return len(u.Serving) > 0
+	}
+	s.calls.unfinished(&u, chain, inside)
+	if !u.None() {
+		return true
+	}
+	l := s.link.Load()
+	return l != nil && !s.resumable && !l.out.empty()
+}
+
+// unfinished adds what the session has left to do.
+func (s *Session) unfinished(u *Unfinished, begun int64, chain wire.ChainID, inside bool) {
+	if s.live() {
+		s.callee.unfinished(u, begun, chain, inside)
+		s.calls.unfinished(u, chain, inside)
+	}
+}
+
+// unfinished adds the calls that are served, but those of the chain if inside is
+// true, and the replies that the peer may not have.
+func (c *callee) unfinished(u *Unfinished, begun int64, chain wire.ChainID, inside bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
+	attached := c.session.link.Load() != nil
+	fresh := time.Duration(begun-c.replied)*tick < settled
+	begunOf := c.running + c.queued + len(c.held) // of which some are answered, and their replies not in the outbox
+	for _, chunk := range c.slots {
+		for i := range chunk {
+			s := &chunk[i]
+			switch {
+			case s.in != nil && s.asm != nil:
+				u.Arriving++
+			case s.in != nil:
+				begunOf--
+				h := &s.in.Header
+				if !inside || h.Chain != chain {
+					u.Serving = append(u.Serving, Call{Peer: c.session.peer, Object: h.Object, Method: h.Method,
+						Relay: s.in.Extensions.Relay && s.in.Extensions.Node != c.session.transport.node})
+				}
+			case !s.has || s.reply.payload.Len() == 0:
+			case attached && fresh, !attached && (s.sent == 0 || s.reply.payload.Len() > ackAbove):
+				u.Replies++
+			}
+		}
+	}
+	if !c.session.resumable {
+		u.Replies += max(begunOf, 0)
+	}
+}
+
+// unfinished adds the calls of this side that somebody waits for, and those that are
+// one-way and not answered; but those of the chain if inside is true.
+func (c *callTable) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.slots {
+		call := Call{Peer: c.session.peer}
+		switch {
+		case s.state == slotWaiting:
+			h := &s.req.Header
+			if inside && h.Chain == chain {
+				continue
+			}
+			call.Object, call.Method = h.Object, h.Method
+			if s.req.Name != nil {
+				call.Name = s.req.Name.String()
+			}
+		case s.state == slotAbandoned && s.oneWay:
+		default:
+			continue
+		}
+		u.Calls = append(u.Calls, call)
+	}
+	for range c.waiting {
+		u.Calls = append(u.Calls, Call{Peer: c.session.peer})
+	}
+}
+
+// empty reports whether everything was written.
+func (o *outbox) empty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err != nil || len(o.small) == 0 && len(o.rest) == 0 && len(o.bodies) == 0 && len(o.waiting) == 0 && !o.writing
+}
+
+// last appends the last record that is sent, and lets go of the payloads under way:
+// nobody takes them in behind it. It returns when the record was written, or over is
+// closed. The peer gets until the end given, if it goes on reading.
+func (o *outbox) last(record []byte, end time.Time, over <-chan struct{}) {
+	o.mu.Lock()
+	if o.err != nil {
+		o.mu.Unlock()
+		return
+	}
+	o.small = append(o.small, record...)
+	for _, b := range slices.Concat(o.bodies, o.waiting) {
+		b.aborted = true
+		close(b.done)
+	}
+	o.bodies, o.waiting, o.ended, o.end = nil, nil, true, end
+	o.kickLocked()
+	o.mu.Unlock()
+	o.drained(over)
+}
