@@ -48,9 +48,10 @@
 //
 // Two programs may have different versions of a struct. What one of them lacks
 // is skipped or zero; everything else is told: by the comparison of the
-// interfaces before the first call, or by an error of the call. What nobody can
-// tell is where an embedded pointer in a struct with the tag as_array is not
-// nil, but all that it points to is: it arrives as nil.
+// interfaces before the first call, or by an error of the call. Only whether an
+// embedded pointer is nil cannot always be told: one to a struct that has nothing
+// but embedded pointers, all nil, arrives as nil; so does, with the tag as_array,
+// one to a struct whose fields are all nil.
 //
 // # What a call can end in
 //
