@@ -12,6 +12,10 @@
 //	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
 //	return node.Run(ctx)
 //
+// A call that fails returns zero results beside its error: what a method returns
+// beside an error does not travel. Package skeleton says which types can travel,
+// and how.
+//
 // There is no hidden default node: what is opened can be closed. A node and its
 // proxies are safe for concurrent use.
 //

@@ -1,6 +1,7 @@
 package rmi
 
 import (
+	"fmt"
 	"reflect"
 
 	"gormi/rmi/fault"
@@ -68,9 +69,20 @@ func RegisterError(name string, sentinel error) { fault.Register(name, sentinel)
 
 // RegisterErrorType gives an error type a name, so that errors.As finds its
 // values, fields and all, across the wire. Its exported fields travel as those
-// of any struct.
-func RegisterErrorType[E error](name string) { fault.RegisterType[E](name) }
+// of any struct. It panics if the name or the type is registered already, or if
+// values of the type cannot travel: one without exported fields, say, or with a
+// remote interface in it.
+func RegisterErrorType[E error](name string) {
+	if t := reflect.TypeFor[E](); t.Kind() != reflect.Interface {
+		if err := wire.CheckErrorType(t); err != nil {
+			panic(fmt.Sprintf("rmi: RegisterErrorType[%v](%q): its values cannot travel:\n%v", t, name, err))
+		}
+	}
+	fault.RegisterType[E](name)
+}
 
 // RegisterType gives a concrete type a name, so that its values can travel in
-// fields and parameters of interface types that are not remote ("any" too).
+// fields and parameters of interface types that are not remote ("any" too). It
+// panics if the name or the type is registered already, or if values of the type
+// cannot travel.
 func RegisterType[T any](name string) { wire.RegisterType(name, reflect.TypeFor[T]()) }

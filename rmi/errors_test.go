@@ -274,3 +274,55 @@ func aResultThatCannotTravelIsTheOwnersMistake(t *testing.T, network carrier) {
 		t.Errorf("afterwards: %d, %v", n, err)
 	}
 }
+
+type (
+	sealed   struct{ text string }
+	echoing  struct{ Back func(context.Context) error }
+	pointing struct {
+		Inner []*struct{ Ref refs.Ref }
+	}
+	wrapping struct {
+		error
+		Query string
+	}
+	fine struct {
+		Code int
+		Err  error
+		Next *fine
+	}
+)
+
+func (e sealed) Error() string  { return e.text }
+func (echoing) Error() string   { return "" }
+func (*pointing) Error() string { return "" }
+func (*fine) Error() string     { return "" }
+
+// An error type whose values would lose all but their text is refused when it is
+// registered, as RegisterType refuses others.
+func TestErrorTypesThatCannotTravelAreNotRegistered(t *testing.T) {
+	for _, test := range []struct {
+		register func()
+		want     string // empty: no panic
+	}{
+		{func() { rmi.RegisterErrorType[sealed]("rmi_test.sealed") }, "rmi: RegisterErrorType[rmi_test.sealed](\"rmi_test.sealed\"): its values cannot travel:\nrule 4: rmi_test.sealed has no exported fields"},
+		{func() { rmi.RegisterErrorType[*sealed]("rmi_test.sealed") }, "rmi_test.sealed has no exported fields"},
+		{func() { rmi.RegisterErrorType[wrapping]("rmi_test.wrapping") }, "field error: the embedded error is unexported"},
+		{func() { rmi.RegisterErrorType[echoing]("rmi_test.echoing") }, "Back (func()): references do not travel in errors"},
+		{func() { rmi.RegisterErrorType[*pointing]("rmi_test.pointing") }, "Inner[].Ref (refs.Ref): references do not travel"},
+		{func() { rmi.RegisterErrorType[error]("rmi_test.error") }, "is an interface"},
+		{func() { rmi.RegisterErrorType[*fine]("rmi_test.fine") }, ""},
+	} {
+		got := func() (text string) {
+			defer func() {
+				if r := recover(); r != nil {
+					text = fmt.Sprint(r)
+				}
+			}()
+			test.register()
+			return ""
+		}()
+		if test.want == "" && got != "" || !strings.Contains(got, test.want) {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}

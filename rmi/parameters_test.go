@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 
 	"gormi/refs"
@@ -80,6 +81,46 @@ func nilRemoteValuesStayNil(t *testing.T, network carrier) {
 	}
 	if r, err := w.Refer(ctx, refs.Ref{}); !r.IsZero() || err != nil {
 		t.Errorf("got %v, %v", r, err)
+	}
+}
+
+// A nil pointer in an interface that is returned is no object: the callee is told
+// so, as by Bind, and the caller gets no proxy that fails later.
+func TestANilPointerIsNotReturnedAsAnObject(t *testing.T) {
+	network := rmitest.New(t)
+	owner, caller := network.Node(), network.Client()
+	w := hire(t, owner, caller, &worker{meet: func(context.Context, Worker) (Worker, error) {
+		var none *worker
+		return none, nil
+	}})
+	before := len(owner.Inventory().Exports)
+	got, err := w.Meet(within(t), nil)
+	if got != nil || rmi.KindOf(err) != rmi.Invalid || rmi.OutcomeOf(err) != rmi.Executed || !strings.Contains(err.Error(), "result 1: a nil *rmi_test.worker is no rmi_test.Worker") {
+		t.Errorf("got %v, %v", got, err)
+	}
+	var none *worker
+	if got, err = w.Meet(within(t), none); got != nil || rmi.KindOf(err) != rmi.Invalid || rmi.OutcomeOf(err) != rmi.NotExecuted {
+		t.Errorf("passing one: %v, %v", got, err)
+	}
+	if after := len(owner.Inventory().Exports); after != before {
+		t.Errorf("%d exports, %d before", after, before)
+	}
+}
+
+// What a method returns beside an error does not travel.
+func TestResultsBesideAnErrorAreZero(t *testing.T) {
+	network := rmitest.New(t)
+	owner, caller := network.Node(), network.Client()
+	guest := &worker{}
+	w := hire(t, owner, caller, &worker{
+		do:   func(context.Context, int64) (int64, error) { return 7, errPoor },
+		meet: func(context.Context, Worker) (Worker, error) { return guest, errPoor },
+	})
+	if n, err := w.Do(within(t), 1); n != 0 || !errors.Is(err, errPoor) {
+		t.Errorf("got %d, %v", n, err)
+	}
+	if got, err := w.Meet(within(t), nil); got != nil || !errors.Is(err, errPoor) {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 

@@ -160,14 +160,15 @@ func (f *file) writeStruct(x *generatedType) {
 	for i, fd := range l.fields {
 		f.printf("case %d:\n", i)
 		embedded := fd.embedded("v")
-		if embedded != nil {
+		maybe := l.tuple && embedded != nil // nil if the embedded pointer is
+		if maybe {
 			f.printf("if !d.Null() {\n")
 		}
 		for _, p := range embedded {
 			f.printf("if %s == nil {\nstub.New(d, &%s)\n}\n", p, p)
 		}
 		f.decode(f.expression("v", x, fd), fd.typ(), 0)
-		if embedded != nil {
+		if maybe {
 			f.printf("}\n")
 		}
 	}

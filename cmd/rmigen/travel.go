@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"go/types"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -130,10 +131,11 @@ var codecs = [...]struct{ enc, encType, dec, decType string }{
 	{"MarshalText", "func() ([]byte, error)", "UnmarshalText", "func([]byte) error"},
 }
 
-// hasMethod reports whether values of t have a method of a name and type.
+// hasMethod reports whether values of t have a method of a name and type that is
+// the type's own: one that an embedded field lends it does not count.
 func hasMethod(t types.Type, name, typ string) bool {
 	sel := types.NewMethodSet(t).Lookup(nil, name)
-	if sel == nil {
+	if sel == nil || len(sel.Index()) > 1 {
 		return false
 	}
 	s, ok := sel.Obj().Type().(*types.Signature)
@@ -169,6 +171,56 @@ func isZeroer(t types.Type) bool {
 	return !types.IsInterface(t) && hasMethod(t, "IsZero", "func() bool")
 }
 
+// remoteNames returns the methods of remote shape that t, which is no interface
+// and no func, or a pointer to it has: by them it looks like a remote object.
+func remoteNames(t types.Type) []string {
+	if p, ok := t.Underlying().(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	switch t.Underlying().(type) {
+	case *types.Interface, *types.Pointer:
+		return nil
+	}
+	if isData(t) {
+		return nil
+	}
+	names := map[string]bool{}
+	set := types.NewMethodSet(types.NewPointer(t))
+	for m := range set.Methods() {
+		if s := m.Obj().Type().(*types.Signature); len(m.Index()) == 1 && m.Obj().Exported() && notRemoteFunc(s) == "" {
+			names[m.Obj().Name()] = true
+		}
+	}
+	if s, ok := t.Underlying().(*types.Struct); ok {
+		for f := range s.Fields() {
+			if !f.Anonymous() {
+				continue
+			}
+			for _, name := range remoteNames(types.Unalias(f.Type())) {
+				if set.Lookup(nil, name) != nil { // not hidden
+					names[name] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// isData reports whether a struct that has remote methods says that it is data
+// all the same.
+func isData(t types.Type) bool {
+	s, ok := t.Underlying().(*types.Struct)
+	if !ok {
+		return false
+	}
+	for i := range s.NumFields() {
+		if reflect.StructTag(s.Tag(i)).Get("rmi") == "value" {
+			return true
+		}
+	}
+	return false
+}
+
 func short(t types.Type) string {
 	return types.TypeString(t, func(p *types.Package) string { return p.Name() })
 }
@@ -199,6 +251,10 @@ func formOf(t types.Type) (form, error) {
 		return 0, fmt.Errorf("%s", missing)
 	} else if has {
 		return formOther, nil
+	}
+	if names := remoteNames(t); len(names) > 0 {
+		return 0, fmt.Errorf("%s has remote methods (%s), but here a copy of its fields would travel, no reference to the object: name its remote interface here instead, an interface with these methods. (If it is data all the same, say so by a field in it: _ struct{} `rmi:\"value\"`)",
+			short(t), strings.Join(names, ", "))
 	}
 	switch u := t.Underlying().(type) {
 	case *types.Pointer:
@@ -293,8 +349,8 @@ func (f *field) goes() string {
 }
 
 type fieldTag struct {
-	name, alias                          string
-	omitEmpty, inline, noInline, asArray bool
+	name, alias                  string
+	omitEmpty, noInline, asArray bool
 }
 
 func parseTag(tag string) (t fieldTag, err error) {
@@ -311,8 +367,6 @@ func parseTag(tag string) (t fieldTag, err error) {
 			t.name = key
 		case key == "omitempty":
 			t.omitEmpty = true
-		case key == "inline":
-			t.inline = true
 		case key == "noinline":
 			t.noInline = true
 		case key == "as_array", key == "asArray":
@@ -331,6 +385,10 @@ type layout struct {
 	fields   []*field
 }
 
+func nothingExported(t types.Type) error {
+	return fmt.Errorf("%s has no exported fields, so nothing of it would travel; export them, give it MarshalBinary and UnmarshalBinary, or leave it out with the tag `msgpack:\"-\"`", short(t))
+}
+
 func layoutOf(t types.Type) (*layout, error) {
 	l := &layout{open: []types.Type{t}}
 	var err error
@@ -338,13 +396,13 @@ func layoutOf(t types.Type) (*layout, error) {
 		return nil, err
 	}
 	if len(l.fields) == 0 && !l.exported && t.Underlying().(*types.Struct).NumFields() > 0 {
-		return nil, fmt.Errorf("%s has no exported fields, so nothing of it would travel; export them, give it MarshalBinary and UnmarshalBinary, or leave it out with the tag `msgpack:\"-\"`", short(t))
+		return nil, nothingExported(t)
 	}
 	by := map[string]*field{}
 	for _, f := range l.fields {
 		for _, name := range []string{f.name, f.alias} {
 			if other := by[name]; other != nil && name != "" && other != f {
-				return nil, fmt.Errorf("fields %s and %s both travel as %q", other.goes(), f.goes(), name)
+				return nil, fmt.Errorf("fields %s and %s both travel as %q; give one of them another name by a tag, or, if it is that of an embedded struct, keep that whole by the tag `msgpack:\",noinline\"`", other.goes(), f.goes(), name)
 			}
 			by[name] = f
 		}
@@ -362,7 +420,6 @@ func (l *layout) of(s *types.Struct) (out []*field, err error) {
 		embedded types.Type // struct to inline, or nil
 	}
 	var entries []entry
-	direct := map[string]bool{}
 	omitAll := false
 	for i := range s.NumFields() {
 		f := s.Field(i)
@@ -385,41 +442,45 @@ func (l *layout) of(s *types.Struct) (out []*field, err error) {
 			e.embedded = l.inlinable(f.Type())
 		}
 		if e.embedded == nil && !f.Exported() {
+			if f.Anonymous() && !plainField(f.Type()) {
+				return nil, fmt.Errorf("field %s: the embedded %s is unexported, so nothing of it would travel; embed an exported type, give it a name, or leave it out with the tag `msgpack:\"-\"`", f.Name(), short(f.Type()))
+			}
 			continue
 		}
 		if e.name == "" {
 			e.name = f.Name()
 		}
-		if e.embedded == nil {
-			direct[e.name] = true
-		}
 		entries = append(entries, e)
-	}
-	taken := map[string]bool{}
-	add := func(f *field) {
-		taken[f.name] = true
-		out = append(out, f)
 	}
 	for _, e := range entries {
 		if e.embedded != nil {
-			inner, ok, err := l.inline(e.Var, e.embedded, e.inline, func(name string) bool { return direct[name] || taken[name] })
+			inner, err := l.inline(e.Var, e.embedded)
 			if err != nil {
 				return nil, err
 			}
-			if ok {
-				for _, f := range inner {
-					f.omitEmpty = f.omitEmpty || omitAll
-					add(f)
-				}
-				continue
+			for _, f := range inner {
+				f.omitEmpty = f.omitEmpty || omitAll && !f.pointers
+				out = append(out, f)
 			}
-			if !e.Exported() {
-				continue
-			}
+			continue
 		}
-		add(&field{name: e.name, alias: e.alias, path: []*types.Var{e.Var}, omitEmpty: e.omitEmpty || omitAll})
+		out = append(out, &field{name: e.name, alias: e.alias, path: []*types.Var{e.Var}, omitEmpty: e.omitEmpty || omitAll})
 	}
 	return out, nil
+}
+
+// plainField reports whether an embedded field of an unexported type t is like
+// any other unexported field.
+func plainField(t types.Type) bool {
+	if p, ok := t.Underlying().(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	switch t.Underlying().(type) {
+	case *types.Struct, *types.Interface:
+		return false
+	}
+	has, _ := codecOf(t)
+	return !has
 }
 
 func (l *layout) inlinable(t types.Type) types.Type {
@@ -436,31 +497,38 @@ func (l *layout) inlinable(t types.Type) types.Type {
 	return t
 }
 
-func (l *layout) inline(f *types.Var, t types.Type, force bool, shadowed func(string) bool) ([]*field, bool, error) {
+// inline returns the fields of an embedded struct.
+func (l *layout) inline(f *types.Var, t types.Type) ([]*field, error) {
+	outer := l.exported
+	l.exported = false
 	l.open = append(l.open, t)
-	inner, err := l.of(t.Underlying().(*types.Struct))
+	s := t.Underlying().(*types.Struct)
+	inner, err := l.of(s)
 	l.open = l.open[:len(l.open)-1]
 	if err != nil {
-		return nil, false, err
-	}
-	kept := inner[:0]
-	for _, in := range inner {
-		switch {
-		case !shadowed(in.name):
-			kept = append(kept, in)
-		case !force:
-			return nil, false, nil
-		}
+		return nil, err
 	}
 	_, pointer := f.Type().Underlying().(*types.Pointer)
-	if pointer && !f.Exported() && len(kept) > 0 {
-		return nil, false, fmt.Errorf("field %s: an embedded pointer to an unexported struct cannot be filled in; embed the struct itself", f.Name())
+	switch {
+	case pointer && !f.Exported() && len(inner) > 0:
+		return nil, fmt.Errorf("field %s: an embedded pointer to an unexported struct cannot be filled in; embed the struct itself", f.Name())
+	case f.Exported() && !l.exported && s.NumFields() > 0 && !ofSync(t):
+		return nil, fmt.Errorf("field %s: %w", f.Name(), nothingExported(t))
 	}
-	for _, in := range kept {
+	l.exported = outer || l.exported
+	for _, in := range inner {
 		in.path = slices.Concat([]*types.Var{f}, in.path)
-		in.pointers = in.pointers || pointer
+		if pointer { // what is written tells that it is not nil
+			in.pointers, in.omitEmpty = true, false
+		}
 	}
-	return kept, true, nil
+	return inner, nil
+}
+
+// ofSync reports whether t is a mutex or the like, which nobody takes for data.
+func ofSync(t types.Type) bool {
+	n, ok := types.Unalias(t).(*types.Named)
+	return ok && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == "sync"
 }
 
 // text is the layout as package stub's StructOf compares it.

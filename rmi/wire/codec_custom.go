@@ -80,8 +80,9 @@ func (d *Decoder) octets(unmarshal func([]byte) error) error {
 	return unmarshal(slices.Clone(b))
 }
 
-// codecOf returns the first form that t has in both directions. If it has one
-// in one direction only, the form comes with what is missing.
+// codecOf returns the first form that t itself has in both directions. If it has
+// one in one direction only, the form comes with what is missing. Methods that an
+// embedded field lends do not count: they write that field and lose the others.
 func codecOf(t reflect.Type) (form *codecForm, missing string) {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		return nil, ""
@@ -89,7 +90,8 @@ func codecOf(t reflect.Type) (form *codecForm, missing string) {
 	ptr := reflect.PointerTo(t)
 	for i := range codecForms {
 		f := &codecForms[i]
-		enc, dec := ptr.Implements(f.enc), ptr.Implements(f.dec)
+		enc := ptr.Implements(f.enc) && declares(t, f.methods[0])
+		dec := ptr.Implements(f.dec) && declares(t, f.methods[1])
 		switch {
 		case enc && dec:
 			return f, ""

@@ -226,9 +226,7 @@ func (d *Description) Fingerprint() refs.Fingerprint {
 				}
 				b = binary.AppendUvarint(b, uint64(len(fields)))
 				for _, f := range fields {
-					if t.Kind == KindStruct {
-						str(f.Name)
-					}
+					str(f.Name)
 					b = append(b, now[f.Type][:]...)
 				}
 			case KindRemote:

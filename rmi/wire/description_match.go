@@ -17,7 +17,7 @@ const shownMismatches = 8
 // can call an object whose owner knows it as d says. It can if each of the
 // caller's methods exists with as many parameters and results, and the types
 // of these are alike: of equal kind, recursively, structs over the fields that
-// both have, tuples over the positions that both have. Names of types make no
+// both have, tuples over the positions that both have, with equal names. Names of types make no
 // difference. Where a remote interface is passed to the owner, it is the owner
 // who calls, so the comparison turns round.
 //
@@ -166,6 +166,13 @@ func (c *comparison) types(user, prov *Description, tu, tp int) {
 		}
 	case KindTuple:
 		for i := range min(len(u.Fields), len(p.Fields)) {
+			if uf, pf := u.Fields[i].Name, p.Fields[i].Name; uf != pf {
+				where := numbered("field", i)
+				c.path = append(c.path, comparedStep{"." + where, user, prov, [2]int{tu, tp}})
+				c.differ(user, prov, uf, pf)
+				c.path = c.path[:len(c.path)-1]
+				return
+			}
 			down("."+u.Fields[i].Name, u.Fields[i].Type, p.Fields[i].Type)
 		}
 	case KindRemote:

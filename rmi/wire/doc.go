@@ -457,13 +457,15 @@
 //	20 array                    array of exactly that length
 //	21 map                      map; no key twice
 //	22 struct                   map by field name; unknown keys are skipped, missing ones are zero, none twice
-//	23 tuple                    array of the fields' values; may be longer or shorter
+//	23 tuple                    array of the fields' values; may be longer or shorter: more fields come at the end
 //	24 remote interface, func   as 16
 //	25 binary form              bin that the type itself reads (readers take str too)
 //	26 text form                the same
 //	27 custom                   whatever the type itself reads
 //
-// A nil stands for the zero value of every kind. A pointer is what it points to, or nil. The same reference needs
+// A nil stands for the zero value of every kind. A pointer is what it points to, or nil. Structs within a struct whose
+// fields count as the outer one's (embedded ones, in Go) have no value of their own: their fields stand among the
+// others, or, if there is no inner struct, none of them. The same reference needs
 // only one entry in the table. Names for 18, known from the start: bool, string, []byte, int, int8, int16, int32,
 // int64, uint, uint8, uint16, uint32, uint64, float32, float64, time.Time, time.Duration (kind 5), []any, []string,
 // map[string]any, refs.Ref; a name with "*" in front is a pointer to that type.
@@ -516,11 +518,11 @@
 // at most 1,800,000,000; 0 for the caller's default. All of it is for the caller, who may wait, and make no call twice.
 //
 // A caller agrees with an owner if its methods are a subset of the owner's with equal arity, and types are of equal
-// kind (and len), recursively: structs by the field names that both have, tuples by the positions that both have. For
-// remote interfaces in parameters the subset is the other way round, since the owner calls them. Equal fingerprints
-// need no comparison; otherwise a caller asks for the description before its first call, but not of objects 1 and 2.
-// The flag variadic plays no part in it: the parameter stands there as kind 19. So a client that passes a
-// callback must answer method 0 for it, unless it knows the fingerprint that the owner expects.
+// kind (and len), recursively: structs by the field names that both have, tuples by the positions that both have, where
+// the names must be equal too. For remote interfaces in parameters the subset is the other way round, since the owner
+// calls them. Equal fingerprints need no comparison; otherwise a caller asks for the description before its first call,
+// but not of objects 1 and 2. The flag variadic plays no part in it: the parameter stands there as kind 19. So a
+// client that passes a callback must answer method 0 for it, unless it knows the fingerprint that the owner expects.
 //
 // The fingerprint is the first 16 bytes of a SHA-256 over the interface's methods. With v for an unsigned LEB128
 // varint, str for v(length) and the bytes, H[t] for the hash of type t, methods are v(count), and for each, in order,
@@ -531,7 +533,7 @@
 //	19 list, 20 array   v(1), H[elem]
 //	21 map              v(2), H[key], H[elem]
 //	22 struct           v(count), and for each field, sorted by name, str(name), H[type]
-//	23 tuple            v(count), and for each field, in order, H[type]
+//	23 tuple            v(count), and for each field, in order, str(name), H[type]
 //	24 remote           its methods, as above
 //
 // If methods of the interface itself have semantics, not 0 and 0, its fingerprint is instead the first 16 bytes of a

@@ -216,11 +216,30 @@ func (e *Encoder) export(v reflect.Value, i *Interface) error {
 	if e.exporter == nil {
 		return refuse(fault.Invalid, "a %s cannot travel here: only arguments and results of a call carry references", i.Name)
 	}
+	if obj := object(v); isNil(obj) {
+		return refuse(fault.Invalid, "a nil %s is no %s that could be called; pass nil itself", typeName(obj.Type()), i.Name)
+	}
 	r, err := e.exporter.ExportRef(v, i)
 	if err != nil {
 		return err
 	}
 	return e.reference(r)
+}
+
+// object is what an interface that is not nil holds.
+func object(v reflect.Value) reflect.Value {
+	for v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	return v
+}
+
+func isNil(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	}
+	return false
 }
 
 // encodeValues writes one array of values. what is "argument" or "result".

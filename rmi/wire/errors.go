@@ -177,6 +177,46 @@ func (e *Encoder) errorValue(err error) []byte {
 	return append([]byte{}, inner.Body()...)
 }
 
+// CheckErrorType tells why values of t, an error type, cannot travel within
+// errors, nil if they can. An error has no table of references, so that nothing
+// in it may be one.
+func CheckErrorType(t reflect.Type) error {
+	p, err := planOf(t)
+	if err != nil {
+		return err
+	}
+	if where := p.reference(map[*plan]bool{}); where != "" {
+		return fmt.Errorf("%s: references do not travel in errors", strings.TrimPrefix(where, "."))
+	}
+	return nil
+}
+
+// reference returns the path to a reference that values may hold, or nothing.
+func (p *plan) reference(seen map[*plan]bool) string {
+	if seen[p] {
+		return ""
+	}
+	seen[p] = true
+	switch p.kind {
+	case KindRemote, KindReference:
+		return " (" + typeName(p.typ) + ")"
+	}
+	if p.elem != nil {
+		if where := p.elem.reference(seen); where != "" {
+			if p.kind != kindPointer {
+				where = "[]" + where
+			}
+			return where
+		}
+	}
+	for _, f := range p.fields {
+		if where := f.plan.reference(seen); where != "" {
+			return "." + f.goes + where
+		}
+	}
+	return ""
+}
+
 // ParseError reads what AppendError wrote, from a peer that is not trusted.
 // The *fault.Error has origin Peer; its cause is a *fault.Remote with the
 // text and the errors that could be made anew. nil limits mean the defaults.

@@ -144,7 +144,7 @@ func (c *compiler) plan(t reflect.Type) *plan {
 	p := &plan{typ: t}
 	c.plans[t] = p
 	c.fill(p)
-	if t.Implements(typeIsZeroer) && t.Kind() != reflect.Interface {
+	if isZeroer(t) {
 		p.empty = emptyByMethod
 	}
 	return p
@@ -172,7 +172,7 @@ func (c *compiler) fill(p *plan) {
 		c.fillFunc(p)
 		return
 	}
-	if c.fillCodec(p) {
+	if c.fillCodec(p) || c.servant(t) {
 		return
 	}
 	switch t.Kind() {

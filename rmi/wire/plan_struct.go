@@ -29,8 +29,8 @@ type field struct {
 
 // fieldTag is what msgpack's struct tag says: `msgpack:"name,option,alias:x"`.
 type fieldTag struct {
-	name, alias                          string
-	omitEmpty, inline, noInline, asArray bool
+	name, alias                  string
+	omitEmpty, noInline, asArray bool
 }
 
 func parseTag(s string) (fieldTag, error) {
@@ -47,8 +47,6 @@ func parseTag(s string) (fieldTag, error) {
 			t.name = key
 		case key == "omitempty":
 			t.omitEmpty = true
-		case key == "inline":
-			t.inline = true
 		case key == "noinline":
 			t.noInline = true
 		case key == "as_array", key == "asArray":
@@ -64,14 +62,14 @@ func (c *compiler) fillStruct(p *plan) {
 	l := layout{c: c, open: []reflect.Type{p.typ}}
 	p.fields = l.fields(p.typ)
 	if len(p.fields) == 0 && !l.exported && p.typ.NumField() > 0 {
-		c.cannot("%s has no exported fields, so nothing of it would travel; export them, give it MarshalBinary and UnmarshalBinary, or leave it out with the tag `msgpack:\"-\"`",
-			typeName(p.typ))
+		c.cannot("%s", nothingExported(p.typ))
 	}
 	byName := make(map[string]int, len(p.fields))
 	for i, f := range p.fields {
 		for _, name := range []string{f.name, f.alias} {
 			if j, taken := byName[name]; taken && name != "" && j != i {
-				c.cannot("fields %s and %s both travel as %q", p.fields[j].goes, f.goes, name)
+				c.cannot("fields %s and %s both travel as %q; give one of them another name by a tag, or, if it is that of an embedded struct, keep that whole by the tag `msgpack:\",noinline\"`",
+					p.fields[j].path(p.typ), f.path(p.typ), name)
 			}
 			byName[name] = i
 		}
@@ -114,13 +112,12 @@ func (l *layout) fields(t reflect.Type) []*field {
 		embedded reflect.Type // struct to inline, or nil
 	}
 	var entries []entry
-	direct := map[string]bool{}
 	omitAll := false
 	for i := range t.NumField() {
 		f := t.Field(i)
 		tag, err := parseTag(f.Tag.Get("msgpack"))
 		if err != nil {
-			l.c.inside("."+f.Name, func() { l.c.cannot("%v", err) })
+			l.cannot(f, "%v", err)
 		}
 		if f.Name == "_msgpack" {
 			omitAll = tag.omitEmpty
@@ -137,41 +134,46 @@ func (l *layout) fields(t reflect.Type) []*field {
 			e.embedded = l.inlinable(f.Type)
 		}
 		if e.embedded == nil && !f.IsExported() {
+			if f.Anonymous && !plainField(f.Type) {
+				l.cannot(f, "the embedded %s is unexported, so nothing of it would travel; embed an exported type, give it a name, or leave it out with the tag `msgpack:\"-\"`", typeName(f.Type))
+				l.exported = true // enough was said
+			}
 			continue
 		}
 		if e.name == "" {
 			e.name = f.Name
 		}
-		if e.embedded == nil {
-			direct[e.name] = true
-		}
 		entries = append(entries, e)
 	}
 	var out []*field
-	taken := map[string]bool{}
-	add := func(f *field) {
-		taken[f.name] = true
-		out = append(out, f)
-	}
 	for _, e := range entries {
 		if e.embedded != nil {
-			inner, ok := l.inline(e.StructField, e.embedded, e.inline, func(name string) bool { return direct[name] || taken[name] })
-			if ok {
-				for _, f := range inner {
-					f.omitEmpty = f.omitEmpty || omitAll
-					add(f)
-				}
-				continue
+			for _, f := range l.inline(e.StructField, e.embedded) {
+				f.omitEmpty = f.omitEmpty || omitAll && !f.pointers
+				out = append(out, f)
 			}
-			if !e.IsExported() {
-				continue
-			}
+			continue
 		}
 		key, _ := msgpack.Marshal(e.name) // of a string: cannot fail
-		add(&field{name: e.name, key: key, alias: e.alias, goes: e.Name, typ: e.Type, index: e.Index,
+		out = append(out, &field{name: e.name, key: key, alias: e.alias, goes: e.Name, typ: e.Type, index: e.Index,
 			omitEmpty: e.omitEmpty || omitAll})
 	}
 	return out
+}
+
+func (l *layout) cannot(f reflect.StructField, format string, a ...any) {
+	l.c.inside("."+f.Name, func() { l.c.cannot(format, a...) })
+}
+
+// plainField reports whether an embedded field of an unexported type t is like
+// any other unexported field, of which everybody knows that it does not travel:
+// it has no fields and no codec that seem to be those of the struct.
+func plainField(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	form, _ := codecOf(t)
+	return form == nil && t.Kind() != reflect.Struct && t.Kind() != reflect.Interface
 }
 
 // inlinable returns the struct whose fields an embedded field of type t offers.
@@ -188,35 +190,37 @@ func (l *layout) inlinable(t reflect.Type) reflect.Type {
 	return t
 }
 
-// inline returns the fields of an embedded struct, unless the outer struct
-// has one of the same name: then the embedded one stays a field of its own,
-// or, if its tag asks for inlining, loses the shadowed fields. The order in
-// which the fields are declared makes no difference (in msgpack it does: an
-// outer field declared later is written as a second key of the same name).
-func (l *layout) inline(f reflect.StructField, t reflect.Type, force bool, shadowed func(string) bool) ([]*field, bool) {
+// inline returns the fields of an embedded struct, which travel as if they were
+// the outer struct's own. None of them may have the name of another: which one a
+// value is for would change with the types' versions. (In msgpack an outer field
+// hides the inner one, or keeps the whole embedded struct from being inlined.)
+func (l *layout) inline(f reflect.StructField, t reflect.Type) []*field {
+	outer := l.exported
+	l.exported = false
 	l.open = append(l.open, t)
-	inner := l.fields(t)
+	var inner []*field
+	l.c.inside("."+f.Name, func() { inner = l.fields(t) })
 	l.open = l.open[:len(l.open)-1]
-	kept := inner[:0]
+	pointer := f.Type.Kind() == reflect.Pointer
+	switch {
+	case pointer && !f.IsExported() && len(inner) > 0:
+		l.cannot(f, "an embedded pointer to an unexported struct cannot be filled in; embed the struct itself")
+	case f.IsExported() && !l.exported && t.NumField() > 0 && t.PkgPath() != "sync":
+		l.cannot(f, "%s", nothingExported(t))
+	}
+	l.exported = outer || l.exported
 	for _, in := range inner {
-		switch {
-		case !shadowed(in.name):
-			kept = append(kept, in)
-		case !force:
-			return nil, false
+		in.index = slices.Concat(f.Index, in.index)
+		if pointer {
+			// What is written tells that the pointer is not nil.
+			in.pointers, in.omitEmpty = true, false
 		}
 	}
-	pointer := f.Type.Kind() == reflect.Pointer
-	if pointer && !f.IsExported() && len(kept) > 0 {
-		l.c.inside("."+f.Name, func() {
-			l.c.cannot("an embedded pointer to an unexported struct cannot be filled in; embed the struct itself")
-		})
-	}
-	for _, in := range kept {
-		in.index = slices.Concat(f.Index, in.index)
-		in.pointers = in.pointers || pointer
-	}
-	return kept, true
+	return inner
+}
+
+func nothingExported(t reflect.Type) string {
+	return typeName(t) + " has no exported fields, so nothing of it would travel; export them, give it MarshalBinary and UnmarshalBinary, or leave it out with the tag `msgpack:\"-\"`"
 }
 
 // of returns the field's value in the struct v; false when an embedded
@@ -419,14 +423,11 @@ func (s *fieldSet) add(i, size int) (was bool) {
 }
 
 // decode fills the field in, making the embedded structs that pointers on the
-// way lack, unless the value is nil.
+// way lack: where one is nil, none of its fields is sent.
 func (f *field) decode(d *Decoder, v reflect.Value) error {
 	if !f.pointers {
 		fv, _ := f.of(v)
 		return f.plan.dec(d, fv)
-	}
-	if d.null() {
-		return nil
 	}
 	for i, at := range f.index {
 		if i > 0 && v.Kind() == reflect.Pointer {
@@ -477,6 +478,9 @@ func (p *plan) decodeTuple(d *Decoder, v reflect.Value) error {
 			if _, _, err := d.raw(); err != nil {
 				return err
 			}
+			continue
+		}
+		if p.fields[i].pointers && d.null() { // the embedded pointer was nil
 			continue
 		}
 		if err := p.fields[i].decode(d, v); err != nil {

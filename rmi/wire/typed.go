@@ -202,7 +202,7 @@ func structLayout(t reflect.Type) string {
 		}
 		if f.omitEmpty {
 			b.WriteString("?")
-			if f.typ.Implements(typeIsZeroer) && f.typ.Kind() != reflect.Interface {
+			if isZeroer(f.typ) {
 				b.WriteString("0")
 			}
 		}

@@ -6,6 +6,11 @@ package cases
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -34,6 +39,9 @@ type Cases interface {
 	Tags(ctx context.Context, v Tagged) (Tagged, error)
 	Embedded(ctx context.Context, v Embedding) (Embedding, error)
 	Tuple(ctx context.Context, v Tuple) (Tuple, error)
+	Pointing(ctx context.Context, v Pointing) (Pointing, error)
+	Promoted(ctx context.Context, v Promoted) (Promoted, error)
+	Active(ctx context.Context, v *Active) (*Active, error)
 	Containers(ctx context.Context, v Containers) (Containers, error)
 	Keys(ctx context.Context, v Keys) (Keys, error)
 	Pointers(ctx context.Context, v *Pointers) (*Pointers, error)
@@ -197,9 +205,22 @@ type Inner struct{ A, B int }
 type Embedding struct {
 	base
 	*Base
-	Inner       `msgpack:",inline"`
+	Inner
 	other.Point `msgpack:",noinline"`
-	A           string
+	Outer       string `msgpack:"a"`
+}
+
+// Sparse has nothing that is written unless it is set.
+type Sparse struct {
+	Num  int `msgpack:",omitempty"`
+	Ptr  *int
+	Some []int `msgpack:",omitempty"`
+}
+
+// Pointing embeds by pointer what may have nothing but nils.
+type Pointing struct {
+	*Sparse
+	N int
 }
 
 // Tuple travels as an array.
@@ -350,11 +371,70 @@ func (p *Packed) UnmarshalMsgpack(b []byte) error {
 // NewPacked returns a Packed and a Streamed of n.
 func NewPacked(n int) (Packed, Streamed) { return Packed{n}, Streamed{n} }
 
-// Stamp has the codec of the time that it embeds, so N does not travel.
+// Stamp has the methods of the time that it embeds, but not as its own: it is a
+// struct of two fields, and empty if both are.
 type Stamp struct {
 	time.Time
 	N int
 }
+
+// Lent has methods of its own beside those that it is lent, which are tried first.
+type Lent struct {
+	netip.AddrPort
+	N int
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (l Lent) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%v %d", l.AddrPort, l.N), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *Lent) UnmarshalText(b []byte) (err error) {
+	addr, n, _ := strings.Cut(string(b), " ")
+	if l.N, err = strconv.Atoi(n); err == nil {
+		l.AddrPort, err = netip.ParseAddrPort(addr)
+	}
+	return err
+}
+
+// IsZero reports that N is 0.
+func (l Lent) IsZero() bool { return l.N == 0 }
+
+// Promoted has types that embed others with methods that the codec looks at.
+type Promoted struct {
+	Stamp   Stamp
+	Omitted Stamp    `msgpack:",omitempty"`
+	Ptr     *Stamp   `msgpack:",omitempty"`
+	Lent    Lent     `msgpack:",omitempty"`
+	Zero    Zeroing  `msgpack:",omitempty"`
+	Zeros   *Zeroing `msgpack:",omitempty"`
+	Number  Numbered
+	Texts   map[string]Texted
+}
+
+// Zeroing is lent IsZero, Numbered a codec by pointer, Texted one by what is generic.
+type (
+	Zeroing struct {
+		Zeroer
+		M int
+	}
+	Numbered struct {
+		*big.Int
+		N int
+	}
+	Texted struct {
+		other.Text[int]
+		N int
+	}
+)
+
+// Active is data that can do remote things.
+type Active struct {
+	_ struct{} `rmi:"value"`
+	N int
+}
+
+// Save has the shape of a remote method.
+func (*Active) Save(ctx context.Context) error { return ctx.Err() }
 
 // Codecs has types with codecs of their own.
 type Codecs struct {
@@ -368,6 +448,7 @@ type Codecs struct {
 	Packed   Packed
 	Packs    map[string]Packed
 	Stamp    Stamp
+	Lent     Lent
 }
 
 // Remotes has remote values, and others that are no data.

@@ -29,6 +29,7 @@ var _ = stub.Generated[Cases]{
 	Proxy: func(o stub.Object) Cases { return rmiCases{o} },
 	Serve: rmiServeCases,
 	Methods: []stub.Method{
+		{Name: "Active"},
 		{Name: "Apply"},
 		{Name: "Array"},
 		{Name: "Codecs"},
@@ -51,6 +52,8 @@ var _ = stub.Generated[Cases]{
 		{Name: "Null"},
 		{Name: "Omitted"},
 		{Name: "Pointers"},
+		{Name: "Pointing"},
+		{Name: "Promoted"},
 		{Name: "Remotes"},
 		{Name: "Scalars"},
 		{Name: "Slices"},
@@ -99,10 +102,11 @@ var (
 	rmiRemoteListener                         = stub.RemoteOf[Listener]()
 	rmiRemoteOtherHandler                     = stub.RemoteOf[other.Handler]()
 	rmiStructRecord                           = stub.StructOf[Record]("struct{ID Name Tags Value}")
+	rmiStructActive                           = stub.StructOf[Active]("struct{N}")
 	rmiStructScalars                          = stub.StructOf[Scalars]("struct{B I I8 I16 I32 I64 U U8 U16 U32 U64 F32 F64 S}")
-	rmiStructCodecs                           = stub.StructOf[Codecs]("struct{Text Ptr Binary List Map Streamed Streams Packed Packs Stamp}")
+	rmiStructCodecs                           = stub.StructOf[Codecs]("struct{Text Ptr Binary List Map Streamed Streams Packed Packs Stamp Lent}")
 	rmiStructContainers                       = stub.StructOf[Containers]("struct{Bytes Ints Structs Deep Array Empty Map Maps Ptrs Times None}")
-	rmiStructEmbedding                        = stub.StructOf[Embedding]("struct{base.ID=ID *Base.Kind=Kind *Base.More=More Inner.B=B Point A}")
+	rmiStructEmbedding                        = stub.StructOf[Embedding]("struct{base.ID=ID *Base.Kind=Kind *Base.More=More Inner.A=A Inner.B=B Point Outer=a}")
 	rmiStructForeign                          = stub.StructOf[Foreign]("struct{Point Points Nested Unit Month}")
 	rmiStructOtherPairStringOtherPairIntColor = stub.StructOf[other.Pair[string, []other.Pair[int, Color]]]("struct{First Second}")
 	rmiStructInterfaces                       = stub.StructOf[Interfaces]("struct{Data Remote Literal}")
@@ -122,6 +126,8 @@ var (
 	_                                         = stub.Plain[Angle]("float64")
 	rmiStructOmitted                          = stub.StructOf[Omitted]("struct{B? I? U? F? S? Slice? Array? None? Map? Ptr? Any? Err? Remote? Time?0 Ref?0 Zero?0 Zeros?0 Struct? Always? Void? Unit? Text? Bytes? Last?}")
 	rmiStructPointers                         = stub.StructOf[Pointers]("struct{Int String Struct Slice Map Time}")
+	rmiStructPointing                         = stub.StructOf[Pointing]("struct{*Sparse.Num=Num *Sparse.Ptr=Ptr *Sparse.Some=Some N}")
+	rmiStructPromoted                         = stub.StructOf[Promoted]("struct{Stamp Omitted? Ptr? Lent?0 Zero? Zeros? Number Texts}")
 	rmiStructRemotes                          = stub.StructOf[Remotes]("struct{Listener Many By Tell Handler Ref Err Any}")
 	rmiStructSlices                           = stub.StructOf[Slices]("struct{B I I8 I16 I32 I64 U U16 U32 U64 F32 F64}")
 	rmiStructTagged                           = stub.StructOf[Tagged]("struct{Plain Renamed=other Optional? Aliased=new}")
@@ -132,6 +138,7 @@ var (
 		B struct{ C []string }
 	}]("struct{A=a B}")
 	rmiStructOtherPoint        = stub.StructOf[other.Point]("struct{X Y Label=label?}")
+	rmiStructStamp             = stub.StructOf[Stamp]("struct{Time N}")
 	rmiStructInner             = stub.StructOf[Inner]("struct{A B}")
 	rmiStructStruct2           = stub.StructOf[struct{}]("struct{}")
 	rmiStructBase              = stub.StructOf[Base]("struct{Kind More}")
@@ -143,6 +150,9 @@ var (
 	_                          = stub.Plain[Flags]("list")
 	rmiStructZeroer            = stub.StructOf[Zeroer]("struct{N}")
 	rmiStructOnlyOmitted       = stub.StructOf[OnlyOmitted]("struct{*Base.Kind=Kind *Base.More=More N?}")
+	rmiStructZeroing           = stub.StructOf[Zeroing]("struct{Zeroer.N=N M}")
+	rmiStructNumbered          = stub.StructOf[Numbered]("struct{Int N}")
+	rmiStructTexted            = stub.StructOf[Texted]("struct{Text N}")
 	rmiStructStruct3           = stub.StructOf[struct{ C []string }]("struct{C}")
 )
 
@@ -204,8 +214,33 @@ func rmiServeBench(ctx context.Context, v Bench, method int, d *stub.Decoder, e 
 // rmiCases is the proxy of Cases.
 type rmiCases struct{ rmiObject }
 
-func (p rmiCases) Apply(ctx context.Context, a0 func(_ context.Context, other int64) (int64, error), a1 int64) (r0 int64, err error) {
+func (p rmiCases) Active(ctx context.Context, a0 *Active) (r0 *Active, err error) {
 	c := p.rmiObject.Begin(ctx, 0)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		if a0 == nil {
+			e.Nil()
+		} else {
+			rmiEncodeActive(e, a0)
+		}
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		if !d.Null() {
+			stub.New(d, &r0)
+			rmiDecodeActive(d, r0)
+		}
+	}
+	if err = c.End(); err != nil {
+		return nil, err
+	}
+	return r0, nil
+}
+
+func (p rmiCases) Apply(ctx context.Context, a0 func(_ context.Context, other int64) (int64, error), a1 int64) (r0 int64, err error) {
+	c := p.rmiObject.Begin(ctx, 1)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -229,7 +264,7 @@ func (p rmiCases) Apply(ctx context.Context, a0 func(_ context.Context, other in
 }
 
 func (p rmiCases) Array(ctx context.Context, a0 [3]Scalars) (r0 [3]Scalars, err error) {
-	c := p.rmiObject.Begin(ctx, 1)
+	c := p.rmiObject.Begin(ctx, 2)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -257,7 +292,7 @@ func (p rmiCases) Array(ctx context.Context, a0 [3]Scalars) (r0 [3]Scalars, err 
 }
 
 func (p rmiCases) Codecs(ctx context.Context, a0 Codecs) (r0 Codecs, err error) {
-	c := p.rmiObject.Begin(ctx, 2)
+	c := p.rmiObject.Begin(ctx, 3)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -275,7 +310,7 @@ func (p rmiCases) Codecs(ctx context.Context, a0 Codecs) (r0 Codecs, err error) 
 }
 
 func (p rmiCases) Containers(ctx context.Context, a0 Containers) (r0 Containers, err error) {
-	c := p.rmiObject.Begin(ctx, 3)
+	c := p.rmiObject.Begin(ctx, 4)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -293,7 +328,7 @@ func (p rmiCases) Containers(ctx context.Context, a0 Containers) (r0 Containers,
 }
 
 func (p rmiCases) Data(ctx context.Context, a0 any) (r0 any, err error) {
-	c := p.rmiObject.Begin(ctx, 4)
+	c := p.rmiObject.Begin(ctx, 5)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -311,7 +346,7 @@ func (p rmiCases) Data(ctx context.Context, a0 any) (r0 any, err error) {
 }
 
 func (p rmiCases) Embedded(ctx context.Context, a0 Embedding) (r0 Embedding, err error) {
-	c := p.rmiObject.Begin(ctx, 5)
+	c := p.rmiObject.Begin(ctx, 6)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -329,7 +364,7 @@ func (p rmiCases) Embedded(ctx context.Context, a0 Embedding) (r0 Embedding, err
 }
 
 func (p rmiCases) Error(ctx context.Context, a0 error) (r0 error, err error) {
-	c := p.rmiObject.Begin(ctx, 6)
+	c := p.rmiObject.Begin(ctx, 7)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -347,7 +382,7 @@ func (p rmiCases) Error(ctx context.Context, a0 error) (r0 error, err error) {
 }
 
 func (p rmiCases) Fail(ctx context.Context, a0 int) (r0 Scalars, err error) {
-	c := p.rmiObject.Begin(ctx, 7)
+	c := p.rmiObject.Begin(ctx, 8)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -365,7 +400,7 @@ func (p rmiCases) Fail(ctx context.Context, a0 int) (r0 Scalars, err error) {
 }
 
 func (p rmiCases) Foreign(ctx context.Context, a0 Foreign) (r0 Foreign, err error) {
-	c := p.rmiObject.Begin(ctx, 8)
+	c := p.rmiObject.Begin(ctx, 9)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -383,7 +418,7 @@ func (p rmiCases) Foreign(ctx context.Context, a0 Foreign) (r0 Foreign, err erro
 }
 
 func (p rmiCases) Generic(ctx context.Context, a0 other.Pair[string, []other.Pair[int, Color]]) (r0 other.Pair[string, []other.Pair[int, Color]], err error) {
-	c := p.rmiObject.Begin(ctx, 9)
+	c := p.rmiObject.Begin(ctx, 10)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -401,7 +436,7 @@ func (p rmiCases) Generic(ctx context.Context, a0 other.Pair[string, []other.Pai
 }
 
 func (p rmiCases) Interfaces(ctx context.Context, a0 Interfaces) (r0 Interfaces, err error) {
-	c := p.rmiObject.Begin(ctx, 10)
+	c := p.rmiObject.Begin(ctx, 11)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -419,7 +454,7 @@ func (p rmiCases) Interfaces(ctx context.Context, a0 Interfaces) (r0 Interfaces,
 }
 
 func (p rmiCases) Keys(ctx context.Context, a0 Keys) (r0 Keys, err error) {
-	c := p.rmiObject.Begin(ctx, 11)
+	c := p.rmiObject.Begin(ctx, 12)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -437,7 +472,7 @@ func (p rmiCases) Keys(ctx context.Context, a0 Keys) (r0 Keys, err error) {
 }
 
 func (p rmiCases) List(ctx context.Context, a0 *other.List[Name]) (r0 *other.List[Name], err error) {
-	c := p.rmiObject.Begin(ctx, 12)
+	c := p.rmiObject.Begin(ctx, 13)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -464,7 +499,7 @@ func (p rmiCases) List(ctx context.Context, a0 *other.List[Name]) (r0 *other.Lis
 func (p rmiCases) Literal(ctx context.Context, a0 interface {
 	Heard(ctx context.Context, text string) (string, error)
 }) (r0 string, err error) {
-	c := p.rmiObject.Begin(ctx, 13)
+	c := p.rmiObject.Begin(ctx, 14)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -486,7 +521,7 @@ func (p rmiCases) Literal(ctx context.Context, a0 interface {
 }
 
 func (p rmiCases) Long(ctx context.Context, a0 Long) (r0 Long, err error) {
-	c := p.rmiObject.Begin(ctx, 14)
+	c := p.rmiObject.Begin(ctx, 15)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -504,7 +539,7 @@ func (p rmiCases) Long(ctx context.Context, a0 Long) (r0 Long, err error) {
 }
 
 func (p rmiCases) Many(ctx context.Context, a0 int64, a1 string, a2 []byte) (r0 int64, r1 string, r2 []byte, err error) {
-	c := p.rmiObject.Begin(ctx, 15)
+	c := p.rmiObject.Begin(ctx, 16)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -530,7 +565,7 @@ func (p rmiCases) Many(ctx context.Context, a0 int64, a1 string, a2 []byte) (r0 
 }
 
 func (p rmiCases) Meet(ctx context.Context, a0 Listener, a1 func(ctx context.Context, n int64) (int64, error), a2 other.Handler) (r0 Listener, r1 func(ctx context.Context, n int64) (int64, error), r2 other.Handler, err error) {
-	c := p.rmiObject.Begin(ctx, 16)
+	c := p.rmiObject.Begin(ctx, 17)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -568,7 +603,7 @@ func (p rmiCases) Meet(ctx context.Context, a0 Listener, a1 func(ctx context.Con
 }
 
 func (p rmiCases) Named(ctx context.Context, a0 NamedTypes) (r0 NamedTypes, err error) {
-	c := p.rmiObject.Begin(ctx, 17)
+	c := p.rmiObject.Begin(ctx, 18)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -586,7 +621,7 @@ func (p rmiCases) Named(ctx context.Context, a0 NamedTypes) (r0 NamedTypes, err 
 }
 
 func (p rmiCases) NamedSlices(ctx context.Context, a0 NamedSlices) (r0 NamedSlices, err error) {
-	c := p.rmiObject.Begin(ctx, 18)
+	c := p.rmiObject.Begin(ctx, 19)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -604,7 +639,7 @@ func (p rmiCases) NamedSlices(ctx context.Context, a0 NamedSlices) (r0 NamedSlic
 }
 
 func (p rmiCases) Null(ctx context.Context) error {
-	c := p.rmiObject.Begin(ctx, 19)
+	c := p.rmiObject.Begin(ctx, 20)
 	for c.Attempt() {
 		c.Args()
 		c.Send()
@@ -614,7 +649,7 @@ func (p rmiCases) Null(ctx context.Context) error {
 }
 
 func (p rmiCases) Omitted(ctx context.Context, a0 Omitted) (r0 Omitted, err error) {
-	c := p.rmiObject.Begin(ctx, 20)
+	c := p.rmiObject.Begin(ctx, 21)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -632,7 +667,7 @@ func (p rmiCases) Omitted(ctx context.Context, a0 Omitted) (r0 Omitted, err erro
 }
 
 func (p rmiCases) Pointers(ctx context.Context, a0 *Pointers) (r0 *Pointers, err error) {
-	c := p.rmiObject.Begin(ctx, 21)
+	c := p.rmiObject.Begin(ctx, 22)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -656,8 +691,44 @@ func (p rmiCases) Pointers(ctx context.Context, a0 *Pointers) (r0 *Pointers, err
 	return r0, nil
 }
 
+func (p rmiCases) Pointing(ctx context.Context, a0 Pointing) (r0 Pointing, err error) {
+	c := p.rmiObject.Begin(ctx, 23)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		rmiEncodePointing(e, &a0)
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		rmiDecodePointing(d, &r0)
+	}
+	if err = c.End(); err != nil {
+		return Pointing{}, err
+	}
+	return r0, nil
+}
+
+func (p rmiCases) Promoted(ctx context.Context, a0 Promoted) (r0 Promoted, err error) {
+	c := p.rmiObject.Begin(ctx, 24)
+	for c.Attempt() {
+		e := c.Args()
+		e.Value(0)
+		rmiEncodePromoted(e, &a0)
+		c.Send()
+	}
+	if d := c.Results(); d != nil {
+		d.Value(0)
+		rmiDecodePromoted(d, &r0)
+	}
+	if err = c.End(); err != nil {
+		return Promoted{}, err
+	}
+	return r0, nil
+}
+
 func (p rmiCases) Remotes(ctx context.Context, a0 Remotes) (r0 Remotes, err error) {
-	c := p.rmiObject.Begin(ctx, 22)
+	c := p.rmiObject.Begin(ctx, 25)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -675,7 +746,7 @@ func (p rmiCases) Remotes(ctx context.Context, a0 Remotes) (r0 Remotes, err erro
 }
 
 func (p rmiCases) Scalars(ctx context.Context, a0 Scalars) (r0 Scalars, err error) {
-	c := p.rmiObject.Begin(ctx, 23)
+	c := p.rmiObject.Begin(ctx, 26)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -693,7 +764,7 @@ func (p rmiCases) Scalars(ctx context.Context, a0 Scalars) (r0 Scalars, err erro
 }
 
 func (p rmiCases) Slices(ctx context.Context, a0 Slices) (r0 Slices, err error) {
-	c := p.rmiObject.Begin(ctx, 24)
+	c := p.rmiObject.Begin(ctx, 27)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -711,7 +782,7 @@ func (p rmiCases) Slices(ctx context.Context, a0 Slices) (r0 Slices, err error) 
 }
 
 func (p rmiCases) Sum(ctx context.Context, a0 int64, a1 ...func(_ context.Context, other int64) (int64, error)) (r0 int64, err error) {
-	c := p.rmiObject.Begin(ctx, 25)
+	c := p.rmiObject.Begin(ctx, 28)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -745,7 +816,7 @@ func (p rmiCases) Sum(ctx context.Context, a0 int64, a1 ...func(_ context.Contex
 }
 
 func (p rmiCases) Tags(ctx context.Context, a0 Tagged) (r0 Tagged, err error) {
-	c := p.rmiObject.Begin(ctx, 26)
+	c := p.rmiObject.Begin(ctx, 29)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -763,7 +834,7 @@ func (p rmiCases) Tags(ctx context.Context, a0 Tagged) (r0 Tagged, err error) {
 }
 
 func (p rmiCases) Tell(ctx context.Context, a0 string) error {
-	c := p.rmiObject.Begin(ctx, 27)
+	c := p.rmiObject.Begin(ctx, 30)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -775,7 +846,7 @@ func (p rmiCases) Tell(ctx context.Context, a0 string) error {
 }
 
 func (p rmiCases) Tellers(ctx context.Context, a0 ...Listener) (r0 []Listener, err error) {
-	c := p.rmiObject.Begin(ctx, 28)
+	c := p.rmiObject.Begin(ctx, 31)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -809,7 +880,7 @@ func (p rmiCases) Tellers(ctx context.Context, a0 ...Listener) (r0 []Listener, e
 }
 
 func (p rmiCases) Time(ctx context.Context, a0 time.Time, a1 time.Duration) (r0 time.Time, r1 time.Duration, err error) {
-	c := p.rmiObject.Begin(ctx, 29)
+	c := p.rmiObject.Begin(ctx, 32)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -831,7 +902,7 @@ func (p rmiCases) Time(ctx context.Context, a0 time.Time, a1 time.Duration) (r0 
 }
 
 func (p rmiCases) Tree(ctx context.Context, a0 Tree) (r0 Tree, err error) {
-	c := p.rmiObject.Begin(ctx, 30)
+	c := p.rmiObject.Begin(ctx, 33)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -849,7 +920,7 @@ func (p rmiCases) Tree(ctx context.Context, a0 Tree) (r0 Tree, err error) {
 }
 
 func (p rmiCases) Tuple(ctx context.Context, a0 Tuple) (r0 Tuple, err error) {
-	c := p.rmiObject.Begin(ctx, 31)
+	c := p.rmiObject.Begin(ctx, 34)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -873,7 +944,7 @@ func (p rmiCases) Unnamed(ctx context.Context, a0 struct {
 	A int "msgpack:\"a\""
 	B struct{ C []string }
 }, err error) {
-	c := p.rmiObject.Begin(ctx, 32)
+	c := p.rmiObject.Begin(ctx, 35)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -894,7 +965,7 @@ func (p rmiCases) Unnamed(ctx context.Context, a0 struct {
 }
 
 func (p rmiCases) Variadic(ctx context.Context, a0 int, a1 ...string) (r0 []string, err error) {
-	c := p.rmiObject.Begin(ctx, 33)
+	c := p.rmiObject.Begin(ctx, 36)
 	for c.Attempt() {
 		e := c.Args()
 		e.Value(0)
@@ -927,7 +998,27 @@ func (p rmiCases) Variadic(ctx context.Context, a0 int, a1 ...string) (r0 []stri
 
 func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e *stub.Encoder) error {
 	switch method {
-	case 0: // Apply
+	case 0: // Active
+		var a0 *Active
+		d.Value(0)
+		if !d.Null() {
+			stub.New(d, &a0)
+			rmiDecodeActive(d, a0)
+		}
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.Active(ctx, a0)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		if r0 == nil {
+			e.Nil()
+		} else {
+			rmiEncodeActive(e, r0)
+		}
+	case 1: // Apply
 		var a0 func(_ context.Context, other int64) (int64, error)
 		var a1 int64
 		d.Value(0)
@@ -943,7 +1034,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		e.Int(r0)
-	case 1: // Array
+	case 2: // Array
 		var a0 [3]Scalars
 		d.Value(0)
 		for i0 := d.Array(len(a0)); i0 >= 0; i0 = d.Next() {
@@ -966,7 +1057,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 			}
 			e.End()
 		}
-	case 2: // Codecs
+	case 3: // Codecs
 		var a0 Codecs
 		d.Value(0)
 		rmiDecodeCodecs(d, &a0)
@@ -979,7 +1070,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeCodecs(e, &r0)
-	case 3: // Containers
+	case 4: // Containers
 		var a0 Containers
 		d.Value(0)
 		rmiDecodeContainers(d, &a0)
@@ -992,7 +1083,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeContainers(e, &r0)
-	case 4: // Data
+	case 5: // Data
 		var a0 any
 		d.Value(0)
 		stub.DecodeOther(d, &a0)
@@ -1005,7 +1096,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		stub.EncodeOther(e, &r0)
-	case 5: // Embedded
+	case 6: // Embedded
 		var a0 Embedding
 		d.Value(0)
 		rmiDecodeEmbedding(d, &a0)
@@ -1018,7 +1109,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeEmbedding(e, &r0)
-	case 6: // Error
+	case 7: // Error
 		var a0 error
 		d.Value(0)
 		d.Error(&a0)
@@ -1031,7 +1122,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		e.Error(r0)
-	case 7: // Fail
+	case 8: // Fail
 		var a0 int
 		d.Value(0)
 		d.Int(&a0)
@@ -1044,7 +1135,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeScalars(e, &r0)
-	case 8: // Foreign
+	case 9: // Foreign
 		var a0 Foreign
 		d.Value(0)
 		rmiDecodeForeign(d, &a0)
@@ -1057,7 +1148,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeForeign(e, &r0)
-	case 9: // Generic
+	case 10: // Generic
 		var a0 other.Pair[string, []other.Pair[int, Color]]
 		d.Value(0)
 		rmiDecodeOtherPairStringOtherPairIntColor(d, &a0)
@@ -1070,7 +1161,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeOtherPairStringOtherPairIntColor(e, &r0)
-	case 10: // Interfaces
+	case 11: // Interfaces
 		var a0 Interfaces
 		d.Value(0)
 		rmiDecodeInterfaces(d, &a0)
@@ -1083,7 +1174,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeInterfaces(e, &r0)
-	case 11: // Keys
+	case 12: // Keys
 		var a0 Keys
 		d.Value(0)
 		rmiDecodeKeys(d, &a0)
@@ -1096,7 +1187,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeKeys(e, &r0)
-	case 12: // List
+	case 13: // List
 		var a0 *other.List[Name]
 		d.Value(0)
 		if !d.Null() {
@@ -1116,7 +1207,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		} else {
 			rmiEncodeOtherListName(e, r0)
 		}
-	case 13: // Literal
+	case 14: // Literal
 		var a0 interface {
 			Heard(ctx context.Context, text string) (string, error)
 		}
@@ -1131,7 +1222,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		e.String(r0)
-	case 14: // Long
+	case 15: // Long
 		var a0 Long
 		d.Value(0)
 		rmiDecodeLong(d, &a0)
@@ -1144,7 +1235,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeLong(e, &r0)
-	case 15: // Many
+	case 16: // Many
 		var a0 int64
 		var a1 string
 		var a2 []byte
@@ -1167,7 +1258,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		e.String(r1)
 		e.Value(2)
 		e.Bytes(r2)
-	case 16: // Meet
+	case 17: // Meet
 		var a0 Listener
 		var a1 func(ctx context.Context, n int64) (int64, error)
 		var a2 other.Handler
@@ -1202,7 +1293,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		} else {
 			e.Remote(rmiRemoteOtherHandler, r2)
 		}
-	case 17: // Named
+	case 18: // Named
 		var a0 NamedTypes
 		d.Value(0)
 		rmiDecodeNamedTypes(d, &a0)
@@ -1215,7 +1306,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeNamedTypes(e, &r0)
-	case 18: // NamedSlices
+	case 19: // NamedSlices
 		var a0 NamedSlices
 		d.Value(0)
 		rmiDecodeNamedSlices(d, &a0)
@@ -1228,12 +1319,12 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeNamedSlices(e, &r0)
-	case 19: // Null
+	case 20: // Null
 		if !d.Ok() {
 			return nil
 		}
 		return v.Null(ctx)
-	case 20: // Omitted
+	case 21: // Omitted
 		var a0 Omitted
 		d.Value(0)
 		rmiDecodeOmitted(d, &a0)
@@ -1246,7 +1337,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeOmitted(e, &r0)
-	case 21: // Pointers
+	case 22: // Pointers
 		var a0 *Pointers
 		d.Value(0)
 		if !d.Null() {
@@ -1266,7 +1357,33 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		} else {
 			rmiEncodePointers(e, r0)
 		}
-	case 22: // Remotes
+	case 23: // Pointing
+		var a0 Pointing
+		d.Value(0)
+		rmiDecodePointing(d, &a0)
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.Pointing(ctx, a0)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		rmiEncodePointing(e, &r0)
+	case 24: // Promoted
+		var a0 Promoted
+		d.Value(0)
+		rmiDecodePromoted(d, &a0)
+		if !d.Ok() {
+			return nil
+		}
+		r0, err := v.Promoted(ctx, a0)
+		if err != nil {
+			return err
+		}
+		e.Value(0)
+		rmiEncodePromoted(e, &r0)
+	case 25: // Remotes
 		var a0 Remotes
 		d.Value(0)
 		rmiDecodeRemotes(d, &a0)
@@ -1279,7 +1396,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeRemotes(e, &r0)
-	case 23: // Scalars
+	case 26: // Scalars
 		var a0 Scalars
 		d.Value(0)
 		rmiDecodeScalars(d, &a0)
@@ -1292,7 +1409,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeScalars(e, &r0)
-	case 24: // Slices
+	case 27: // Slices
 		var a0 Slices
 		d.Value(0)
 		rmiDecodeSlices(d, &a0)
@@ -1305,7 +1422,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeSlices(e, &r0)
-	case 25: // Sum
+	case 28: // Sum
 		var a0 int64
 		var a1 []func(_ context.Context, other int64) (int64, error)
 		d.Value(0)
@@ -1323,7 +1440,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		e.Int(r0)
-	case 26: // Tags
+	case 29: // Tags
 		var a0 Tagged
 		d.Value(0)
 		rmiDecodeTagged(d, &a0)
@@ -1336,7 +1453,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeTagged(e, &r0)
-	case 27: // Tell
+	case 30: // Tell
 		var a0 string
 		d.Value(0)
 		d.String(&a0)
@@ -1344,7 +1461,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 			return nil
 		}
 		return v.Tell(ctx, a0)
-	case 28: // Tellers
+	case 31: // Tellers
 		var a0 []Listener
 		d.Value(0)
 		for i0 := stub.Slice(d, &a0); i0 >= 0; i0 = d.Next() {
@@ -1373,7 +1490,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 			}
 			e.End()
 		}
-	case 29: // Time
+	case 32: // Time
 		var a0 time.Time
 		var a1 time.Duration
 		d.Value(0)
@@ -1391,7 +1508,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		e.Time(r0)
 		e.Value(1)
 		e.Int(int64(r1))
-	case 30: // Tree
+	case 33: // Tree
 		var a0 Tree
 		d.Value(0)
 		rmiDecodeTree(d, &a0)
@@ -1404,7 +1521,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeTree(e, &r0)
-	case 31: // Tuple
+	case 34: // Tuple
 		var a0 Tuple
 		d.Value(0)
 		rmiDecodeTuple(d, &a0)
@@ -1417,7 +1534,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeTuple(e, &r0)
-	case 32: // Unnamed
+	case 35: // Unnamed
 		var a0 struct {
 			A int "msgpack:\"a\""
 			B struct{ C []string }
@@ -1433,7 +1550,7 @@ func rmiServeCases(ctx context.Context, v Cases, method int, d *stub.Decoder, e 
 		}
 		e.Value(0)
 		rmiEncodeStruct(e, &r0)
-	case 33: // Variadic
+	case 36: // Variadic
 		var a0 int
 		var a1 []string
 		d.Value(0)
@@ -1627,6 +1744,24 @@ func rmiDecodeRecord(d *stub.Decoder, v *Record) {
 	}
 }
 
+func rmiEncodeActive(e *stub.Encoder, v *Active) {
+	if !e.Struct(rmiStructActive) {
+		return
+	}
+	e.Field(0)
+	e.Int(int64(v.N))
+	e.End()
+}
+
+func rmiDecodeActive(d *stub.Decoder, v *Active) {
+	for i := d.Struct(rmiStructActive); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			d.Int(&v.N)
+		}
+	}
+}
+
 func rmiEncodeScalars(e *stub.Encoder, v *Scalars) {
 	if !e.Struct(rmiStructScalars) {
 		return
@@ -1772,7 +1907,9 @@ func rmiEncodeCodecs(e *stub.Encoder, v *Codecs) {
 		e.End()
 	}
 	e.Field(9)
-	stub.EncodeOther(e, &v.Stamp)
+	rmiEncodeStamp(e, &v.Stamp)
+	e.Field(10)
+	stub.EncodeOther(e, &v.Lent)
 	e.End()
 }
 
@@ -1821,7 +1958,9 @@ func rmiDecodeCodecs(d *stub.Decoder, v *Codecs) {
 				stub.Put(d, v.Packs, k0, x0)
 			}
 		case 9:
-			stub.DecodeOther(d, &v.Stamp)
+			rmiDecodeStamp(d, &v.Stamp)
+		case 10:
+			stub.DecodeOther(d, &v.Lent)
 		}
 	}
 }
@@ -2058,11 +2197,13 @@ func rmiEncodeEmbedding(e *stub.Encoder, v *Embedding) {
 		}
 	}
 	e.Field(3)
-	e.Int(int64(v.Inner.B))
+	e.Int(int64(v.Inner.A))
 	e.Field(4)
-	rmiEncodeOtherPoint(e, &v.Point)
+	e.Int(int64(v.Inner.B))
 	e.Field(5)
-	e.String(v.A)
+	rmiEncodeOtherPoint(e, &v.Point)
+	e.Field(6)
+	e.String(v.Outer)
 	e.End()
 }
 
@@ -2072,28 +2213,26 @@ func rmiDecodeEmbedding(d *stub.Decoder, v *Embedding) {
 		case 0:
 			d.Int64(&v.base.ID)
 		case 1:
-			if !d.Null() {
-				if v.Base == nil {
-					stub.New(d, &v.Base)
-				}
-				d.String(&v.Base.Kind)
+			if v.Base == nil {
+				stub.New(d, &v.Base)
 			}
+			d.String(&v.Base.Kind)
 		case 2:
+			if v.Base == nil {
+				stub.New(d, &v.Base)
+			}
 			if !d.Null() {
-				if v.Base == nil {
-					stub.New(d, &v.Base)
-				}
-				if !d.Null() {
-					stub.New(d, &v.Base.More)
-					rmiDecodeBase(d, v.Base.More)
-				}
+				stub.New(d, &v.Base.More)
+				rmiDecodeBase(d, v.Base.More)
 			}
 		case 3:
-			d.Int(&v.Inner.B)
+			d.Int(&v.Inner.A)
 		case 4:
-			rmiDecodeOtherPoint(d, &v.Point)
+			d.Int(&v.Inner.B)
 		case 5:
-			d.String(&v.A)
+			rmiDecodeOtherPoint(d, &v.Point)
+		case 6:
+			d.String(&v.Outer)
 		}
 	}
 }
@@ -2941,6 +3080,143 @@ func rmiDecodePointers(d *stub.Decoder, v *Pointers) {
 	}
 }
 
+func rmiEncodePointing(e *stub.Encoder, v *Pointing) {
+	if !e.Struct(rmiStructPointing) {
+		return
+	}
+	if v.Sparse != nil {
+		e.Field(0)
+		e.Int(int64(v.Sparse.Num))
+	}
+	if v.Sparse != nil {
+		e.Field(1)
+		if v.Sparse.Ptr == nil {
+			e.Nil()
+		} else {
+			e.Int(int64(*v.Sparse.Ptr))
+		}
+	}
+	if v.Sparse != nil {
+		e.Field(2)
+		stub.EncodeInts(e, v.Sparse.Some)
+	}
+	e.Field(3)
+	e.Int(int64(v.N))
+	e.End()
+}
+
+func rmiDecodePointing(d *stub.Decoder, v *Pointing) {
+	for i := d.Struct(rmiStructPointing); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			if v.Sparse == nil {
+				stub.New(d, &v.Sparse)
+			}
+			d.Int(&v.Sparse.Num)
+		case 1:
+			if v.Sparse == nil {
+				stub.New(d, &v.Sparse)
+			}
+			if !d.Null() {
+				stub.New(d, &v.Sparse.Ptr)
+				d.Int(v.Sparse.Ptr)
+			}
+		case 2:
+			if v.Sparse == nil {
+				stub.New(d, &v.Sparse)
+			}
+			stub.DecodeInts(d, &v.Sparse.Some)
+		case 3:
+			d.Int(&v.N)
+		}
+	}
+}
+
+func rmiEncodePromoted(e *stub.Encoder, v *Promoted) {
+	if !e.Struct(rmiStructPromoted) {
+		return
+	}
+	e.Field(0)
+	rmiEncodeStamp(e, &v.Stamp)
+	e.Field(1)
+	rmiEncodeStamp(e, &v.Omitted)
+	if v.Ptr != nil {
+		e.Field(2)
+		if v.Ptr == nil {
+			e.Nil()
+		} else {
+			rmiEncodeStamp(e, v.Ptr)
+		}
+	}
+	if !v.Lent.IsZero() {
+		e.Field(3)
+		stub.EncodeOther(e, &v.Lent)
+	}
+	e.Field(4)
+	rmiEncodeZeroing(e, &v.Zero)
+	if v.Zeros != nil {
+		e.Field(5)
+		if v.Zeros == nil {
+			e.Nil()
+		} else {
+			rmiEncodeZeroing(e, v.Zeros)
+		}
+	}
+	e.Field(6)
+	rmiEncodeNumbered(e, &v.Number)
+	e.Field(7)
+	if v.Texts == nil {
+		e.Nil()
+	} else if e.Map(len(v.Texts)) {
+		for k0, x0 := range v.Texts {
+			e.String(k0)
+			rmiEncodeTexted(e, &x0)
+			if e.Entry(); !e.Ok() {
+				e.AtKey(k0)
+				break
+			}
+		}
+		e.End()
+	}
+	e.End()
+}
+
+func rmiDecodePromoted(d *stub.Decoder, v *Promoted) {
+	for i := d.Struct(rmiStructPromoted); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			rmiDecodeStamp(d, &v.Stamp)
+		case 1:
+			rmiDecodeStamp(d, &v.Omitted)
+		case 2:
+			if !d.Null() {
+				stub.New(d, &v.Ptr)
+				rmiDecodeStamp(d, v.Ptr)
+			}
+		case 3:
+			stub.DecodeOther(d, &v.Lent)
+		case 4:
+			rmiDecodeZeroing(d, &v.Zero)
+		case 5:
+			if !d.Null() {
+				stub.New(d, &v.Zeros)
+				rmiDecodeZeroing(d, v.Zeros)
+			}
+		case 6:
+			rmiDecodeNumbered(d, &v.Number)
+		case 7:
+			for i0 := stub.Map(d, &v.Texts); i0 >= 0; i0 = d.Next() {
+				var k0 string
+				d.String(&k0)
+				d.Keyed()
+				var x0 Texted
+				rmiDecodeTexted(d, &x0)
+				stub.Put(d, v.Texts, k0, x0)
+			}
+		}
+	}
+}
+
 func rmiEncodeRemotes(e *stub.Encoder, v *Remotes) {
 	if !e.Struct(rmiStructRemotes) {
 		return
@@ -3270,6 +3546,28 @@ func rmiDecodeOtherPoint(d *stub.Decoder, v *other.Point) {
 	}
 }
 
+func rmiEncodeStamp(e *stub.Encoder, v *Stamp) {
+	if !e.Struct(rmiStructStamp) {
+		return
+	}
+	e.Field(0)
+	e.Time(v.Time)
+	e.Field(1)
+	e.Int(int64(v.N))
+	e.End()
+}
+
+func rmiDecodeStamp(d *stub.Decoder, v *Stamp) {
+	for i := d.Struct(rmiStructStamp); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			d.Time(&v.Time)
+		case 1:
+			d.Int(&v.N)
+		}
+	}
+}
+
 func rmiEncodeInner(e *stub.Encoder, v *Inner) {
 	if !e.Struct(rmiStructInner) {
 		return
@@ -3531,23 +3829,92 @@ func rmiDecodeOnlyOmitted(d *stub.Decoder, v *OnlyOmitted) {
 	for i := d.Struct(rmiStructOnlyOmitted); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if !d.Null() {
-				if v.Base == nil {
-					stub.New(d, &v.Base)
-				}
-				d.String(&v.Base.Kind)
+			if v.Base == nil {
+				stub.New(d, &v.Base)
 			}
+			d.String(&v.Base.Kind)
 		case 1:
+			if v.Base == nil {
+				stub.New(d, &v.Base)
+			}
 			if !d.Null() {
-				if v.Base == nil {
-					stub.New(d, &v.Base)
-				}
-				if !d.Null() {
-					stub.New(d, &v.Base.More)
-					rmiDecodeBase(d, v.Base.More)
-				}
+				stub.New(d, &v.Base.More)
+				rmiDecodeBase(d, v.Base.More)
 			}
 		case 2:
+			d.Int(&v.N)
+		}
+	}
+}
+
+func rmiEncodeZeroing(e *stub.Encoder, v *Zeroing) {
+	if !e.Struct(rmiStructZeroing) {
+		return
+	}
+	e.Field(0)
+	e.Int(int64(v.Zeroer.N))
+	e.Field(1)
+	e.Int(int64(v.M))
+	e.End()
+}
+
+func rmiDecodeZeroing(d *stub.Decoder, v *Zeroing) {
+	for i := d.Struct(rmiStructZeroing); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			d.Int(&v.Zeroer.N)
+		case 1:
+			d.Int(&v.M)
+		}
+	}
+}
+
+func rmiEncodeNumbered(e *stub.Encoder, v *Numbered) {
+	if !e.Struct(rmiStructNumbered) {
+		return
+	}
+	e.Field(0)
+	if v.Int == nil {
+		e.Nil()
+	} else {
+		stub.EncodeOther(e, v.Int)
+	}
+	e.Field(1)
+	e.Int(int64(v.N))
+	e.End()
+}
+
+func rmiDecodeNumbered(d *stub.Decoder, v *Numbered) {
+	for i := d.Struct(rmiStructNumbered); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			if !d.Null() {
+				stub.New(d, &v.Int)
+				stub.DecodeOther(d, v.Int)
+			}
+		case 1:
+			d.Int(&v.N)
+		}
+	}
+}
+
+func rmiEncodeTexted(e *stub.Encoder, v *Texted) {
+	if !e.Struct(rmiStructTexted) {
+		return
+	}
+	e.Field(0)
+	stub.EncodeOther(e, &v.Text)
+	e.Field(1)
+	e.Int(int64(v.N))
+	e.End()
+}
+
+func rmiDecodeTexted(d *stub.Decoder, v *Texted) {
+	for i := d.Struct(rmiStructTexted); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			stub.DecodeOther(d, &v.Text)
+		case 1:
 			d.Int(&v.N)
 		}
 	}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"math/rand/v2"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,16 +39,23 @@ var (
 )
 
 func embedding() (v cases.Embedding) {
-	v.ID, v.A, v.B, v.Point.Label = 9, "outer", 2, "label"
+	v.ID, v.A, v.Outer, v.B, v.Point.Label = 9, 3, "outer", 2, "label"
 	return v
 }
 
 func codecs() cases.Codecs {
-	v := cases.Codecs{Binary: cases.Binary{1, 2}, Ptr: &cases.Text{}, List: make([]cases.Text, 2), Map: map[string]cases.Binary{"b": {3, 4}}, Stamp: cases.Stamp{Time: when}}
+	v := cases.Codecs{Binary: cases.Binary{1, 2}, Ptr: &cases.Text{}, List: make([]cases.Text, 2), Map: map[string]cases.Binary{"b": {3, 4}}, Stamp: cases.Stamp{Time: when, N: 8}, Lent: cases.Lent{AddrPort: netip.MustParseAddrPort("10.0.0.1:80"), N: 7}}
 	v.Packed, v.Streamed = cases.NewPacked(5)
 	packed, streamed := cases.NewPacked(300)
 	v.Packs, v.Streams = map[string]cases.Packed{"p": packed}, []*cases.Streamed{&streamed, nil}
 	return v
+}
+
+func promoted() cases.Promoted {
+	at := cases.Stamp{Time: when, N: 1}
+	return cases.Promoted{Stamp: at, Omitted: at, Ptr: &at, Lent: cases.Lent{AddrPort: netip.MustParseAddrPort("10.0.0.1:80"), N: 7},
+		Zero: cases.Zeroing{Zeroer: cases.Zeroer{N: 1}, M: 3}, Zeros: &cases.Zeroing{M: 3}, Number: cases.Numbered{Int: big.NewInt(1 << 40), N: 4},
+		Texts: map[string]cases.Texted{"a": {Text: other.Text[int]{Value: 5}, N: 6}}}
 }
 
 // slicesOf returns slices of n elements, which take all forms that numbers have.
@@ -93,6 +102,15 @@ var calls = []struct {
 	passed("embedded", cases.Cases.Embedded, func() cases.Embedding { v := embedding(); v.Base = base; return v }()),
 	passed("embedded, nil", cases.Cases.Embedded, embedding()),
 	passed("tuple", cases.Cases.Tuple, cases.Tuple{Base: base, N: 3, S: "s"}),
+	passed("pointing", cases.Cases.Pointing, cases.Pointing{Sparse: &cases.Sparse{Num: 1, Ptr: to(0), Some: []int{1}}, N: 2}),
+	passed("pointing at nothing", cases.Cases.Pointing, cases.Pointing{N: 2}),
+	passed("pointing at zeros", cases.Cases.Pointing, cases.Pointing{Sparse: &cases.Sparse{}}),
+	passed("promoted", cases.Cases.Promoted, promoted()),
+	passed("promoted, zero", cases.Cases.Promoted, cases.Promoted{}),
+	passed("promoted, zero but for the other fields", cases.Cases.Promoted, cases.Promoted{
+		Stamp: cases.Stamp{N: 1}, Omitted: cases.Stamp{N: 2}, Ptr: &cases.Stamp{}, Zero: cases.Zeroing{Zeroer: cases.Zeroer{N: 7}, M: 3},
+		Zeros: &cases.Zeroing{Zeroer: cases.Zeroer{N: 7}}, Number: cases.Numbered{N: 4}}),
+	passed("data with remote methods", cases.Cases.Active, &cases.Active{N: 5}),
 	passed("tuple, nil", cases.Cases.Tuple, cases.Tuple{S: "s"}),
 	passed("containers", cases.Cases.Containers, cases.Containers{Bytes: []byte("bytes"), Ints: []int{1, -2, 300000}, Structs: []cases.Inner{{1, 2}},
 		Deep: [][]string{{"a"}, nil, {}}, Array: [2]string{"x", "y"}, Map: map[string]int{"one": 1}, Maps: map[string]map[int]cases.Inner{"m": {1: {3, 4}}},

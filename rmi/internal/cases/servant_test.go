@@ -48,6 +48,9 @@ func (*echo) Scalars(_ context.Context, v cases.Scalars) (cases.Scalars, error) 
 func (*echo) Named(_ context.Context, v cases.NamedTypes) (cases.NamedTypes, error)  { return v, nil }
 func (*echo) Tags(_ context.Context, v cases.Tagged) (cases.Tagged, error)           { return v, nil }
 func (*echo) Embedded(_ context.Context, v cases.Embedding) (cases.Embedding, error) { return v, nil }
+func (*echo) Pointing(_ context.Context, v cases.Pointing) (cases.Pointing, error)   { return v, nil }
+func (*echo) Promoted(_ context.Context, v cases.Promoted) (cases.Promoted, error)   { return v, nil }
+func (*echo) Active(_ context.Context, v *cases.Active) (*cases.Active, error)       { return v, nil }
 func (*echo) Tuple(_ context.Context, v cases.Tuple) (cases.Tuple, error)            { return v, nil }
 func (*echo) Containers(_ context.Context, v cases.Containers) (cases.Containers, error) {
 	return v, nil

@@ -211,10 +211,7 @@ func (d *description) fingerprint() [16]byte {
 				}
 				b = binary.AppendUvarint(b, uint64(len(fields)))
 				for _, f := range fields {
-					if t.kind == kindStruct {
-						b = appendString(b, f.name)
-					}
-					b = append(b, of[f.of][:]...)
+					b = append(appendString(b, f.name), of[f.of][:]...)
 				}
 			case kindRemote:
 				b = appendMethods(b, of, t.methods)

@@ -1,7 +1,10 @@
 // Package other declares types that an interface elsewhere mentions.
 package other
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Point is a plain struct.
 type Point struct {
@@ -51,4 +54,16 @@ type Pair[A, B any] struct {
 type List[T any] struct {
 	Value T
 	Next  *List[T]
+}
+
+// Text is generic and has a text form.
+type Text[T any] struct{ Value T }
+
+// MarshalText implements encoding.TextMarshaler.
+func (t Text[T]) MarshalText() ([]byte, error) { return fmt.Append(nil, t.Value), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (t *Text[T]) UnmarshalText(b []byte) error {
+	_, err := fmt.Sscan(string(b), &t.Value)
+	return err
 }
