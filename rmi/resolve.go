@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"runtime"
+	"slices"
 
 	"gormi/proxy"
 	"gormi/refs"
@@ -80,6 +82,20 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*wire.Interface, error
 	return i, nil
 }
 
+// Proxy is what a struct of funcs may embed, to be as much of a proxy as a value of
+// an interface is:
+//
+//	type Account struct {
+//		rmi.Proxy
+//		Deposit func(ctx context.Context, cents int64) (int64, error)
+//	}
+//
+// Proxies of all forms print as "proxy of INTERFACE at REFERENCE" (by every verb of
+// package fmt, and in logs), and fail to marshal: what can be stored is RefOf(p).
+// RefOf, As, Gone and Node.Release take them. Structs of funcs without Proxy, and
+// funcs, print as package fmt prints any func.
+type Proxy = proxy.Face
+
 // WellKnown is the reference to an object of a well-known number at an address,
 // whichever node listens there.
 func WellKnown(at refs.Endpoint, num refs.ObjNum) refs.Ref {
@@ -110,8 +126,8 @@ func As[T any](ctx context.Context, v any) (T, error) {
 	return Resolve[T](n, c.Ref(), d)
 }
 
-// RefOf returns the reference of a proxy of an interface type; ok is false if
-// v is none. Node.RefOf knows more.
+// RefOf returns the reference of a proxy of an interface type, or of a struct
+// of funcs that embeds Proxy; ok is false if v is neither. Node.RefOf knows more.
 func RefOf(v any) (r refs.Ref, ok bool) {
 	var none proxy.Table
 	if c := none.CoreOf(reflect.ValueOf(v)); c != nil {
@@ -120,7 +136,8 @@ func RefOf(v any) (r refs.Ref, ok bool) {
 	return r, false
 }
 
-// RefOf returns the reference of a proxy, be it of an interface or a func.
+// RefOf returns the reference of a proxy, be it of an interface, a func or a
+// struct of funcs that embeds Proxy.
 func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
 	if c := n.proxies.CoreOf(reflect.ValueOf(v)); c != nil {
 		return c.Ref(), true
@@ -130,7 +147,7 @@ func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
 
 // Invoke calls a method by name, for tools that do not know the object's Go
 // interface. The object is asked what its interface is. Arguments travel as
-// their own types; results are what MessagePack makes of them (int64, float64,
+// their own types, proxies by reference; results are what MessagePack makes of them (int64, float64,
 // string, []byte, []any, map[string]any, ...), references are refs.Ref.
 func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...any) ([]any, error) {
 	to, err := n.route(ctx, r)
@@ -143,6 +160,13 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 	}
 	if err := fits(d, method, len(args)); err != nil {
 		return nil, n.named("invoke", err, r)
+	}
+	defer runtime.KeepAlive(args) // proxies hold what their references are to
+	args = slices.Clone(args)
+	for i, a := range args {
+		if c := n.proxies.CoreOf(reflect.ValueOf(a)); c != nil {
+			args[i] = c.Ref()
+		}
 	}
 	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
 	if err := wire.EncodeAny(enc, args); err != nil {

@@ -89,7 +89,7 @@ func codecOf(t reflect.Type) (form *codecForm, missing string) {
 	ptr := reflect.PointerTo(t)
 	for i := range codecForms {
 		f := &codecForms[i]
-		enc, dec := ptr.Implements(f.enc), ptr.Implements(f.dec)
+		enc, dec := ptr.Implements(f.enc) || t.Implements(f.enc), ptr.Implements(f.dec) // of types made by reflect only t has methods
 		switch {
 		case enc && dec:
 			return f, ""
@@ -114,6 +114,10 @@ func (c *compiler) fillCodec(p *plan) bool {
 	form, missing := codecOf(p.typ)
 	if form == nil {
 		return false
+	}
+	if isFace(p.typ) {
+		c.cannot("%s is a proxy, which stands for an object and is no data: use the remote interface itself, or refs.Ref", typeName(p.typ))
+		return true
 	}
 	if missing != "" {
 		c.cannot("%s; a codec needs both", missing)
