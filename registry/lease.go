@@ -147,7 +147,7 @@ func (s *store) each(held []Held, do func(b *binding, now time.Duration)) ([]Los
 
 func checkBatch(n int) error {
 	if n > MaxBatch {
-		return refused(rmi.TooLarge, "%d names in one call: the registry takes %d", n, MaxBatch)
+		return refused(rmi.TooLarge, "%d names in one call: the registry takes %d, a fixed limit", n, MaxBatch)
 	}
 	return nil
 }

@@ -145,8 +145,10 @@ type Printer interface {
 
 type printer struct{}
 
-func (printer) Format(_ context.Context, text string) (string, error) { return "formatted " + text, nil }
-func (printer) String(context.Context) (string, error)                { return "a string", nil }
+func (printer) Format(_ context.Context, text string) (string, error) {
+	return "formatted " + text, nil
+}
+func (printer) String(context.Context) (string, error) { return "a string", nil }
 
 func TestAnInterfaceMayHaveMethodsOfTheFacesNames(t *testing.T) {
 	if err := proxySupported(); err != nil {

@@ -22,11 +22,12 @@ import (
 	"gormi/skeleton"
 )
 
-// Limits bound what peers can make a node hold. A zero field means its default.
-type Limits = transport.Limits
-
 // Network opens connections and listeners for a node; see Options.Network.
-type Network = transport.Network
+// *net.Dialer and *net.ListenConfig together have its shape.
+type Network interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	Listen(ctx context.Context, network, address string) (net.Listener, error)
+}
 
 // Options configure a node. The zero value is a good client.
 type Options struct {
@@ -141,7 +142,7 @@ func NewNode(o *Options) *Node {
 	n.exports = skeleton.NewTable(n.opts.MaxExports, n.notifier.unheld)
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS,
-		Limits: n.opts.Limits, Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
+		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
 		SessionLease: n.opts.SessionLease, BusyPoll: n.opts.BusyPoll, OnLink: n.linked, OnUnlink: n.unlinked,
 		OnAbsent: n.sessionCut, OnTable: n.tableDropped,
 	})

@@ -181,7 +181,7 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, shake func(h 
 		if t.ctx.Err() != nil {
 			return errClosed()
 		}
-		return fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit", t.Limits.Connections)
+		return fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit (Options.Limits.Connections)", t.Limits.Connections)
 	}
 	tune(raw)
 	conn, host := raw, ep.Host
