@@ -16,6 +16,18 @@ import (
 
 // Description says what an interface's methods are: names, parameters and
 // results as they travel. It has a binary form (MarshalBinary, ParseDescription).
+//
+//	type Description struct {
+//		Name    string
+//		Types   []wire.DescribedType   // methods, fields and elements are indices into it
+//		Methods []wire.DescribedMethod // by name
+//	}
+//
+//	func (d *Description) Accepts(caller *Description) error   // whether a caller's interface fits
+//	func (d *Description) Fingerprint() refs.Fingerprint       // equal for interfaces that are called alike
+//	func (d *Description) MarshalBinary() ([]byte, error)      // for ParseDescription
+//	func (d *Description) SemanticsFor(i *wire.Interface) []Semantics
+//	func (d *Description) String() string                      // as a Go interface
 type Description = wire.Description
 
 // ParseDescription reads the binary form of a description.
@@ -94,6 +106,15 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*wire.Interface, error
 // package fmt, and in logs), and fail to marshal: what can be stored is RefOf(p).
 // RefOf, As, Gone and Node.Release take them. Structs of funcs without Proxy, and
 // funcs, print as package fmt prints any func.
+//
+//	func (p Proxy) String() string                  // "proxy of INTERFACE at REFERENCE"
+//	func (p Proxy) GoString() string                // the same
+//	func (p Proxy) Format(s fmt.State, verb rune)   // the same, by every verb
+//	func (p Proxy) LogValue() slog.Value            // the same
+//	func (p Proxy) MarshalBinary() ([]byte, error)  // an error, as the next two
+//	func (p Proxy) MarshalJSON() ([]byte, error)
+//	func (p Proxy) MarshalText() ([]byte, error)
+//	func (p Proxy) RMICore() *proxy.Core            // what stands behind it, for this module
 type Proxy = proxy.Face
 
 // WellKnown is the reference to an object of a well-known number at an address,
