@@ -216,6 +216,10 @@ func (n *Node) Listen(addr string) (net.Addr, error) {
 		return nil, &Error{Op: "listen", Kind: Denied, Outcome: NotExecuted, Msg: fmt.Sprintf(
 			"%s can be reached from other machines, and the connections would be in the clear: %s", addr, advice)}
 	}
+	if c := n.opts.TLS; c != nil && !ep.IsUnix() && !ep.UDP && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
+		return nil, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Msg: addr +
+			": Options.TLS has no certificate, and a node that listens must show one: set its Certificates, as tls.LoadX509KeyPair makes them, or GetCertificate"}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
 	defer cancel()
 	a, err := n.transport.Listen(ctx, ep.Network(), ep.Address())
