@@ -90,8 +90,6 @@ type Holds interface {
 	Unpin(id refs.ID)
 }
 
-var _ dynamic.Dispatcher = (*Core)(nil)
-
 // Ref is the reference to the object: of those that came to this node the
 // newest, which knows best where the owner is.
 func (c *Core) Ref() refs.Ref {
@@ -103,12 +101,6 @@ func (c *Core) Ref() refs.Ref {
 
 // Value is the proxy, of the interface's type.
 func (c *Core) Value() reflect.Value { return c.value }
-
-// Dispatch makes the call of a run-time proxy: method counts in the order of
-// the interface's method names.
-func (c *Core) Dispatch(method int, args []reflect.Value) []reflect.Value {
-	return c.dispatch(c.Interface.Methods[method], args)
-}
 
 func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
 	ctx, _ := args[0].Interface().(context.Context)
@@ -173,6 +165,11 @@ func (c *Core) build() error {
 		c.fn = closureOf(c.value)
 	case reflect.Struct:
 		v := reflect.New(t).Elem()
+		for i := range t.NumField() {
+			if f := t.Field(i); f.Anonymous && f.Type == reflect.TypeFor[Face]() {
+				v.Field(i).Set(reflect.ValueOf(FaceOf(c)))
+			}
+		}
 		for _, m := range c.Interface.Methods {
 			f := v.FieldByName(m.Name)
 			f.Set(reflect.MakeFunc(f.Type(), func(args []reflect.Value) []reflect.Value { return c.dispatch(m, args) }))
@@ -185,7 +182,7 @@ func (c *Core) build() error {
 			c.value = v
 			return nil
 		}
-		v, err := dynamic.New(t, c)
+		v, err := dynamic.New(t, dispatcher{FaceOf(c)})
 		if err != nil {
 			return fault.New(fault.Invalid, fault.NotExecuted, "no proxy for %s: %w", c.Interface.Name, err)
 		}
@@ -194,7 +191,7 @@ func (c *Core) build() error {
 	return nil
 }
 
-// Stub is implemented by linked stubs.
+// Stub is implemented by linked stubs, and by structs of funcs that embed a Face.
 type Stub interface{ RMICore() *Core }
 
 // Table holds a node's proxies, weakly.
@@ -337,8 +334,8 @@ func (t *Table) CoreOf(v reflect.Value) *Core {
 		return s.RMICore()
 	}
 	if d, ok := dynamic.DispatcherOf(x); ok {
-		c, _ := d.(*Core)
-		return c
+		f, _ := d.(dispatcher)
+		return f.RMICore()
 	}
 	return nil
 }

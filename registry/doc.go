@@ -71,6 +71,8 @@
 //     object's owner.
 //   - rmi.Overloaded: the registry holds as much as it may (ServeOptions).
 //   - rmi.ConnectFailed: nobody answers at the address.
+//   - rmi.Denied: somebody answers, and one side wants TLS and the other does not,
+//     or they do not trust each other's certificates; the text says which.
 //   - rmi.Protocol: somebody answers who is no GoRMI node.
 //   - rmi.NoSuchObject: a node answers, but it serves no registry.
 //   - rmi.Closed: the node was closed.

@@ -190,7 +190,7 @@ func (s *store) lost(b *binding, h Held, caller refs.NodeID) Lost {
 
 func checkBatch(n int) error {
 	if n > MaxBatch {
-		return refused(rmi.TooLarge, "%d names in one call: the registry takes %d", n, MaxBatch)
+		return refused(rmi.TooLarge, "%d names in one call: the registry takes %d, a fixed limit", n, MaxBatch)
 	}
 	return nil
 }

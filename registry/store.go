@@ -96,10 +96,10 @@ func (s *store) put(b *binding, may func(old *binding) error) error {
 	if old != nil {
 		bytes -= old.size()
 	} else if s.names.count >= s.MaxNames {
-		return refused(rmi.Overloaded, "the registry holds %d names, its limit", s.MaxNames)
+		return refused(rmi.Overloaded, "the registry holds %d names, its limit (ServeOptions.MaxNames)", s.MaxNames)
 	}
 	if bytes > s.MaxBytes {
-		return refused(rmi.Overloaded, "the registry holds %d bytes of names and descriptions, and its limit is %d", s.bytes, s.MaxBytes)
+		return refused(rmi.Overloaded, "the registry holds %d bytes of names and descriptions, and its limit is %d (ServeOptions.MaxBytes)", s.bytes, s.MaxBytes)
 	}
 	s.revision++
 	b.revision = s.revision

@@ -81,7 +81,7 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		if depth >= wire.MaxDepth {
 			n.ungive(to.session, enc.Refs()...)
 			enc.Release()
-			return none, fault.New(Overloaded, NotExecuted, "the chain of calls is %d deep, the limit: do the calls call each other for ever?", depth)
+			return none, fault.New(Overloaded, NotExecuted, "the chain of calls is %d deep, a fixed limit: do the calls call each other for ever?", depth)
 		}
 		req.Header.Chain, req.Header.Depth = chain, depth+1
 	} else {

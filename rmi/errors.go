@@ -11,44 +11,72 @@ import (
 // Error is what every failed call returns: what was tried, what kind of
 // failure it was, who noticed it, and what the call may have done. See the
 // package documentation of fault.
+//
+//	type Error struct {
+//		Op        string       // what was tried: "call", "lookup", "bind", "export", "dial", ...
+//		Ref       refs.Ref     // the object concerned
+//		Interface string       // name of its interface
+//		Method    string
+//		Kind      Kind
+//		Outcome   Outcome
+//		Origin    fault.Origin // fault.Local, or fault.Peer if the other side made the error
+//		Msg       string       // what happened and what the user can do about it
+//		Err       error        // the cause
+//	}
+//
+//	func (e *Error) Error() string         // all of it, as a text
+//	func (e *Error) Detail() string        // Msg and the text of Err
+//	func (e *Error) Unwrap() error         // the cause
+//	func (e *Error) Is(target error) bool  // whether it is of a Kind, or what the kind stands for
 type Error = fault.Error
 
 // Kind says what went wrong. A Kind is an error itself, so that
-// errors.Is(err, rmi.NotBound) works.
+// errors.Is(err, rmi.NotBound) works. KindOf tells that of an error, and
+// "go doc gormi/rmi Invalid" lists all.
+//
+//	type Kind uint8
+//
+//	func (k Kind) String() string         // its name: "NotBound"
+//	func (k Kind) Error() string          // the same
+//	func (k Kind) Is(target error) bool   // whether it stands for an error of the standard library
 type Kind = fault.Kind
 
 // The kinds of errors.
 const (
-	Invalid        = fault.Invalid        // the caller's own mistake: a type that cannot travel, an illegal name
-	NotBound       = fault.NotBound       // no such name in the registry
-	AlreadyBound   = fault.AlreadyBound   // the name, or the well-known number, is taken
-	NoSuchObject   = fault.NoSuchObject   // the owner does not export the object (any more)
-	StaleReference = fault.StaleReference // the owner is gone; another process answers in its place
-	NoSuchMethod   = fault.NoSuchMethod
-	BadArguments   = fault.BadArguments
-	TooLarge       = fault.TooLarge
-	Denied         = fault.Denied
-	Overloaded     = fault.Overloaded
-	Deadline       = fault.Deadline  // matches context.DeadlineExceeded
-	Cancelled      = fault.Cancelled // matches context.Canceled
-	ConnectFailed  = fault.ConnectFailed
-	PeerGone       = fault.PeerGone
-	Panic          = fault.Panic
-	Application    = fault.Application // the method's own error
-	Mismatch       = fault.Mismatch    // the two sides' interfaces do not fit
-	Closed         = fault.Closed      // this node was closed; matches net.ErrClosed
-	Protocol       = fault.Protocol
-	Internal       = fault.Internal
+	Invalid        Kind = fault.Invalid        // the caller's own mistake: a type that cannot travel, an illegal name
+	NotBound       Kind = fault.NotBound       // no such name in the registry
+	AlreadyBound   Kind = fault.AlreadyBound   // the name, or the well-known number, is taken
+	NoSuchObject   Kind = fault.NoSuchObject   // the owner does not export the object (any more)
+	StaleReference Kind = fault.StaleReference // the owner is gone; another process answers in its place
+	NoSuchMethod   Kind = fault.NoSuchMethod
+	BadArguments   Kind = fault.BadArguments
+	TooLarge       Kind = fault.TooLarge
+	Denied         Kind = fault.Denied
+	Overloaded     Kind = fault.Overloaded
+	Deadline       Kind = fault.Deadline  // matches context.DeadlineExceeded
+	Cancelled      Kind = fault.Cancelled // matches context.Canceled
+	ConnectFailed  Kind = fault.ConnectFailed
+	PeerGone       Kind = fault.PeerGone
+	Panic          Kind = fault.Panic
+	Application    Kind = fault.Application // the method's own error
+	Mismatch       Kind = fault.Mismatch    // the two sides' interfaces do not fit
+	Closed         Kind = fault.Closed      // this node was closed; matches net.ErrClosed
+	Protocol       Kind = fault.Protocol
+	Internal       Kind = fault.Internal
 )
 
-// Outcome says what a failed call may have done.
+// Outcome says what a failed call may have done. OutcomeOf tells that of an error.
+//
+//	type Outcome uint8
+//
+//	func (o Outcome) String() string  // its name: "NotExecuted"
 type Outcome = fault.Outcome
 
 // The outcomes.
 const (
-	Unknown     = fault.Unknown     // it may have run
-	NotExecuted = fault.NotExecuted // it did not run
-	Executed    = fault.Executed    // it ran
+	Unknown     Outcome = fault.Unknown     // it may have run
+	NotExecuted Outcome = fault.NotExecuted // it did not run
+	Executed    Outcome = fault.Executed    // it ran
 )
 
 // OutcomeOf tells what the call that failed with err may have done. It is Unknown if

@@ -16,6 +16,10 @@ import (
 )
 
 // Threading says how the calls to one exported object relate.
+//
+//	type Threading uint8
+//
+//	func (t Threading) String() string  // "concurrent", "per connection", "serial"
 type Threading = transport.Threading
 
 const (
@@ -50,6 +54,20 @@ type ExportOptions struct {
 
 // Semantics say what becomes of a method's calls when messages are lost. The
 // zero value is at-most-once.
+//
+//	type Semantics struct {
+//		// At-least-once. The method may run twice for one call: a call of
+//		// which nobody knows whether it ran is made again.
+//		Idempotent bool
+//		// Maybe. A call is over when it was sent. The method has no results,
+//		// and its error is dropped.
+//		OneWay bool
+//		// The deadline of calls whose context has none. If zero, the node's.
+//		Timeout time.Duration
+//	}
+//
+//	func (s Semantics) String() string           // what differs from at-most-once: "idempotent, timeout 5s"
+//	func (s Semantics) Check(results int) error  // whether a method with so many results can have them
 type Semantics = wire.Semantics
 
 // served is what the node keeps with an export.

@@ -45,8 +45,7 @@ func aMessageOverTheLimitIsRefused(t *testing.T, network carrier) {
 
 func TestThePeersLimitCounts(t *testing.T) {
 	network := rmitest.New(t)
-	small := &rmi.Options{}
-	small.Limits.Message = 100 << 10
+	small := &rmi.Options{Limits: rmi.Limits{Message: 100 << 10}}
 	owner, caller := network.NodeWith(small), network.Client()
 	w := hire(t, owner, caller, &worker{})
 	_, err := w.Bytes(within(t), make([]byte, 200<<10))

@@ -224,7 +224,7 @@ func (o *outlet) append(p *Peer, m *Message) error {
 		}
 		if n := len(body) + len(table); n > p.MaxMessage() {
 			m.Packet.untable(p.side, frames)
-			return fault.New(TooLarge, NotExecuted, "%d bytes: the peer accepts %d in one message", n, p.MaxMessage())
+			return fault.New(TooLarge, NotExecuted, "%d bytes: the peer accepts %d in one message (its Options.Limits.Message)", n, p.MaxMessage())
 		}
 	}
 	for to := m.To; len(to) > 0; {

@@ -20,11 +20,12 @@ import (
 	"gormi/skeleton"
 )
 
-// Limits bound what peers can make a node hold. A zero field means its default.
-type Limits = transport.Limits
-
 // Network opens connections and listeners for a node; see Options.Network.
-type Network = transport.Network
+// *net.Dialer and *net.ListenConfig together have its shape.
+type Network interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	Listen(ctx context.Context, network, address string) (net.Listener, error)
+}
 
 // MaxTimeout is the longest that a method gets to return: a day. A call that is to wait
 // without a limit of its own gets
@@ -166,7 +167,7 @@ func NewNode(o *Options) *Node {
 	n.exports = skeleton.NewTable(n.opts.MaxExports, n.notifier.unheld)
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS,
-		Limits: n.opts.Limits, Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
+		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
 		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnLink: n.linked, OnUnlink: n.unlinked,
 		OnAbsent: n.sessionCut, OnTable: n.tableDropped,
 	})
@@ -231,6 +232,10 @@ func (n *Node) Listen(addr string) (net.Addr, error) {
 	}
 	if err := n.checkAdvertise(); err != nil {
 		return nil, err
+	}
+	if c := n.opts.TLS; c != nil && !ep.IsUnix() && !ep.UDP && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
+		return nil, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Msg: addr +
+			": Options.TLS has no certificate, and a node that listens must show one: set its Certificates, as tls.LoadX509KeyPair makes them, or GetCertificate"}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
 	defer cancel()

@@ -153,7 +153,7 @@ func (n *Node) receive(s *transport.Session, count uint32, table []byte) ([]refs
 	}
 	n.keeper.start()
 	if err := n.keeper.table.Receive(s, rs); err != nil {
-		return nil, fault.New(fault.Overloaded, fault.NotExecuted, "this node holds as many of the peer's references as it may: %w", err)
+		return nil, fault.New(fault.Overloaded, fault.NotExecuted, "this node holds as many of the peer's references as it may, a fixed limit: %w", err)
 	}
 	n.forgetEnded(s)
 	return rs, nil

@@ -94,7 +94,7 @@ func (n *Node) translate(rs []refs.Ref, to *transport.Session) (on []refs.Ref, t
 // references among them can be taken back.
 func (n *Node) fits(to *transport.Session, table, body []byte) error {
 	if size := len(table) + len(body); size > to.PeerMessage() {
-		return fault.New(TooLarge, Executed, "%d bytes of results: the caller accepts %d in one message", size, to.PeerMessage())
+		return fault.New(TooLarge, Executed, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", size, to.PeerMessage())
 	}
 	return nil
 }

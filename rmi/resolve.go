@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 
 	"gormi/proxy"
 	"gormi/refs"
@@ -15,6 +16,18 @@ import (
 
 // Description says what an interface's methods are: names, parameters and
 // results as they travel. It has a binary form (MarshalBinary, ParseDescription).
+//
+//	type Description struct {
+//		Name    string
+//		Types   []wire.DescribedType   // methods, fields and elements are indices into it
+//		Methods []wire.DescribedMethod // by name
+//	}
+//
+//	func (d *Description) Accepts(caller *Description) error   // whether a caller's interface fits
+//	func (d *Description) Fingerprint() refs.Fingerprint       // equal for interfaces that are called alike
+//	func (d *Description) MarshalBinary() ([]byte, error)      // for ParseDescription
+//	func (d *Description) SemanticsFor(i *wire.Interface) []Semantics
+//	func (d *Description) String() string                      // as a Go interface
 type Description = wire.Description
 
 // ParseDescription reads the binary form of a description.
@@ -82,6 +95,29 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*wire.Interface, error
 	return i, nil
 }
 
+// Proxy is what a struct of funcs may embed, to be as much of a proxy as a value of
+// an interface is:
+//
+//	type Account struct {
+//		rmi.Proxy
+//		Deposit func(ctx context.Context, cents int64) (int64, error)
+//	}
+//
+// Proxies of all forms print as "proxy of INTERFACE at REFERENCE" (by every verb of
+// package fmt, and in logs), and fail to marshal: what can be stored is RefOf(p).
+// RefOf, As, Gone and Node.Release take them. Structs of funcs without Proxy, and
+// funcs, print as package fmt prints any func.
+//
+//	func (p Proxy) String() string                  // "proxy of INTERFACE at REFERENCE"
+//	func (p Proxy) GoString() string                // the same
+//	func (p Proxy) Format(s fmt.State, verb rune)   // the same, by every verb
+//	func (p Proxy) LogValue() slog.Value            // the same
+//	func (p Proxy) MarshalBinary() ([]byte, error)  // an error, as the next two
+//	func (p Proxy) MarshalJSON() ([]byte, error)
+//	func (p Proxy) MarshalText() ([]byte, error)
+//	func (p Proxy) RMICore() *proxy.Core            // what stands behind it, for this module
+type Proxy = proxy.Face
+
 // WellKnown is the reference to an object of a well-known number at an address,
 // whichever node listens there.
 func WellKnown(at refs.Endpoint, num refs.ObjNum) refs.Ref {
@@ -124,7 +160,8 @@ func RefOf(v any) (r refs.Ref, ok bool) {
 	return r, false
 }
 
-// RefOf returns the reference of a proxy, be it of an interface or a func.
+// RefOf returns the reference of a proxy, be it of an interface, a func or a
+// struct of funcs that embeds Proxy.
 func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
 	if c := n.proxies.CoreOf(reflect.ValueOf(v)); c != nil {
 		return c.Ref(), true
@@ -134,7 +171,7 @@ func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
 
 // Invoke calls a method by name, for tools that do not know the object's Go
 // interface. The object is asked what its interface is. Arguments travel as
-// their own types; results are what MessagePack makes of them (int64, float64,
+// their own types, proxies by reference; results are what MessagePack makes of them (int64, float64,
 // string, []byte, []any, map[string]any, ...), references are refs.Ref.
 func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...any) ([]any, error) {
 	to, err := n.route(ctx, r)
@@ -147,6 +184,13 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 	}
 	if err := fits(d, method, len(args)); err != nil {
 		return nil, n.named("invoke", err, r)
+	}
+	defer runtime.KeepAlive(args) // proxies hold what their references are to
+	args = slices.Clone(args)
+	for i, a := range args {
+		if c := n.proxies.CoreOf(reflect.ValueOf(a)); c != nil {
+			args[i] = c.Ref()
+		}
 	}
 	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
 	if err := wire.EncodeAny(enc, args); err != nil {

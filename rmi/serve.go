@@ -94,7 +94,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 		return fault.New(NoSuchMethod, NotExecuted, "%s has no method with the id %#x; it has %s", e.Interface.Name, uint32(in.Header.Method), methodNames(e.Interface))
 	}
 	if limit := e.Extra.(*served).MaxMessage; limit > 0 && len(in.Body()) > limit {
-		return fault.New(TooLarge, NotExecuted, "%d bytes of arguments: the object accepts %d", len(in.Body()), limit)
+		return fault.New(TooLarge, NotExecuted, "%d bytes of arguments: the object accepts %d (its ExportOptions.MaxMessage)", len(in.Body()), limit)
 	}
 	dec, bad := wire.NewDecoder(in.Body(), table, sideOf(in.Session), &n.limits)
 	if bad != nil {

@@ -12,6 +12,7 @@ import (
 // Stubs by hand, for platforms where interfaces cannot be proxied at run time.
 func init() {
 	stub.Register(func(o stub.Object) Worker { return workerStub{o} })
+	stub.Register(func(o stub.Object) Account { return accountStub{o} })
 	stub.Register(func(o stub.Object) Doer { return doerStub{o} })
 	stub.Register(func(o stub.Object) Wrong { return wrongStub{o} })
 	stub.Register(func(o stub.Object) Desk { return deskStub{o} })
@@ -52,6 +53,18 @@ func (s workerStub) Visit(ctx context.Context, v Visit) (w Visit, err error) {
 
 func (s workerStub) Refer(ctx context.Context, r refs.Ref) (q refs.Ref, err error) {
 	err = s.Invoke(ctx, "Refer", stub.Args(r), &q)
+	return
+}
+
+type accountStub struct{ stub.Object }
+
+func (s accountStub) Deposit(ctx context.Context, cents int64) (n int64, err error) {
+	err = s.Invoke(ctx, "Deposit", stub.Args(cents), &n)
+	return
+}
+
+func (s accountStub) Withdraw(ctx context.Context, cents int64) (n int64, err error) {
+	err = s.Invoke(ctx, "Withdraw", stub.Args(cents), &n)
 	return
 }
 

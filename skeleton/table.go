@@ -179,7 +179,7 @@ func (t *Table) put(i *wire.Interface, v reflect.Value, num refs.ObjNum, make fu
 		}
 	}
 	if t.count >= t.limit {
-		return nil, false, fault.New(fault.Overloaded, fault.NotExecuted, "this node exports %d objects, its limit", t.limit)
+		return nil, false, fault.New(fault.Overloaded, fault.NotExecuted, "this node exports %d objects, its limit (Options.MaxExports)", t.limit)
 	}
 	if num == 0 {
 		num = refs.NewObjNum()

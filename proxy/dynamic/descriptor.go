@@ -3,15 +3,27 @@
 package dynamic
 
 import (
+	"encoding/binary"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"unsafe"
 )
 
 // The types below mirror internal/abi: the part of a struct type's descriptor that is looked at.
 
 // typeHeader is abi.StructType: abi.Type (48 bytes on 64-bit machines), PkgPath, Fields.
-type typeHeader [48 + 8 + 24]byte
+type typeHeader struct {
+	_     [20]byte
+	tflag uint8 // with tflagNamed
+	_     [19]byte
+	str   int32 // number of the type's name
+	_     [4 + 8 + 24]byte
+}
+
+// tflagNamed is abi.TFlagNamed: the type's string is a name.
+const tflagNamed = 1 << 2
 
 // uncommon is abi.UncommonType, which lies behind the header.
 type uncommon struct {
@@ -55,51 +67,127 @@ func codeNumber(pc uintptr) int32 {
 	return addReflectOff(*(*unsafe.Pointer)(unsafe.Pointer(&pc)))
 }
 
-// methodTable finds the rows of the struct type s, which embeds the interface type t and is fresh from
-// reflect.StructOf. It returns an error unless every field of every row has the one value that it must have: then the
-// layout is the one mirrored above, and the rows are in memory that reflect allocated.
-func methodTable(s, t reflect.Type) ([]row, error) {
-	n := t.NumMethod()
+// table is the method table of a struct type.
+type table struct {
+	counts *uncommon
+	rows   []row
+}
+
+// methodTable finds the table of the struct type s, which embeds the interface type t and Face and is fresh from
+// reflect.StructOf: the methods of the one and then those of the other. It returns an error unless every field of every
+// row has the one value that it must have: then the layout is the one mirrored above, and the rows are in memory that
+// reflect allocated.
+func methodTable(s, t reflect.Type) (table, error) {
+	own, face := t.NumMethod(), reflect.TypeFor[Face]()
+	n := own + face.NumMethod()
 	if s.NumMethod() != n || s.Size() != unsafe.Sizeof(proxy{}) {
-		return nil, fmt.Errorf("reflect made a struct type of %d methods and %d bytes instead of %d and %d",
+		return table{}, fmt.Errorf("reflect made a struct type of %d methods and %d bytes instead of %d and %d",
 			s.NumMethod(), s.Size(), n, unsafe.Sizeof(proxy{}))
 	}
 	base := descriptor(s)
 	if zero := reflect.Zero(s).Interface(); (*[2]unsafe.Pointer)(unsafe.Pointer(&zero))[0] != base {
-		return nil, fmt.Errorf("the descriptor of a type is not where it is looked for")
+		return table{}, fmt.Errorf("the descriptor of a type is not where it is looked for")
 	}
 	u := (*uncommon)(unsafe.Add(base, unsafe.Sizeof(typeHeader{})))
 	if int(u.mcount) != n || int(u.xcount) != n || uintptr(u.moff) != unsafe.Sizeof(uncommon{}) {
-		return nil, fmt.Errorf("the method table of a type has another layout (%d, %d and %d instead of %d, %[4]d and %d)",
+		return table{}, fmt.Errorf("the method table of a type has another layout (%d, %d and %d instead of %d, %[4]d and %d)",
 			u.mcount, u.xcount, u.moff, n, unsafe.Sizeof(uncommon{}))
 	}
 	rows := unsafe.Slice((*row)(unsafe.Add(unsafe.Pointer(u), unsafe.Sizeof(uncommon{}))), n)
 	for i, r := range rows {
-		m := t.Method(i)
+		var m reflect.Method
+		if i < own {
+			m = t.Method(i)
+		} else {
+			m = face.Method(i - own)
+		}
 		pc, name := code(s, i)
 		stub := codeNumber(pc)
 		if name != m.Name {
-			return nil, fmt.Errorf("method %d is %s in the interface type and %s in the struct type", i, m.Name, name)
+			return table{}, fmt.Errorf("method %d is %s in the interface type and %s in the struct type", i, m.Name, name)
 		}
 		if r.name >= 0 || r.mtyp != addReflectOff(descriptor(m.Type)) || r.ifn != stub || r.tfn != stub || stub >= -1 {
-			return nil, fmt.Errorf("the row of method %s in the method table has another layout", name)
+			return table{}, fmt.Errorf("the row of method %s in the method table has another layout", name)
 		}
 	}
-	return rows, nil
+	return table{u, rows}, nil
 }
 
-// redirect makes the rows of the struct type s refer to the slots. On failure they are as before.
-func redirect(s reflect.Type, rows []row) error {
-	before := append([]row(nil), rows...)
-	for i := range rows {
-		rows[i].ifn = codeNumber(pointerSlot(i))
-		rows[i].tfn = codeNumber(valueSlot(i))
+// redirect makes the rows of t's methods refer to the slots and those of Face to the methods of proxy, puts them in the
+// order of their names, as the runtime wants them, and leaves out those of Face that t does not lack. On failure the
+// table is as before.
+func (tab table) redirect(s, t reflect.Type) error {
+	own := t.NumMethod()
+	type target struct {
+		row
+		name           string
+		pointer, value uintptr
 	}
-	for i := range rows {
-		if pc, name := code(s, i); pc != valueSlot(i) {
-			copy(rows, before)
-			return fmt.Errorf("a change to the row of method %s in the method table had no effect", name)
+	var targets []target
+	for i, r := range tab.rows {
+		if i < own {
+			targets = append(targets, target{r, t.Method(i).Name, pointerSlot(i), valueSlot(i)})
+			continue
+		}
+		name := reflect.TypeFor[Face]().Method(i - own).Name
+		if !lacks(t, name) {
+			continue
+		}
+		byPointer, _ := reflect.TypeFor[*proxy]().MethodByName(name)
+		byValue, _ := reflect.TypeFor[proxy]().MethodByName(name)
+		targets = append(targets, target{r, name, byPointer.Func.Pointer(), byValue.Func.Pointer()})
+	}
+	slices.SortFunc(targets, func(a, b target) int { return strings.Compare(a.name, b.name) })
+
+	before, counts := slices.Clone(tab.rows), *tab.counts
+	for i, to := range targets {
+		to.ifn, to.tfn = codeNumber(to.pointer), codeNumber(to.value)
+		tab.rows[i] = to.row
+	}
+	tab.counts.mcount, tab.counts.xcount = uint16(len(targets)), uint16(len(targets))
+	failed := func(what, name string) error {
+		copy(tab.rows, before)
+		*tab.counts = counts
+		return fmt.Errorf("a change to %s in the method table had no effect", what+name)
+	}
+	if s.NumMethod() != len(targets) {
+		return failed("the number of methods", "")
+	}
+	for i, to := range targets {
+		if pc, name := code(s, i); pc != to.value || name != to.name {
+			return failed("the row of method ", to.name)
 		}
 	}
 	return nil
+}
+
+// lacks reports whether proxies of t need Face's method of a name. Format would keep package fmt from a String or Error of
+// t's own.
+func lacks(t reflect.Type, name string) bool {
+	if name == "Format" && (t.Implements(reflect.TypeFor[fmt.Stringer]()) || t.Implements(reflect.TypeFor[error]())) {
+		return false
+	}
+	_, has := t.MethodByName(name)
+	return !has
+}
+
+// names keeps the names that setName gave off the stack; guarded by making.
+var names [][]byte
+
+// setName has the struct type s, whose method table was found, print as name. It is for people (%T, panics and the
+// errors of encoders), and for package encoding/xml, which wants a name of types that marshal: what fails is left.
+func setName(s reflect.Type, name string) {
+	h := (*typeHeader)(descriptor(s))
+	before := *h
+	if s.Name() != "" || h.tflag&tflagNamed != 0 || h.str >= -1 {
+		return
+	}
+	// abi.Name: flags (1: exported), length, bytes.
+	b := append(binary.AppendUvarint([]byte{1}, uint64(len(name))), name...)
+	names = append(names, b)
+	h.str = addReflectOff(unsafe.Pointer(&b[0]))
+	h.tflag |= tflagNamed
+	if s.String() != name || s.Name() == "" || s.Kind() != reflect.Struct {
+		*h = before
+	}
 }

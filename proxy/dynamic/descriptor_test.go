@@ -23,14 +23,15 @@ func structOf[T any]() reflect.Type {
 		{Name: "Other", Type: reflect.TypeFor[T](), Anonymous: true},
 		{Name: "A", Type: reflect.TypeFor[*entry]()},
 		{Name: "B", Type: reflect.TypeFor[Dispatcher]()},
+		{Name: "Face", Type: reflect.TypeFor[Face](), Anonymous: true},
 	})
 }
 
 func TestMethodTableIsAcceptedOnlyAsExpected(t *testing.T) {
 	fresh := structOf[named]()
-	rows, err := methodTable(fresh, reflect.TypeFor[named]())
-	if err != nil || len(rows) != 2 {
-		t.Fatalf("%d rows, %v", len(rows), err)
+	tab, err := methodTable(fresh, reflect.TypeFor[named]())
+	if err != nil || len(tab.rows) != 2+reflect.TypeFor[Face]().NumMethod() {
+		t.Fatalf("%d rows, %v", len(tab.rows), err)
 	}
 	class, err := classOf(reflect.TypeFor[named]())
 	if err != nil {
@@ -51,23 +52,27 @@ func TestMethodTableIsAcceptedOnlyAsExpected(t *testing.T) {
 		"compiled methods": {reflect.TypeFor[struct {
 			io.Reader
 			a, b, c int
+			Face
 		}](), reflect.TypeFor[io.Reader]()},
 	} {
-		if rows, err := methodTable(test.s, test.t); err == nil {
-			t.Errorf("%s: accepted %v", name, rows)
+		if tab, err := methodTable(test.s, test.t); err == nil {
+			t.Errorf("%s: accepted %v", name, tab.rows)
 		}
 	}
 }
 
 func TestChangeWithoutEffectIsTakenBack(t *testing.T) {
-	fresh := structOf[io.Writer]()
-	rows, err := methodTable(fresh, reflect.TypeFor[io.Writer]())
-	if err != nil {
-		t.Fatal(err)
-	}
-	elsewhere := append([]row(nil), rows...)
-	if err := redirect(fresh, elsewhere); err == nil || !reflect.DeepEqual(elsewhere, rows) {
-		t.Errorf("%v; the rows are %v and were %v", err, elsewhere, rows)
+	fresh, clash := structOf[io.Writer](), structOf[fmt.Stringer]()
+	for s, of := range map[reflect.Type]reflect.Type{fresh: reflect.TypeFor[io.Writer](), clash: reflect.TypeFor[fmt.Stringer]()} {
+		tab, err := methodTable(s, of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts := *tab.counts
+		elsewhere := table{&counts, append([]row(nil), tab.rows...)}
+		if err := elsewhere.redirect(s, of); err == nil || !reflect.DeepEqual(elsewhere, tab) {
+			t.Errorf("%v; the table is %v and was %v", err, elsewhere, tab)
+		}
 	}
 }
 

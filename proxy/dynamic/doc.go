@@ -21,13 +21,14 @@
 //
 // The only types with methods that reflect will make are structs with an embedded field: reflect.StructOf gives
 //
-//	struct { Interface T; entries *entry; dispatcher Dispatcher }    // Interface is embedded, and stays nil
+//	struct { Interface T; entries *entry; dispatcher Dispatcher; Face Face }    // T and Face are embedded, and stay nil
 //
-// the method set of T, each method backed by a stub that panics. The descriptor of that type holds, for each method,
+// the methods of T and of [Face], each backed by a stub that panics. The descriptor of that type holds, for each method,
 // the code to run when it is called through an interface (Ifn; the receiver is a pointer to the struct) and when it is
 // called as a function taken from the type (Tfn; the receiver is the struct itself). Package dynamic puts its own code
-// there. Everything else is the runtime's own doing: it builds method tables for T, for smaller interfaces and for
-// larger ones from that descriptor, as it does for every type.
+// there, and the rows, which reflect leaves in the order of the fields, in the order of their names, without those of
+// Face that clash with T's. Everything else is the runtime's own doing: it builds method tables for T, for smaller
+// interfaces and for larger ones from that descriptor, as it does for every type.
 //
 // The own code is a slot, one per method number and kind of receiver: a few instructions of assembly. A slot follows
 // the receiver to entries, which belongs to the interface type and holds two closures for each method, puts the closure
@@ -40,10 +41,12 @@
 // does not preempt assembly.
 //
 // Per interface type there is one struct type and one set of closures, made under a lock at its first use and kept for
-// ever, as all types made by reflect are. A proxy is one block of 40 bytes. A call costs what a call of a function made
+// ever, as all types made by reflect are. A proxy is one block of 56 bytes. A call costs what a call of a function made
 // by reflect.MakeFunc costs: the slot disappears beside it.
 //
-// What fmt prints for a proxy without methods that fmt knows is the address of its dispatcher, not the contents.
+// The rows of Face lead to compiled methods of a struct of the same layout: what a proxy prints as needs no knowledge of T.
+// Where package fmt must not call methods, in an unexported field of a struct, it prints the address of the
+// dispatcher, and never its contents.
 //
 // # What is relied on
 //
@@ -65,12 +68,13 @@
 //
 // For each interface type, before anything is written: that the table has the right counts and offset; that reflect
 // lists the same names in the same order for the struct as for the interface; that each row has the type of its method;
-// and that both its code offsets are those of reflect's panicking stub. Offsets of things that reflect made at run time
+// and that both its code offsets are those of reflect's panicking stub (these hold for the methods of Face too). Offsets of things that reflect made at run time
 // are numbers that addReflectOff hands out, and for the same address it hands out the same number: so these
 // comparisons are exact, nothing is dereferenced on the strength of a guess, and a table that passes is in
 // memory that reflect allocated for this very type, not in a program's read-only data. (The program cannot hold an
 // identical compiled type, which reflect.StructOf would return instead: the type of entries is private.) After
-// writing, reflect is asked what code each method has; if that is not the slot, the rows are put back.
+// writing, reflect is asked how many methods there are and what code each has; if that is not what it should be, the
+// table is put back.
 //
 // If a check fails, nothing is made and the error says what was found. On other platforms, with other compilers and
 // with the build tag rmi_safe, which compiles all of this out, Supported and New return the same kind of

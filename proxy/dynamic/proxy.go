@@ -5,6 +5,7 @@ package dynamic
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"runtime"
 	"sync"
@@ -17,7 +18,27 @@ type proxy struct {
 	embedded   any // nil; stands for the embedded interface, which may be of any interface type
 	entries    *entry
 	dispatcher Dispatcher
+	noFace     Face // nil; stands for the embedded Face
 }
+
+// The methods below are put into the method tables as they are: without a slot, as they need to know no interface.
+var _ Face = proxy{}
+
+// face answers for the proxy.
+func (p proxy) face() Face {
+	if f, ok := p.dispatcher.(Face); ok {
+		return f
+	}
+	return plain{}
+}
+
+func (p proxy) Format(s fmt.State, verb rune)  { p.face().Format(s, verb) }
+func (p proxy) String() string                 { return p.face().String() }
+func (p proxy) GoString() string               { return p.face().GoString() }
+func (p proxy) LogValue() slog.Value           { return p.face().LogValue() }
+func (p proxy) MarshalBinary() ([]byte, error) { return p.face().MarshalBinary() }
+func (p proxy) MarshalJSON() ([]byte, error)   { return p.face().MarshalJSON() }
+func (p proxy) MarshalText() ([]byte, error)   { return p.face().MarshalText() }
 
 // entry is what the two slots of one method load: function values from reflect.MakeFunc. A proxy refers to the first
 // of its class.
@@ -167,22 +188,24 @@ func newClass(t reflect.Type) (c *class, err error) {
 		{Name: "Interface", Type: t, Anonymous: true},
 		private(1),
 		private(2),
+		{Name: "Face", Type: reflect.TypeFor[Face](), Anonymous: true},
 	})
 	// Where a program has one interface type twice, as with plugins, reflect gives the same struct type for both.
 	if c, ok := classes.Load(s); ok {
 		return c.(*class), nil
 	}
-	rows, err := methodTable(s, t)
+	table, err := methodTable(s, t)
 	if err != nil {
 		return nil, err
 	}
-	c = &class{typ: s, entries: make([]entry, len(rows))}
+	c = &class{typ: s, entries: make([]entry, t.NumMethod())}
 	for i := range c.entries {
 		c.entries[i] = newEntry(s, t.Method(i).Type, i)
 	}
-	if err := redirect(s, rows); err != nil {
+	if err := table.redirect(s, t); err != nil {
 		return nil, err
 	}
+	setName(s, t.String()+"(proxy)")
 	return c, nil
 }
 

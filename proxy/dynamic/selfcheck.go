@@ -155,7 +155,8 @@ func checkProbe() error {
 	}
 	fromType := func(s string, f float64, b []byte, a [2]string, v any, rest ...int) (
 		string, float64, []byte, [2]string, any, []int) {
-		out := reflect.TypeOf(p).Method(2).Func.CallSlice([]reflect.Value{reflect.ValueOf(p), reflect.ValueOf(s),
+		method, _ := reflect.TypeOf(p).MethodByName("Mixed")
+		out := method.Func.CallSlice([]reflect.Value{reflect.ValueOf(p), reflect.ValueOf(s),
 			reflect.ValueOf(f), reflect.ValueOf(b), reflect.ValueOf(a), reflect.ValueOf(v), reflect.ValueOf(rest)})
 		return out[0].String(), out[1].Float(), out[2].Bytes(), out[3].Interface().([2]string),
 			out[4].Interface(), out[5].Interface().([]int)
@@ -171,6 +172,13 @@ func checkProbe() error {
 	smaller.Nothing()
 	if err := got(3); err != nil {
 		return err
+	}
+	if s, ok := any(p).(Face); !ok || s.String() != plainText || fmt.Sprint(p) != plainText {
+		return errors.New("a proxy does not print")
+	}
+	byType, _ := reflect.TypeOf(p).MethodByName("String")
+	if out := byType.Func.Call([]reflect.Value{reflect.ValueOf(p)}); out[0].String() != plainText {
+		return errors.New("a proxy does not print by its type's method")
 	}
 	if back, ok := DispatcherOf(smaller); !ok || back != Dispatcher(d) || any(smaller) != any(p) {
 		return errors.New("a proxy does not lead back to its dispatcher")

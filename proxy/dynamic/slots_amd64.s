@@ -18,7 +18,7 @@
 	MOVQ	(DX), R12; \
 	JMP	R12
 
-// The receiver is a proxy: five words in the first five integer registers, of which the third is entries.
+// The receiver is a proxy: seven words in the first seven integer registers, of which the third is entries.
 #define VALUE(i) \
 	PCALIGN	$32; \
 	MOVQ	(entry__size*(i)+entry_byValue)(CX), DX; \

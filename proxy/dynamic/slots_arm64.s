@@ -18,7 +18,7 @@
 	MOVD	(R26), R16; \
 	JMP	(R16)
 
-// The receiver is a proxy: five words in the first five integer registers, of which the third is entries.
+// The receiver is a proxy: seven words in the first seven integer registers, of which the third is entries.
 #define VALUE(i) \
 	PCALIGN	$16; \
 	MOVD	(entry__size*(i)+entry_byValue)(R2), R26; \

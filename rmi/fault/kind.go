@@ -28,7 +28,7 @@ const (
 	BadArguments
 	// TooLarge: a message or a part of it is over a limit.
 	TooLarge
-	// Denied: the caller may not do this.
+	// Denied: the caller may not do this, or the two nodes do not trust each other (TLS).
 	Denied
 	// Overloaded: the peer has no room for the call now.
 	Overloaded

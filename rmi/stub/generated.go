@@ -64,7 +64,7 @@ func (g Generated[T]) Register() struct{} {
 		_, file, _, _ := runtime.Caller(1)
 		panic(fmt.Sprintf("%s comes too late: %v; use the interface in main or in an init function, not to initialize a package's variable", file, err))
 	}
-	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return g.Proxy(Object{c}) }})
+	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return g.Proxy(objectOf(c)) }})
 	skeleton.Register(t, func(v reflect.Value) skeleton.Served {
 		servant := v.Interface().(T)
 		return func(ctx context.Context, method int, d *Decoder, e *Encoder) error {
@@ -90,8 +90,9 @@ type Call struct {
 
 // Begin begins a call of the method of a number, in the order of the names.
 func (o Object) Begin(ctx context.Context, method int) Call {
-	m := o.core.Interface.Methods[method]
-	return Call{inv: o.core.Caller.Begin(ctx, o.core, m), m: m}
+	c := o.RMICore()
+	m := c.Interface.Methods[method]
+	return Call{inv: c.Caller.Begin(ctx, c, m), m: m}
 }
 
 // Attempt reports whether the arguments are to be encoded and sent (again).

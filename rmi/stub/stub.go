@@ -84,11 +84,11 @@ import (
 )
 
 // Object is the remote object behind a stub, which embeds it. It is comparable:
-// two stubs of the same object are equal.
-type Object struct{ core *proxy.Core }
+// two stubs of the same object are equal. Its Face has the stub print as what it
+// is, and not pass for data, but for methods of such names that the interface has.
+type Object struct{ proxy.Face }
 
-// RMICore tells package proxy what stands behind the stub.
-func (o Object) RMICore() *proxy.Core { return o.core }
+func objectOf(c *proxy.Core) Object { return Object{proxy.FaceOf(c)} }
 
 // Register makes stubs of T by make, in every node of the process. It is
 // called from an init function. It panics if T is not an interface.
@@ -97,7 +97,7 @@ func Register[T any](make func(Object) T) {
 	if t.Kind() != reflect.Interface {
 		panic(fmt.Sprintf("stub.Register: %v is not an interface", t))
 	}
-	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return make(Object{c}) }})
+	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return make(objectOf(c)) }})
 }
 
 // Args lists a call's arguments.
@@ -106,7 +106,7 @@ func Args(args ...any) []any { return args }
 // Invoke calls a method. results are pointers to where the results go, in
 // order; they are left alone when the call fails.
 func (o Object) Invoke(ctx context.Context, method string, args []any, results ...any) error {
-	c := o.core
+	c := o.RMICore()
 	m := c.Interface.ByName(method)
 	if m == nil || len(args) != len(m.In) || len(results) != len(m.Out) {
 		return fault.New(fault.Invalid, fault.NotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it anew", c.Interface.Name, method)

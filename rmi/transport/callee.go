@@ -77,11 +77,11 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kep
 	}
 	s := in.Session
 	if n := len(table) + len(body); n > s.limits.Message {
-		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d bytes of results: the caller accepts %d in one message", n, s.limits.Message))
+		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", n, s.limits.Message))
 		return false
 	}
 	if references > s.limits.References {
-		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d references among the results: the caller accepts %d in one message", references, s.limits.References))
+		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d references among the results: the caller accepts %d in one message (its Options.Limits.References)", references, s.limits.References))
 		return false
 	}
 	in.answered = true
@@ -228,7 +228,7 @@ func (c *callee) occupy(in *Incoming, l *Link, limit int, a *assembly) (arrival,
 		c.acknowledge(s)
 		s.seq, s.came, s.in, s.asm = h.Seq, l.epoch, in, a
 		if c.kept >= c.session.transport.Limits.Kept && in.refused == nil {
-			in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "%d bytes of replies wait for the caller to say that it has them, as many as the limits allow", c.kept)
+			in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "%d bytes of replies wait for the caller to say that it has them, as many as the limit allows (Options.Limits.Kept)", c.kept)
 		}
 		c.mu.Unlock()
 		return isNew, nil
@@ -563,7 +563,7 @@ func (c *callee) expire(s *Session) {
 		if now.Before(in.deadline) {
 			s.refuse(in, notSent(context.Canceled))
 		} else {
-			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler became free before the call's deadline"))
+			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler became free before the call's deadline (Options.Limits.Handlers, HandlersTotal)"))
 		}
 	}
 }

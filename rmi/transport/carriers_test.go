@@ -53,13 +53,13 @@ func TestTLS(t *testing.T) {
 
 	plain := newNode(t, &tcp{}, "127.0.0.1")
 	_, err := plain.Session(t.Context(), b.at, refs.NodeID{})
-	wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "a node that wants TLS")
+	wantKind(t, err, fault.Denied, fault.NotExecuted, "this node wants TLS")
 	_, err = b.Session(t.Context(), plain.at, refs.NodeID{})
-	wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "TLS")
+	wantKind(t, err, fault.Denied, fault.NotExecuted, "TLS: the other side does not use it")
 	plain.logs.wait(t, "looks like TLS")
 	stranger := newNode(t, &tcp{}, "", func(c *Config) { c.TLS = &tls.Config{} })
 	_, err = stranger.Session(t.Context(), b.at, refs.NodeID{})
-	wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "certificate")
+	wantKind(t, err, fault.Denied, fault.NotExecuted, "certificate")
 	works(t, s)
 }
 

@@ -242,7 +242,7 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 		if t.ctx.Err() != nil {
 			return errClosed()
 		}
-		return fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit", t.Limits.Connections)
+		return fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit (Options.Limits.Connections)", t.Limits.Connections)
 	}
 	tune(raw)
 	conn, host := raw, ep.Host

@@ -417,7 +417,7 @@ func TestQueuedBytesAreBounded(t *testing.T) {
 			p.write(p.call(1+i, echo, string(make([]byte, 20000))))
 		}
 		_, err := p.returned(3)
-		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "bytes of their arguments wait already")
+		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "bytes of their arguments (Assembly) wait already")
 	})
 }
 

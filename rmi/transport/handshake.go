@@ -54,7 +54,8 @@ func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error
 	}
 	if tc, ok := conn.(*tls.Conn); ok {
 		if err := tc.HandshakeContext(context.Background()); err != nil { // bounded by the deadline above
-			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "TLS: %w", h.cut(err))
+			h.refusePlain(err)
+			return nil, tlsFailed(h.cut(err))
 		}
 		cs := tc.ConnectionState()
 		var err error
@@ -99,6 +100,9 @@ func (h *handshake) readMagic() error {
 	}
 	if n > 0 && !bytes.HasPrefix([]byte(wire.Magic), got) {
 		return fault.New(fault.Protocol, fault.NotExecuted, "the peer is not a GoRMI node: it sent %q%s", got, guess(got))
+	}
+	if f := tlsRefused(err); f != nil {
+		return f
 	}
 	timeout, ended := isTimeout(err), errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {

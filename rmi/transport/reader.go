@@ -141,7 +141,7 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 		}
 	}
 	if h.Depth > wire.MaxDepth {
-		in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "the chain of calls is deeper than %d: do the calls call each other for ever?", wire.MaxDepth)
+		in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "the chain of calls is deeper than %d, a fixed limit: do the calls call each other for ever?", wire.MaxDepth)
 	}
 	if h.Depth == 0 && in.refused == nil && s.goingOff.Load() {
 		in.refused = fault.New(fault.PeerGone, fault.NotExecuted, "the node is shutting down and takes no new calls")
@@ -251,7 +251,7 @@ func (l *Link) fragmented(x *piece) error {
 	in.number = x.order
 	if in.refused == nil && a.refused {
 		in.refused = fault.New(fault.Overloaded, fault.NotExecuted,
-			"%d bytes of arguments: the node holds as many bytes of payloads as its limits allow", a.size)
+			"%d bytes of arguments: the node holds as many bytes of payloads as its limits allow (Options.Limits.AssemblyTotal, a quarter of it for one peer)", a.size)
 	}
 	if in.refused != nil {
 		_, ok := a.counted()

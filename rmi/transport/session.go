@@ -174,10 +174,10 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	h := &r.Header
 	size := len(r.Table) + len(r.Body)
 	if size > s.limits.Message {
-		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d bytes of arguments: the peer accepts %d in one message", size, s.limits.Message)
+		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d bytes of arguments: the peer accepts %d in one message (its Options.Limits.Message)", size, s.limits.Message)
 	}
 	if r.References > s.limits.References {
-		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d references among the arguments: the peer accepts %d in one message", r.References, s.limits.References)
+		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d references among the arguments: the peer accepts %d in one message (its Options.Limits.References)", r.References, s.limits.References)
 	}
 	if s.peerOff.Load() && h.Depth == 0 {
 		return nil, fault.New(fault.PeerGone, fault.NotExecuted, "the peer is shutting down and takes no new calls")

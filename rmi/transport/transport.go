@@ -151,7 +151,7 @@ func (t *Transport) acceptLoop(l net.Listener) {
 			if t.ctx.Err() == nil && !t.secured(l.Addr().Network()) {
 				// It fits the socket's empty buffer.
 				_ = conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.Overloaded, "the node has as many connections as it accepts"))
+				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.Overloaded, "the node has as many connections as it accepts (its Options.Limits.Connections)"))
 			}
 			t.wg.Go(func() { conn.Close() }) // over datagrams that may take a moment
 			continue
@@ -351,7 +351,7 @@ func (t *Transport) boundDetached(list []*Session) {
 	}
 	slices.SortFunc(detached, func(a, b *Session) int { return cmp.Compare(since[a], since[b]) })
 	for _, s := range detached[:len(detached)-t.Limits.Detached] {
-		s.end(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost, and more than %d sessions were without one", t.Limits.Detached))
+		s.end(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost, and more than %d sessions were without one (Options.Limits.Detached)", t.Limits.Detached))
 	}
 }
 

@@ -189,7 +189,7 @@ func (s *Session) let(in *Incoming) {
 	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || t.workers.total.Load() >= int64(t.Limits.HandlersTotal)) {
 		if c.queued >= t.Limits.Queue || c.bytes+in.Header.Payload.Len() > t.Limits.Assembly {
 			c.mu.Unlock()
-			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler is free, and %d calls of this peer or %d bytes of their arguments wait already: the limits", t.Limits.Queue, t.Limits.Assembly))
+			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly))
 			return
 		}
 		c.push(in)
@@ -205,7 +205,7 @@ func (s *Session) let(in *Incoming) {
 	if c.running >= t.Limits.Handlers+t.Limits.Nested { // whatever depth the peer claims
 		c.mu.Unlock()
 		s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted,
-			"%d calls of this peer are being served, nested ones included, and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested))
+			"%d calls of this peer are being served, nested ones included (Options.Limits.Handlers and Nested), and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested))
 		return
 	}
 	runs := s.admit(in)

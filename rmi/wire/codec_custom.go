@@ -113,6 +113,10 @@ const customElement = 64
 // sees a peer's bytes: they read no byte but their own, a panic is an error,
 // and what they write is scanned.
 func (c *compiler) fillCodec(p *plan) bool {
+	if isFace(p.typ) {
+		c.cannot("%s is a proxy, which stands for an object and is no data: use the remote interface itself, or refs.Ref", typeName(p.typ))
+		return true
+	}
 	form, missing := codecOf(p.typ)
 	if form == nil {
 		return false

@@ -79,7 +79,7 @@ func NewDecoder(body []byte, table []refs.Ref, im Importer, l *Limits) (*Decoder
 	d := decoders.Get().(*Decoder)
 	d.limits = l.effective()
 	if len(table) > d.limits.References {
-		err := fault.New(fault.TooLarge, fault.Unknown, "a table of %d references is above the limit of %d",
+		err := fault.New(fault.TooLarge, fault.Unknown, "a table of %d references is above the limit of %d (Options.Limits.References)",
 			len(table), d.limits.References)
 		d.Release()
 		return nil, err
@@ -174,7 +174,7 @@ func (d *Decoder) length(class valueClass, t reflect.Type) (int, error) {
 // they are allocated.
 func (d *Decoder) charge(n int, size uintptr) error {
 	if size > 0 && uint64(n) > uint64(d.memory)/uint64(size) {
-		return refuse(fault.TooLarge, "decoding takes more memory than the limit of %d bytes", d.limits.Memory)
+		return refuse(fault.TooLarge, "decoding takes more memory than the limit of %d bytes (Options.Limits.Memory)", d.limits.Memory)
 	}
 	d.memory -= n * int(size)
 	return nil
@@ -247,5 +247,5 @@ func counted(n int, what string) string {
 }
 
 func tooLarge(size, limit int) string {
-	return fmt.Sprintf("the body takes %d bytes or more, above the limit of %d bytes", size, limit)
+	return fmt.Sprintf("the body takes %d bytes or more, above the limit of %d bytes (Options.Limits.Message)", size, limit)
 }

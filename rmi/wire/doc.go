@@ -82,7 +82,8 @@
 // it the session begins, or goes on. REFUSE: 1 byte, an error kind (see "Errors"), and UTF-8 text for people, at most
 // 1024 bytes, to the end of the message. Besides those named here, kinds are Protocol for what breaks these rules,
 // versions included, PeerGone for a session that is over, Overloaded for a node that has as many connections as it
-// accepts, and Closed for one that is about to end. Kind 0 in REFUSE means "crossed":
+// accepts, Denied, in the clear behind the magic, for who begins in the clear where TLS is wanted, and Closed for one
+// that is about to end. Kind 0 in REFUSE means "crossed":
 //
 // Two nodes may dial each other at once, and must come to use the same connection. Of each pair the node with the
 // smaller id, compared byte by byte, decides. From its own PROOF on, until that dial failed, and while a session with

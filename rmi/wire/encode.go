@@ -139,10 +139,10 @@ func (e *Encoder) Refs() []refs.Ref { return e.refs }
 // the caller decrements depth when it is complete.
 func (e *Encoder) enter(n int) error {
 	if e.depth >= e.limits.Depth {
-		return refuse(fault.TooLarge, "nests deeper than the limit of %d; does the value contain itself?", e.limits.Depth)
+		return refuse(fault.TooLarge, "nests deeper than the limit of %d (Options.Limits.Depth); does the value contain itself?", e.limits.Depth)
 	}
 	if e.elements += n; e.elements > e.limits.Elements {
-		return refuse(fault.TooLarge, "%d elements or more, above the limit of %d", e.elements, e.limits.Elements)
+		return refuse(fault.TooLarge, "%d elements or more, above the limit of %d (Options.Limits.Elements)", e.elements, e.limits.Elements)
 	}
 	e.depth++
 	return nil
@@ -200,7 +200,7 @@ func (e *Encoder) tableIndex(r refs.Ref) (int, error) {
 		}
 	}
 	if i >= e.limits.References {
-		return 0, refuse(fault.TooLarge, "more references than the limit of %d for one message", e.limits.References)
+		return 0, refuse(fault.TooLarge, "more references than the limit of %d for one message (Options.Limits.References)", e.limits.References)
 	}
 	return i, nil
 }

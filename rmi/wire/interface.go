@@ -70,7 +70,8 @@ var (
 )
 
 // InterfaceOf returns the remote interface that t is: an interface type, a
-// func type, or a struct whose exported fields are funcs. The rules:
+// func type, or a struct whose exported fields are funcs (and the Face of package
+// proxy, embedded). The rules:
 //
 //  1. there is at least one method, and all are exported
 //  2. the first parameter of each is a context.Context
@@ -186,7 +187,7 @@ func (c *compiler) iface(t reflect.Type) *Interface {
 	case reflect.Struct:
 		for at := range t.NumField() {
 			switch f := t.Field(at); {
-			case !f.IsExported():
+			case !f.IsExported(), f.Anonymous && isFace(f.Type):
 			case f.Type.Kind() == reflect.Func:
 				c.method(i, prefix, f.Name, f.Type)
 			default:
@@ -217,6 +218,14 @@ func (c *compiler) iface(t reflect.Type) *Interface {
 		}
 	}
 	return i
+}
+
+// isFace recognises the types of proxies: stubs, and what structs of funcs may embed, by the
+// method by which package proxy knows them, and those made at run time by what no declared
+// type has, a name without a package.
+func isFace(t reflect.Type) bool {
+	_, ok := t.MethodByName("RMICore")
+	return t.Kind() == reflect.Struct && (ok || t.Name() != "" && t.PkgPath() == "")
 }
 
 // method compiles one method of i, whose type has no receiver.

@@ -175,7 +175,7 @@ func Scan(body []byte, l *Limits) (Shape, error) {
 func scanBody(body []byte, lim *Limits, stack []uint32) (Shape, error) {
 	if len(body) > lim.Message {
 		return Shape{}, fault.New(fault.TooLarge, fault.Unknown,
-			"a body of %d bytes is above the limit of %d bytes", len(body), lim.Message)
+			"a body of %d bytes is above the limit of %d bytes (Options.Limits.Message)", len(body), lim.Message)
 	}
 	shape, end, err := scanValue(body, lim, stack)
 	if err != nil {
@@ -247,11 +247,11 @@ func scanValue(b []byte, lim *Limits, stack []uint32) (shape Shape, end int, err
 			}
 			if depth == lim.Depth {
 				return Shape{}, 0, fault.New(fault.TooLarge, fault.Unknown,
-					"the body nests deeper than the limit of %d (at byte %d)", lim.Depth, start)
+					"the body nests deeper than the limit of %d (Options.Limits.Depth; at byte %d)", lim.Depth, start)
 			}
 			if shape.Elements += int(count); shape.Elements > lim.Elements {
 				return Shape{}, 0, fault.New(fault.TooLarge, fault.Unknown,
-					"the body has %d elements or more, above the limit of %d", shape.Elements, lim.Elements)
+					"the body has %d elements or more, above the limit of %d (Options.Limits.Elements)", shape.Elements, lim.Elements)
 			}
 			shape.Depth = max(shape.Depth, depth+1)
 			if count > 0 {

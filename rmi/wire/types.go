@@ -139,6 +139,9 @@ func (e *Encoder) named(v reflect.Value) error {
 		case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
 			return refuse(fault.Invalid, "a %s in an interface that holds data, where none can travel", typeName(t))
 		}
+		if isFace(t) {
+			return refuse(fault.Invalid, "%s is a proxy, and stands where data is wanted: pass it as its remote interface, or what rmi.RefOf tells of it", typeName(t))
+		}
 		if names := remoteNames(t); len(names) > 0 {
 			return refuse(fault.Invalid, "in an interface that holds data, %s", servantText(t, names, nil))
 		}

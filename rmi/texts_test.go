@@ -1,0 +1,96 @@
+package rmi_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Whoever meets a limit is told which option sets it, or that none does. Every text of
+// an error of kind TooLarge or Overloaded in the module is looked at.
+func TestErrorsOfLimitsNameTheOption(t *testing.T) {
+	elsewhere := []string{
+		"the session has a newer connection", // a rule of the transport, and no limit
+	}
+	found := 0
+	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && (e.Name() == "bench" || e.Name() == "examples" || e.Name() == "testclient" || strings.HasPrefix(e.Name(), ".") && len(e.Name()) > 2):
+			return filepath.SkipDir
+		case e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			var within []ast.Expr
+			switch n := n.(type) {
+			case *ast.CallExpr:
+				within = n.Args
+			case *ast.CompositeLit:
+				for _, e := range n.Elts {
+					if kv, ok := e.(*ast.KeyValueExpr); ok {
+						e = kv.Value
+					}
+					within = append(within, e)
+				}
+			}
+			limit, text := false, ""
+			for _, e := range within {
+				name := ""
+				switch e := e.(type) {
+				case *ast.SelectorExpr:
+					name = e.Sel.Name
+				case *ast.Ident:
+					name = e.Name
+				}
+				limit = limit || name == "TooLarge" || name == "Overloaded"
+				text += literals(e)
+			}
+			if !limit || text == "" {
+				return true
+			}
+			found++
+			for _, s := range elsewhere {
+				if text == s {
+					return true
+				}
+			}
+			if !strings.Contains(text, "Options.") && !strings.Contains(text, "fixed limit") {
+				t.Errorf("%s: the text names no option: %q", set.Position(n.Pos()), text)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found < 20 {
+		t.Errorf("only %d texts were found", found)
+	}
+}
+
+// literals joins the string literals of an expression: a text, or the arguments of a Sprintf.
+func literals(e ast.Expr) string {
+	var b strings.Builder
+	ast.Inspect(e, func(n ast.Node) bool {
+		if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
+			if s, err := strconv.Unquote(l.Value); err == nil {
+				b.WriteString(s)
+			}
+		}
+		return true
+	})
+	return b.String()
+}
