@@ -241,6 +241,7 @@ func TestNotificationsKeepWhileAListenerIsAway(t *testing.T) {
 			synctest.Wait() // and was answered
 			net.Partition(owner, user)
 			net.Cut(owner, user)
+			synctest.Wait() // until that was noticed
 			for n := 1; n <= 5; n++ {
 				b.tell(n)
 				<-time.After(8 * time.Second)
