@@ -194,7 +194,9 @@ func (l *Link) onTick(now int64) {
 	if l.lossy && s.dialled {
 		// Where there are no connections none ends with a process: its system tells only
 		// who sends something, and then refuses.
-		ping = pingLossyAfter
+		if ping = pingLossyAfter; s.calls.inFlight() {
+			ping = tick
+		}
 	}
 	switch {
 	case silent >= deadAfter:
