@@ -553,13 +553,6 @@ func (c *callTable) peerAway(unknown, notExecuted error) {
 	c.waiting = nil
 }
 
-// inFlight reports whether a call is.
-func (c *callTable) inFlight() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.busy > 0
-}
-
 // isAway reports whether the peer is away.
 func (c *callTable) isAway() bool {
 	c.mu.Lock()

@@ -194,9 +194,7 @@ func (l *Link) onTick(now int64) {
 	if l.lossy && s.dialled {
 		// Where there are no connections none ends with a process: its system tells only
 		// who sends something, and then refuses.
-		if ping = pingLossyAfter; s.calls.inFlight() {
-			ping = tick
-		}
+		ping = pingLossyAfter
 	}
 	switch {
 	case silent >= deadAfter:
