@@ -97,9 +97,11 @@
 //	too many subscriptions             the subscriber is refused with Overloaded
 //	listener fails or panics           OnError; it stays. Without OnError, the node's log has
 //	                                   its first failure
-//	listener's connection cut          its calls wait for it, in its queue
+//	listener's connection cut          its notifications wait in its queue; of one that may
+//	                                   have arrived already, OnError
 //	listener's node is gone for good   OnDrop: at once if it was closed, else one session
-//	                                   lease after the cut (rmi.Options.SessionLease)
+//	                                   lease after the cut (rmi.Options.SessionLease); if it
+//	                                   listens, when it was unreachable for GiveUp
 //	listener takes too long            its calls time out, its queue overflows: OnError,
 //	                                   OnLoss; the others do not notice
 //

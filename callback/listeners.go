@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"gormi/refs"
 	"gormi/rmi"
 )
 
@@ -42,8 +43,8 @@ type ListenersOptions[T any] struct {
 // Listeners is a set of listeners, values of a remote interface or a func type,
 // that an owner calls when something happens. Each has a queue of its own, and a
 // goroutine while something is in it, so a slow, stuck or dead listener delays
-// neither the others nor the notifier. A listener's calls are made one at a time,
-// in order. It is safe for concurrent use, also from within listeners.
+// neither the others nor the notifier. While its connection is lost, what is for it
+// stays in its queue. A listener's calls are made one at a time, in order. It is safe for concurrent use, also from within listeners.
 type Listeners[T any] struct {
 	node   *rmi.Node
 	o      ListenersOptions[T]
@@ -62,7 +63,10 @@ type Listeners[T any] struct {
 type listener[T any] struct {
 	set   *Listeners[T]
 	value T
-	away  bool // its node listens nowhere: it is gone with its session
+	owner refs.NodeID // its node; zero if that is not known
+	away  bool        // its node listens nowhere: it is gone with its session
+	ctx   context.Context
+	stop  context.CancelFunc // ends ctx: it was removed
 
 	mu      sync.Mutex // guards the fields below
 	q       queue[func(context.Context, T) error]
@@ -118,11 +122,17 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 		return nil, invalid("add", "the listener is nil")
 	}
 	x := &listener[T]{set: l, value: v}
+	x.ctx, x.stop = context.WithCancel(l.ctx)
 	x.q = newQueue[func(context.Context, T) error](l.o.Queue, l.o.Policy, nil)
-	if r, ok := l.node.RefOf(v); ok && !r.Listens() && r.Via.Node.IsZero() {
+	r, ok := l.node.RefOf(v)
+	if ok && r.ID.Node != l.node.ID() {
+		x.owner = r.ID.Node
+	}
+	if ok && !r.Listens() && r.Via.Node.IsZero() {
 		x.away = true
 		p := l.node.Peer(r.ID.Node)
 		if p == nil {
+			x.stop()
 			return nil, &rmi.Error{Op: "add", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's node is gone"}
 		}
 		unhook := p.OnGone(func() {
@@ -246,6 +256,7 @@ func (x *listener[T]) run() {
 		}
 	}()
 	for {
+		x.await()
 		x.mu.Lock()
 		call, missed, ok := x.q.pop()
 		if x.over || !ok && missed == 0 {
@@ -260,7 +271,11 @@ func (x *listener[T]) run() {
 		if !ok {
 			continue
 		}
-		x.told(x.call(call))
+		err := x.call(call)
+		for rmi.KindOf(err) == rmi.PeerGone && rmi.OutcomeOf(err) == rmi.NotExecuted && x.await() {
+			err = x.call(call)
+		}
+		x.told(err)
 	}
 }
 
@@ -280,6 +295,31 @@ func (x *listener[T]) told(err error) {
 		x.set.node.Logger().Warn("a listener fails; ListenersOptions.OnError would be told each time",
 			"listener", reflect.TypeFor[T]().String(), "ref", r, "err", fmt.Sprintf("%.1000s", err))
 	}
+}
+
+// await waits while the listener's session has no connection, and reports whether
+// that is so no more: a call would fail after the node's grace, while in the queue
+// notifications keep.
+func (x *listener[T]) await() (back bool) {
+	if x.owner == (refs.NodeID{}) {
+		return false
+	}
+	p := x.set.node.Peer(x.owner)
+	if p == nil || !p.Detached() {
+		return false
+	}
+	ctx := x.ctx
+	if !x.away {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, x.set.o.GiveUp)
+		defer cancel()
+	}
+	err := p.Await(ctx)
+	if err != nil && ctx.Err() != nil && x.ctx.Err() == nil {
+		x.drop(&rmi.Error{Op: "notify", Kind: rmi.PeerGone, Outcome: rmi.NotExecuted,
+			Msg: fmt.Sprintf("the connection with the listener's node was lost and not made again within %v", x.set.o.GiveUp)})
+	}
+	return err == nil
 }
 
 func (x *listener[T]) call(f func(context.Context, T) error) (err error) {
@@ -311,7 +351,10 @@ func (x *listener[T]) gone(err error) bool {
 		}
 		return x.unreachable()
 	case rmi.PeerGone, rmi.ConnectFailed:
-		return x.away || x.unreachable()
+		if x.away { // it may come back while its session lives
+			return x.set.node.Peer(x.owner) == nil
+		}
+		return x.unreachable()
 	}
 	x.failing = time.Time{}
 	return false
@@ -333,6 +376,7 @@ func (x *listener[T]) remove() bool {
 	x.q.clear()
 	unhook := x.unhook
 	x.mu.Unlock()
+	x.stop()
 	if unhook != nil {
 		unhook()
 	}

@@ -204,6 +204,120 @@ func TestListenersOutliveACut(t *testing.T) {
 	})
 }
 
+// next is what comes next.
+func next[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(time.Hour):
+		t.Fatal("nothing came")
+	}
+	return v
+}
+
+// What is for a listener whose connection is lost for long waits in its queue: it is
+// neither spent on calls that fail, nor is the listener dropped.
+func TestNotificationsKeepWhileAListenerIsAway(t *testing.T) {
+	for _, listens := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			net := rmitest.New(t)
+			owner, user := net.Node(), net.Client()
+			if listens {
+				user = net.Node()
+			}
+			b, from := newBoard(t, owner, &callback.ListenersOptions[told]{
+				OnDrop:  func(_ told, err error) { t.Errorf("dropped for %v", err) },
+				OnError: func(_ told, err error) { t.Errorf("failed with %v", err) },
+				OnLoss:  func(_ told, n uint64) { t.Errorf("%d lost", n) },
+			})
+			got := make(chan int, 10)
+			if _, err := from(user).Watch(t.Context(), func(_ context.Context, n int) error { got <- n; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			b.tell(0)
+			if n := next(t, got); n != 0 {
+				t.Fatalf("got %d", n)
+			}
+			synctest.Wait() // and was answered
+			net.Partition(owner, user)
+			net.Cut(owner, user)
+			synctest.Wait() // until that was noticed
+			for n := 1; n <= 5; n++ {
+				b.tell(n)
+				<-time.After(8 * time.Second)
+			}
+			if len(got) != 0 || b.set.Len() != 1 {
+				t.Fatalf("%d came, %d listeners", len(got), b.set.Len())
+			}
+			net.Heal(owner, user)
+			for n := 1; n <= 5; n++ {
+				if m := next(t, got); m != n {
+					t.Errorf("got %d, want %d", m, n)
+				}
+			}
+		})
+	}
+}
+
+// A call under way when the connection is lost may have run: it is told, and not made again.
+func TestANotificationThatMayHaveArrivedIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := rmitest.New(t)
+		owner, user := net.Node(), net.Client()
+		failures := make(chan error, 10)
+		b, from := newBoard(t, owner, &callback.ListenersOptions[told]{
+			OnDrop:  func(_ told, err error) { t.Errorf("dropped for %v", err) },
+			OnError: func(_ told, err error) { failures <- err },
+		})
+		got := make(chan int, 10)
+		if _, err := from(user).Watch(t.Context(), func(ctx context.Context, n int) error {
+			if got <- n; n == 0 {
+				<-ctx.Done()
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		b.tell(0)
+		if n := next(t, got); n != 0 {
+			t.Fatalf("got %d", n)
+		}
+		net.Partition(owner, user)
+		net.Cut(owner, user)
+		b.tell(1)
+		if err := next(t, failures); rmi.KindOf(err) != rmi.PeerGone || rmi.OutcomeOf(err) != rmi.Unknown {
+			t.Errorf("it failed with %v", err)
+		}
+		<-time.After(20 * time.Second)
+		net.Heal(owner, user)
+		if n := next(t, got); n != 1 || len(failures) != 0 {
+			t.Errorf("got %d, and %d failures", n, len(failures))
+		}
+	})
+}
+
+// A set whose listeners are away is closed at once.
+func TestASetWhoseListenersAreAwayIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := rmitest.New(t)
+		owner, user := net.Node(), net.Client()
+		b, from := newBoard(t, owner, nil)
+		if _, err := from(user).Watch(t.Context(), func(context.Context, int) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		net.Partition(owner, user)
+		net.Cut(owner, user)
+		b.tell(1)
+		synctest.Wait()
+		start := time.Now()
+		b.set.Close()
+		owner.Close()
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
 func TestListenersGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := rmitest.New(t)

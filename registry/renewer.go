@@ -19,8 +19,8 @@ const (
 
 	// renewTimeout bounds one call of the renewer, and maxRetryPause is the longest
 	// pause after one that failed. A registry that is there again is to be found
-	// within 10 s, and one that was restarted is not before the session with the
-	// old one is over: rmi dials at least each 7.5 s to find that out.
+	// within 10 s. That its process ended rmi knows at once; that a network is there
+	// again, by dials that are 7.5 s apart at most.
 	renewTimeout  = 5 * time.Second
 	maxRetryPause = 2 * time.Second
 )

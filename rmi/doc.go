@@ -66,9 +66,12 @@
 //
 // A connection that is lost fails no call. The session goes on without it, and the
 // side that dialled dials again; calls in flight complete on the next connection,
-// each executed once, and new ones wait for it, until their deadline. A session is
-// over when that takes longer than Options.SessionLease, when the peer's process
-// ended, or when either node is closed: then calls in flight fail with PeerGone (of a node
+// each executed once, and new ones wait for it, until their deadline, or, if only the
+// peer can dial, for Options.Grace: then those that wait fail with PeerGone, and new
+// ones at once, until it is back. A session is over when there is no connection for
+// longer than Options.SessionLease, when the peer's process ended, which is so when its
+// address refuses connections or another node answers there (but see
+// Options.RefusalsPass), or when either node is closed: then calls in flight fail with PeerGone (of a node
 // that was closed itself, Closed) and Unknown. With a peer of another make, which may
 // not know how to go on, that is so when the connection is lost. The next call begins another session, if the owner listens.
 //

@@ -13,7 +13,9 @@ import (
 
 // Gone returns a channel that is closed when the node behind a proxy is gone for
 // good: it was closed, or killed, or could not be reached for the session lease
-// (Options.SessionLease); in the last case at most a second after that. A
+// (Options.SessionLease); in the last case at most a second after that. That it was
+// killed is known, in a fraction of a second, of a node that this one dialled, by its
+// address, which refuses connections; of a node that dialled this one by the lease. A
 // connection that is lost and made again closes nothing. When the proxy's own
 // node is closed the channel is closed too.
 //

@@ -120,7 +120,7 @@ const DefaultSessionLease = time.Minute
 const (
 	tick             = 250 * time.Millisecond
 	pingAfter        = 5 * time.Second  // without a byte received
-	pingLossyAfter   = 2 * tick         // the same, by who dialled over datagrams; see onTick
+	pingLossyAfter   = 2 * tick         // the same, by who dialled over datagrams; at least, for a read counts from its tick on
 	deadAfter        = 15 * time.Second // without a byte received, or a write without progress
 	handshakeTimeout = 5 * time.Second  // twice that where datagrams get lost
 	dialTimeout      = 10 * time.Second

@@ -43,7 +43,8 @@ import (
 //
 // callTable.mu, callee.mu, outbox.mu, Turn.mu, Session.mu and the transport's own
 // are leaves: none is held while another is taken, but for callee.mu over Turn.mu,
-// and outbox.mu over callTable.mu when a session is resumed. No I/O, no user code
+// outbox.mu over callTable.mu when a session is resumed, and callTable.mu over
+// Session.mu for the text of an error. No I/O, no user code
 // and no logging under any of them.
 //
 // # The end

@@ -113,8 +113,9 @@
 // A connection is cut when it ends and neither side ended the session. The session is detached then; it keeps its
 // slots, replies and counts, methods run on, and new calls wait. The node that dialled the session dials the same
 // place again, expecting the same node, at once and then with pauses that grow to seconds and are drawn at random, so
-// that many clients do not come together. The other waits. On the next connection both say again what may have been
-// lost: see "Calls that come again" and "What a cut means".
+// that many clients do not come together. The other waits; it cannot dial, and may have calls fail when
+// the first has not come back for a while, 5 seconds unless it is set up otherwise, without ending the session. On the
+// next connection both say again what may have been lost: see "Calls that come again" and "What a cut means".
 //
 // A session is over for good
 //   - with a close record, for both;
@@ -122,7 +123,10 @@
 //   - when it was detached for the length of the session lease, 60 seconds unless a node is set up otherwise, for the
 //     node whose clock says so. A node that has too many detached sessions may end some earlier;
 //   - for D, when another node answers at the place, and when A refuses the connection with PeerGone, Protocol or
-//     Denied. After any other failure D tries again;
+//     Denied;
+//   - for D, when the place refuses connections (TCP, a unix socket or, by ICMP, datagrams say that nobody listens)
+//     twice in a row, 200 ms apart: A's key was its process's. A node that is set up for places which refuse for a
+//     while tries again, and so does D after any other failure;
 //   - for A, when D begins another.
 //
 // Calls in flight have outcome Unknown then, those that were never sent NotExecuted. Who is not told learns it by the
