@@ -40,9 +40,13 @@ func BenchmarkIdleSession(b *testing.B) {
 				b.Fatal(err)
 			}
 			var theirs uint64
-			told, err := bufio.NewReader(out).ReadString('\n')
-			if _, err2 := fmt.Sscanf(told, "idle %d", &theirs); err != nil || err2 != nil {
-				b.Fatalf("the clients said %q, %v", told, err)
+			var told []string
+			for lines := bufio.NewScanner(out); theirs == 0; told = append(told, lines.Text()) {
+				if !lines.Scan() {
+					_ = clients.Wait()
+					b.Fatalf("the clients said %q", told)
+				}
+				_, _ = fmt.Sscanf(lines.Text(), "idle %d", &theirs)
 			}
 			if n := len(server.Sessions()); n != idleSessions {
 				b.Errorf("%d sessions", n)
@@ -95,6 +99,9 @@ func useIdle(t testing.TB, network Network, server refs.Endpoint) (used uint64, 
 	before := inUse()
 	for _, n := range clients {
 		s, err := n.Session(t.Context(), server, refs.NodeID{})
+		for try := 0; err != nil && try < 5; try++ { // on a machine that has much else to do
+			s, err = n.Session(t.Context(), server, refs.NodeID{})
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
