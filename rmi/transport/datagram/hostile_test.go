@@ -124,6 +124,20 @@ func TestNothingIsKeptBeforeTheCookie(t *testing.T) {
 	})
 }
 
+// The secret changes while a dialler is on its way back with what it made.
+func TestACookieOutlivesItsSecret(t *testing.T) {
+	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
+		s := newStranger(t, packets)
+		s.cookie(1) // the secret is made
+		time.Sleep(cookieLife - time.Second)
+		cookie := bytes.Clone(s.cookie(7))
+		time.Sleep(cookieLife - time.Second)
+		s.cookie(2) // another one
+		s.want(typeOpen, 7, s.ask(appendInit(nil, 7, cookie)))
+		l.Close()
+	})
+}
+
 // With the answers discarded, an INIT costs no memory, let alone for longer.
 func TestAFloodOfInitsAllocatesNothing(t *testing.T) {
 	l := &listener{socket: discard{}, waiting: make(chan *Conn, backlog), conns: make(map[connID]*peerConn)}
