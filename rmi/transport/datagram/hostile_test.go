@@ -538,3 +538,29 @@ func TestDatagramsStayOnThisMachine(t *testing.T) {
 	}
 	l.Close()
 }
+
+// While much waits for the session, direct records are dropped, and come again when there is room.
+func TestUnreadDirectRecordsAreBounded(t *testing.T) {
+	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
+		d, a := connected(t, packets, l)
+		unread := func(n int) (was int) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			was = len(a.in)
+			a.in = make([]byte, n)
+			return was
+		}
+		unread(maxUnread + 1)
+		call := nullCall(0, 1)
+		if _, err := d.Write(call); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := unread(0); n != maxUnread+1 {
+			t.Errorf("%d bytes wait", n)
+		}
+		if _, err := io.ReadFull(a, make([]byte, len(call))); err != nil {
+			t.Error(err)
+		}
+	})
+}
