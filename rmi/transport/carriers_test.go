@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -97,6 +98,7 @@ func inTheMiddle(t *testing.T, cfg *tls.Config, to refs.Endpoint) refs.Endpoint 
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
 	var relays sync.WaitGroup
 	relays.Go(func() {
 		for {
@@ -110,6 +112,11 @@ func inTheMiddle(t *testing.T, cfg *tls.Config, to refs.Endpoint) refs.Endpoint 
 				near.Close()
 				return
 			}
+			relays.Go(func() { // a proof that was taken must not hold the test up
+				<-ctx.Done()
+				near.Close()
+				far.Close()
+			})
 			for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
 				relays.Go(func() {
 					_, _ = io.Copy(way[0], way[1])
@@ -119,7 +126,7 @@ func inTheMiddle(t *testing.T, cfg *tls.Config, to refs.Endpoint) refs.Endpoint 
 			}
 		}
 	})
-	t.Cleanup(func() { l.Close(); relays.Wait() })
+	t.Cleanup(func() { cancel(); l.Close(); relays.Wait() })
 	at, err := refs.ParseEndpoint(l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -181,6 +181,47 @@ func TestCallsWaitForASlotNestedOnesDoNot(t *testing.T) {
 	})
 }
 
+// A slot that becomes free for a caller who goes away at that moment goes to the next one.
+func TestASlotIsNotLostWithTheCallerItWasFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, s := pair(t, func(c *Config) { c.Limits.Slots = 16 })
+		acquire := func(ctx context.Context) *slot {
+			sl, err := s.calls.acquire(ctx, request(ctx, echo, nil), time.Time{})
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+			return sl
+		}
+		var taken []*slot
+		for range s.calls.rootMax {
+			taken = append(taken, acquire(t.Context()))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		first, second := make(chan *slot, 1), make(chan *slot, 1)
+		go func() { first <- acquire(ctx) }()
+		synctest.Wait()
+		go func() { second <- acquire(t.Context()) }()
+		synctest.Wait()
+		s.calls.mu.Lock() // so that the first is on its way out
+		cancel()
+		s.calls.releaseLocked(taken[0])
+		s.calls.mu.Unlock()
+		if sl := <-first; sl != nil {
+			t.Error("a caller whose context is over got a slot")
+		}
+		synctest.Wait()
+		select {
+		case sl := <-second:
+			taken[0] = sl
+		default:
+			t.Fatal("a slot is free, and the caller who waits for one does not get it")
+		}
+		for _, sl := range taken {
+			s.calls.release(sl)
+		}
+	})
+}
+
 func TestALargeReplyForACallerThatLeftIsDiscarded(t *testing.T) {
 	mem := memnet.New()
 	a := newNode(t, mem.Host("a"), "")

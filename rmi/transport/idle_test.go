@@ -1,57 +1,132 @@
 package transport
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
+	"gormi/refs"
 	"gormi/rmi/transport/memnet"
 )
 
+// idleSessions is how many sessions are measured together.
+const idleSessions = 10_000
+
 // BenchmarkIdleSession reports what a session that was used and is idle costs
-// one side: heap and stacks.
+// each side: heap and stacks.
 func BenchmarkIdleSession(b *testing.B) {
-	for _, c := range []struct {
-		name    string
-		network func() (client, server Network)
-	}{
-		{"tcp", func() (Network, Network) { return &tcp{}, &tcp{} }},
-		{"memnet", func() (Network, Network) { n := memnet.New(); return n, n }},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			const sessions = 1000
-			measure := func() uint64 {
-				for range 3 { // pools and finalizers
-					runtime.GC()
-				}
-				var m runtime.MemStats
-				runtime.ReadMemStats(&m)
-				return m.HeapAlloc + m.StackInuse
+	b.Run("tcp", func(b *testing.B) { // in two processes: one may not have so many files
+		for b.Loop() {
+			server := newNode(b, &tcp{}, "127.0.0.1")
+			before := inUse()
+			clients := exec.Command(os.Args[0], "-test.run=^TestIdleClients$", "-test.count=1")
+			clients.Env = append(os.Environ(), "RMI_IDLE_AT="+server.at.Address())
+			clients.Stderr = os.Stderr
+			until, err := clients.StdinPipe()
+			if err != nil {
+				b.Fatal(err)
 			}
-			for b.Loop() {
-				cn, sn := c.network()
-				server := newNode(b, sn, "127.0.0.1")
-				clients := make([]*node, sessions)
-				for i := range clients {
-					clients[i] = newNode(b, cn, "")
-				}
-				before := measure()
-				for _, n := range clients {
-					s := n.session(b, server)
-					for range 3 {
-						if _, err := do(b.Context(), s, request(b.Context(), echo, []byte("x"))); err != nil {
-							b.Fatal(err)
-						}
-					}
-				}
-				<-time.After(2 * time.Second) // the clock trims what is idle
-				after := measure()
-				b.ReportMetric(float64(after-before)/sessions/2, "B/side")
-				for _, n := range clients {
-					n.Close(time.Second)
-				}
-				server.Close(time.Second)
+			out, err := clients.StdoutPipe()
+			if err != nil {
+				b.Fatal(err)
 			}
-		})
+			if err := clients.Start(); err != nil {
+				b.Fatal(err)
+			}
+			var theirs uint64
+			var told []string
+			for lines := bufio.NewScanner(out); theirs == 0; told = append(told, lines.Text()) {
+				if !lines.Scan() {
+					_ = clients.Wait()
+					b.Fatalf("the clients said %q", told)
+				}
+				_, _ = fmt.Sscanf(lines.Text(), "idle %d", &theirs)
+			}
+			if n := len(server.Sessions()); n != idleSessions {
+				b.Errorf("%d sessions", n)
+			}
+			b.ReportMetric(float64(inUse()-before)/idleSessions, "B/server")
+			b.ReportMetric(float64(theirs)/idleSessions, "B/client")
+			until.Close()
+			if err := clients.Wait(); err != nil {
+				b.Error(err)
+			}
+			server.Close(time.Second)
+		}
+	})
+	b.Run("memnet", func(b *testing.B) {
+		for b.Loop() {
+			mem := memnet.New()
+			server := newNode(b, mem, "127.0.0.1")
+			used, end := useIdle(b, mem, server.at)
+			b.ReportMetric(float64(used)/idleSessions/2, "B/side")
+			end()
+			server.Close(time.Second)
+		}
+	})
+}
+
+// TestIdleClients is the clients' process of BenchmarkIdleSession.
+func TestIdleClients(t *testing.T) {
+	at := os.Getenv("RMI_IDLE_AT")
+	if at == "" {
+		t.Skip("only beside BenchmarkIdleSession")
 	}
+	server, err := refs.ParseEndpoint(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, end := useIdle(t, &tcp{}, server)
+	fmt.Printf("idle %d\n", used)
+	_, _ = io.Copy(io.Discard, os.Stdin) // until both have measured
+	end()
+}
+
+// useIdle makes sessions with a server, uses them and leaves them alone. It returns how many
+// more bytes the process uses.
+func useIdle(t testing.TB, network Network, server refs.Endpoint) (used uint64, end func()) {
+	t.Helper()
+	clients := make([]*node, idleSessions)
+	for i := range clients {
+		clients[i] = newNode(t, network, "")
+	}
+	before := inUse()
+	for _, n := range clients {
+		s, err := n.Session(t.Context(), server, refs.NodeID{})
+		for try := 0; err != nil && try < 5; try++ { // on a machine that has much else to do
+			s, err = n.Session(t.Context(), server, refs.NodeID{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := do(t.Context(), s, request(t.Context(), echo, []byte("x"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	<-time.After(2 * time.Second) // the clock trims what is idle
+	return inUse() - before, func() {
+		var closing sync.WaitGroup
+		for _, n := range clients {
+			closing.Go(func() { n.Close(time.Second) })
+		}
+		closing.Wait()
+	}
+}
+
+// inUse is the process's heap and stacks.
+func inUse() uint64 {
+	for range 3 { // pools and finalizers
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
 }

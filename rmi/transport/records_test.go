@@ -293,7 +293,7 @@ func TestAPeerThatDoesNotReadWhatItAsksForLosesItsConnection(t *testing.T) {
 					if _, err := p.conn.Write(c.ask(p, i)); err != nil {
 						break
 					}
-					if i > 1<<20 {
+					if i > 1<<15 {
 						t.Fatal("the session puts up with anything")
 					}
 				}

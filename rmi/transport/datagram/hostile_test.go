@@ -124,6 +124,20 @@ func TestNothingIsKeptBeforeTheCookie(t *testing.T) {
 	})
 }
 
+// The secret changes while a dialler is on its way back with what it made.
+func TestACookieOutlivesItsSecret(t *testing.T) {
+	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
+		s := newStranger(t, packets)
+		s.cookie(1) // the secret is made
+		time.Sleep(cookieLife - time.Second)
+		cookie := bytes.Clone(s.cookie(7))
+		time.Sleep(cookieLife - time.Second)
+		s.cookie(2) // another one
+		s.want(typeOpen, 7, s.ask(appendInit(nil, 7, cookie)))
+		l.Close()
+	})
+}
+
 // With the answers discarded, an INIT costs no memory, let alone for longer.
 func TestAFloodOfInitsAllocatesNothing(t *testing.T) {
 	l := &listener{socket: discard{}, waiting: make(chan *Conn, backlog), conns: make(map[connID]*peerConn)}
@@ -523,4 +537,30 @@ func TestDatagramsStayOnThisMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
+}
+
+// While much waits for the session, direct records are dropped, and come again when there is room.
+func TestUnreadDirectRecordsAreBounded(t *testing.T) {
+	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
+		d, a := connected(t, packets, l)
+		unread := func(n int) (was int) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			was = len(a.in)
+			a.in = make([]byte, n)
+			return was
+		}
+		unread(maxUnread + 1)
+		call := nullCall(0, 1)
+		if _, err := d.Write(call); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := unread(0); n != maxUnread+1 {
+			t.Errorf("%d bytes wait", n)
+		}
+		if _, err := io.ReadFull(a, make([]byte, len(call))); err != nil {
+			t.Error(err)
+		}
+	})
 }
