@@ -458,6 +458,49 @@ func TestABindingIsClosedAfterARestart(t *testing.T) {
 	})
 }
 
+// Who is refused a name is told whose it is.
+func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner, hidden, other := w.Node(), w.Client(), w.Node()
+		for name, b := range map[string]*registry.Binding{
+			"leased":  w.bind(owner, "leased"),
+			"kept":    w.bind(owner, "kept", registry.Permanent()),
+			"relayed": w.bind(hidden, "relayed", registry.Relayed()),
+		} {
+			where := " at " + owner.Endpoint().String()
+			if name == "relayed" {
+				where = ", which listens nowhere"
+			}
+			want := "a registry_test.Account of node " + b.Ref().Node.Short() + where
+			_, err := registry.Bind[Account](t.Context(), other, w.reg.URL(name), &account{})
+			if wantKind(t, err, rmi.AlreadyBound); !strings.Contains(err.Error(), want) {
+				t.Errorf("%v does not say %q", err, want)
+			}
+			// By the remote interface, with a revision that the node never had.
+			reg, err := registry.At(other, w.reg.URL(""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			grants, err := reg.Acquire(t.Context(), []registry.Claim{{Name: name, Entry: registry.Entry{Ref: b.Ref()}, Held: 1 << 62}})
+			if err != nil || rmi.KindOf(grants[0].Refused) != rmi.AlreadyBound || !strings.Contains(grants[0].Refused.Error(), want) {
+				t.Errorf("%v, %v does not say %q", grants, err, want)
+			}
+			// Who had it is told who took it.
+			if name != "leased" {
+				continue
+			}
+			again, err := registry.Rebind[Account](t.Context(), other, w.reg.URL(name), &account{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-b.Done()
+			if want := again.Ref().Node.Short() + " at " + other.Endpoint().String(); !strings.Contains(b.Err().Error(), want) {
+				t.Errorf("%v does not say %q", b.Err(), want)
+			}
+		}
+	})
+}
+
 // counted counts the calls of a registry, and tells when names were claimed.
 type counted struct {
 	registry.Registry
