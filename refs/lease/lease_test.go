@@ -299,3 +299,27 @@ func TestAnOfferIsRelayedUntilItIsWithdrawn(t *testing.T) {
 		t.Error("what need not be held is")
 	}
 }
+
+// Where an owner is reached is what the first who gave the reference said, and
+// then what the owner says; no later stranger can lead elsewhere.
+func TestWhereAnOwnerIsIsNotForStrangersToSay(t *testing.T) {
+	h, ends := peers('a', 'b', 'o')
+	for i, c := range []struct {
+		from int
+		port uint16
+		want uint16
+	}{{0, 1, 1}, {1, 2, 1}, {2, 3, 3}, {1, 4, 3}, {0, 5, 3}, {2, 6, 6}} {
+		r := ref('o', 1)
+		r.Port = c.port
+		if err := h.Receive(ends[c.from], []refs.Ref{r}); err != nil {
+			t.Fatal(err)
+		}
+		h.Pin(r)
+		if got, ok := h.Relay(r.ID); ok {
+			t.Fatalf("%v is relayed", got)
+		}
+		if got := h.All()[0].Ref.Port; got != c.want {
+			t.Errorf("%d: port %d, want %d", i, got, c.want)
+		}
+	}
+}
