@@ -323,3 +323,33 @@ func TestWhereAnOwnerIsIsNotForStrangersToSay(t *testing.T) {
 		}
 	}
 }
+
+// Only what a session holds can be asked to be kept after its end.
+func TestWhatASessionDoesNotHoldDoesNotLinger(t *testing.T) {
+	var g lease.Grants[int]
+	g.Give(1, 7, start)
+	g.Linger(1, []refs.ObjNum{7, 8})
+	g.Linger(2, []refs.ObjNum{7})
+	g.Give(1, 8, start)
+	if last := g.Gone(1, start.Add(time.Minute)); !slices.Equal(last, []refs.ObjNum{8}) || !g.Held(7) {
+		t.Errorf("with the session %v are gone", last)
+	}
+	if last := g.Expire(start.Add(time.Minute)); !slices.Equal(last, []refs.ObjNum{7}) || g.Lingering() {
+		t.Errorf("after a lease %v are gone", last)
+	}
+
+	h, ends := peers('a')
+	kept, not := ref('o', 1), ref('o', 2)
+	h.Hand(ends[0], kept, false)
+	h.Linger(ends[0], []lease.Object{
+		{Node: kept.Node, Time: int64(kept.Time), Number: kept.Object}, {Node: not.Node, Time: int64(not.Time), Number: not.Object}})
+	h.Hand(ends[0], not, false)
+	h.Gone(ends[0], start.Add(time.Minute))
+	if all := h.All(); len(all) != 1 || all[0].Ref.ID != kept.ID {
+		t.Errorf("after the session it has %v", all)
+	}
+	h.Expire(start.Add(time.Minute))
+	if h.Len() != 0 {
+		t.Error("it is kept for longer than a lease")
+	}
+}

@@ -371,11 +371,12 @@
 // NoSuchObject.
 //
 // Relays. A node other than the owner that hands on a reference whose owner does not listen sets VIA to itself, unless
-// the receiver is the owner or the relay, or the reference has a relay that listens already. Calls to a relay carry the
-// target extension; it relays those, and only those, whose reference it handed on with itself as VIA, while that was
-// not given back, and what it bound a name to, while the name is its own. It sends header and body on in a slot of its own with hops plus 1, the time that is left, the chain
-// and depth as they were, and the table made fit for the next receiver by the rules above, and does the same with the
-// return. It refuses at 8 hops. A target that is the receiver itself is an ordinary call.
+// the receiver is the owner or the relay, or the reference has a relay that listens already. Calls to a relay carry
+// the target extension; it relays those, and only those, whose reference it handed on with itself as VIA, while that
+// was not given back, and what it bound a name to, while the name is its own. It sends header and body on in a slot of
+// its own with hops plus 1, the time that is left, the chain and depth as they were, and the table made fit for the
+// next receiver by the rules above, and does the same with the return. It refuses at 8 hops. A target that is the
+// receiver itself is an ordinary call.
 //
 // # Leases
 //
