@@ -353,3 +353,61 @@ func TestWhatASessionDoesNotHoldDoesNotLinger(t *testing.T) {
 		t.Error("it is kept for longer than a lease")
 	}
 }
+
+// What is taken back more often than it was taken counts once: else a hold that
+// is in use would go with it.
+func TestWhatIsTakenBackTwiceCountsOnce(t *testing.T) {
+	h, ends := peers('o')
+	r := ref('o', 1)
+	if err := h.Receive(ends[0], []refs.Ref{r}); err != nil {
+		t.Fatal(err)
+	}
+	h.Pin(r)
+	for range 3 {
+		h.Decoded([]refs.Ref{r})
+	}
+	if h.Len() != 1 || h.Next(ends[0]) != nil {
+		t.Error("it was decoded more than once, and is not held any more")
+	}
+	h.Offer(r, false)
+	for range 3 {
+		h.Withdraw(r.ID)
+	}
+	if h.Len() != 1 {
+		t.Error("it was withdrawn more than once, and is not held any more")
+	}
+	if err := h.Receive(ends[0], []refs.Ref{r}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		h.Unpin(r.ID)
+	}
+	if h.Len() != 1 {
+		t.Error("it was unpinned more than once, and is not held any more")
+	}
+	h.Decoded([]refs.Ref{r})
+	if h.Len() != 0 {
+		t.Error("it is held though nobody uses it")
+	}
+}
+
+// To a peer that does not know of leases nothing is given back.
+func TestAPeerThatKnowsNoLeasesIsToldNothing(t *testing.T) {
+	h, ends := peers('o')
+	r := ref('o', 1)
+	got := func() {
+		if err := h.Receive(ends[0], []refs.Ref{r}); err != nil {
+			t.Fatal(err)
+		}
+		h.Decoded([]refs.Ref{r})
+	}
+	got()
+	if h.Next(ends[0]) == nil {
+		t.Fatal("nothing is given back")
+	}
+	h.Mute(ends[0])
+	got()
+	if b := h.Next(ends[0]); b != nil || len(h.Due()) != 0 {
+		t.Errorf("%v is due", b)
+	}
+}
