@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -57,6 +59,9 @@ func notFound(at refs.Endpoint, path string, err error) error {
 	c := *e
 	c.Op, c.Interface, c.Method, c.Ref = "lookup", "", "", refs.Ref{}
 	where := nameOf(at, path)
+	if strings.ContainsFunc(where, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		where = strconv.Quote(where)
+	}
 	if c.Kind == rmi.ConnectFailed {
 		where += ": no registry answers: start one with `go run gormi/cmd/rmiregistry`, or say where it is"
 	}

@@ -1,9 +1,12 @@
 package callback
 
 import (
+	"strings"
 	"testing"
 
+	"gormi/refs"
 	"gormi/registry"
+	"gormi/rmi"
 )
 
 // Names mean here what they mean to package registry.
@@ -28,5 +31,13 @@ func TestNamesAreThoseOfTheRegistry(t *testing.T) {
 				t.Errorf("%q with %q is written %q here, %q there", name, env, got, want)
 			}
 		}
+	}
+}
+
+// An address with a character that nobody sees shows it.
+func TestANameWithCharactersThatNobodySees(t *testing.T) {
+	err := notFound(refs.Endpoint{Host: "host", Port: 1}, "a\u200b", &rmi.Error{Kind: rmi.NotBound})
+	if !strings.Contains(err.Error(), `"rmi://host:1/a\u200b"`) {
+		t.Error(err)
 	}
 }

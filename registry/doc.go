@@ -63,8 +63,8 @@
 //     from other machines and the reference leads to loopback only.
 //   - rmi.NotBound: there is no such name. Unbind and Lookup.
 //   - rmi.AlreadyBound: the name is taken, permanently or by a node that has a
-//     connection with the registry, and Bind does not replace it; or, of Serve,
-//     the node has a registry already.
+//     connection with the registry, and Bind does not replace it; the text tells
+//     whose object has it, and where. Or, of Serve, the node has a registry already.
 //   - rmi.Mismatch: the object's interface does not have the methods of T, or not
 //     with these parameters; both signatures are in the text. Lookup, which finds
 //     it out by the description that the registry keeps, without dialling the

@@ -138,6 +138,10 @@ func TestClaims(t *testing.T) {
 			s.claim(t, Claim{Name: "b"})
 			return Claim{Name: "b", Held: 6, Entry: other}
 		}, rmi.AlreadyBound},
+		"of this registry, where another came back from the one before": {func(s *store, r Revision) Claim {
+			s.claim(t, Claim{Name: "b", Held: 5})
+			return Claim{Name: "b", Held: r, Entry: other}
+		}, rmi.AlreadyBound},
 		"of a registry before this, and made again twice in this one": {func(s *store, r Revision) Claim {
 			g := s.claim(t, Claim{Name: "b", Held: 5})
 			pass(defaultLease)

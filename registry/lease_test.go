@@ -439,12 +439,20 @@ func TestAPermanentBindingThatWasReplacedIsClosed(t *testing.T) {
 	})
 }
 
-// A binding that is closed before its node has noticed that the registry was restarted.
+// A binding that is closed before its node has noticed that the registry was
+// killed and started again: the call meets another node than it was for.
 func TestABindingIsClosedAfterARestart(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		closes, ends := w.Node(), w.Node()
 		b, other := w.bind(closes, "a"), w.bind(ends, "b")
 		pass(time.Minute)
+		for _, n := range []*rmi.Node{closes, ends} {
+			w.Partition(n, w.node)
+			w.Cut(n, w.node)
+		}
+		w.node.Close()
+		w.Heal(closes, w.node)
+		w.Heal(ends, w.node)
 		w.restart()
 		if err := b.Close(); err != nil {
 			t.Errorf("nothing is bound that could be unbound: %v", err)
@@ -455,6 +463,87 @@ func TestABindingIsClosedAfterARestart(t *testing.T) {
 		pass(time.Minute)
 		w.wantOwner("a", nil)
 		w.wantOwner("b", nil)
+	})
+}
+
+// Who is refused a name is told whose it is.
+func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner, hidden, other := w.Node(), w.Client(), w.Node()
+		for name, b := range map[string]*registry.Binding{
+			"leased":  w.bind(owner, "leased"),
+			"kept":    w.bind(owner, "kept", registry.Permanent()),
+			"relayed": w.bind(hidden, "relayed", registry.Relayed()),
+		} {
+			where := " at " + owner.Endpoint().String()
+			if name == "relayed" {
+				where = ", which listens nowhere"
+			}
+			want := "a registry_test.Account of node " + b.Ref().Node.Short() + where
+			_, err := registry.Bind[Account](t.Context(), other, w.reg.URL(name), &account{})
+			if wantKind(t, err, rmi.AlreadyBound); !strings.Contains(err.Error(), want) {
+				t.Errorf("%v does not say %q", err, want)
+			}
+			// By the remote interface, with a revision that the node never had.
+			reg, err := registry.At(other, w.reg.URL(""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			grants, err := reg.Acquire(t.Context(), []registry.Claim{{Name: name, Entry: registry.Entry{Ref: b.Ref()}, Held: 1 << 62}})
+			if err != nil || rmi.KindOf(grants[0].Refused) != rmi.AlreadyBound || !strings.Contains(grants[0].Refused.Error(), want) {
+				t.Errorf("%v, %v does not say %q", grants, err, want)
+			}
+			// Who had it is told who took it.
+			if name != "leased" {
+				continue
+			}
+			again, err := registry.Rebind[Account](t.Context(), other, w.reg.URL(name), &account{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-b.Done()
+			if want := again.Ref().Node.Short() + " at " + other.Endpoint().String(); !strings.Contains(b.Err().Error(), want) {
+				t.Errorf("%v does not say %q", b.Err(), want)
+			}
+		}
+	})
+}
+
+// deaf is a registry that does not get to the end of releasing a name.
+type deaf struct {
+	registry.Registry
+	entered chan struct{}
+}
+
+func (s *deaf) Release(ctx context.Context, _ []registry.Held) ([]registry.Lost, error) {
+	close(s.entered)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A registry that is killed while it unbinds a name, and started again, is asked
+// again: Close says that nothing is bound.
+func TestARegistryIsKilledWhileABindingIsClosed(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner := w.Node()
+		w.reg.Close()
+		s := &deaf{registry.NewStore(w.node), make(chan struct{})}
+		if _, err := rmi.Export[registry.Registry](w.node, s, &rmi.ExportOptions{Number: refs.RegistryObject}); err != nil {
+			t.Fatal(err)
+		}
+		b := w.bind(owner, "a")
+		closed := make(chan error, 1)
+		go func() { closed <- b.Close() }()
+		<-s.entered
+		w.Partition(owner, w.node)
+		w.Cut(owner, w.node)
+		w.node.Close()
+		w.Heal(owner, w.node)
+		w.restart()
+		if err := <-closed; err != nil {
+			t.Errorf("nothing is bound that could be unbound: %v", err)
+		}
+		wantKind(t, b.Err(), rmi.NotBound)
 	})
 }
 

@@ -24,12 +24,28 @@ func ValidName(name string) error {
 	for segment := range strings.SplitSeq(name, "/") {
 		switch segment {
 		case "":
-			return illegal(name, 2, `a "/" stands at its beginning, at its end, or after another`)
+			return illegal(name, 2, emptySegment)
 		case ".", "..":
 			return illegal(name, 3, fmt.Sprintf("the segment %q", segment))
 		}
 	}
 	return nil
+}
+
+const emptySegment = `a "/" stands at its beginning, at its end, or after another`
+
+// hint tells who wrote an address without what it begins with, as Java's Naming
+// takes it, what it lacks. r is the character that cannot stand in a name.
+func hint(s string, r rune) string {
+	switch {
+	case strings.HasPrefix(s, "//"):
+		return "; is this an address that lacks its rmi:? It is rmi://HOST:PORT/NAME"
+	case len(s) > 4 && strings.EqualFold(s[:4], "rmi:"):
+		return "; is this an address that lacks its //? It is rmi://HOST:PORT/NAME"
+	case r == ':':
+		return "; is this an address that lacks its rmi://?"
+	}
+	return ""
 }
 
 // validPrefix checks the rules that hold for the beginning of a name too.
@@ -42,12 +58,11 @@ func validPrefix(s string) error {
 	}
 	for _, r := range s {
 		if r != '/' && !legal(r) {
-			hint := ""
-			if r == ':' {
-				hint = "; is this an address that lacks its rmi://?"
-			}
-			return illegal(s, 4, fmt.Sprintf("the character %q%s", r, hint))
+			return illegal(s, 4, fmt.Sprintf("the character %q%s", r, hint(s, r)))
 		}
+	}
+	if strings.HasPrefix(s, "/") || strings.Contains(s, "//") {
+		return illegal(s, 2, emptySegment+hint(s, 0))
 	}
 	return nil
 }

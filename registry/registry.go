@@ -115,10 +115,10 @@ type NameInfo struct {
 	Interface string // the name of the object's interface, for people
 }
 
-// At returns the registry at an address, "" for the default one. A name in the
-// URL is not looked at. Nothing is dialled.
+// At returns the registry at an address, "" for the default one, or of a name,
+// with an address or without. Nothing is dialled.
 func At(n *rmi.Node, url string) (Registry, error) {
-	u, err := splitURL(url)
+	u, err := ParseURL(url)
 	if err != nil {
 		return nil, failed("registry", "", err)
 	}

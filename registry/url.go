@@ -46,7 +46,7 @@ func splitURL(s string) (URL, error) {
 	begins := schemeOf(s)
 	if begins == "" {
 		if before, _, ok := strings.Cut(s, "://"); ok {
-			return URL{}, invalid("%.64q is no address of a registry: it begins with rmi://, not with %.16s://", s, before)
+			return URL{}, invalid("%.64q is no address of a registry: it begins with rmi://, not with %.16q", s, before+"://")
 		}
 		ep, err := defaultRegistry()
 		return URL{ep, s}, err

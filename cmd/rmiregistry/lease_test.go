@@ -86,8 +86,8 @@ func TestAServerThatWasKilledIsStartedAgainAtOnce(t *testing.T) {
 }
 
 func TestADaemonThatWasKilledHasItsNamesAgain(t *testing.T) {
-	if os.Getenv("RMI_LONG") == "" {
-		t.Skip("takes up to 10 s: set RMI_LONG=1")
+	if testing.Short() {
+		t.Skip("takes up to 10 s")
 	}
 	d := start(t, "-addr", "127.0.0.1:0")
 	at := "rmi://" + d.addr

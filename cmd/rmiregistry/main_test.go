@@ -254,6 +254,7 @@ func TestWrongCommandLines(t *testing.T) {
 		text   string
 	}{
 		{[]string{"-nonsense"}, 2, "-nonsense"},
+		{[]string{"-addr", "127.0.0.1:0\r"}, 1, `127.0.0.1:0\r`},
 		{[]string{"1099"}, 2, "-addr 127.0.0.1:1099"}, // as the JDK's takes its port
 		{[]string{"-log-format", "xml"}, 2, "text or json"},
 		{[]string{"-addr", ""}, 2, "-addr is empty"},

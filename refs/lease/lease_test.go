@@ -299,3 +299,115 @@ func TestAnOfferIsRelayedUntilItIsWithdrawn(t *testing.T) {
 		t.Error("what need not be held is")
 	}
 }
+
+// Where an owner is reached is what the first who gave the reference said, and
+// then what the owner says; no later stranger can lead elsewhere.
+func TestWhereAnOwnerIsIsNotForStrangersToSay(t *testing.T) {
+	h, ends := peers('a', 'b', 'o')
+	for i, c := range []struct {
+		from int
+		port uint16
+		want uint16
+	}{{0, 1, 1}, {1, 2, 1}, {2, 3, 3}, {1, 4, 3}, {0, 5, 3}, {2, 6, 6}} {
+		r := ref('o', 1)
+		r.Port = c.port
+		if err := h.Receive(ends[c.from], []refs.Ref{r}); err != nil {
+			t.Fatal(err)
+		}
+		h.Pin(r)
+		if got, ok := h.Relay(r.ID); ok {
+			t.Fatalf("%v is relayed", got)
+		}
+		if got := h.All()[0].Ref.Port; got != c.want {
+			t.Errorf("%d: port %d, want %d", i, got, c.want)
+		}
+	}
+}
+
+// Only what a session holds can be asked to be kept after its end.
+func TestWhatASessionDoesNotHoldDoesNotLinger(t *testing.T) {
+	var g lease.Grants[int]
+	g.Give(1, 7, start)
+	g.Linger(1, []refs.ObjNum{7, 8})
+	g.Linger(2, []refs.ObjNum{7})
+	g.Give(1, 8, start)
+	if last := g.Gone(1, start.Add(time.Minute)); !slices.Equal(last, []refs.ObjNum{8}) || !g.Held(7) {
+		t.Errorf("with the session %v are gone", last)
+	}
+	if last := g.Expire(start.Add(time.Minute)); !slices.Equal(last, []refs.ObjNum{7}) || g.Lingering() {
+		t.Errorf("after a lease %v are gone", last)
+	}
+
+	h, ends := peers('a')
+	kept, not := ref('o', 1), ref('o', 2)
+	h.Hand(ends[0], kept, false)
+	h.Linger(ends[0], []lease.Object{
+		{Node: kept.Node, Time: int64(kept.Time), Number: kept.Object}, {Node: not.Node, Time: int64(not.Time), Number: not.Object}})
+	h.Hand(ends[0], not, false)
+	h.Gone(ends[0], start.Add(time.Minute))
+	if all := h.All(); len(all) != 1 || all[0].Ref.ID != kept.ID {
+		t.Errorf("after the session it has %v", all)
+	}
+	h.Expire(start.Add(time.Minute))
+	if h.Len() != 0 {
+		t.Error("it is kept for longer than a lease")
+	}
+}
+
+// What is taken back more often than it was taken counts once: else a hold that
+// is in use would go with it.
+func TestWhatIsTakenBackTwiceCountsOnce(t *testing.T) {
+	h, ends := peers('o')
+	r := ref('o', 1)
+	if err := h.Receive(ends[0], []refs.Ref{r}); err != nil {
+		t.Fatal(err)
+	}
+	h.Pin(r)
+	for range 3 {
+		h.Decoded([]refs.Ref{r})
+	}
+	if h.Len() != 1 || h.Next(ends[0]) != nil {
+		t.Error("it was decoded more than once, and is not held any more")
+	}
+	h.Offer(r, false)
+	for range 3 {
+		h.Withdraw(r.ID)
+	}
+	if h.Len() != 1 {
+		t.Error("it was withdrawn more than once, and is not held any more")
+	}
+	if err := h.Receive(ends[0], []refs.Ref{r}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		h.Unpin(r.ID)
+	}
+	if h.Len() != 1 {
+		t.Error("it was unpinned more than once, and is not held any more")
+	}
+	h.Decoded([]refs.Ref{r})
+	if h.Len() != 0 {
+		t.Error("it is held though nobody uses it")
+	}
+}
+
+// To a peer that does not know of leases nothing is given back.
+func TestAPeerThatKnowsNoLeasesIsToldNothing(t *testing.T) {
+	h, ends := peers('o')
+	r := ref('o', 1)
+	got := func() {
+		if err := h.Receive(ends[0], []refs.Ref{r}); err != nil {
+			t.Fatal(err)
+		}
+		h.Decoded([]refs.Ref{r})
+	}
+	got()
+	if h.Next(ends[0]) == nil {
+		t.Fatal("nothing is given back")
+	}
+	h.Mute(ends[0])
+	got()
+	if b := h.Next(ends[0]); b != nil || len(h.Due()) != 0 {
+		t.Errorf("%v is due", b)
+	}
+}

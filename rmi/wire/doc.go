@@ -390,11 +390,12 @@
 // NoSuchObject.
 //
 // Relays. A node other than the owner that hands on a reference whose owner does not listen sets VIA to itself, unless
-// the receiver is the owner or the relay, or the reference has a relay that listens already. Calls to a relay carry the
-// target extension; it relays those, and only those, whose reference it handed on with itself as VIA, while that was
-// not given back. It sends header and body on in a slot of its own with hops plus 1, the time that is left, the chain
-// and depth as they were, and the table made fit for the next receiver by the rules above, and does the same with the
-// return. It refuses at 8 hops. A target that is the receiver itself is an ordinary call.
+// the receiver is the owner or the relay, or the reference has a relay that listens already. Calls to a relay carry
+// the target extension; it relays those, and only those, whose reference it handed on with itself as VIA, while that
+// was not given back, and what it bound a name to, while the name is its own. It sends header and body on in a slot of
+// its own with hops plus 1, the time that is left, the chain and depth as they were, and the table made fit for the
+// next receiver by the rules above, and does the same with the return. It refuses at 8 hops. A target that is the
+// receiver itself is an ordinary call.
 //
 // # Leases
 //
@@ -565,7 +566,7 @@
 //	Claim    struct {Name: string, Entry: Entry, Lease: int64, Replace: bool, Held: uint64}
 //	Grant    struct {Revision: uint64, Lease: int64, Refused: error}
 //	Held     struct {Name: string, Revision: uint64}
-//	Lost     struct {Index: int64, Now: uint64, Unbound: bool}
+//	Lost     struct {Index: int64, Now: uint64, Unbound: bool, By: string}
 //
 // Description is that of the object's interface, empty if not known. Unbind with a reference removes the name only if
 // it is bound to that object. List returns, in the order of their bytes, names that begin with prefix and come behind
@@ -581,16 +582,28 @@
 // with the nanoseconds since 1970 when the registry starts, so that this holds for the registry before it too. A claim
 // whose Held is 0 is refused (Refused is then an error form of kind AlreadyBound) if the name is bound, unless Replace
 // is true, or what is bound is leased and the connection of the node that acquired it is cut; the latter holds for Bind
-// too. With Held, the revision under which the claimant had the name before, it is granted if the name is not bound, or
-// bound with that revision, or if that very claim was granted before and the answer lost; else it is refused:
-// AlreadyBound, or NotBound if somebody else unbound the name with that revision or a later one, so far as the registry
-// remembers (a few minutes). Other kinds of refusals are those of Bind.
+// too. With Held, the revision under which the claimant had the name before, it is granted if
+//
+//   - the name is bound with that revision, or was bound with it last, and the lease lapsed;
+//   - the last binding of the name is what the same claim, of the same node for the same object with the same Held, got
+//     before, and the answer was lost;
+//   - the last binding of the name was claimed with a Held lower than this one, and both are of the registry before
+//     this one: the other node came back first, and had not heard that this one took the name from it; or
+//   - the registry remembers no binding of the name.
+//
+// Else it is refused: with NotBound if somebody, whoever it was, unbound the last binding of the name, and with
+// AlreadyBound if it was somebody else's, leased or not, whether it is bound yet or lapsed. The registry remembers how
+// the last binding of a name ended for some minutes. Other kinds of refusals are those of Bind.
 //
 // Renew and Release answer with those of the list, by their index from 0, that are not held with the revision given.
-// Now is the revision of what is bound in its place: somebody rebound the name, and who had it stops. 0 is nothing:
-// with Unbound somebody unbound it, likewise; without it the lease lapsed, or the registry is a new one, and the name
-// may be claimed again with Held. Release removes the others, as an orderly end does. All three take at most 1000
-// entries, and 64 KiB. A registry of before they were added answers NoSuchMethod.
+// Now is the revision of what is bound in its place, By says to people what that is and where, and who had the name
+// stops. Likewise if Unbound, because somebody unbound the name, and if Now is that of a later binding which lapsed. If
+// Now is 0 and Unbound false, the lease lapsed, or the registry is a new one, and the name may be claimed again with
+// Held. Release removes the others, as an orderly end does. All three take at most 1000 entries, and 64 KiB. A registry
+// of before they were added answers NoSuchMethod.
+//
+// A registry need not hold what it names, and may give back the references of entries at once. The node that bound a
+// name holds the object while the name is its own, and if VIA is that node it relays the object's calls meanwhile.
 //
 // # Versions
 //
