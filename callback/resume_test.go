@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"gormi/callback"
 	"gormi/registry"
@@ -341,5 +340,3 @@ func TestWaitingForASourceEnds(t *testing.T) {
 
 // gone is another object than the topic that it is.
 type gone[E any] struct{ callback.Source[E] }
-
-var _ = time.Second

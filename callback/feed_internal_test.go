@@ -1,0 +1,309 @@
+package callback
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gormi/rmi"
+	"gormi/rmi/rmitest"
+)
+
+// probe is an event whose decoding runs code of the program's.
+type probe struct{ n byte }
+
+var probed atomic.Pointer[func()]
+
+func (p probe) MarshalBinary() ([]byte, error) { return []byte{p.n}, nil }
+
+func (p *probe) UnmarshalBinary(b []byte) error {
+	(*probed.Load())()
+	if p.n = b[0]; p.n == 0 {
+		return errors.New("zero cannot be decoded")
+	}
+	return nil
+}
+
+// lookingLog runs a function whenever a record is written.
+type lookingLog struct {
+	slog.Handler
+	f func()
+}
+
+func (h lookingLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h lookingLog) Handle(ctx context.Context, r slog.Record) error {
+	h.f()
+	return h.Handler.Handle(ctx, r)
+}
+
+// A decoder or a log that is slow, or that looks at subscriptions, holds up nothing but its events.
+func TestNothingOfTheProgramsRunsUnderAFeedsLock(t *testing.T) {
+	net := rmitest.New(t)
+	var f atomic.Pointer[feed[probe]]
+	var decoded, logged atomic.Int64
+	free := func(what string, n *atomic.Int64) func() {
+		return func() {
+			f := f.Load()
+			if f == nil {
+				return // of something else
+			}
+			for range 1000 { // others hold it for moments
+				if f.mu.TryLock() {
+					f.mu.Unlock()
+					n.Add(1)
+					return
+				}
+				runtime.Gosched()
+			}
+			t.Errorf("the feed is locked while %s", what)
+		}
+	}
+	decode := free("a value is decoded", &decoded)
+	probed.Store(&decode)
+	owner := net.Node()
+	user := net.ClientWith(&rmi.Options{Logger: slog.New(lookingLog{slog.DiscardHandler, free("the log is told", &logged)})})
+	topic, src := pair[probe](t, owner, user, nil)
+	got := make(chan Kind, 10)
+	sub, err := Subscribe(t.Context(), src, func(_ context.Context, e Event[probe]) error { got <- e.Kind; return nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Cancel(t.Context())
+	f.Store(onlyFeed[probe](t, user))
+	for _, n := range []byte{1, 0, 2} {
+		if _, err := topic.Publish(probe{n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []Kind{Published, Gap, Published} {
+		if k := <-got; k != want {
+			t.Errorf("got %v, want %v", k, want)
+		}
+	}
+	if decoded.Load() != 3 || logged.Load() != 1 {
+		t.Errorf("%d were decoded, %d logged", decoded.Load(), logged.Load())
+	}
+}
+
+// pair makes a topic of owner, and what user sees of it.
+func pair[E any](t *testing.T, owner, user *rmi.Node, o *TopicOptions[E]) (*Topic[E], Source[E]) {
+	t.Helper()
+	topic, err := NewTopic(owner, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := rmi.Export[Source[E]](owner, topic, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := rmi.Resolve[Source[E]](user, h.Ref(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return topic, src
+}
+
+func onlyFeed[E any](t *testing.T, n *rmi.Node) *feed[E] {
+	t.Helper()
+	h := hubOf(n)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.feeds {
+		return f.(*feed[E])
+	}
+	t.Fatal("there is no feed")
+	panic("unreachable")
+}
+
+// start starts a subscription and tells what it gets, and its end.
+func start[E any](t *testing.T, src Source[E], o *SubscribeOptions) (got chan Event[E], ended chan error) {
+	t.Helper()
+	got, ended = make(chan Event[E], 4096), make(chan error, 1)
+	sub, err := Subscribe(t.Context(), src, func(_ context.Context, e Event[E]) error { got <- e; return nil }, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // ends with the subscription
+		<-sub.Done()
+		ended <- sub.Err()
+	}()
+	t.Cleanup(func() { sub.Cancel(context.Background()) })
+	return got, ended
+}
+
+// The end of a receiver's subscriptions is that of those which joined, not of one that
+// was asked for behind it.
+func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
+	net := rmitest.New(t)
+	owner, user := net.Node(), net.Client()
+	topic, src := pair[int](t, owner, user, nil)
+	o := &SubscribeOptions{Policy: Disconnect, Queue: 1000}
+	_, ended := start(t, src, o)
+	l := onlyLink(topic)
+	l.mu.Lock()
+	l.running = true // nothing is sent until this test does
+	l.mu.Unlock()
+	for i := range 1100 { // the queue at the owner is of 1024
+		if _, err := topic.Publish(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if topic.Len() != 0 {
+		t.Fatalf("%d subscriptions: nobody was too slow", topic.Len())
+	}
+	begun := make(chan chan Event[int])
+	go func() { // ends when it joined
+		got, _ := start(t, src, o)
+		begun <- got
+	}()
+	for asked := false; !asked; runtime.Gosched() {
+		topic.mu.Lock()
+		asked = topic.count == 1
+		topic.mu.Unlock()
+	}
+	l.run()
+	if err := <-ended; err != ErrSlow {
+		t.Errorf("the slow one ended with %v", err)
+	}
+	got := <-begun
+	if _, err := topic.Publish(-1); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-got; e.Value != -1 || e.Kind != Published {
+		t.Errorf("the one that came after it got %v %+v", e.Kind, e)
+	}
+}
+
+func onlyLink[E any](topic *Topic[E]) *link[E] {
+	topic.mu.Lock()
+	defer topic.mu.Unlock()
+	for _, l := range topic.links {
+		return l
+	}
+	return nil
+}
+
+// A feed whose members were ended by the owner is forgotten, and one that joins
+// meanwhile does not wait for the connection's end.
+func TestAnEndedFeedIsForgotten(t *testing.T) {
+	net := rmitest.New(t)
+	owner, user := net.Node(), net.Client()
+	topic, src := pair[int](t, owner, user, nil)
+	_, ended := start(t, src, nil)
+	topic.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	h := hubOf(user)
+	for begun := time.Now(); ; runtime.Gosched() {
+		h.mu.Lock()
+		n := len(h.feeds)
+		h.mu.Unlock()
+		if n == 0 {
+			break
+		}
+		if time.Since(begun) > 10*time.Second {
+			t.Fatalf("%d feeds are left", n)
+		}
+	}
+}
+
+// Packets of a request that ended in the middle, or of one that nobody made, are for nobody.
+func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
+	net := rmitest.New(t)
+	owner, user := net.Node(), net.Client()
+	_, src := pair[int](t, owner, user, nil)
+	got, ended := start(t, src, nil)
+	f := onlyFeed[int](t, user)
+	f.mu.Lock()
+	p, epoch, last := f.peer, f.epoch, f.last
+	f.mu.Unlock()
+	send := func(head []byte) { f.Receive(&rmi.Delivery{Peer: p, Head: head}) }
+
+	send(beginHead(99, 1)) // nobody's
+	send(appendGapHead(nil, 5, 50, false))
+	send(joinedHead(99, 77))
+	f.mu.Lock()
+	if f.epoch != epoch || f.last != last || f.private {
+		t.Errorf("epoch %d, last %d after what was nobody's", f.epoch, f.last)
+	}
+	f.lost = true // as between the end of a connection and the request that resumes
+	f.mu.Unlock()
+	send(appendGapHead(nil, 5, 50, false))
+	f.mu.Lock()
+	if f.last != last {
+		t.Errorf("last %d after what came before the members were resumed", f.last)
+	}
+	f.lost = false
+	f.mu.Unlock()
+	other := user.Peer(owner.ID())
+	f.Receive(&rmi.Delivery{Peer: new(rmi.Peer), Head: appendGapHead(nil, 5, 50, false)})
+	if other != p {
+		t.Fatal("the connection is another")
+	}
+	send(appendGapHead(nil, 0, 0, false)) // of another implementation, perhaps
+	if e := <-got; e.Kind != Gap || e.Missed != 0 || e.Epoch != epoch {
+		t.Errorf("got %v %+v, want the only gap that was for it", e.Kind, e)
+	}
+	send(appendGapHead(nil, 2, 7, false))
+	if e := <-got; e.Kind != Gap || e.Missed != 2 || e.Seq != 7 {
+		t.Errorf("got %v %+v", e.Kind, e)
+	}
+	send(endHead(uint8(rmi.Denied), "go away"))
+	if err := <-ended; !errors.Is(err, rmi.Denied) {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// What is found under a name may be another topic of the same node: those who are
+// subscribed to the first have lost theirs, and are told.
+func TestAnotherTopicOfTheSameNodeIsARestart(t *testing.T) {
+	net := rmitest.New(t)
+	owner, user := net.Node(), net.Client()
+	one, src1 := pair[int](t, owner, user, nil)
+	two, src2 := pair(t, owner, user, &TopicOptions[int]{})
+	if _, err := one.Publish(1); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	src := src1
+	find := func(context.Context) (Source[int], error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return src, nil
+	}
+	only := new(int)
+	member := func() (*Consumer[int], chan Event[int]) {
+		got := make(chan Event[int], 100)
+		c, err := consume(t.Context(), target[int]{find: find, key: feedKey{only: only}}, func(_ context.Context, e Event[int]) error { got <- e; return nil }, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Cancel(context.Background()) })
+		return c, got
+	}
+	_, first := member()
+	mu.Lock()
+	src = src2
+	mu.Unlock()
+	f := onlyFeed[int](t, user)
+	f.forget() // as after an attempt that failed
+	_, second := member()
+	if e := <-first; e.Kind != Gap || !e.Restarted || e.Epoch != two.Epoch() {
+		t.Errorf("the first got %v %+v, want that it is another epoch", e.Kind, e)
+	}
+	if _, err := two.Publish(7); err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []chan Event[int]{first, second} {
+		if e := <-got; e.Value != 7 || e.Epoch != two.Epoch() {
+			t.Errorf("got %v %+v", e.Kind, e)
+		}
+	}
+}
