@@ -32,6 +32,30 @@ func TestAClosedTopicSaysSo(t *testing.T) {
 	}
 }
 
+// Only who was there before knows the epoch.
+func TestAClosedTopicServesThoseOfItsEpoch(t *testing.T) {
+	net := rmitest.New(t)
+	topic, src := exported[int](t, net.Node(), net.Client(), nil)
+	publish(t, topic, 1)
+	topic.Close()
+	ask := func(receiver rmi.ReceiverID, epoch callback.Epoch) error {
+		_, err := src.Subscribe(t.Context(), callback.Request{Receiver: receiver, Subs: []callback.SubID{1}, Queue: 1, Token: 1,
+			Resume: true, Start: callback.FromSeq, Seq: 1, Epoch: epoch})
+		return err
+	}
+	if err := ask(1, topic.Epoch()); err != nil {
+		t.Errorf("of its epoch: %v", err)
+	}
+	for _, epoch := range []callback.Epoch{0, topic.Epoch() - 1} {
+		if err := ask(2, epoch); !errors.Is(err, callback.ErrClosed) {
+			t.Errorf("of another epoch: %v", err)
+		}
+	}
+	if topic.Len() != 0 {
+		t.Errorf("%d subscriptions", topic.Len())
+	}
+}
+
 // If its owner wants it, a closed topic still gives what it has, and then the end.
 func TestAClosedTopicServesItsLastState(t *testing.T) {
 	for _, where := range []string{"remote", "local"} {

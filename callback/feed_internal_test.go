@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -143,13 +144,13 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()
 	topic, src := pair[int](t, owner, user, nil)
-	o := &SubscribeOptions{Policy: Disconnect, Queue: 1000}
+	o := &SubscribeOptions{Policy: Disconnect, Queue: 1024} // so many fit at the subscriber, too
 	_, ended := start(t, src, o)
 	l := onlyLink(topic)
 	l.mu.Lock()
 	l.running = true // nothing is sent until this test does
 	l.mu.Unlock()
-	for i := range 1100 { // the queue at the owner is of 1024
+	for i := range 1025 {
 		if _, err := topic.Publish(i); err != nil {
 			t.Fatal(err)
 		}
@@ -255,9 +256,34 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	if e := <-got; e.Kind != Gap || e.Missed != 2 || e.Seq != 7 {
 		t.Errorf("got %v %+v", e.Kind, e)
 	}
+	// A request's packets on a new connection, before the end of the old one is known:
+	// its members must wait until those who have joined are resumed.
+	early := &request[int]{token: 5, joined: make(chan struct{}), rejected: make(chan struct{})}
+	f.mu.Lock()
+	src = f.src
+	f.src, f.batch = nil, early
+	f.mark(new(rmi.Peer), &head{kind: headBegin, number: 5, epoch: epoch})
+	select {
+	case <-early.rejected:
+	default:
+		t.Error("a request was taken up over a connection that its members are not on")
+	}
+	if f.peer != p {
+		t.Error("the connection was replaced before its end was known")
+	}
+	f.src, f.batch = src, &request[int]{token: 6, joined: make(chan struct{}), rejected: make(chan struct{})}
+	under := f.batch
+	f.mu.Unlock()
+
+	send(beginHead(6, epoch))
 	send(endHead(uint8(rmi.Denied), "go away"))
 	if err := <-ended; !errors.Is(err, rmi.Denied) {
 		t.Errorf("it ended with %v", err)
+	}
+	select {
+	case <-under.joined:
+	default:
+		t.Error("the request under way waits for what cannot come")
 	}
 }
 
@@ -304,6 +330,89 @@ func TestAnotherTopicOfTheSameNodeIsARestart(t *testing.T) {
 	for _, got := range []chan Event[int]{first, second} {
 		if e := <-got; e.Value != 7 || e.Epoch != two.Epoch() {
 			t.Errorf("got %v %+v", e.Kind, e)
+		}
+	}
+}
+
+// A request that resumes takes the place of what there was for its receiver, sent or not.
+func TestResumingTakesNothingFromBefore(t *testing.T) {
+	node := rmi.NewNode(nil)
+	defer node.Close()
+	topic, err := NewTopic[int](node, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link[int]{topic: topic, groups: make(map[rmi.ReceiverID]*group[int]), running: true} // the test is its run
+	topic.links[nil] = l
+	ask := func(r Request) {
+		t.Helper()
+		topic.mu.Lock()
+		defer topic.mu.Unlock()
+		r.Receiver, r.Queue, r.Subs = 3, 1, []SubID{1}
+		if _, err := topic.subscribe(nil, &r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(Request{Token: 1})
+	for i := range 3 {
+		if _, err := topic.Publish(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(Request{Token: 2, Resume: true, Start: FromSeq, Seq: 3, Epoch: topic.Epoch()})
+	var kinds []headKind
+	var tokens []uint64
+	for {
+		var b batch[int]
+		l.mu.Lock()
+		left := len(l.ready)
+		b.take(l)
+		l.mu.Unlock()
+		if left == 0 {
+			break
+		}
+		b.merge()
+		for _, m := range b.messages {
+			h, _ := parseHead(m.Head)
+			kinds, tokens = append(kinds, h.kind), append(tokens, h.number)
+		}
+	}
+	if !slices.Equal(kinds, []headKind{headBegin, headEvent, headJoined}) || !slices.Equal(tokens, []uint64{2, 3, 2}) {
+		t.Errorf("sent are %v %v, want begin 2, event 3, joined 2", kinds, tokens)
+	}
+}
+
+func TestWhichRequestsAreRepeated(t *testing.T) {
+	kinds := func(b *request[int], finds bool, failures int) (again []rmi.Kind) {
+		for k := rmi.Invalid; k <= rmi.Internal; k++ {
+			if b.repeat(&rmi.Error{Kind: k}, finds, failures) {
+				again = append(again, k)
+			}
+		}
+		return again
+	}
+	for _, c := range []struct {
+		name     string
+		b        request[int]
+		finds    bool
+		failures int
+		want     []rmi.Kind
+	}{
+		{"first, for the last time", request[int]{}, true, quickTries - 1, []rmi.Kind{rmi.PeerGone}},
+		{"first, too often", request[int]{}, true, quickTries, nil},
+		{"waiting", request[int]{waits: true}, true, 1000,
+			[]rmi.Kind{rmi.NotBound, rmi.NoSuchObject, rmi.StaleReference, rmi.Deadline, rmi.ConnectFailed, rmi.PeerGone}},
+		{"resuming a source", request[int]{patient: true}, false, 1000,
+			[]rmi.Kind{rmi.Overloaded, rmi.Deadline, rmi.Cancelled, rmi.ConnectFailed, rmi.PeerGone}},
+		{"resuming a name", request[int]{patient: true, waits: true}, true, 1000,
+			[]rmi.Kind{rmi.NotBound, rmi.NoSuchObject, rmi.StaleReference, rmi.Denied, rmi.Overloaded, rmi.Deadline, rmi.Cancelled,
+				rmi.ConnectFailed, rmi.PeerGone, rmi.Protocol}},
+	} {
+		if got := kinds(&c.b, c.finds, c.failures); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+		if !c.b.repeat(errUnconfirmed, c.finds, c.failures) {
+			t.Errorf("%s: not after a connection that ended in between", c.name)
 		}
 	}
 }

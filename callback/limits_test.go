@@ -178,3 +178,45 @@ func TestAListenerIsGivenUpOnlyAfterGiveUp(t *testing.T) {
 		})
 	}
 }
+
+func TestKeysAreBounded(t *testing.T) {
+	net := rmitest.New(t)
+	topic, src := exported(t, net.Node(), net.Client(), &callback.TopicOptions[string]{Key: func(s string) string { return s }})
+	if _, err := topic.Publish(strings.Repeat("x", 513)); !errors.Is(err, rmi.Invalid) || topic.Last() != 0 {
+		t.Errorf("a key of 513 bytes: %v", err)
+	}
+	publish(t, topic, strings.Repeat("x", 512))
+	if e := first(t, src, &callback.SubscribeOptions{Start: callback.Oldest}); len(e.Key) != 512 {
+		t.Errorf("the key has %d bytes", len(e.Key))
+	}
+}
+
+// The limits count subscriptions, and those that ended no more.
+func TestWhatIsCountedAgainstTheLimits(t *testing.T) {
+	net := rmitest.New(t)
+	topic, src := exported(t, net.Node(), net.Client(), &callback.TopicOptions[int]{PerPeer: 3, Subscriptions: 4})
+	ask := func(receiver rmi.ReceiverID, resume bool, subs ...callback.SubID) error {
+		_, err := src.Subscribe(t.Context(), callback.Request{Receiver: receiver, Subs: subs, Queue: 1, Token: 1, Resume: resume})
+		return err
+	}
+	for range 5 {
+		if err := ask(1, false, 1); err != nil || topic.Len() != 1 { // is the same one
+			t.Fatalf("%d subscriptions, %v", topic.Len(), err)
+		}
+		if err := ask(2, false, 1, 2); err != nil || topic.Len() != 3 {
+			t.Fatalf("%d subscriptions, %v", topic.Len(), err)
+		}
+		if err := ask(3, false, 1); !errors.Is(err, rmi.Overloaded) {
+			t.Fatalf("a fourth: %v", err)
+		}
+		if err := src.Unsubscribe(t.Context(), 2, []callback.SubID{2, 77}); err != nil || topic.Len() != 2 {
+			t.Fatalf("%d subscriptions, %v", topic.Len(), err)
+		}
+		if err := ask(2, true, 5, 6); err != nil || topic.Len() != 3 { // in place of the one that was left
+			t.Fatalf("%d subscriptions, %v", topic.Len(), err)
+		}
+		if err := src.Unsubscribe(t.Context(), 2, []callback.SubID{5, 6}); err != nil || topic.Len() != 1 || callback.Groups(topic) != 1 {
+			t.Fatalf("%d subscriptions, %v", topic.Len(), err)
+		}
+	}
+}

@@ -208,6 +208,63 @@ func TestAReplayGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
+// A snapshot that is cut begins anew, and so does the gap before it: of a part of a
+// state nobody knows what it lacks.
+func TestASnapshotThatIsCutBeginsAnew(t *testing.T) {
+	const keys = 100
+	for _, resumed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("resumed=%v", resumed), func(t *testing.T) {
+			net := rmitest.New(t)
+			owner, user := net.Node(), net.Client()
+			topic, src := exported(t, owner, user, &callback.TopicOptions[cutting]{Latest: true, Keep: 5,
+				Key: func(c cutting) string { return fmt.Sprint(int(c) % keys) }})
+			var sub *collector[cutting]
+			o := &callback.SubscribeOptions{Start: callback.Snapshot}
+			if resumed {
+				sub = collect(t, src, o)
+				net.Partition(owner, user)
+				net.Cut(owner, user)
+			}
+			for i := range keys {
+				publish(t, topic, cutting(i))
+			}
+			var decoded, cuts atomic.Int64
+			hook := func() {
+				if decoded.Add(1) == keys/2 {
+					cuts.Add(1)
+					publish(t, topic, cutting(0)) // what came is not the state any more
+					net.Cut(owner, user)
+				}
+			}
+			decoding.Store(&hook)
+			defer decoding.Store(nil)
+			if resumed {
+				net.Heal(owner, user)
+				if e := sub.next(t); e.Kind != callback.Gap || e.Missed == 0 {
+					t.Errorf("the first is %v of %d", e.Kind, e.Missed)
+				}
+			} else {
+				sub = collect(t, src, o)
+			}
+			seen := make(map[string]bool)
+			for range keys {
+				e := sub.next(t)
+				if e.Kind != callback.State || seen[e.Key] {
+					t.Fatalf("after %d parts of the state: %v %d of key %s", len(seen), e.Kind, e.Seq, e.Key)
+				}
+				seen[e.Key] = true
+			}
+			publish(t, topic, cutting(7))
+			if e := sub.next(t); e.Kind != callback.Published || e.Seq != topic.Last() {
+				t.Errorf("behind the state: %v %d", e.Kind, e.Seq)
+			}
+			if cuts.Load() != 1 {
+				t.Error("nothing was cut")
+			}
+		})
+	}
+}
+
 // A loop over a name begins before there is anything under it, as it goes on when its
 // server went away.
 func TestASourceThatIsNotUpYetIsWaitedFor(t *testing.T) {
