@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"gormi/callback"
 	"gormi/rmi"
@@ -147,6 +148,18 @@ func TestTheEventBesideAnErrorIsNone(t *testing.T) {
 	}
 }
 
+// soon is what comes on a channel, which is not waited for for ever.
+func soon[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
 // As of a method, the log has the stack of a panic, and the error's text has not.
 func TestThePanicOfASubscriberIsToldAsAMethods(t *testing.T) {
 	for what, f := range map[string]func(){"panicked: oops": func() { panic("oops") }, "ended its goroutine": runtime.Goexit} {
@@ -171,8 +184,8 @@ func TestThePanicOfASubscriberIsToldAsAMethods(t *testing.T) {
 					for n := range 2 {
 						set.Notify(func(ctx context.Context, f told) error { return f(ctx, n+1) })
 					}
-					err = <-failures
-					if n := <-got; n != 2 {
+					err = soon(t, failures)
+					if n := soon(t, got); n != 2 {
 						t.Errorf("got %d after the one that failed", n)
 					}
 				} else {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gormi/refs"
 	"gormi/rmi"
 	"gormi/rmi/rmitest"
 )
@@ -83,12 +84,24 @@ func TestNothingOfTheProgramsRunsUnderAFeedsLock(t *testing.T) {
 		}
 	}
 	for _, want := range []Kind{Published, Gap, Published} {
-		if k := <-got; k != want {
+		if k := soon(t, got); k != want {
 			t.Errorf("got %v, want %v", k, want)
 		}
 	}
 	if decoded.Load() != 3 || logged.Load() != 1 {
 		t.Errorf("%d were decoded, %d logged", decoded.Load(), logged.Load())
+	}
+}
+
+// soon is what comes on a channel, which is not waited for for ever.
+func soon[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing came")
+		panic("unreachable")
 	}
 }
 
@@ -169,14 +182,14 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 		topic.mu.Unlock()
 	}
 	l.run()
-	if err := <-ended; err != ErrSlow {
+	if err := soon(t, ended); err != ErrSlow {
 		t.Errorf("the slow one ended with %v", err)
 	}
-	got := <-begun
+	got := soon(t, begun)
 	if _, err := topic.Publish(-1); err != nil {
 		t.Fatal(err)
 	}
-	if e := <-got; e.Value != -1 || e.Kind != Published {
+	if e := soon(t, got); e.Value != -1 || e.Kind != Published {
 		t.Errorf("the one that came after it got %v %+v", e.Kind, e)
 	}
 }
@@ -198,7 +211,7 @@ func TestAnEndedFeedIsForgotten(t *testing.T) {
 	topic, src := pair[int](t, owner, user, nil)
 	_, ended := start(t, src, nil)
 	topic.Close()
-	if err := <-ended; err != nil {
+	if err := soon(t, ended); err != nil {
 		t.Error(err)
 	}
 	h := hubOf(user)
@@ -249,13 +262,29 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 		t.Fatal("the connection is another")
 	}
 	send(appendGapHead(nil, 0, 0, false)) // of another implementation, perhaps
-	if e := <-got; e.Kind != Gap || e.Missed != 0 || e.Epoch != epoch {
+	if e := soon(t, got); e.Kind != Gap || e.Missed != 0 || e.Epoch != epoch {
 		t.Errorf("got %v %+v, want the only gap that was for it", e.Kind, e)
 	}
 	send(appendGapHead(nil, 2, 7, false))
-	if e := <-got; e.Kind != Gap || e.Missed != 2 || e.Seq != 7 {
+	if e := soon(t, got); e.Kind != Gap || e.Missed != 2 || e.Seq != 7 {
 		t.Errorf("got %v %+v", e.Kind, e)
 	}
+	// Another node knows the token, perhaps.
+	third := net.Node()
+	if _, err := user.Describe(t.Context(), rmi.WellKnown(third.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.NoSuchObject) {
+		t.Fatal(err)
+	}
+	asked := &request[int]{token: 4, joined: make(chan struct{}), rejected: make(chan struct{})}
+	f.mu.Lock()
+	f.batch = asked
+	f.mu.Unlock()
+	f.Receive(&rmi.Delivery{Peer: user.Peer(third.ID()), Head: beginHead(4, epoch)})
+	select {
+	case <-asked.rejected:
+		t.Error("another node than the owner answered a request")
+	default:
+	}
+
 	// A request's packets on a new connection, before the end of the old one is known:
 	// its members must wait until those who have joined are resumed.
 	early := &request[int]{token: 5, joined: make(chan struct{}), rejected: make(chan struct{})}
@@ -277,7 +306,7 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 
 	send(beginHead(6, epoch))
 	send(endHead(uint8(rmi.Denied), "go away"))
-	if err := <-ended; !errors.Is(err, rmi.Denied) {
+	if err := soon(t, ended); !errors.Is(err, rmi.Denied) {
 		t.Errorf("it ended with %v", err)
 	}
 	select {
@@ -321,14 +350,14 @@ func TestAnotherTopicOfTheSameNodeIsARestart(t *testing.T) {
 	f := onlyFeed[int](t, user)
 	f.forget() // as after an attempt that failed
 	_, second := member()
-	if e := <-first; e.Kind != Gap || !e.Restarted || e.Epoch != two.Epoch() {
+	if e := soon(t, first); e.Kind != Gap || !e.Restarted || e.Epoch != two.Epoch() {
 		t.Errorf("the first got %v %+v, want that it is another epoch", e.Kind, e)
 	}
 	if _, err := two.Publish(7); err != nil {
 		t.Fatal(err)
 	}
 	for _, got := range []chan Event[int]{first, second} {
-		if e := <-got; e.Value != 7 || e.Epoch != two.Epoch() {
+		if e := soon(t, got); e.Value != 7 || e.Epoch != two.Epoch() {
 			t.Errorf("got %v %+v", e.Kind, e)
 		}
 	}
@@ -414,5 +443,87 @@ func TestWhichRequestsAreRepeated(t *testing.T) {
 		if !c.b.repeat(errUnconfirmed, c.finds, c.failures) {
 			t.Errorf("%s: not after a connection that ended in between", c.name)
 		}
+	}
+}
+
+func newMember(id SubID) *member[int] {
+	return &member[int]{in: newInbox[int](&SubscribeOptions{Queue: 10}, func() {}), id: id, done: make(chan struct{})}
+}
+
+// Who left while it was being subscribed is unsubscribed when it is.
+func TestWhoLeftWhileItJoined(t *testing.T) {
+	stays, left := newMember(1), newMember(2)
+	left.left = true
+	b := &request[int]{token: 7, epoch: 9, members: []*member[int]{stays, left}, joined: make(chan struct{})}
+	f := &feed[int]{batch: b, to: b, private: true}
+	f.admit(&head{kind: headJoined, number: 7, last: 5})
+	if !slices.Equal(f.joined, []*member[int]{stays}) || !slices.Equal(f.leaving, []SubID{2}) || f.last != 4 || f.epoch != 9 {
+		t.Errorf("joined %d, leaving %v, last %d of %d", len(f.joined), f.leaving, f.last, f.epoch)
+	}
+}
+
+// What goes on behind a part of a replay names the epoch: another topic numbers others.
+func TestAReplayGoesOnInItsEpoch(t *testing.T) {
+	events := []*Event[int]{{Kind: Published, Seq: 4, Epoch: 9}, {Kind: Published, Seq: 5, Epoch: 9}}
+	m := newMember(1)
+	f := &feed[int]{}
+	if !f.advance(&request[int]{epoch: 9, members: []*member[int]{m}, events: events}) {
+		t.Fatal("it does not")
+	}
+	if m.start != FromSeq || m.seq != 6 || m.epoch != 9 || !m.begun() || f.last != 0 {
+		t.Errorf("a new one goes on with start %d, %d of %d", m.start, m.seq, m.epoch)
+	}
+	if !f.advance(&request[int]{epoch: 9, resume: true, members: []*member[int]{m}, events: events}) || f.last != 5 || f.epoch != 9 {
+		t.Errorf("one that resumes goes on behind %d of %d", f.last, f.epoch)
+	}
+	if got, _, _ := m.in.take(nil); len(got) != 4 {
+		t.Errorf("%d events were handed out", len(got))
+	}
+	if f.advance(&request[int]{epoch: 9, members: []*member[int]{m}}) {
+		t.Error("it goes on behind nothing")
+	}
+}
+
+func TestNothingIsQueuedAfterTheEnd(t *testing.T) {
+	in := newInbox[int](&SubscribeOptions{Queue: 10}, func() {})
+	in.end(ErrSlow)
+	e := []*Event[int]{{Kind: Published, Seq: 1}}
+	ok := in.push(e)
+	in.keep(e)
+	in.lose(5, place{1, 2})
+	in.end(nil)
+	if got, over, err := in.take(nil); ok || len(got) != 0 || !over || err != ErrSlow {
+		t.Errorf("push %v, then %v, %v, %v", ok, got, over, err)
+	}
+}
+
+// Receivers of a packet ascend, whatever the order in which they asked.
+func TestReceiversAscend(t *testing.T) {
+	node := rmi.NewNode(nil)
+	defer node.Close()
+	topic, err := NewTopic[int](node, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link[int]{topic: topic, groups: make(map[rmi.ReceiverID]*group[int]), running: true} // the test is its run
+	topic.links[nil] = l
+	for _, receiver := range []rmi.ReceiverID{5, 3, 4} {
+		topic.mu.Lock()
+		_, err := topic.subscribe(nil, &Request{Receiver: receiver, Subs: []SubID{1}, Queue: 1})
+		topic.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := topic.Publish(1); err != nil {
+		t.Fatal(err)
+	}
+	var b batch[int]
+	l.mu.Lock()
+	b.take(l)
+	l.mu.Unlock()
+	b.merge()
+	if m := b.messages[len(b.messages)-1]; m.Packet == nil || !slices.Equal(m.To, []rmi.ReceiverID{3, 4, 5}) {
+		t.Errorf("the event goes to %v", m.To)
 	}
 }
