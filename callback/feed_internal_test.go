@@ -482,6 +482,10 @@ func TestAReplayGoesOnInItsEpoch(t *testing.T) {
 	if f.advance(&request[int]{epoch: 9, members: []*member[int]{m}}) {
 		t.Error("it goes on behind nothing")
 	}
+	f.key.ask.snapshot = true
+	if f.advance(&request[int]{epoch: 9, members: []*member[int]{m}, events: []*Event[int]{{Kind: Gap, Seq: 5, Epoch: 9}}}) {
+		t.Error("it goes on behind a gap that a state follows")
+	}
 }
 
 func TestNothingIsQueuedAfterTheEnd(t *testing.T) {
