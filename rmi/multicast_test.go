@@ -228,7 +228,7 @@ func TestMulticastOfWhatIsTooLarge(t *testing.T) {
 	} {
 		n, err := send(c.sizes...)
 		if n != c.sent || (n < len(c.sizes)) != errors.Is(err, rmi.TooLarge) || n == len(c.sizes) && err != nil {
-			t.Errorf("%v: %d were sent, %v", c.sizes, n, err)
+			t.Fatalf("%v: %d were sent, %v", c.sizes, n, err)
 		}
 		for _, size := range c.sizes[:c.sent] {
 			if g := <-got; g != size {
