@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"gormi/callback"
 	"gormi/rmi"
@@ -29,6 +30,30 @@ func TestAClosedTopicSaysSo(t *testing.T) {
 		if !errors.Is(err, callback.ErrClosed) || !strings.HasSuffix(err.Error(), ": the topic is closed") {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// Only who was there before knows the epoch.
+func TestAClosedTopicServesThoseOfItsEpoch(t *testing.T) {
+	net := rmitest.New(t)
+	topic, src := exported[int](t, net.Node(), net.Client(), nil)
+	publish(t, topic, 1)
+	topic.Close()
+	ask := func(receiver rmi.ReceiverID, epoch callback.Epoch) error {
+		_, err := src.Subscribe(t.Context(), callback.Request{Receiver: receiver, Subs: []callback.SubID{1}, Queue: 1, Token: 1,
+			Resume: true, Start: callback.FromSeq, Seq: 1, Epoch: epoch})
+		return err
+	}
+	if err := ask(1, topic.Epoch()); err != nil {
+		t.Errorf("of its epoch: %v", err)
+	}
+	for _, epoch := range []callback.Epoch{0, topic.Epoch() - 1} {
+		if err := ask(2, epoch); !errors.Is(err, callback.ErrClosed) {
+			t.Errorf("of another epoch: %v", err)
+		}
+	}
+	if topic.Len() != 0 {
+		t.Errorf("%d subscriptions", topic.Len())
 	}
 }
 
@@ -123,6 +148,18 @@ func TestTheEventBesideAnErrorIsNone(t *testing.T) {
 	}
 }
 
+// soon is what comes on a channel, which is not waited for for ever.
+func soon[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
 // As of a method, the log has the stack of a panic, and the error's text has not.
 func TestThePanicOfASubscriberIsToldAsAMethods(t *testing.T) {
 	for what, f := range map[string]func(){"panicked: oops": func() { panic("oops") }, "ended its goroutine": runtime.Goexit} {
@@ -147,8 +184,8 @@ func TestThePanicOfASubscriberIsToldAsAMethods(t *testing.T) {
 					for n := range 2 {
 						set.Notify(func(ctx context.Context, f told) error { return f(ctx, n+1) })
 					}
-					err = <-failures
-					if n := <-got; n != 2 {
+					err = soon(t, failures)
+					if n := soon(t, got); n != 2 {
 						t.Errorf("got %d after the one that failed", n)
 					}
 				} else {

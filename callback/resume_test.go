@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"gormi/callback"
 	"gormi/registry"
@@ -151,7 +150,7 @@ func (c *cutting) UnmarshalBinary(b []byte) error {
 
 // A replay that takes longer than any connection lives comes to its end.
 func TestAReplayGoesOnWhereItWas(t *testing.T) {
-	const n, life, enough = 400, 40, 60 // events, events of a connection, cuts
+	const n, life, enough = 160, 40, 10 // events, events of a connection, cuts
 	for _, c := range []struct {
 		name  string
 		start callback.Start
@@ -202,8 +201,65 @@ func TestAReplayGoesOnWhereItWas(t *testing.T) {
 				}
 				next = e.Seq + 1
 			}
-			if got := cuts.Load(); got < 5 || got == enough {
+			if got := cuts.Load(); got < 3 || got == enough {
 				t.Errorf("%d cuts: it should take about %d", got, n/life)
+			}
+		})
+	}
+}
+
+// A snapshot that is cut begins anew, and so does the gap before it: of a part of a
+// state nobody knows what it lacks.
+func TestASnapshotThatIsCutBeginsAnew(t *testing.T) {
+	const keys = 100
+	for _, resumed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("resumed=%v", resumed), func(t *testing.T) {
+			net := rmitest.New(t)
+			owner, user := net.Node(), net.Client()
+			topic, src := exported(t, owner, user, &callback.TopicOptions[cutting]{Latest: true, Keep: 5,
+				Key: func(c cutting) string { return fmt.Sprint(int(c) % keys) }})
+			var sub *collector[cutting]
+			o := &callback.SubscribeOptions{Start: callback.Snapshot}
+			if resumed {
+				sub = collect(t, src, o)
+				net.Partition(owner, user)
+				net.Cut(owner, user)
+			}
+			for i := range keys {
+				publish(t, topic, cutting(i))
+			}
+			var decoded, cuts atomic.Int64
+			hook := func() {
+				if decoded.Add(1) == keys/2 {
+					cuts.Add(1)
+					publish(t, topic, cutting(0)) // what came is not the state any more
+					net.Cut(owner, user)
+				}
+			}
+			decoding.Store(&hook)
+			defer decoding.Store(nil)
+			if resumed {
+				net.Heal(owner, user)
+				if e := sub.next(t); e.Kind != callback.Gap || e.Missed == 0 {
+					t.Errorf("the first is %v of %d", e.Kind, e.Missed)
+				}
+			} else {
+				sub = collect(t, src, o)
+			}
+			seen := make(map[string]bool)
+			for range keys {
+				e := sub.next(t)
+				if e.Kind != callback.State || seen[e.Key] {
+					t.Fatalf("after %d parts of the state: %v %d of key %s", len(seen), e.Kind, e.Seq, e.Key)
+				}
+				seen[e.Key] = true
+			}
+			publish(t, topic, cutting(7))
+			if e := sub.next(t); e.Kind != callback.Published || e.Seq != topic.Last() {
+				t.Errorf("behind the state: %v %d", e.Kind, e.Seq)
+			}
+			if cuts.Load() != 1 {
+				t.Error("nothing was cut")
 			}
 		})
 	}
@@ -341,5 +397,3 @@ func TestWaitingForASourceEnds(t *testing.T) {
 
 // gone is another object than the topic that it is.
 type gone[E any] struct{ callback.Source[E] }
-
-var _ = time.Second

@@ -239,6 +239,12 @@ func TestPacketsCount(t *testing.T) {
 		many[i] = ReceiverID(i + 1)
 	}
 	to := p.owner.Peer(p.caller.ID())
+	if _, err := packet.table(to.side, 2); err != nil || p.granted(p.of, object) != 2 {
+		t.Errorf("for two frames %d are counted, %v", p.granted(p.of, object), err)
+	}
+	if packet.untable(to.side, 2); p.granted(p.of, object) != 0 {
+		t.Errorf("%d are left of two that were not sent", p.granted(p.of, object))
+	}
 	if _, err := to.Multicast([]Message{{To: many, Packet: packet}}); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
+	"time"
 
 	"gormi/refs"
 	"gormi/rmi/transport/streams"
@@ -17,6 +18,7 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 		return string(append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...))
 	}
 	good := packet(1, 1, 0, 0, 0, 0xc0)
+	limits := wire.Limits{}.WithDefaults()
 	for _, c := range []struct {
 		name   string
 		writes []string // one for each stream
@@ -26,6 +28,7 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 		{"another version", []string{"EVNT\x02\x00\x00\x00"}, false},
 		{"no receivers", []string{wire.MulticastPreamble + good + packet(0, 0, 0, 0)}, true},
 		{"length over the limit", []string{wire.MulticastPreamble + "\xff\xff\xff\xff"}, true},
+		{"length just over the limit", []string{wire.MulticastPreamble + string(binary.BigEndian.AppendUint32(nil, uint32(limits.Message+wire.MaxMulticast+1)))}, true},
 		{"a second stream", []string{wire.MulticastPreamble + good, wire.MulticastPreamble + good}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,14 +59,18 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 					first = st
 				}
 			}
-			_, err = first.Read(make([]byte, 1))
 			if !c.ends {
+				_, err = first.Read(make([]byte, 1))
 				if !errors.Is(err, streams.ErrReset) || s.Err() != nil {
 					t.Errorf("the stream: %v, the session: %v", err, s.Err())
 				}
 				return
 			}
-			<-s.Done()
+			select {
+			case <-s.Done():
+			case <-time.After(10 * time.Second):
+				t.Fatal("the session goes on")
+			}
 			if !errors.Is(s.Err(), Protocol) && !errors.Is(s.Err(), PeerGone) {
 				t.Errorf("the session ended with %v", s.Err())
 			}

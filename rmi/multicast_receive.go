@@ -106,8 +106,15 @@ type inlet struct {
 	reading atomic.Bool // a stream of packets is being read
 	ids     []ReceiverID
 
-	delivery Delivery   // the packet that is being handed out; Receive does not keep it
-	touched  []Receiver // Receive was called and Flush is due
+	delivery Delivery  // the packet that is being handed out; Receive does not keep it
+	touched  []touched // Receive was called and Flush is due
+}
+
+// touched is a receiver with its id, by which it is compared: receivers may be of types
+// that cannot be.
+type touched struct {
+	id ReceiverID
+	r  Receiver
 }
 
 const (
@@ -214,16 +221,16 @@ func (in *inlet) packet(p *Peer, b []byte, l *wire.Limits) (err error) {
 		if r == nil {
 			continue // it has just been closed, and the sender does not know yet
 		}
-		in.touch(p, r)
+		in.touch(p, touched{id, r})
 		r.Receive(d)
 	}
 	return nil
 }
 
 // touch notes that a receiver is to be flushed.
-func (in *inlet) touch(p *Peer, r Receiver) {
+func (in *inlet) touch(p *Peer, r touched) {
 	n := len(in.touched)
-	if n > 0 && in.touched[n-1] == r {
+	if n > 0 && in.touched[n-1].id == r.id {
 		return
 	}
 	if n >= wire.MaxReceivers {
@@ -234,7 +241,7 @@ func (in *inlet) touch(p *Peer, r Receiver) {
 
 func (in *inlet) flush(p *Peer) {
 	for _, r := range in.touched {
-		r.Flush(p)
+		r.r.Flush(p)
 	}
 	clear(in.touched)
 	in.touched = in.touched[:0]

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -156,5 +160,188 @@ func TestPeerEnds(t *testing.T) {
 func TestCodecOfWhatCannotTravel(t *testing.T) {
 	if _, err := rmi.CodecOf[chan int](); !errors.Is(err, rmi.Invalid) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A value that is larger than the peer accepts stops a Multicast there: what is before
+// it was sent, what is behind it was not, and the next Multicast goes on.
+func TestMulticastOfWhatIsTooLarge(t *testing.T) {
+	type message struct {
+		Text string
+		F    func(ctx context.Context) error
+	}
+	net := rmitest.New(t)
+	o := new(rmi.Options)
+	o.Limits.Message = 64 << 10
+	from, to := net.Node(), net.NodeWith(o)
+	if _, err := from.Describe(t.Context(), rmi.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.NoSuchObject) {
+		t.Fatal(err)
+	}
+	p := from.Peer(to.ID())
+	if p.MaxMessage() != 64<<10 {
+		t.Fatalf("the peer accepts %d bytes", p.MaxMessage())
+	}
+	codec, err := rmi.CodecOf[message]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan int, 10)
+	id, _ := to.Receive(receiverFunc(func(d *rmi.Delivery) {
+		v, err := codec.Value(d)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		got <- len(v.Text)
+	}))
+	send := func(sizes ...int) (int, error) {
+		var ms []rmi.Message
+		for _, n := range sizes {
+			m := message{Text: strings.Repeat("x", n)}
+			if n > 64<<10 {
+				m.F = func(context.Context) error { return nil } // exported as long as somebody may have it
+			}
+			packet, err := codec.Packet(from, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ms = append(ms, rmi.Message{To: []rmi.ReceiverID{id}, Packet: packet})
+		}
+		return p.Multicast(ms)
+	}
+	rest := func(n int) int { // what stands around a text of n bytes
+		packet, err := codec.Packet(from, message{Text: strings.Repeat("x", n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return packet.Size() - n
+	}
+	most := 64<<10 - rest(64<<10-100)
+	for _, c := range []struct {
+		sizes []int
+		sent  int
+	}{
+		{[]int{1, 40 << 10, 2, 70 << 10, 3}, 3}, // a part of it was given to the stream already
+		{[]int{70 << 10}, 0},
+		{[]int{most, most + 1}, 1},
+		{[]int{4, 5}, 2},
+	} {
+		n, err := send(c.sizes...)
+		if n != c.sent || (n < len(c.sizes)) != errors.Is(err, rmi.TooLarge) || n == len(c.sizes) && err != nil {
+			t.Fatalf("%v: %d were sent, %v", c.sizes, n, err)
+		}
+		for _, size := range c.sizes[:c.sent] {
+			if g := <-got; g != size {
+				t.Fatalf("%v: got %d", c.sizes, g)
+			}
+		}
+	}
+	for range 200 { // nobody was given what they held
+		if from.Stats().Exports == 0 {
+			return
+		}
+		runtime.GC()
+		<-time.After(time.Millisecond)
+	}
+	t.Errorf("%d objects of values that were not sent are still exported", from.Stats().Exports)
+}
+
+// A packet has a bounded number of receivers; more are told by more packets.
+func TestMulticastToVeryManyReceivers(t *testing.T) {
+	from, to, p := connected(t)
+	const n = 2*4096 + 1
+	got := make(chan rmi.ReceiverID, n)
+	codec, err := rmi.CodecOf[string]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []rmi.ReceiverID
+	flushed := new(atomic.Int64)
+	for range n {
+		r := &counting{got: got, flushed: flushed, codec: codec}
+		r.id, _ = to.Receive(r)
+		ids = append(ids, r.id)
+	}
+	packet, err := codec.Packet(from, "to all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Multicast([]rmi.Message{{To: ids, Packet: packet}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if g := <-got; g != id {
+			t.Fatalf("got %d, want %d", g, id)
+		}
+	}
+	if p.Err() != nil {
+		t.Error(p.Err())
+	}
+}
+
+// counting is a receiver that tells its number.
+type counting struct {
+	id      rmi.ReceiverID
+	got     chan rmi.ReceiverID
+	flushed *atomic.Int64
+	codec   *rmi.Codec[string]
+}
+
+func (c *counting) Receive(d *rmi.Delivery) {
+	if v, err := c.codec.Value(d); err == nil && *v == "to all" {
+		c.got <- c.id
+	}
+}
+
+func (c *counting) Flush(*rmi.Peer) { c.flushed.Add(1) }
+
+// Receivers are flushed once for what came together, and at the latest after 128 packets.
+func TestReceiversAreFlushedNowAndThen(t *testing.T) {
+	from, to, p := connected(t)
+	codec, err := rmi.CodecOf[int]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 3000
+	r := &flushes{done: make(chan struct{}), n: n}
+	id, _ := to.Receive(r)
+	var ms []rmi.Message
+	for i := range n {
+		packet, err := codec.Packet(from, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ms = append(ms, rmi.Message{To: []rmi.ReceiverID{id}, Packet: packet})
+	}
+	if _, err := p.Multicast(ms); err != nil {
+		t.Fatal(err)
+	}
+	<-r.done
+	if r.most > 128 || r.flushes > n/8 || r.empty > 0 {
+		t.Errorf("%d packets in %d flushes, at most %d in one; %d flushes of nothing", n, r.flushes, r.most, r.empty)
+	}
+}
+
+// flushes counts; all on the goroutine that reads, until done.
+type flushes struct {
+	n, got, since, most, flushes, empty int
+	done                                chan struct{}
+}
+
+func (f *flushes) Receive(*rmi.Delivery) {
+	f.got++
+	f.since++
+	f.most = max(f.most, f.since)
+}
+
+func (f *flushes) Flush(*rmi.Peer) {
+	f.flushes++
+	if f.since == 0 {
+		f.empty++
+	}
+	f.since = 0
+	if f.got == f.n {
+		close(f.done)
+		f.n = -1
 	}
 }

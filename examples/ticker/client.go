@@ -22,7 +22,8 @@ type view interface {
 func (o *options) watch(ctx context.Context, out *os.File) (err error) {
 	node := rmi.NewNode(nil)
 	defer node.Close()
-	wanted := callback.SubscribeOptions{Match: o.match, Start: callback.Snapshot}
+	wanted := callback.SubscribeOptions{Match: o.match, Start: callback.Snapshot,
+		FailFast: true} // a wrong -registry is told, not waited for
 	var v view
 	if !o.plain && terminal(out) {
 		b := &board{title: name(o.registry), match: o.match, hint: o.hint}
