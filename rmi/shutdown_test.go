@@ -292,6 +292,37 @@ func TestShutdownWaitsForTheNodesOwnCallsAndNamesThem(t *testing.T) {
 	})
 }
 
+// One-way calls are over for their callers; a node that closes at once may take them along.
+func TestShutdownWaitsForOneWayCalls(t *testing.T) {
+	overCarriers(t, func(t *testing.T, network carrier) {
+		owner, caller := network.Node(), network.Client()
+		release, ended := make(chan struct{}), make(chan error, 1)
+		w := staff(t, owner, caller, &desk{note: func(ctx context.Context, n int64) error {
+			<-release
+			ended <- ctx.Err()
+			return nil
+		}}, oneWay)
+		if err := w.Note(within(t), 1); err != nil {
+			t.Fatal(err)
+		}
+		down := make(chan error, 1)
+		go func() { down <- caller.Shutdown(within(t)) }()
+		time.Sleep(10 * time.Second)
+		select {
+		case err := <-down:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+		close(release)
+		if err := <-down; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("the method saw %v", err)
+		}
+	})
+}
+
 // A peer that stands still, and had its replies long ago, holds nobody up; one that
 // got its last reply just before, until the time is over.
 func TestAPeerThatStandsStillIsWaitedForOnlyForItsReplies(t *testing.T) {

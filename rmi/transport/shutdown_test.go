@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,11 @@ func TestShutdownLetsCallsFinish(t *testing.T) {
 	}
 	_, err := do(t.Context(), s, request(t.Context(), echo, nil))
 	wantKind(t, err, fault.PeerGone, fault.NotExecuted, "shutting down")
+	nested := request(t.Context(), echo, nil)
+	nested.Header.Depth = 1
+	if _, err := do(t.Context(), s, nested); err != nil {
+		t.Errorf("a call nested in one in flight: %v", err)
+	}
 	close(release)
 	if r := <-end; string(r.body) != "finished" || r.err != nil {
 		t.Errorf("the call in flight returned %q, %v", r.body, r.err)
@@ -125,10 +131,14 @@ func TestAPeerThatGoesAwayHearsOfEveryReply(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(time.Second) // a small reply is not acknowledged
+		begun := time.Now()
 		p.write(appendGoAway(nil))
 		acked(first)
 		p.write(p.answer(second, "x"))
 		acked(second)
+		if d := time.Since(begun); d > 0 { // by nobody's clock
+			t.Errorf("it hears of them after %v", d)
+		}
 		if err := <-results; err != nil {
 			t.Error(err)
 		}
@@ -208,14 +218,16 @@ func TestShutdownWaitsAMomentForPeersToComeBack(t *testing.T) {
 			go func() { down <- b.Shutdown(t.Context()) }()
 			if gone == 0 {
 				time.Sleep(comeBack / 2)
-				p = p.resume(b)
-				p.next(wire.FrameGoAway)
 				stranger := rawTo(t, b, b.Network)
-				h := stranger.makeHello()
-				pr := stranger.greet(h)
+				pr := stranger.greet(stranger.makeHello())
 				pr.Session = wire.SessionID{1}
 				stranger.sign(pr)
 				stranger.write(pr.Append(nil))
+				if kind, text := stranger.refusal(); kind != fault.ConnectFailed || !strings.Contains(text, "shutting down") {
+					t.Errorf("a new peer is refused with %v: %s", kind, text)
+				}
+				p = p.resume(b)
+				p.next(wire.FrameGoAway)
 			}
 			if err := <-down; err != nil {
 				t.Error(err)
