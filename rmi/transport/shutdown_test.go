@@ -130,7 +130,7 @@ func TestAPeerThatGoesAwayHearsOfEveryReply(t *testing.T) {
 		if err := <-results; err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Second) // a small reply is not acknowledged
+		time.Sleep(time.Second + tick/2) // a small reply is not acknowledged; between two ticks
 		begun := time.Now()
 		p.write(appendGoAway(nil))
 		acked(first)
