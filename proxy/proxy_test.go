@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"gormi/proxy"
 	"gormi/refs"
@@ -162,3 +163,39 @@ func TestAFollowingProxyLeadsToItsTarget(t *testing.T) {
 		t.Errorf("led on, it leads to %v; held: %v", f.Ref(), h.pins)
 	}
 }
+
+func TestACollectedProxyHoldsNothing(t *testing.T) {
+	unpinned := make(chan refs.ID, 10)
+	all := proxy.Table{Holds: unpins{unpinned}}
+	r := reference()
+	func() {
+		for _, i := range []*wire.Interface{described[Plain](t), described[func(ctx context.Context) error](t)} {
+			if _, err := all.Get(r, i, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}()
+	rounds := 0
+	for n := 0; n < 2; {
+		runtime.GC()
+		select {
+		case id := <-unpinned:
+			if n++; id != r.ID {
+				t.Errorf("unpinned %v", id)
+			}
+		case <-time.After(10 * time.Millisecond):
+			if rounds++; rounds > 500 {
+				t.Fatal("it is held for ever")
+			}
+		}
+	}
+	for all.Len() != 0 { // the entry goes under the same lock
+		runtime.Gosched()
+	}
+}
+
+// unpins tells of references that are held no more.
+type unpins struct{ c chan<- refs.ID }
+
+func (u unpins) Pin(refs.Ref)     {}
+func (u unpins) Unpin(id refs.ID) { u.c <- id }

@@ -62,7 +62,8 @@
 // Every failed call returns an *Error: its Kind, whether the peer made it or
 // this side, and its Outcome. Before a call was sent it is NotExecuted; once
 // the method ran, Executed; where a reply was lost, or the caller stopped
-// waiting, Unknown.
+// waiting, Unknown. A method's own error is of kind Application; if it is that of the
+// method's passed deadline, Deadline, which the caller says too who did not wait for it.
 //
 // A connection that is lost fails no call. The session goes on without it, and the
 // side that dialled dials again; calls in flight complete on the next connection,
@@ -104,12 +105,25 @@
 //
 // A context's deadline and cancellation reach the method's context, and through
 // it the calls that the method makes with it. A caller returns when its context
-// ends, whatever the peer does.
+// ends, whatever the peer does. A call without a deadline gets Options.Timeout; one
+// that is to wait without a limit gets MaxTimeout, a day. A method's context ends when
+// it returns: context.Cause says so, and so does the error of a call made with it.
+//
+// # Stopping
+//
+// Run, and Shutdown, end a node in good order: calls whose headers arrived before are
+// served to their end, also those whose arguments are still arriving, and their replies
+// reach the callers, who acknowledge them, before the connections are closed. A
+// connection that is cut meanwhile is made again. Calls that come later are refused,
+// NotExecuted. What takes longer than the time given is given up, with an error that
+// counts and names it; then callers get PeerGone, Unknown. Of a peer without a connection
+// that does not come back within 2 s, methods are waited for, but not replies. Close ends
+// a node at once.
 //
 // # How long things live
 //
 // What Export or a binding exports stays until its handle, or the node, is
-// closed. What is exported because it was passed in a call stays as long as
+// closed, or it is revoked (Handle.Revoke). What is exported because it was passed in a call stays as long as
 // another node holds a reference to it: as long as there is a proxy there, or
 // until the session with the holder is over for good. So does what has lost its
 // handles. Nodes count the references that frames carry when they arrive

@@ -343,9 +343,13 @@ func TestResultsThatCannotBeSentHoldNothing(t *testing.T) {
 	for i := range huge {
 		huge[i] = &worker{}
 	}
-	w := hire(t, owner, network.ClientWith(&rmi.Options{Limits: rmi.Limits{}}), &worker{visit: func(_ context.Context, v Visit) (Visit, error) {
+	o := new(rmi.Options)
+	o.Limits.Message = 64 << 10
+	w := hire(t, owner, network.ClientWith(o), &worker{visit: func(_ context.Context, v Visit) (Visit, error) {
 		switch v.Name {
-		case "large": // more than the caller takes
+		case "larger": // than the caller takes
+			return Visit{Name: strings.Repeat("x", 100<<10), Host: &worker{}, Guests: huge}, nil
+		case "large": // more than the owner sends
 			return Visit{Name: strings.Repeat("x", 5<<20), Host: &worker{}, Guests: huge}, nil
 		case "deep": // more than can be encoded, behind the references
 			v := Visit{Host: &worker{}, Guests: huge}
@@ -358,7 +362,7 @@ func TestResultsThatCannotBeSentHoldNothing(t *testing.T) {
 		return Visit{Host: &worker{}, Guests: huge}, nil
 	}})
 	before := owner.Exports()
-	for _, name := range []string{"large", "deep"} {
+	for _, name := range []string{"large", "larger", "deep"} {
 		_, err := w.Visit(within(t), Visit{Name: name})
 		if err == nil || rmi.OutcomeOf(err) != rmi.Executed {
 			t.Errorf("%s: %v", name, err)

@@ -143,16 +143,20 @@ func TestRunServesCallsWhoseArgumentsArrive(t *testing.T) {
 // What does not fit into Options.Drain is given up: Run tells how much, and the
 // callers hear of it long before the session's lease is over.
 func TestRunTellsWhatItGaveUp(t *testing.T) {
-	overSlowLinks(t, 1<<20, 300*time.Millisecond, func(t *testing.T, owner, caller *rmi.Node, ref func(refs.Ref) refs.Ref, tenth int) {
+	overSlowLinks(t, 1<<20, 2*time.Second, func(t *testing.T, owner, caller *rmi.Node, ref func(refs.Ref) refs.Ref, tenth int) {
 		const calls = 16
 		var made sync.WaitGroup
-		made.Add(calls)
+		made.Add(calls + 1)
 		w := resolve[Worker](t, caller, ref(export[Worker](t, owner, &worker{
 			bytes: func(context.Context, []byte) ([]byte, error) {
 				made.Done()
 				return make([]byte, 2_000_000/tenth), nil
 			},
-			do: block(make(chan error, 1)),
+			do: func(ctx context.Context, n int64) (int64, error) {
+				made.Done()
+				<-ctx.Done()
+				return n, ctx.Err()
+			},
 		}, nil)))
 		results := make(chan error, calls+1)
 		for range calls {
@@ -172,7 +176,7 @@ func TestRunTellsWhatItGaveUp(t *testing.T) {
 		if rmi.KindOf(err) != rmi.Deadline || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Run returned %v", err)
 		}
-		for _, part := range []string{"shutdown", "1 call is being served (rmi_test.Worker.Do)", "replies may not have arrived"} {
+		for _, part := range []string{"shutdown", "being served", "rmi_test.Worker.Do", "may not have arrived"} {
 			if err == nil || !strings.Contains(err.Error(), part) {
 				t.Errorf("%v does not tell %q", err, part)
 			}
@@ -289,6 +293,37 @@ func TestShutdownWaitsForTheNodesOwnCallsAndNamesThem(t *testing.T) {
 		}
 		caller.Close()
 		expect{rmi.Closed, rmi.Unknown, nil}.check(t, <-result)
+	})
+}
+
+// One-way calls are over for their callers; a node that closes at once may take them along.
+func TestShutdownWaitsForOneWayCalls(t *testing.T) {
+	overCarriers(t, func(t *testing.T, network carrier) {
+		owner, caller := network.Node(), network.Client()
+		release, ended := make(chan struct{}), make(chan error, 1)
+		w := staff(t, owner, caller, &desk{note: func(ctx context.Context, n int64) error {
+			<-release
+			ended <- ctx.Err()
+			return nil
+		}}, oneWay)
+		if err := w.Note(within(t), 1); err != nil {
+			t.Fatal(err)
+		}
+		down := make(chan error, 1)
+		go func() { down <- caller.Shutdown(within(t)) }()
+		time.Sleep(10 * time.Second)
+		select {
+		case err := <-down:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+		close(release)
+		if err := <-down; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("the method saw %v", err)
+		}
 	})
 }
 

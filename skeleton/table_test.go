@@ -65,7 +65,7 @@ func TestAnExportLivesWhileSomebodyHoldsIt(t *testing.T) {
 	// A func is a new object each time.
 	f := reflect.ValueOf(func(context.Context) error { return nil })
 	j := described[func(context.Context) error](t)
-	if must(all.Pin(j, f, 0, none, nil)) == must(all.Pin(j, f, 0, none, nil)) {
+	if once := must(all.Pin(j, f, 0, none, nil)); once == must(all.Pin(j, f, 0, none, nil)) {
 		t.Error("a func exported twice is one object")
 	}
 }

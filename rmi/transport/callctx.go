@@ -21,6 +21,7 @@ type callContext struct {
 	chain    wire.ChainID
 	depth    uint8
 	relayed  bool
+	left     bool // the method returned, and that ended the context; guarded by mu, here for its size
 	deadline time.Time
 	nested   atomic.Int32 // calls under way that the method made and waits for; see Turn
 
@@ -28,7 +29,6 @@ type callContext struct {
 	done  chan struct{} // nil until asked for
 	timer *time.Timer
 	err   error
-	left  bool      // the method returned, and that ended the context
 	after []*func() // see AfterFunc
 }
 

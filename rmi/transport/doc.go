@@ -12,6 +12,11 @@
 //
 // # Decisions
 //
+// A node that shuts down learns that a reply arrived from its acknowledgement, which its
+// peer owes it at once after goaway (drain.go). A ping behind the replies, whose pong would
+// say the same, does not: over datagrams it is not in order with them, and it does not
+// tell how many are missing.
+//
 // A caller writes its own frame when nobody else is writing, by a write that
 // does not block, which saves the hop to another goroutine; measured with one
 // caller that is what makes a call as fast as net/rpc's or faster. With more

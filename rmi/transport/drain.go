@@ -164,10 +164,10 @@ func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
 	}
 	var u Unfinished
 	s.callee.unfinished(&u, begun, chain, inside)
-	if detached { // methods can end, nothing can arrive
-		return len(u.Serving) > 0
-	}
 	s.calls.unfinished(&u, chain, inside)
+	if detached { // calls can end by themselves, a reply cannot arrive
+		return len(u.Serving)+len(u.Calls) > 0
+	}
 	if !u.None() {
 		return true
 	}

@@ -98,6 +98,9 @@ func (x *intake) move(to []byte) {
 func (x *intake) took(n int) (over bool, err error) {
 	l := x.link
 	l.lastRead.Store(l.session.transport.now.Load())
+	if l.session.closing.Load() != nil {
+		l.heard.Store(true)
+	}
 	x.turn -= n
 	x.records = 0
 	if p := &x.piece; p.rest > 0 {

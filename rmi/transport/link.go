@@ -32,6 +32,7 @@ type Link struct {
 	out      outbox
 	lane     *streams.Lane
 	lastRead atomic.Int64 // tick at which the last byte came in
+	heard    atomic.Bool  // bytes came in while this side closes the session
 	pinged   atomic.Int64 // tick of the last ping sent
 	nudged   int64        // lastRead at the last nudge; the clock's
 

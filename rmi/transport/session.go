@@ -446,14 +446,14 @@ func (s *Session) Close(err *fault.Error) {
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 		l.out.last(wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), end, l.done)
 		for alive := true; alive && l.Err() == nil && time.Now().Before(end); {
-			last := l.lastRead.Load()
+			l.heard.Store(false)
 			timer := time.NewTimer(closeTimeout)
 			select {
 			case <-l.done:
 			case <-timer.C:
 			}
 			timer.Stop()
-			alive = l.lastRead.Load() != last
+			alive = l.heard.Load()
 		}
 	}
 	s.end(err)

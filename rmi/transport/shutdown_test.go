@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,11 @@ func TestShutdownLetsCallsFinish(t *testing.T) {
 	}
 	_, err := do(t.Context(), s, request(t.Context(), echo, nil))
 	wantKind(t, err, fault.PeerGone, fault.NotExecuted, "shutting down")
+	nested := request(t.Context(), echo, nil)
+	nested.Header.Depth = 1
+	if _, err := do(t.Context(), s, nested); err != nil {
+		t.Errorf("a call nested in one in flight: %v", err)
+	}
 	close(release)
 	if r := <-end; string(r.body) != "finished" || r.err != nil {
 		t.Errorf("the call in flight returned %q, %v", r.body, r.err)
@@ -93,4 +99,217 @@ func TestCloseFailsCallsInFlightOnBothSides(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A peer that goes away is told of every reply, of whatever size, as soon as it is
+// here: of those from before at once.
+func TestAPeerThatGoesAwayHearsOfEveryReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := alone(t)
+		p := enter(t, b)
+		s := b.Live(p.node())
+		results := make(chan error, 2)
+		call := func() {
+			go func() {
+				_, err := do(t.Context(), s, request(t.Context(), echo, nil))
+				results <- err
+			}()
+		}
+		acked := func(h wire.CallHeader) {
+			t.Helper()
+			pre, rec := p.next(wire.FrameAck)
+			if slot, seq, err := wire.ParseCancel(pre, rec); err != nil || slot != h.Slot || seq != h.Seq {
+				t.Errorf("ack of %d in slot %d, %v; want %d in slot %d", seq, slot, err, h.Seq, h.Slot)
+			}
+		}
+		call()
+		call()
+		first, _ := p.called()
+		second, _ := p.called()
+		p.write(p.answer(first, "x"))
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second + tick/2) // a small reply is not acknowledged; between two ticks
+		begun := time.Now()
+		p.write(appendGoAway(nil))
+		acked(first)
+		p.write(p.answer(second, "x"))
+		acked(second)
+		if d := time.Since(begun); d > 0 { // by nobody's clock
+			t.Errorf("it hears of them after %v", d)
+		}
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+		// Those that nobody waits for, too.
+		ctx, cancel := context.WithCancel(t.Context())
+		r := request(ctx, echo, nil)
+		r.Header.Depth = 1
+		go func() {
+			_, err := do(ctx, s, r)
+			results <- err
+		}()
+		third, _ := p.called()
+		cancel()
+		p.next(wire.FrameCancel)
+		wantKind(t, <-results, fault.Cancelled, fault.Unknown, "")
+		p.write(p.answer(third, "x"))
+		acked(third)
+		// And on the next connection once more: the last may have been lost.
+		p = p.again(b)
+		acked(first)
+		acked(third)
+	})
+}
+
+// Methods of a session without a connection are waited for; their replies are not,
+// once the peer had time to come back.
+func TestShutdownCountsRepliesThatHaveNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem, _, b, s := linked(t)
+		release := make(chan struct{})
+		b.handler.methods[first] = func(in *Incoming) {
+			<-release
+			in.Reply(0, nil, []byte("nobody's"))
+		}
+		result := make(chan error, 1)
+		if _, err := do(t.Context(), s, request(t.Context(), echo, nil)); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, err := do(t.Context(), s, request(t.Context(), first, nil))
+			result <- err
+		}()
+		synctest.Wait()
+		lose(mem, s)
+		down := make(chan error, 1)
+		go func() { down <- b.Shutdown(t.Context()) }()
+		time.Sleep(10 * time.Second)
+		select {
+		case err := <-down:
+			t.Fatalf("it does not wait for the method: %v", err)
+		default:
+		}
+		close(release)
+		synctest.Wait()
+		var u *Unfinished
+		if err := <-down; !errors.As(err, &u) || u.Replies != 1 || len(u.Serving)+u.Arriving+len(u.Calls) != 0 {
+			t.Errorf("Shutdown returned %v", err)
+		}
+		wantKind(t, u.Reason, fault.PeerGone, fault.Unknown, "not made again")
+		b.Close(time.Second)
+		mem.Heal("a", "b")
+		<-result
+	})
+}
+
+// A peer that was lost a moment ago is told of the shutdown when it is back, even if
+// nothing is in flight; one that was lost long ago is not waited for.
+func TestShutdownWaitsAMomentForPeersToComeBack(t *testing.T) {
+	for _, gone := range []time.Duration{0, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			b := alone(t)
+			p := enter(t, b)
+			p.cut(b.Live(p.node()))
+			time.Sleep(gone)
+			begun := time.Now()
+			down := make(chan error, 1)
+			go func() { down <- b.Shutdown(t.Context()) }()
+			if gone == 0 {
+				time.Sleep(comeBack / 2)
+				stranger := rawTo(t, b, b.Network)
+				pr := stranger.greet(stranger.makeHello())
+				pr.Session = wire.SessionID{1}
+				stranger.sign(pr)
+				stranger.write(pr.Append(nil))
+				if kind, text := stranger.refusal(); kind != fault.ConnectFailed || !strings.Contains(text, "shutting down") {
+					t.Errorf("a new peer is refused with %v: %s", kind, text)
+				}
+				p = p.resume(b)
+				p.next(wire.FrameGoAway)
+			}
+			if err := <-down; err != nil {
+				t.Error(err)
+			}
+			if d := time.Since(begun); d > comeBack || gone > 0 && d > tick {
+				t.Errorf("gone for %v, it is waited for for %v", gone, d)
+			}
+			if _, err := b.Network.DialContext(t.Context(), "tcp", b.at.Address()); err == nil {
+				t.Error("it still listens")
+			}
+		})
+	}
+}
+
+// The close record does not wait behind large payloads, which nobody takes in then.
+func TestTheCloseRecordOvertakesPayloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := alone(t)
+		p := enter(t, b)
+		b.handler.methods[first] = func(in *Incoming) { in.Reply(0, nil, make([]byte, 4<<20)) }
+		for slot := range wire.Slot(8) {
+			p.write(p.call(slot, first, ""))
+		}
+		synctest.Wait() // it reads nothing: the payloads wait
+		closed := make(chan struct{})
+		go func() {
+			b.Close(time.Second)
+			close(closed)
+		}()
+		synctest.Wait()
+		bytes := 0
+		for {
+			pre, rec, err := p.record()
+			if err != nil {
+				t.Fatalf("after %d bytes: %v", bytes, err)
+			}
+			if bytes += len(rec); pre.Kind == wire.FrameClose {
+				break
+			}
+		}
+		if bytes > 4<<20 {
+			t.Errorf("%d bytes came before the end", bytes)
+		}
+		if _, _, err := p.record(); err == nil {
+			t.Error("something came behind the close record")
+		}
+		p.conn.Close()
+		<-closed
+	})
+}
+
+// Close gives a peer that goes on talking more time to close the connection, and not
+// for ever.
+func TestCloseWaitsLongerForAPeerThatIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := alone(t)
+		p := enter(t, b)
+		go func() { // it reads, and does not close
+			for {
+				if _, _, err := p.record(); err != nil {
+					return
+				}
+			}
+		}()
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(closeTimeout / 2):
+					if _, err := p.conn.Write(wire.AppendPing(nil, wire.FramePong, 1)); err != nil {
+						return
+					}
+				}
+			}
+		}()
+		begun := time.Now()
+		b.Close(time.Second)
+		if d := time.Since(begun); d < 2*closeTimeout || d > closeLimit+closeTimeout {
+			t.Errorf("Close took %v", d)
+		}
+	})
 }
