@@ -312,6 +312,10 @@ func TestAgreement(t *testing.T) {
 		"fewer fields":  {describe[func(context.Context, optsMore) error](t), describe[func(context.Context, opts32) error](t), []string{"argument 1: Size: int32"}},
 		"array lengths": {describe[func(context.Context, [2]int) error](t), describe[func(context.Context, [3]int) error](t), []string{"[3]int64 for the caller, [2]int64 for the owner"}},
 		"tuples":        {describe[func(context.Context, tuple) error](t), describe[func(context.Context, tupleMore) error](t), nil},
+		"tuples in another order": {describe[func(context.Context, tuple) error](t), describe[func(context.Context, struct {
+			_msgpack struct{} `msgpack:",as_array"`
+			Y, X     int
+		}) error](t), []string{"field 1: Y for the caller, X for the owner"}},
 		"a tuple and a struct": {describe[func(context.Context, tuple) error](t), describe[func(context.Context, Opts) error](t),
 			[]string{"wire.Opts (a struct) for the caller, wire.tuple (a tuple) for the owner"}},
 		"recursion":                       {describe[func(context.Context, tree) error](t), describe[func(context.Context, *tree) error](t), nil},
