@@ -185,3 +185,24 @@ func TestTextsOfErrorsAreCutAt64KiB(t *testing.T) {
 		}
 	}
 }
+
+// An error carries 16 others at most, of 64 KiB together, whatever the peer sends.
+func TestWhatAnErrorCarriesIsBounded(t *testing.T) {
+	var many []error
+	for range 5 {
+		many = append(many, &overdrawn{Cause: errors.New(strings.Repeat("x", 20_000))})
+	}
+	form := AppendError(nil, errors.Join(many...))
+	f, err := ParseError(form, nil)
+	if err != nil || len(f.Err.(*fault.Remote).Causes) != 3 || len(form) > 64<<10 {
+		t.Errorf("%d bytes, %v, %v", len(form), f, err)
+	}
+	entry := "\x92\xa6io.EOF\xc0"
+	f, err = ParseError([]byte("\x95\x10\x02\xa1t\xa0\xdc\x00\x28"+strings.Repeat(entry, 40)), nil)
+	if err != nil || len(f.Err.(*fault.Remote).Causes) != 16 {
+		t.Errorf("%v, %v", f, err)
+	}
+	if f.Outcome != fault.Executed || f.Kind != fault.Application {
+		t.Errorf("got %v, %v", f.Kind, f.Outcome)
+	}
+}
