@@ -308,10 +308,11 @@ func TestAgreement(t *testing.T) {
 		}](t), []string{"2 arguments for the caller, 1 argument for the owner"}},
 		"a field": {describe[func(context.Context, []Opts) error](t), describe[func(context.Context, []opts32) error](t),
 			[]string{"Call([]wire.opts32{Size int32})", "Call([]wire.Opts{Size int64; Next wire.Opts})", "argument 1[].Size: int32 for the caller, int64 for the owner"}},
-		"extra fields":  {describe[func(context.Context, Opts) error](t), describe[func(context.Context, optsMore) error](t), nil},
-		"fewer fields":  {describe[func(context.Context, optsMore) error](t), describe[func(context.Context, opts32) error](t), []string{"argument 1: Size: int32"}},
-		"array lengths": {describe[func(context.Context, [2]int) error](t), describe[func(context.Context, [3]int) error](t), []string{"[3]int64 for the caller, [2]int64 for the owner"}},
-		"tuples":        {describe[func(context.Context, tuple) error](t), describe[func(context.Context, tupleMore) error](t), nil},
+		"extra fields":           {describe[func(context.Context, Opts) error](t), describe[func(context.Context, optsMore) error](t), nil},
+		"fewer fields":           {describe[func(context.Context, optsMore) error](t), describe[func(context.Context, opts32) error](t), []string{"argument 1: Size: int32"}},
+		"array lengths":          {describe[func(context.Context, [2]int) error](t), describe[func(context.Context, [3]int) error](t), []string{"[3]int64 for the caller, [2]int64 for the owner"}},
+		"lengths of byte arrays": {describe[func(context.Context, [2]byte) error](t), describe[func(context.Context, [3]byte) error](t), []string{"[3]byte for the caller, [2]byte for the owner"}},
+		"tuples":                 {describe[func(context.Context, tuple) error](t), describe[func(context.Context, tupleMore) error](t), nil},
 		"tuples in another order": {describe[func(context.Context, tuple) error](t), describe[func(context.Context, struct {
 			_msgpack struct{} `msgpack:",as_array"`
 			Y, X     int

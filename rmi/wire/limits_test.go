@@ -122,6 +122,7 @@ func TestManySmallValuesShareOneMemory(t *testing.T) {
 		{reflect.TypeFor[[][]int64](), "\x91\x01", 24 + 8},
 		{reflect.TypeFor[[]small](), "\x81\xa1P\x01", 8 + 8},
 		{reflect.TypeFor[[]any](), "\x92\xa5int64\x01", 16 + 8},
+		{reflect.TypeFor[[]map[bool]bool](), "\x81\xc2\xc3", 8 + 2*(2+16)},
 	} {
 		m := methodOf(t, test.typ)
 		for _, spare := range []int{0, -1} {
@@ -148,6 +149,17 @@ func TestManySmallValuesShareOneMemory(t *testing.T) {
 		d.Release()
 		if (err == nil) != (memory == 1<<20) {
 			t.Errorf("DecodeAny with %d bytes: %v", memory, err)
+		}
+	}
+	for spare, fits := range map[int]bool{0: true, -1: false} { // a hundred nils in two lists
+		d, err := NewDecoder([]byte(list+strings.Repeat("\xc0", n)), nil, nil, &Limits{Memory: 101*16 + 102*24 + spare})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = DecodeAny(d)
+		d.Release()
+		if (err == nil) != fits {
+			t.Errorf("DecodeAny with %d bytes to spare: %v", spare, err)
 		}
 	}
 	many := make([]error, 10)
@@ -205,4 +217,127 @@ func TestWhatAnErrorCarriesIsBounded(t *testing.T) {
 	if f.Outcome != fault.Executed || f.Kind != fault.Application {
 		t.Errorf("got %v, %v", f.Kind, f.Outcome)
 	}
+}
+
+// endlessly wraps a new error each time that it is asked.
+type endlessly struct{ asked *int }
+
+func (e endlessly) Error() string { return "endless" }
+func (e endlessly) Unwrap() error { *e.asked++; return endlessly{e.asked} }
+
+// failing is a registered error whose values cannot be written.
+type failing struct {
+	tried *int
+	n     int
+}
+
+func (f failing) Error() string                { return "failing" }
+func (f failing) MarshalText() ([]byte, error) { *f.tried++; return nil, errors.New("no") }
+func (f *failing) UnmarshalText([]byte) error  { return nil }
+
+// heavy takes a megabyte.
+type heavy struct{ Pad [1 << 20]uint8 }
+
+func (heavy) Error() string { return "heavy" }
+
+func init() {
+	fault.RegisterType[failing]("test.failing")
+	fault.RegisterType[heavy]("test.heavy")
+}
+
+func TestLookingAtAnErrorIsBounded(t *testing.T) {
+	n := 0
+	sent(t, endlessly{&n})
+	if n == 0 || n > maxErrorNodes+1 {
+		t.Errorf("Unwrap was called %d times", n)
+	}
+	n = 0
+	var many error
+	for i := range 100 {
+		many = errors.Join(many, failing{&n, i})
+	}
+	sent(t, many)
+	if n != maxErrorIdentities {
+		t.Errorf("%d values were tried", n)
+	}
+	// Every hop of a chain of calls adds an error of kind Application.
+	var hops error = code(7)
+	for range 2 * maxErrorIdentities {
+		hops = &fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: hops}
+	}
+	var c code
+	if f := sent(t, fmt.Errorf("x: %w", hops)); !errors.As(f, &c) || c != 7 || len(f.Err.(*fault.Remote).Causes) != 1 {
+		t.Errorf("got %v", f)
+	}
+	form := []byte("\x95\x10\x09\xa1t\xa0\x91\x92\xaatest.heavy\xc4\x01\xc0")
+	for memory, want := range map[int]int{1 << 21: 1, 1 << 19: 0} {
+		f, err := ParseError(form, &Limits{Memory: memory})
+		if err != nil || len(f.Err.(*fault.Remote).Causes) != want || f.Outcome != fault.Unknown {
+			t.Errorf("with %d bytes: %v, %v, outcome %v", memory, f, err, f.Outcome)
+		}
+	}
+}
+
+// deepCodec writes arrays within each other by a codec of its own.
+type deepCodec struct{ depth int }
+
+func (c deepCodec) MarshalMsgpack() ([]byte, error)  { return []byte(nest(c.depth)), nil }
+func (c *deepCodec) UnmarshalMsgpack(b []byte) error { c.depth = len(b); return nil }
+
+// What a type's own codec writes counts with what stands around it.
+func TestCodecsStayWithinTheLimitsOfTheBody(t *testing.T) {
+	m := methodOf(t, reflect.TypeFor[[]deepCodec]())
+	try := func(v []deepCodec, l *Limits) error {
+		e := NewEncoder(nil, l)
+		defer e.Release()
+		return m.EncodeArgs(e, []reflect.Value{reflect.ValueOf(v)})
+	}
+	for _, test := range []struct {
+		v    []deepCodec
+		fits Limits
+		less Limits
+	}{
+		{[]deepCodec{{5}}, Limits{Depth: 7}, Limits{Depth: 6}},
+		{[]deepCodec{{5}, {3}}, Limits{Elements: 9}, Limits{Elements: 8}}, // 1 + 2 + 4 + 2
+	} {
+		if err := try(test.v, &test.fits); err != nil {
+			t.Errorf("%v within %+v: %v", test.v, test.fits, err)
+		}
+		wantError(t, try(test.v, &test.less), fault.Invalid, "with its own codec cannot travel")
+	}
+	body := []byte("\x91\x91" + nest(20))
+	for memory, fits := range map[int]bool{64 * 25: true, 64 * 15: false} {
+		d, err := NewDecoder(body, nil, nil, &Limits{Memory: memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = m.DecodeArgs(d)
+		d.Release()
+		if (err == nil) != fits {
+			t.Errorf("with %d bytes: %v", memory, err)
+		}
+	}
+}
+
+func TestOtherLimitsAreExact(t *testing.T) {
+	if _, err := Scan([]byte("\x92\x01\x02"), &Limits{Message: 3}); err != nil {
+		t.Error(err)
+	}
+	_, err := Scan([]byte("\x92\x01\x02"), &Limits{Message: 2})
+	wantError(t, err, fault.TooLarge, "a body of 3 bytes is above the limit of 2 bytes")
+	if _, err := InterfaceOf(funcOf(reflect.TypeFor[********int]())); err != nil {
+		t.Error(err)
+	}
+	_, err = InterfaceOf(funcOf(reflect.TypeFor[*********int]()))
+	wantError(t, err, fault.Invalid, "more than 8 pointers deep")
+	type named struct{ N int }
+	type other struct{ N int }
+	RegisterType(strings.Repeat("n", 254), reflect.TypeFor[named]())
+	same(t, any(&named{1})) // with the "*", 255 bytes
+	defer func() {
+		if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), "the name is not 1 to 254 bytes") {
+			t.Errorf("got %v", r)
+		}
+	}()
+	RegisterType(strings.Repeat("m", 255), reflect.TypeFor[other]())
 }
