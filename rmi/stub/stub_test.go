@@ -101,6 +101,9 @@ func TestInvokeRefusesValuesOfOtherTypes(t *testing.T) {
 		"result 1 of the stub is a string, want a *string":                        {int64(1), name},
 		"result 1 of the stub is a <nil>, want a *string":                         {int64(1), nil},
 	} {
+		if err := object.Invoke(t.Context(), "Lookup", stub.Args(int64(1)), &name, &number); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "does not fit the interface in method Lookup") {
+			t.Errorf("too many results: %v", err)
+		}
 		err := object.Invoke(t.Context(), "Lookup", stub.Args(call.arg), call.result)
 		if fault.KindOf(err) != fault.Invalid || fault.OutcomeOf(err) != fault.NotExecuted || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -221,5 +224,92 @@ func TestAGeneratedProxyReturnsEveryError(t *testing.T) {
 		if decoded := test.failed == nil && test.message == 0; decoded != (caller.endErr != nil) {
 			t.Errorf("%q: the call ended with %v", test.body, caller.endErr)
 		}
+	}
+}
+
+// What generated code makes is taken from the memory that a body may use.
+func TestGeneratedCodecsStayWithinTheMemory(t *testing.T) {
+	const n = 100
+	list := "\x91\xdc\x00\x64" // of a hundred
+	pointers := func(d *stub.Decoder) int {
+		var v []*int64
+		for i := stub.Slice(d, &v); i >= 0; i = d.Next() {
+			if !d.Null() {
+				stub.New(d, &v[i])
+				d.Int64(v[i])
+			}
+		}
+		return len(v)
+	}
+	elems := func(d *stub.Decoder) int {
+		var v []*int64
+		for i := stub.Slice(d, &v); i >= 0; i = d.Next() {
+			if stub.NewElem(d, v, i) {
+				d.Int64(v[i])
+			}
+		}
+		return len(v)
+	}
+	arrays := func(d *stub.Decoder) int {
+		var v [][2]byte
+		for i := stub.Slice(d, &v); i >= 0; i = d.Next() {
+			d.ByteArray(v[i][:])
+		}
+		return len(v)
+	}
+	maps := func(d *stub.Decoder) int {
+		var v map[int8]int64
+		for i := stub.Map(d, &v); i >= 0; i = d.Next() {
+			var key int8
+			d.Int8(&key)
+			d.Keyed()
+			var elem int64
+			d.Int64(&elem)
+			stub.Put(d, v, key, elem)
+		}
+		return len(v)
+	}
+	entries := ""
+	for i := range n {
+		entries += string([]byte{byte(i), 1})
+	}
+	i, err := wire.InterfaceOf(reflect.TypeFor[func(context.Context, any) error]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := i.Methods[0]
+	decode := func(body string, memory int, f func(*stub.Decoder) int) (int, error) {
+		d, err := wire.NewDecoder([]byte(body), nil, nil, &wire.Limits{Memory: memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Release()
+		d.OpenArgs(m)
+		d.Value(0)
+		made := f(d)
+		return made, d.CloseArgs(m)
+	}
+	for name, test := range map[string]struct {
+		body string
+		size int
+		f    func(*stub.Decoder) int
+	}{
+		"pointers":             {list + strings.Repeat("\x01", n), 8 + 8, pointers},
+		"pointers as elements": {list + strings.Repeat("\x01", n), 8 + 8, elems},
+		"arrays":               {list + strings.Repeat("\xc4\x02ab", n), 2, arrays},
+		"maps":                 {"\x91\xde\x00\x64" + entries, 2 * (1 + 8 + 16), maps},
+	} {
+		if made, err := decode(test.body, n*test.size, test.f); made != n || err != nil {
+			t.Errorf("%s: %d, %v", name, made, err)
+		}
+		if _, err := decode(test.body, n*test.size-1, test.f); fault.KindOf(err) != fault.TooLarge {
+			t.Errorf("%s, one byte less: %v", name, err)
+		}
+	}
+	if _, err := decode("\x91\x82\x05\x01\x05\x02", 1000, maps); err == nil || !strings.Contains(err.Error(), "argument 1[5]: the key comes twice") {
+		t.Errorf("a key that comes twice: %v", err)
+	}
+	if made, err := decode("\x91\x82\x05\x01\x06\xa1x", 1000, maps); made != 1 || err == nil {
+		t.Errorf("a value that is none: %d entries, %v", made, err)
 	}
 }

@@ -363,3 +363,22 @@ func TestInterfacesAreCompiledOnceByManyAtATime(t *testing.T) {
 }
 
 type concurrentArg struct{ Next []concurrentArg }
+
+// The order of a tuple's fields is part of what it is; that of a struct's is not.
+func TestTheFingerprintCoversTheNamesOfATuple(t *testing.T) {
+	type straight struct {
+		_msgpack struct{} `msgpack:",as_array"`
+		X, Y     int
+	}
+	type swapped struct {
+		_msgpack struct{} `msgpack:",as_array"`
+		Y, X     int
+	}
+	_, _ = straight{}._msgpack, swapped{}._msgpack
+	if describe[func(context.Context, straight) error](t).Fingerprint() == describe[func(context.Context, swapped) error](t).Fingerprint() {
+		t.Error("tuples of another order have one fingerprint")
+	}
+	if describe[func(context.Context, struct{ X, Y int }) error](t).Fingerprint() != describe[func(context.Context, struct{ Y, X int }) error](t).Fingerprint() {
+		t.Error("structs of another order have two fingerprints")
+	}
+}

@@ -341,3 +341,18 @@ func TestOtherLimitsAreExact(t *testing.T) {
 	}()
 	RegisterType(strings.Repeat("m", 255), reflect.TypeFor[other]())
 }
+
+func TestDescriptionsAreBounded(t *testing.T) {
+	fields := func(n int) reflect.Type {
+		var list []reflect.StructField
+		for i := range n {
+			list = append(list, reflect.StructField{Name: fmt.Sprintf("F%0249d", i), Type: reflect.TypeFor[int]()})
+		}
+		return reflect.StructOf(list)
+	}
+	if _, err := InterfaceOf(funcOf(fields(200))); err != nil {
+		t.Error(err)
+	}
+	_, err := InterfaceOf(funcOf(fields(300)))
+	wantError(t, err, fault.Invalid, "rule 6: ", "more than 65536 bytes or 4096 types")
+}
