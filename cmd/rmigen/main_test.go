@@ -400,6 +400,13 @@ func TestWhatIsRefused(t *testing.T) {
 		{"another uint64", remote("int") + "\ntype uint64 uint32\n", "/p.go:11:6: the package declares uint64"},
 		{"another len", remote("int") + "\nfunc len(any) int { return 0 }\n", "/p.go:11:6: the package declares len"},
 		{"two of one name", remote("T") + "\n// T is data.\ntype T struct {\n\tA int\n\tB int `msgpack:\"A\"`\n}\n", `fields A and B both travel as "A"`},
+		{"two of one name, one of them embedded", remote("T") + "\n// T is data.\ntype T struct {\n\tB\n\tA int\n}\n\n// B is too.\ntype B struct{ A int }\n", `fields B.A and A both travel as "A"; give one of them another name`},
+		{"an embedded type without exported fields", remote("T") + "\n// T is data.\ntype T struct {\n\tB\n\tA int\n}\n\n// B is closed.\ntype B struct{ n int }\n\nvar _ = B{}.n\n", "field B: p.B has no exported fields"},
+		{"an embedded unexported codec", remote("T") + "\n// T is data.\ntype T struct {\n\tb\n\tA int\n}\n\ntype b struct{ N int }\n\nfunc (b) MarshalText() ([]byte, error) { return nil, nil }\n\nfunc (*b) UnmarshalText([]byte) error { return nil }\n", "field b: the embedded p.b is unexported"},
+		{"an embedded error", remote("T") + "\n// T is data.\ntype T struct {\n\terror\n\tA int\n}\n", "field error: the embedded error is unexported"},
+		{"half a codec, the other half of an embedded type", strings.Replace(remote("T"), `"context"`, "(\n\t\"context\"\n\t\"time\"\n)", 1) + "\n// T is half.\ntype T struct{ time.Time }\n\n// MarshalText is one half.\nfunc (T) MarshalText() ([]byte, error) { return nil, nil }\n", "p.T has MarshalText, but no UnmarshalText"},
+		{"a servant in place of its interface", remote("[]*T") + "\n// T is an object.\ntype T struct{ ID int }\n\n// Close ends it.\nfunc (*T) Close(context.Context) error { return nil }\n", "argument 1: []: *p.T has remote methods (Close), but here a copy"},
+		{"a servant that embeds another", remote("T") + "\n// T is an object.\ntype T struct{ *B }\n\n// B is too.\ntype B struct{ ID int }\n\n// Close ends it.\nfunc (*B) Close(context.Context) error { return nil }\n", "argument 1: p.T has remote methods (Close)"},
 		{"pointers without an end", remote("T") + "\n// T is a pointer.\ntype T *T\n", "more than 8 pointers deep"},
 		{"a stream", strings.Replace(remote("io.Reader"), `"context"`, "(\n\t\"context\"\n\t\"io\"\n)", 1), "streams (io.Reader) are not supported yet"},
 	}

@@ -160,15 +160,14 @@ func (f *file) writeStruct(x *generatedType) {
 	for i, fd := range l.fields {
 		f.printf("case %d:\n", i)
 		embedded := fd.embedded("v")
-		maybe := l.tuple && embedded != nil // nil if the embedded pointer is
-		if maybe {
+		if embedded != nil {
 			f.printf("if !d.Null() {\n")
 		}
 		for _, p := range embedded {
 			f.printf("if %s == nil {\nstub.New(d, &%s)\n}\n", p, p)
 		}
 		f.decode(f.expression("v", x, fd), fd.typ(), 0)
-		if maybe {
+		if embedded != nil {
 			f.printf("}\n")
 		}
 	}

@@ -308,10 +308,15 @@ func TestAgreement(t *testing.T) {
 		}](t), []string{"2 arguments for the caller, 1 argument for the owner"}},
 		"a field": {describe[func(context.Context, []Opts) error](t), describe[func(context.Context, []opts32) error](t),
 			[]string{"Call([]wire.opts32{Size int32})", "Call([]wire.Opts{Size int64; Next wire.Opts})", "argument 1[].Size: int32 for the caller, int64 for the owner"}},
-		"extra fields":  {describe[func(context.Context, Opts) error](t), describe[func(context.Context, optsMore) error](t), nil},
-		"fewer fields":  {describe[func(context.Context, optsMore) error](t), describe[func(context.Context, opts32) error](t), []string{"argument 1: Size: int32"}},
-		"array lengths": {describe[func(context.Context, [2]int) error](t), describe[func(context.Context, [3]int) error](t), []string{"[3]int64 for the caller, [2]int64 for the owner"}},
-		"tuples":        {describe[func(context.Context, tuple) error](t), describe[func(context.Context, tupleMore) error](t), nil},
+		"extra fields":           {describe[func(context.Context, Opts) error](t), describe[func(context.Context, optsMore) error](t), nil},
+		"fewer fields":           {describe[func(context.Context, optsMore) error](t), describe[func(context.Context, opts32) error](t), []string{"argument 1: Size: int32"}},
+		"array lengths":          {describe[func(context.Context, [2]int) error](t), describe[func(context.Context, [3]int) error](t), []string{"[3]int64 for the caller, [2]int64 for the owner"}},
+		"lengths of byte arrays": {describe[func(context.Context, [2]byte) error](t), describe[func(context.Context, [3]byte) error](t), []string{"[3]byte for the caller, [2]byte for the owner"}},
+		"tuples":                 {describe[func(context.Context, tuple) error](t), describe[func(context.Context, tupleMore) error](t), nil},
+		"tuples in another order": {describe[func(context.Context, tuple) error](t), describe[func(context.Context, struct {
+			_msgpack struct{} `msgpack:",as_array"`
+			Y, X     int
+		}) error](t), []string{"field 1: Y for the caller, X for the owner"}},
 		"a tuple and a struct": {describe[func(context.Context, tuple) error](t), describe[func(context.Context, Opts) error](t),
 			[]string{"wire.Opts (a struct) for the caller, wire.tuple (a tuple) for the owner"}},
 		"recursion":                       {describe[func(context.Context, tree) error](t), describe[func(context.Context, *tree) error](t), nil},
@@ -358,3 +363,22 @@ func TestInterfacesAreCompiledOnceByManyAtATime(t *testing.T) {
 }
 
 type concurrentArg struct{ Next []concurrentArg }
+
+// The order of a tuple's fields is part of what it is; that of a struct's is not.
+func TestTheFingerprintCoversTheNamesOfATuple(t *testing.T) {
+	type straight struct {
+		_msgpack struct{} `msgpack:",as_array"`
+		X, Y     int
+	}
+	type swapped struct {
+		_msgpack struct{} `msgpack:",as_array"`
+		Y, X     int
+	}
+	_, _ = straight{}._msgpack, swapped{}._msgpack
+	if describe[func(context.Context, straight) error](t).Fingerprint() == describe[func(context.Context, swapped) error](t).Fingerprint() {
+		t.Error("tuples of another order have one fingerprint")
+	}
+	if describe[func(context.Context, struct{ X, Y int }) error](t).Fingerprint() != describe[func(context.Context, struct{ Y, X int }) error](t).Fingerprint() {
+		t.Error("structs of another order have two fingerprints")
+	}
+}

@@ -94,6 +94,14 @@ func TestTypedErrorsTravelWithTheirFields(t *testing.T) {
 	if !errors.As(o.Cause, &again) || again.Cents != 7 || again.Cause != io.EOF {
 		t.Errorf("got %#v", o.Cause)
 	}
+	// Within two of them a third is text only.
+	f = sent(t, &overdrawn{1, &overdrawn{2, &overdrawn{3, nil}}})
+	if !errors.As(f, &o) || o.Cents != 1 || !errors.As(o.Cause, &again) || again.Cents != 2 {
+		t.Fatalf("got %v", f)
+	}
+	if errors.As(again.Cause, &o) || again.Cause.Error() != "overdrawn by 3" {
+		t.Errorf("got %#v", again.Cause)
+	}
 	var c code
 	if !errors.As(sent(t, code(404)), &c) || c != 404 {
 		t.Errorf("got %v", c)

@@ -232,6 +232,35 @@ func TestEmbeddedPointersArriveAsTheyWere(t *testing.T) {
 	same(t, deep{Own: 1})
 	same(t, deep{Behind: &Behind{}})
 	same(t, deep{Behind: &Behind{N: 1}})
+	type Sparse struct {
+		A int   `msgpack:",omitempty"`
+		B []int `msgpack:",omitempty"`
+	}
+	same(t, struct{ *Sparse }{})
+	same(t, struct{ *Sparse }{&Sparse{}})
+	type row struct {
+		_msgpack struct{} `msgpack:",as_array"`
+		*Sparse
+		Own int
+	}
+	_ = row{}._msgpack
+	same(t, row{Own: 1})
+	same(t, row{Sparse: &Sparse{A: 1}})
+	type Large struct {
+		A   int
+		Pad [1 << 10]byte `msgpack:"-"`
+	}
+	for memory, fits := range map[int]bool{2 << 10: true, 1 << 10: false} {
+		d, err := NewDecoder([]byte("\x91\x81\xa1A\x01"), nil, nil, &Limits{Memory: memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = methodOf(t, reflect.TypeFor[struct{ *Large }]()).DecodeArgs(d)
+		d.Release()
+		if (err == nil) != fits {
+			t.Errorf("with %d bytes: %v", memory, err)
+		}
+	}
 	type Deep deep
 	type all struct {
 		_msgpack struct{} `msgpack:",omitempty"`

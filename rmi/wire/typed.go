@@ -30,6 +30,7 @@ type place struct {
 
 	head   int      // encoding: where a struct's map begins
 	valued bool     // decoding: the key of a map's entry was read
+	behind bool     // decoding: the field is behind an embedded pointer, which is not nil
 	seen   fieldSet // decoding: the fields of a struct that came
 }
 

@@ -50,8 +50,19 @@ func (d *Decoder) closeValues(m *Method, what string, kind fault.Kind, outcome f
 }
 
 // Null consumes a nil, if that is what comes next: the value is the zero value
-// then. It reports true after an error too.
-func (d *Decoder) Null() bool { return d.err != nil || d.null() }
+// then. It reports true after an error too. For a field behind an embedded
+// pointer it is called once more, before: where that pointer is nil no field of
+// a struct is sent, and those of a tuple are nil.
+func (d *Decoder) Null() bool {
+	if d.err != nil {
+		return true
+	}
+	if p := d.top(); p.behind {
+		p.behind = false
+		return false
+	}
+	return d.null()
+}
 
 // Struct begins to read a struct and returns the number of the first field that
 // came, or -1. Next goes on.
@@ -95,7 +106,7 @@ func (d *Decoder) Next() int {
 			p.index = -1
 			i, err := d.field(p.s, next, &p.seen)
 			if i >= 0 {
-				p.index = i
+				p.index, p.behind = i, p.s.fields[i].pointers
 				return i
 			}
 			d.fail(err)

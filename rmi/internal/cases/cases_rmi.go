@@ -2213,17 +2213,21 @@ func rmiDecodeEmbedding(d *stub.Decoder, v *Embedding) {
 		case 0:
 			d.Int64(&v.base.ID)
 		case 1:
-			if v.Base == nil {
-				stub.New(d, &v.Base)
-			}
-			d.String(&v.Base.Kind)
-		case 2:
-			if v.Base == nil {
-				stub.New(d, &v.Base)
-			}
 			if !d.Null() {
-				stub.New(d, &v.Base.More)
-				rmiDecodeBase(d, v.Base.More)
+				if v.Base == nil {
+					stub.New(d, &v.Base)
+				}
+				d.String(&v.Base.Kind)
+			}
+		case 2:
+			if !d.Null() {
+				if v.Base == nil {
+					stub.New(d, &v.Base)
+				}
+				if !d.Null() {
+					stub.New(d, &v.Base.More)
+					rmiDecodeBase(d, v.Base.More)
+				}
 			}
 		case 3:
 			d.Int(&v.Inner.A)
@@ -3109,23 +3113,29 @@ func rmiDecodePointing(d *stub.Decoder, v *Pointing) {
 	for i := d.Struct(rmiStructPointing); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.Sparse == nil {
-				stub.New(d, &v.Sparse)
-			}
-			d.Int(&v.Sparse.Num)
-		case 1:
-			if v.Sparse == nil {
-				stub.New(d, &v.Sparse)
-			}
 			if !d.Null() {
-				stub.New(d, &v.Sparse.Ptr)
-				d.Int(v.Sparse.Ptr)
+				if v.Sparse == nil {
+					stub.New(d, &v.Sparse)
+				}
+				d.Int(&v.Sparse.Num)
+			}
+		case 1:
+			if !d.Null() {
+				if v.Sparse == nil {
+					stub.New(d, &v.Sparse)
+				}
+				if !d.Null() {
+					stub.New(d, &v.Sparse.Ptr)
+					d.Int(v.Sparse.Ptr)
+				}
 			}
 		case 2:
-			if v.Sparse == nil {
-				stub.New(d, &v.Sparse)
+			if !d.Null() {
+				if v.Sparse == nil {
+					stub.New(d, &v.Sparse)
+				}
+				stub.DecodeInts(d, &v.Sparse.Some)
 			}
-			stub.DecodeInts(d, &v.Sparse.Some)
 		case 3:
 			d.Int(&v.N)
 		}
@@ -3829,17 +3839,21 @@ func rmiDecodeOnlyOmitted(d *stub.Decoder, v *OnlyOmitted) {
 	for i := d.Struct(rmiStructOnlyOmitted); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.Base == nil {
-				stub.New(d, &v.Base)
-			}
-			d.String(&v.Base.Kind)
-		case 1:
-			if v.Base == nil {
-				stub.New(d, &v.Base)
-			}
 			if !d.Null() {
-				stub.New(d, &v.Base.More)
-				rmiDecodeBase(d, v.Base.More)
+				if v.Base == nil {
+					stub.New(d, &v.Base)
+				}
+				d.String(&v.Base.Kind)
+			}
+		case 1:
+			if !d.Null() {
+				if v.Base == nil {
+					stub.New(d, &v.Base)
+				}
+				if !d.Null() {
+					stub.New(d, &v.Base.More)
+					rmiDecodeBase(d, v.Base.More)
+				}
 			}
 		case 2:
 			d.Int(&v.N)

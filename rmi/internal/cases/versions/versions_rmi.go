@@ -1140,22 +1140,26 @@ func rmiDecodeNew0(d *stub.Decoder, v *New0) {
 	for i := d.Struct(rmiStructNew0); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.New0E1 == nil {
-				stub.New(d, &v.New0E1)
-			}
-			for i0 := stub.Slice(d, &v.New0E1.F16); i0 >= 0; i0 = d.Next() {
-				d.String(&v.New0E1.F16[i0])
+			if !d.Null() {
+				if v.New0E1 == nil {
+					stub.New(d, &v.New0E1)
+				}
+				for i0 := stub.Slice(d, &v.New0E1.F16); i0 >= 0; i0 = d.Next() {
+					d.String(&v.New0E1.F16[i0])
+				}
 			}
 		case 1:
-			if v.New0E1 == nil {
-				stub.New(d, &v.New0E1)
-			}
-			if v.New0E1.New0E1E2 == nil {
-				stub.New(d, &v.New0E1.New0E1E2)
-			}
 			if !d.Null() {
-				stub.New(d, &v.New0E1.New0E1E2.F23)
-				d.Int(v.New0E1.New0E1E2.F23)
+				if v.New0E1 == nil {
+					stub.New(d, &v.New0E1)
+				}
+				if v.New0E1.New0E1E2 == nil {
+					stub.New(d, &v.New0E1.New0E1E2)
+				}
+				if !d.Null() {
+					stub.New(d, &v.New0E1.New0E1E2.F23)
+					d.Int(v.New0E1.New0E1E2.F23)
+				}
 			}
 		}
 	}
@@ -1241,32 +1245,42 @@ func rmiDecodeNew10(d *stub.Decoder, v *New10) {
 		case 0:
 			d.Bytes(&v.F11)
 		case 1:
-			if v.New10E1 == nil {
-				stub.New(d, &v.New10E1)
+			if !d.Null() {
+				if v.New10E1 == nil {
+					stub.New(d, &v.New10E1)
+				}
+				d.Bytes(&v.New10E1.F21)
 			}
-			d.Bytes(&v.New10E1.F21)
 		case 2:
-			if v.New10E1 == nil {
-				stub.New(d, &v.New10E1)
+			if !d.Null() {
+				if v.New10E1 == nil {
+					stub.New(d, &v.New10E1)
+				}
+				d.Float64(&v.New10E1.F17)
 			}
-			d.Float64(&v.New10E1.F17)
 		case 3:
-			if v.New10E1 == nil {
-				stub.New(d, &v.New10E1)
+			if !d.Null() {
+				if v.New10E1 == nil {
+					stub.New(d, &v.New10E1)
+				}
+				d.Bytes(&v.New10E1.F16)
 			}
-			d.Bytes(&v.New10E1.F16)
 		case 4:
-			if v.New10E1 == nil {
-				stub.New(d, &v.New10E1)
-			}
-			for i0 := stub.Slice(d, &v.New10E1.F7); i0 >= 0; i0 = d.Next() {
-				d.String(&v.New10E1.F7[i0])
+			if !d.Null() {
+				if v.New10E1 == nil {
+					stub.New(d, &v.New10E1)
+				}
+				for i0 := stub.Slice(d, &v.New10E1.F7); i0 >= 0; i0 = d.Next() {
+					d.String(&v.New10E1.F7[i0])
+				}
 			}
 		case 5:
-			if v.New10E1 == nil {
-				stub.New(d, &v.New10E1)
+			if !d.Null() {
+				if v.New10E1 == nil {
+					stub.New(d, &v.New10E1)
+				}
+				d.Float64(&v.New10E1.F4)
 			}
-			d.Float64(&v.New10E1.F4)
 		case 6:
 			d.Bool(&v.F13)
 		case 7:
@@ -1290,10 +1304,12 @@ func rmiDecodeNew11(d *stub.Decoder, v *New11) {
 	for i := d.Struct(rmiStructNew11); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.New11E1 == nil {
-				stub.New(d, &v.New11E1)
+			if !d.Null() {
+				if v.New11E1 == nil {
+					stub.New(d, &v.New11E1)
+				}
+				rmiDecodeLeaf(d, &v.New11E1.F3)
 			}
-			rmiDecodeLeaf(d, &v.New11E1.F3)
 		}
 	}
 }
@@ -1319,15 +1335,19 @@ func rmiDecodeNew12(d *stub.Decoder, v *New12) {
 	for i := d.Struct(rmiStructNew12); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.New12E1 == nil {
-				stub.New(d, &v.New12E1)
+			if !d.Null() {
+				if v.New12E1 == nil {
+					stub.New(d, &v.New12E1)
+				}
+				rmiDecodeLeaf(d, &v.New12E1.F1)
 			}
-			rmiDecodeLeaf(d, &v.New12E1.F1)
 		case 1:
-			if v.New12E1 == nil {
-				stub.New(d, &v.New12E1)
+			if !d.Null() {
+				if v.New12E1 == nil {
+					stub.New(d, &v.New12E1)
+				}
+				d.Bool(&v.New12E1.F10)
 			}
-			d.Bool(&v.New12E1.F10)
 		case 2:
 			d.Float64(&v.F14)
 		}
@@ -1506,38 +1526,46 @@ func rmiDecodeNew14(d *stub.Decoder, v *New14) {
 		case 0:
 			rmiDecodeLeaf(d, &v.F17)
 		case 1:
-			if v.New14E1 == nil {
-				stub.New(d, &v.New14E1)
-			}
-			if v.New14E1.New14E1E2 == nil {
-				stub.New(d, &v.New14E1.New14E1E2)
-			}
-			for i0 := stub.Slice(d, &v.New14E1.New14E1E2.F15); i0 >= 0; i0 = d.Next() {
-				d.String(&v.New14E1.New14E1E2.F15[i0])
+			if !d.Null() {
+				if v.New14E1 == nil {
+					stub.New(d, &v.New14E1)
+				}
+				if v.New14E1.New14E1E2 == nil {
+					stub.New(d, &v.New14E1.New14E1E2)
+				}
+				for i0 := stub.Slice(d, &v.New14E1.New14E1E2.F15); i0 >= 0; i0 = d.Next() {
+					d.String(&v.New14E1.New14E1E2.F15[i0])
+				}
 			}
 		case 2:
-			if v.New14E1 == nil {
-				stub.New(d, &v.New14E1)
-			}
-			if v.New14E1.New14E1E2 == nil {
-				stub.New(d, &v.New14E1.New14E1E2)
-			}
-			for i0 := stub.Slice(d, &v.New14E1.New14E1E2.F22); i0 >= 0; i0 = d.Next() {
-				d.String(&v.New14E1.New14E1E2.F22[i0])
+			if !d.Null() {
+				if v.New14E1 == nil {
+					stub.New(d, &v.New14E1)
+				}
+				if v.New14E1.New14E1E2 == nil {
+					stub.New(d, &v.New14E1.New14E1E2)
+				}
+				for i0 := stub.Slice(d, &v.New14E1.New14E1E2.F22); i0 >= 0; i0 = d.Next() {
+					d.String(&v.New14E1.New14E1E2.F22[i0])
+				}
 			}
 		case 3:
-			if v.New14E1 == nil {
-				stub.New(d, &v.New14E1)
+			if !d.Null() {
+				if v.New14E1 == nil {
+					stub.New(d, &v.New14E1)
+				}
+				if v.New14E1.New14E1E2 == nil {
+					stub.New(d, &v.New14E1.New14E1E2)
+				}
+				d.Float64(&v.New14E1.New14E1E2.F23)
 			}
-			if v.New14E1.New14E1E2 == nil {
-				stub.New(d, &v.New14E1.New14E1E2)
-			}
-			d.Float64(&v.New14E1.New14E1E2.F23)
 		case 4:
-			if v.New14E1 == nil {
-				stub.New(d, &v.New14E1)
+			if !d.Null() {
+				if v.New14E1 == nil {
+					stub.New(d, &v.New14E1)
+				}
+				stub.DecodeOther(d, &v.New14E1.F19)
 			}
-			stub.DecodeOther(d, &v.New14E1.F19)
 		case 5:
 			for i0 := stub.Slice(d, &v.F8); i0 >= 0; i0 = d.Next() {
 				d.String(&v.F8[i0])
@@ -1583,22 +1611,28 @@ func rmiDecodeNew15(d *stub.Decoder, v *New15) {
 		case 0:
 			d.String(&v.F10)
 		case 1:
-			if v.New15E1 == nil {
-				stub.New(d, &v.New15E1)
+			if !d.Null() {
+				if v.New15E1 == nil {
+					stub.New(d, &v.New15E1)
+				}
+				rmiDecodeLeaf(d, &v.New15E1.F16)
 			}
-			rmiDecodeLeaf(d, &v.New15E1.F16)
 		case 2:
-			if v.New15E1 == nil {
-				stub.New(d, &v.New15E1)
-			}
-			for i0 := stub.Slice(d, &v.New15E1.F3); i0 >= 0; i0 = d.Next() {
-				d.String(&v.New15E1.F3[i0])
+			if !d.Null() {
+				if v.New15E1 == nil {
+					stub.New(d, &v.New15E1)
+				}
+				for i0 := stub.Slice(d, &v.New15E1.F3); i0 >= 0; i0 = d.Next() {
+					d.String(&v.New15E1.F3[i0])
+				}
 			}
 		case 3:
-			if v.New15E1 == nil {
-				stub.New(d, &v.New15E1)
+			if !d.Null() {
+				if v.New15E1 == nil {
+					stub.New(d, &v.New15E1)
+				}
+				d.Float64(&v.New15E1.F23)
 			}
-			d.Float64(&v.New15E1.F23)
 		}
 	}
 }
@@ -1722,33 +1756,43 @@ func rmiDecodeNew4(d *stub.Decoder, v *New4) {
 	for i := d.Struct(rmiStructNew4); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.New4E1 == nil {
-				stub.New(d, &v.New4E1)
-			}
 			if !d.Null() {
-				stub.New(d, &v.New4E1.F15)
-				d.Int(v.New4E1.F15)
+				if v.New4E1 == nil {
+					stub.New(d, &v.New4E1)
+				}
+				if !d.Null() {
+					stub.New(d, &v.New4E1.F15)
+					d.Int(v.New4E1.F15)
+				}
 			}
 		case 1:
-			if v.New4E1 == nil {
-				stub.New(d, &v.New4E1)
+			if !d.Null() {
+				if v.New4E1 == nil {
+					stub.New(d, &v.New4E1)
+				}
+				rmiDecodeLeaf(d, &v.New4E1.F3)
 			}
-			rmiDecodeLeaf(d, &v.New4E1.F3)
 		case 2:
-			if v.New4E1 == nil {
-				stub.New(d, &v.New4E1)
+			if !d.Null() {
+				if v.New4E1 == nil {
+					stub.New(d, &v.New4E1)
+				}
+				d.String(&v.New4E1.New4E1E2.F8)
 			}
-			d.String(&v.New4E1.New4E1E2.F8)
 		case 3:
-			if v.New4E1 == nil {
-				stub.New(d, &v.New4E1)
+			if !d.Null() {
+				if v.New4E1 == nil {
+					stub.New(d, &v.New4E1)
+				}
+				d.Bytes(&v.New4E1.F22)
 			}
-			d.Bytes(&v.New4E1.F22)
 		case 4:
-			if v.New4E1 == nil {
-				stub.New(d, &v.New4E1)
+			if !d.Null() {
+				if v.New4E1 == nil {
+					stub.New(d, &v.New4E1)
+				}
+				d.Bytes(&v.New4E1.F5)
 			}
-			d.Bytes(&v.New4E1.F5)
 		case 5:
 			if !d.Null() {
 				stub.New(d, &v.F0)
@@ -1835,57 +1879,71 @@ func rmiDecodeNew6(d *stub.Decoder, v *New6) {
 	for i := d.Struct(rmiStructNew6); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.New6E1 == nil {
-				stub.New(d, &v.New6E1)
-			}
-			d.Int(&v.New6E1.F20)
-		case 1:
-			if v.New6E1 == nil {
-				stub.New(d, &v.New6E1)
-			}
-			if v.New6E1.New6E1E2 == nil {
-				stub.New(d, &v.New6E1.New6E1E2)
-			}
 			if !d.Null() {
-				stub.New(d, &v.New6E1.New6E1E2.F23)
-				d.Int(v.New6E1.New6E1E2.F23)
+				if v.New6E1 == nil {
+					stub.New(d, &v.New6E1)
+				}
+				d.Int(&v.New6E1.F20)
+			}
+		case 1:
+			if !d.Null() {
+				if v.New6E1 == nil {
+					stub.New(d, &v.New6E1)
+				}
+				if v.New6E1.New6E1E2 == nil {
+					stub.New(d, &v.New6E1.New6E1E2)
+				}
+				if !d.Null() {
+					stub.New(d, &v.New6E1.New6E1E2.F23)
+					d.Int(v.New6E1.New6E1E2.F23)
+				}
 			}
 		case 2:
-			if v.New6E1 == nil {
-				stub.New(d, &v.New6E1)
-			}
-			if v.New6E1.New6E1E2 == nil {
-				stub.New(d, &v.New6E1.New6E1E2)
-			}
-			rmiDecodeLeaf(d, &v.New6E1.New6E1E2.F0)
-		case 3:
-			if v.New6E1 == nil {
-				stub.New(d, &v.New6E1)
-			}
-			if v.New6E1.New6E1E2 == nil {
-				stub.New(d, &v.New6E1.New6E1E2)
-			}
-			d.Float64(&v.New6E1.New6E1E2.New6E1E2E4.F8)
-		case 4:
-			if v.New6E1 == nil {
-				stub.New(d, &v.New6E1)
-			}
 			if !d.Null() {
-				stub.New(d, &v.New6E1.New6E1E3.F15)
-				d.Int(v.New6E1.New6E1E3.F15)
+				if v.New6E1 == nil {
+					stub.New(d, &v.New6E1)
+				}
+				if v.New6E1.New6E1E2 == nil {
+					stub.New(d, &v.New6E1.New6E1E2)
+				}
+				rmiDecodeLeaf(d, &v.New6E1.New6E1E2.F0)
+			}
+		case 3:
+			if !d.Null() {
+				if v.New6E1 == nil {
+					stub.New(d, &v.New6E1)
+				}
+				if v.New6E1.New6E1E2 == nil {
+					stub.New(d, &v.New6E1.New6E1E2)
+				}
+				d.Float64(&v.New6E1.New6E1E2.New6E1E2E4.F8)
+			}
+		case 4:
+			if !d.Null() {
+				if v.New6E1 == nil {
+					stub.New(d, &v.New6E1)
+				}
+				if !d.Null() {
+					stub.New(d, &v.New6E1.New6E1E3.F15)
+					d.Int(v.New6E1.New6E1E3.F15)
+				}
 			}
 		case 5:
-			if v.New6E1 == nil {
-				stub.New(d, &v.New6E1)
-			}
-			for i0 := stub.Slice(d, &v.New6E1.F6); i0 >= 0; i0 = d.Next() {
-				d.String(&v.New6E1.F6[i0])
+			if !d.Null() {
+				if v.New6E1 == nil {
+					stub.New(d, &v.New6E1)
+				}
+				for i0 := stub.Slice(d, &v.New6E1.F6); i0 >= 0; i0 = d.Next() {
+					d.String(&v.New6E1.F6[i0])
+				}
 			}
 		case 6:
-			if v.New6E1 == nil {
-				stub.New(d, &v.New6E1)
+			if !d.Null() {
+				if v.New6E1 == nil {
+					stub.New(d, &v.New6E1)
+				}
+				d.Bool(&v.New6E1.F9)
 			}
-			d.Bool(&v.New6E1.F9)
 		}
 	}
 }
@@ -2177,20 +2235,26 @@ func rmiDecodeOld12(d *stub.Decoder, v *Old12) {
 	for i := d.Struct(rmiStructOld12); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.Old12E1 == nil {
-				stub.New(d, &v.Old12E1)
+			if !d.Null() {
+				if v.Old12E1 == nil {
+					stub.New(d, &v.Old12E1)
+				}
+				d.Bool(&v.Old12E1.F10)
 			}
-			d.Bool(&v.Old12E1.F10)
 		case 1:
-			if v.Old12E1 == nil {
-				stub.New(d, &v.Old12E1)
+			if !d.Null() {
+				if v.Old12E1 == nil {
+					stub.New(d, &v.Old12E1)
+				}
+				rmiDecodeLeaf(d, &v.Old12E1.F1)
 			}
-			rmiDecodeLeaf(d, &v.Old12E1.F1)
 		case 2:
-			if v.Old12E1 == nil {
-				stub.New(d, &v.Old12E1)
+			if !d.Null() {
+				if v.Old12E1 == nil {
+					stub.New(d, &v.Old12E1)
+				}
+				stub.DecodeOther(d, &v.Old12E1.F22)
 			}
-			stub.DecodeOther(d, &v.Old12E1.F22)
 		case 3:
 			d.Float64(&v.F14)
 		}
@@ -2369,38 +2433,46 @@ func rmiDecodeOld14(d *stub.Decoder, v *Old14) {
 				d.String(&v.F8[i0])
 			}
 		case 1:
-			if v.Old14E1 == nil {
-				stub.New(d, &v.Old14E1)
-			}
-			if v.Old14E1.Old14E1E2 == nil {
-				stub.New(d, &v.Old14E1.Old14E1E2)
-			}
-			for i0 := stub.Slice(d, &v.Old14E1.Old14E1E2.F15); i0 >= 0; i0 = d.Next() {
-				d.String(&v.Old14E1.Old14E1E2.F15[i0])
+			if !d.Null() {
+				if v.Old14E1 == nil {
+					stub.New(d, &v.Old14E1)
+				}
+				if v.Old14E1.Old14E1E2 == nil {
+					stub.New(d, &v.Old14E1.Old14E1E2)
+				}
+				for i0 := stub.Slice(d, &v.Old14E1.Old14E1E2.F15); i0 >= 0; i0 = d.Next() {
+					d.String(&v.Old14E1.Old14E1E2.F15[i0])
+				}
 			}
 		case 2:
-			if v.Old14E1 == nil {
-				stub.New(d, &v.Old14E1)
-			}
-			if v.Old14E1.Old14E1E2 == nil {
-				stub.New(d, &v.Old14E1.Old14E1E2)
-			}
-			for i0 := stub.Slice(d, &v.Old14E1.Old14E1E2.F22); i0 >= 0; i0 = d.Next() {
-				d.String(&v.Old14E1.Old14E1E2.F22[i0])
+			if !d.Null() {
+				if v.Old14E1 == nil {
+					stub.New(d, &v.Old14E1)
+				}
+				if v.Old14E1.Old14E1E2 == nil {
+					stub.New(d, &v.Old14E1.Old14E1E2)
+				}
+				for i0 := stub.Slice(d, &v.Old14E1.Old14E1E2.F22); i0 >= 0; i0 = d.Next() {
+					d.String(&v.Old14E1.Old14E1E2.F22[i0])
+				}
 			}
 		case 3:
-			if v.Old14E1 == nil {
-				stub.New(d, &v.Old14E1)
+			if !d.Null() {
+				if v.Old14E1 == nil {
+					stub.New(d, &v.Old14E1)
+				}
+				if v.Old14E1.Old14E1E2 == nil {
+					stub.New(d, &v.Old14E1.Old14E1E2)
+				}
+				d.Float64(&v.Old14E1.Old14E1E2.F23)
 			}
-			if v.Old14E1.Old14E1E2 == nil {
-				stub.New(d, &v.Old14E1.Old14E1E2)
-			}
-			d.Float64(&v.Old14E1.Old14E1E2.F23)
 		case 4:
-			if v.Old14E1 == nil {
-				stub.New(d, &v.Old14E1)
+			if !d.Null() {
+				if v.Old14E1 == nil {
+					stub.New(d, &v.Old14E1)
+				}
+				stub.DecodeOther(d, &v.Old14E1.F19)
 			}
-			stub.DecodeOther(d, &v.Old14E1.F19)
 		}
 	}
 }
@@ -2552,33 +2624,43 @@ func rmiDecodeOld4(d *stub.Decoder, v *Old4) {
 	for i := d.Struct(rmiStructOld4); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.Old4E1 == nil {
-				stub.New(d, &v.Old4E1)
-			}
 			if !d.Null() {
-				stub.New(d, &v.Old4E1.F15)
-				d.Int(v.Old4E1.F15)
+				if v.Old4E1 == nil {
+					stub.New(d, &v.Old4E1)
+				}
+				if !d.Null() {
+					stub.New(d, &v.Old4E1.F15)
+					d.Int(v.Old4E1.F15)
+				}
 			}
 		case 1:
-			if v.Old4E1 == nil {
-				stub.New(d, &v.Old4E1)
+			if !d.Null() {
+				if v.Old4E1 == nil {
+					stub.New(d, &v.Old4E1)
+				}
+				rmiDecodeLeaf(d, &v.Old4E1.F3)
 			}
-			rmiDecodeLeaf(d, &v.Old4E1.F3)
 		case 2:
-			if v.Old4E1 == nil {
-				stub.New(d, &v.Old4E1)
+			if !d.Null() {
+				if v.Old4E1 == nil {
+					stub.New(d, &v.Old4E1)
+				}
+				d.String(&v.Old4E1.F8)
 			}
-			d.String(&v.Old4E1.F8)
 		case 3:
-			if v.Old4E1 == nil {
-				stub.New(d, &v.Old4E1)
+			if !d.Null() {
+				if v.Old4E1 == nil {
+					stub.New(d, &v.Old4E1)
+				}
+				d.Bytes(&v.Old4E1.F22)
 			}
-			d.Bytes(&v.Old4E1.F22)
 		case 4:
-			if v.Old4E1 == nil {
-				stub.New(d, &v.Old4E1)
+			if !d.Null() {
+				if v.Old4E1 == nil {
+					stub.New(d, &v.Old4E1)
+				}
+				d.Bytes(&v.Old4E1.F5)
 			}
-			d.Bytes(&v.Old4E1.F5)
 		case 5:
 			if !d.Null() {
 				stub.New(d, &v.F0)
@@ -2661,51 +2743,63 @@ func rmiDecodeOld6(d *stub.Decoder, v *Old6) {
 	for i := d.Struct(rmiStructOld6); i >= 0; i = d.Next() {
 		switch i {
 		case 0:
-			if v.Old6E1 == nil {
-				stub.New(d, &v.Old6E1)
-			}
-			d.Int(&v.Old6E1.F20)
-		case 1:
-			if v.Old6E1 == nil {
-				stub.New(d, &v.Old6E1)
-			}
-			if v.Old6E1.Old6E1E2 == nil {
-				stub.New(d, &v.Old6E1.Old6E1E2)
-			}
 			if !d.Null() {
-				stub.New(d, &v.Old6E1.Old6E1E2.F23)
-				d.Int(v.Old6E1.Old6E1E2.F23)
+				if v.Old6E1 == nil {
+					stub.New(d, &v.Old6E1)
+				}
+				d.Int(&v.Old6E1.F20)
+			}
+		case 1:
+			if !d.Null() {
+				if v.Old6E1 == nil {
+					stub.New(d, &v.Old6E1)
+				}
+				if v.Old6E1.Old6E1E2 == nil {
+					stub.New(d, &v.Old6E1.Old6E1E2)
+				}
+				if !d.Null() {
+					stub.New(d, &v.Old6E1.Old6E1E2.F23)
+					d.Int(v.Old6E1.Old6E1E2.F23)
+				}
 			}
 		case 2:
-			if v.Old6E1 == nil {
-				stub.New(d, &v.Old6E1)
-			}
-			if v.Old6E1.Old6E1E2 == nil {
-				stub.New(d, &v.Old6E1.Old6E1E2)
-			}
-			rmiDecodeLeaf(d, &v.Old6E1.Old6E1E2.F0)
-		case 3:
-			if v.Old6E1 == nil {
-				stub.New(d, &v.Old6E1)
-			}
-			if v.Old6E1.Old6E1E2 == nil {
-				stub.New(d, &v.Old6E1.Old6E1E2)
-			}
-			d.Float64(&v.Old6E1.Old6E1E2.F8)
-		case 4:
-			if v.Old6E1 == nil {
-				stub.New(d, &v.Old6E1)
-			}
 			if !d.Null() {
-				stub.New(d, &v.Old6E1.F15)
-				d.Int(v.Old6E1.F15)
+				if v.Old6E1 == nil {
+					stub.New(d, &v.Old6E1)
+				}
+				if v.Old6E1.Old6E1E2 == nil {
+					stub.New(d, &v.Old6E1.Old6E1E2)
+				}
+				rmiDecodeLeaf(d, &v.Old6E1.Old6E1E2.F0)
+			}
+		case 3:
+			if !d.Null() {
+				if v.Old6E1 == nil {
+					stub.New(d, &v.Old6E1)
+				}
+				if v.Old6E1.Old6E1E2 == nil {
+					stub.New(d, &v.Old6E1.Old6E1E2)
+				}
+				d.Float64(&v.Old6E1.Old6E1E2.F8)
+			}
+		case 4:
+			if !d.Null() {
+				if v.Old6E1 == nil {
+					stub.New(d, &v.Old6E1)
+				}
+				if !d.Null() {
+					stub.New(d, &v.Old6E1.F15)
+					d.Int(v.Old6E1.F15)
+				}
 			}
 		case 5:
-			if v.Old6E1 == nil {
-				stub.New(d, &v.Old6E1)
-			}
-			for i0 := stub.Slice(d, &v.Old6E1.F6); i0 >= 0; i0 = d.Next() {
-				d.String(&v.Old6E1.F6[i0])
+			if !d.Null() {
+				if v.Old6E1 == nil {
+					stub.New(d, &v.Old6E1)
+				}
+				for i0 := stub.Slice(d, &v.Old6E1.F6); i0 >= 0; i0 = d.Next() {
+					d.String(&v.Old6E1.F6[i0])
+				}
 			}
 		}
 	}
