@@ -26,6 +26,7 @@ import (
 //	func (d *Description) Accepts(caller *Description) error   // whether a caller's interface fits
 //	func (d *Description) Fingerprint() refs.Fingerprint       // equal for interfaces that are called alike
 //	func (d *Description) MarshalBinary() ([]byte, error)      // for ParseDescription
+//	func (d *Description) Signature(m wire.DescribedMethod) string
 //	func (d *Description) SemanticsFor(i *wire.Interface) []Semantics
 //	func (d *Description) String() string                      // as a Go interface
 type Description = wire.Description
@@ -224,9 +225,16 @@ func fits(d *Description, method string, args int) error {
 			continue
 		}
 		if want := len(m.Params); args != want {
-			return fault.New(BadArguments, NotExecuted, "%s takes %d arguments, got %d (a variadic's are passed as one slice); the interface is:\n%s", method, want, args, d)
+			return fault.New(BadArguments, NotExecuted, "%s takes %d arguments, got %d (a variadic's are passed as one slice): %s", method, want, args, d.Signature(m))
 		}
 		return nil
 	}
-	return fault.New(NoSuchMethod, NotExecuted, "no method %s; the interface is:\n%s", method, d)
+	var names []string
+	for _, m := range d.Methods {
+		if len(d.Methods) <= 8 { // else it would be too long for an error
+			m.Name = d.Signature(m)
+		}
+		names = append(names, m.Name)
+	}
+	return fault.New(NoSuchMethod, NotExecuted, "%s has no method %s; it has %s", d.Name, method, among(names))
 }

@@ -91,7 +91,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	}
 	m := e.Interface.ByID(in.Header.Method)
 	if m == nil {
-		return fault.New(NoSuchMethod, NotExecuted, "%s has no method with the id %#x; it has %s", e.Interface.Name, uint32(in.Header.Method), methodNames(e.Interface))
+		return fault.New(NoSuchMethod, NotExecuted, "%s has no method with the id %#x; it has %s", e.Interface.Name, uint32(in.Header.Method), among(methodNames(e.Interface)))
 	}
 	if limit := e.Extra.(*served).MaxMessage; limit > 0 && len(in.Body()) > limit {
 		return fault.New(TooLarge, NotExecuted, "%d bytes of arguments: the object accepts %d (its ExportOptions.MaxMessage)", len(in.Body()), limit)
@@ -134,10 +134,18 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	return nil
 }
 
-func methodNames(i *wire.Interface) string {
-	var names []string
+func methodNames(i *wire.Interface) (names []string) {
 	for _, m := range i.Methods {
 		names = append(names, m.Name)
+	}
+	return names
+}
+
+// among lists names for an error, and of many the first.
+func among(names []string) string {
+	const most = 16
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
 	}
 	return strings.Join(names, ", ")
 }

@@ -1,6 +1,8 @@
 package rmi_test
 
 import (
+	"context"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -9,6 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"gormi/rmi"
+	"gormi/rmi/internal/cases"
+	"gormi/rmi/rmitest"
 )
 
 // Whoever meets a limit is told which option sets it, or that none does. Every text of
@@ -93,4 +99,34 @@ func literals(e ast.Expr) string {
 		return true
 	})
 	return b.String()
+}
+
+// Of an interface with many methods the errors of a call by name show what helps.
+func TestACallByNameThatFitsNoMethodIsToldBriefly(t *testing.T) {
+	network := rmitest.New(t)
+	owner, caller := network.Node(), network.Client()
+	r := export[cases.Cases](t, owner, struct{ cases.Cases }{}, nil)
+	_, err := caller.Invoke(within(t), r, "Nothing")
+	expect{rmi.NoSuchMethod, rmi.NotExecuted, nil}.check(t, err)
+	if s := fmt.Sprint(err); len(s) > 500 || !strings.Contains(s, "cases.Cases has no method Nothing; it has Apply, Array, Codecs,") || !strings.Contains(s, " more") {
+		t.Errorf("the text is %q", s)
+	}
+	_, err = caller.Invoke(within(t), r, "Many", 1)
+	expect{rmi.BadArguments, rmi.NotExecuted, nil}.check(t, err)
+	if s := fmt.Sprint(err); len(s) > 300 || !strings.Contains(s, "Many(int64, string, []byte) (int64, string, []byte)") {
+		t.Errorf("the text is %q", s)
+	}
+	// The owner says it of a method that it does not know.
+	type stranger = struct {
+		Unheard func(context.Context) error
+	}
+	w, err := rmi.Resolve[stranger](caller, r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.Unheard(within(t))
+	expect{rmi.Mismatch, rmi.NotExecuted, nil}.check(t, err)
+	if s := fmt.Sprint(err); len(s) > 500 {
+		t.Errorf("the text is %q", s)
+	}
 }

@@ -33,7 +33,8 @@
 // a system cannot do has no row. Peculiarities stand with the system: drpc takes
 // one call at a time on a connection, Java RMI opens and reuses as many as
 // calls are in flight (so it is not asked for 1,000), NATS passes every call through
-// its broker, and a callback of gRPC and drpc is a stream of its own; gormi-unix
+// its broker, rawtcp-polled is the ping-pong of rawtcp whose ends look at the socket
+// for 100 µs before they wait, as GoRMI does, and a callback of gRPC and drpc is a stream of its own; gormi-unix
 // is measured where rawunix and Java RMI are of interest. References of Java RMI include the work of its distributed garbage collector.
 package main
 

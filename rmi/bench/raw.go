@@ -8,27 +8,46 @@ import (
 )
 
 // raw is the floor: messages, each a length and that many bytes, go back and
-// forth on a socket. Nothing is encoded, dispatched or multiplexed.
-type raw struct{ network string }
+// forth on a socket. Nothing is encoded, dispatched or multiplexed. With polls, both
+// ends look at the socket for a while before they wait, as GoRMI does.
+type raw struct {
+	network string
+	polls   bool
+}
+
+func (r raw) conn(c net.Conn) (net.Conn, error) {
+	if r.polls {
+		return poll(c)
+	}
+	return c, nil
+}
 
 func (r raw) Serve() (string, func(), error) {
 	return serveConns(r.network, func(c net.Conn) {
-		p := newPingPong(c)
-		for {
-			b, err := p.receive()
-			if err != nil {
-				return
-			}
-			if err := p.send(b); err != nil {
-				return
-			}
+		if c, err := r.conn(c); err == nil {
+			serveRaw(newPingPong(c))
 		}
 	})
+}
+
+func serveRaw(p *pingPong) {
+	for {
+		b, err := p.receive()
+		if err != nil {
+			return
+		}
+		if err := p.send(b); err != nil {
+			return
+		}
+	}
 }
 
 func (r raw) Dial(address string) (Client, error) {
 	c, err := net.Dial(r.network, address)
 	if err != nil {
+		return nil, err
+	}
+	if c, err = r.conn(c); err != nil {
 		return nil, err
 	}
 	return &rawClient{pingPong: newPingPong(c), record: make([]byte, 100)}, nil

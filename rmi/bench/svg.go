@@ -68,6 +68,8 @@ func look(system string) (color, dash string, width float64) {
 		return "#6a51a3", "", 2
 	case "rawunix":
 		return "#888888", "2 3", 1.5
+	case "rawtcp-polled":
+		return "#555555", "2 3", 1.5
 	default:
 		return "#555555", "6 2", 1.5
 	}

@@ -50,8 +50,9 @@ type peer struct {
 }
 
 var peers = []peer{
-	{name: "rawtcp", transport: "tcp", system: raw{"tcp"}, sequential: true},
-	{name: "rawunix", transport: "unix", system: raw{"unix"}, sequential: true},
+	{name: "rawtcp", transport: "tcp", system: raw{network: "tcp"}, sequential: true},
+	{name: "rawtcp-polled", transport: "tcp", system: raw{network: "tcp", polls: true}, missing: polledMissing, sequential: true, only: []string{"null", "echo100", "echo1k"}},
+	{name: "rawunix", transport: "unix", system: raw{network: "unix"}, sequential: true},
 	{name: "net/rpc", transport: "tcp", system: netRPC{}},
 	{name: "grpc", transport: "tcp", system: grpcSystem{}},
 	{name: "drpc", transport: "tcp", system: drpcSystem{}},

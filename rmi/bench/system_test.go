@@ -12,7 +12,7 @@ import (
 func TestSystems(t *testing.T) {
 	echoes := []string{"echo100", "echo1k", "echo1m", "echo64k", "null"}
 	for name, want := range map[string][]string{
-		"rawtcp": echoes, "rawunix": echoes, "net/rpc": echoes,
+		"rawtcp": echoes, "rawtcp-polled": echoes, "rawunix": echoes, "net/rpc": echoes,
 		"grpc": append([]string{"callback"}, echoes...), "drpc": append([]string{"callback"}, echoes...),
 		"nats":          append([]string{"callback"}, echoes...),
 		"capnp":         append([]string{"callback", "reference"}, echoes...),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"gormi/refs"
 )
@@ -67,9 +68,9 @@ func (e *Error) text() string {
 	word(e.Op)
 	switch {
 	case e.Interface != "" && e.Method != "":
-		word(e.Interface + "." + e.Method)
+		word(Brief(e.Interface) + "." + e.Method)
 	default:
-		word(e.Interface + e.Method)
+		word(Brief(e.Interface) + e.Method)
 	}
 	if e.Kind != Application && !e.Ref.IsZero() {
 		word("at " + e.Ref.String())
@@ -108,6 +109,19 @@ func (e *Error) text() string {
 		b.WriteString(" (" + strings.Join(notes, ", ") + ")")
 	}
 	return b.String()
+}
+
+// Brief cuts the name of an interface that has none of its own, and so is all that it consists of, for a text.
+func Brief(name string) string {
+	const most = 64
+	if len(name) <= most {
+		return name
+	}
+	end := most
+	for end > 0 && !utf8.RuneStart(name[end]) {
+		end--
+	}
+	return name[:end] + "…"
 }
 
 // Detail returns Msg and, unless Msg says it already, the text of Err: all of the error's text that its other fields

@@ -50,7 +50,7 @@ func (d *Description) Accepts(caller *Description) error {
 		wrong = append(wrong[:shownMismatches], fmt.Sprintf("and %d more", more))
 	}
 	return fault.New(fault.Mismatch, fault.NotExecuted, "the caller's %s does not fit the owner's %s:\n%s",
-		caller.Name, d.Name, strings.Join(wrong, "\n"))
+		fault.Brief(caller.Name), fault.Brief(d.Name), strings.Join(wrong, "\n"))
 }
 
 // A comparison walks two descriptions side by side, until it meets the first
@@ -62,8 +62,9 @@ type comparison struct {
 	path          []comparedStep
 	// why says where the first difference is and what it is.
 	why string
-	// spell are the types on the way to it, to be written out.
-	spell map[*Description][]int
+	// spell are the types on the way to it, to be written out, and which of their
+	// members lead there.
+	spell map[*Description]map[int][]string
 }
 
 // A comparedPair is two types, one of them in the description of who calls.
@@ -87,7 +88,7 @@ func (c *comparison) differ(user, prov *Description, ofUser, ofProv string) {
 		ofUser, ofProv = ofProv, ofUser
 	}
 	where, entered := "", false
-	c.spell = map[*Description][]int{}
+	c.spell = map[*Description]map[int][]string{user: {}, prov: {}}
 	for _, s := range c.path {
 		if s.pair[0] < 0 {
 			where = join(where, s.text) // "argument 1"
@@ -98,8 +99,9 @@ func (c *comparison) differ(user, prov *Description, ofUser, ofProv string) {
 		}
 		entered = s.pair[0] >= 0
 		if s.pair[0] >= 0 {
-			c.spell[s.user] = append(c.spell[s.user], s.pair[0])
-			c.spell[s.prov] = append(c.spell[s.prov], s.pair[1])
+			member := strings.TrimPrefix(s.text, ".")
+			c.spell[s.user][s.pair[0]] = append(c.spell[s.user][s.pair[0]], member)
+			c.spell[s.prov][s.pair[1]] = append(c.spell[s.prov][s.pair[1]], member)
 		}
 	}
 	c.why = join(where, fmt.Sprintf("%s for the caller, %s for the owner", ofUser, ofProv))

@@ -307,7 +307,7 @@ func TestAgreement(t *testing.T) {
 			Deposit(context.Context, int64, bool) (int64, error)
 		}](t), []string{"2 arguments for the caller, 1 argument for the owner"}},
 		"a field": {describe[func(context.Context, []Opts) error](t), describe[func(context.Context, []opts32) error](t),
-			[]string{"Call([]wire.opts32{Size int32})", "Call([]wire.Opts{Size int64; Next wire.Opts})", "argument 1[].Size: int32 for the caller, int64 for the owner"}},
+			[]string{"Call([]wire.opts32{Size int32})", "Call([]wire.Opts{Size int64; …})", "argument 1[].Size: int32 for the caller, int64 for the owner"}},
 		"extra fields":           {describe[func(context.Context, Opts) error](t), describe[func(context.Context, optsMore) error](t), nil},
 		"fewer fields":           {describe[func(context.Context, optsMore) error](t), describe[func(context.Context, opts32) error](t), []string{"argument 1: Size: int32"}},
 		"array lengths":          {describe[func(context.Context, [2]int) error](t), describe[func(context.Context, [3]int) error](t), []string{"[3]int64 for the caller, [2]int64 for the owner"}},
@@ -342,6 +342,47 @@ func TestAgreement(t *testing.T) {
 				t.Errorf("outcome %v", fault.OutcomeOf(err))
 			}
 		})
+	}
+}
+
+// Of interfaces with much in them an error shows what does not fit.
+func TestALongInterfaceIsCutToWhatDiffers(t *testing.T) {
+	type account struct {
+		A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P int64
+		Balance                                        int64
+		Q, R, S, T, U, V, W, X, Y, Z                   []struct{ From, To, By, At, Why, Note string }
+	}
+	type accountText struct {
+		A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P int64
+		Balance                                        string
+		Q, R, S, T, U, V, W, X, Y, Z                   []struct{ From, To, By, At, Why, Note string }
+	}
+	type many = interface {
+		Aa(context.Context, account) error
+		Bb(context.Context, struct{ A, B, C, D, E, F, G, H int64 }) (account, error)
+		Cc(context.Context, account, account, account) ([]account, error)
+		Open(context.Context, struct{ A, B, C, D, E, F, G, H int64 }, account) error
+	}
+	type manyText = interface {
+		Aa(context.Context, account) error
+		Bb(context.Context, struct{ A, B, C, D, E, F, G, H int64 }) (account, error)
+		Cc(context.Context, account, account, account) ([]account, error)
+		Open(context.Context, struct{ A, B, C, D, E, F, G, H int64 }, accountText) error
+	}
+	err := describe[many](t).Accepts(describe[manyText](t))
+	wantError(t, err, fault.Mismatch,
+		"Open: the caller has Open(struct{A int64; B int64; C int64; D int64; …}, wire.accountText{…; Balance string; …})",
+		"the owner has Open(struct{A int64; B int64; C int64; D int64; …}, wire.account{…; Balance int64; …})",
+		"argument 2: Balance: string for the caller, int64 for the owner")
+	if err != nil && (len(err.Error()) > 600 || strings.Contains(err.Error(), "Bb:")) {
+		t.Errorf("%d bytes: %v", len(err.Error()), err)
+	}
+	m := describe[many](t).Methods[1]
+	if s := describe[many](t).Signature(m); s != "Bb(struct{A int64; B int64; C int64; D int64; …}) (wire.account)" {
+		t.Errorf("the signature is %q", s)
+	}
+	if s := describe[many](t).String(); !strings.Contains(s, "struct{A int64; B int64; C int64; D int64; E int64; F int64; G int64; H int64}") {
+		t.Errorf("the whole interface is cut:\n%s", s)
 	}
 }
 

@@ -29,8 +29,12 @@ type printer struct {
 	d    *Description
 	b    strings.Builder
 	open []int // types being written out: one within itself becomes "…"
-	// spell are named types that are written out all the same.
-	spell []int
+	// spell are named types that are written out all the same, with the members that
+	// are of interest: the others are left out.
+	spell map[int][]string
+	// brief: of other types that are written out, as they have no name, only the first
+	// members are.
+	brief bool
 }
 
 func (p *printer) full() bool { return p.b.Len() > maxText }
@@ -94,7 +98,7 @@ func (p *printer) typ(at int) {
 			p.b.WriteString("…")
 		}
 		return
-	case t.Name != "" && !slices.Contains(p.spell, at):
+	case t.Name != "" && p.spell[at] == nil:
 		p.b.WriteString(t.Name)
 		return
 	}
@@ -118,13 +122,10 @@ func (p *printer) typ(at int) {
 			p.b.WriteString("struct")
 		}
 		p.b.WriteByte('{')
-		for i, f := range t.Fields {
-			if i > 0 {
-				p.b.WriteString("; ")
-			}
-			p.b.WriteString(f.Name + " ")
-			p.typ(f.Type)
-		}
+		p.members(at, len(t.Fields), func(i int) string { return t.Fields[i].Name }, func(i int) {
+			p.b.WriteString(t.Fields[i].Name + " ")
+			p.typ(t.Fields[i].Type)
+		})
 		p.b.WriteByte('}')
 	case KindRemote:
 		if len(t.Methods) == 1 && t.Methods[0].Name == funcMethod && t.Name == "" {
@@ -136,12 +137,7 @@ func (p *printer) typ(at int) {
 			p.b.WriteString("interface")
 		}
 		p.b.WriteByte('{')
-		for i, m := range t.Methods {
-			if i > 0 {
-				p.b.WriteString("; ")
-			}
-			p.method(m)
-		}
+		p.members(at, len(t.Methods), func(i int) string { return t.Methods[i].Name }, func(i int) { p.method(t.Methods[i]) })
 		p.b.WriteByte('}')
 	default:
 		p.b.WriteString(t.Kind.String())
@@ -149,15 +145,46 @@ func (p *printer) typ(at int) {
 	p.open = p.open[:len(p.open)-1]
 }
 
+// briefMembers is how many fields or methods a brief text has of a type without a name.
+const briefMembers = 4
+
+// members writes the n fields or methods of a type, or those of them that matter.
+func (p *printer) members(at, n int, name func(int) string, write func(int)) {
+	some := p.spell[at]
+	left := false // out, since the last that was written
+	separate := func() {
+		if s := p.b.String(); s[len(s)-1] != '{' {
+			p.b.WriteString("; ")
+		}
+	}
+	for i := range n {
+		if some != nil && !slices.Contains(some, name(i)) || some == nil && p.brief && i >= briefMembers {
+			if !left {
+				separate()
+				p.b.WriteString("…")
+			}
+			left = true
+			continue
+		}
+		separate()
+		left = false
+		write(i)
+	}
+}
+
+// Signature writes a method without its context and error, and briefly where a type has
+// no name and many fields.
+func (d *Description) Signature(m DescribedMethod) string { return d.signature(m, nil) }
+
 // signature writes a method with the types in spell written out.
-func (d *Description) signature(m DescribedMethod, spell []int) string {
-	p := printer{d: d, spell: spell}
+func (d *Description) signature(m DescribedMethod, spell map[int][]string) string {
+	p := printer{d: d, spell: spell, brief: true}
 	p.method(m)
 	return p.b.String()
 }
 
 func (d *Description) typeText(at int) string {
-	p := printer{d: d}
+	p := printer{d: d, brief: true}
 	p.typ(at)
 	return p.b.String()
 }
