@@ -283,3 +283,36 @@ func TestWhatIsNeverGone(t *testing.T) {
 		}
 	})
 }
+
+// A call that waits for an owner which turns out to be dead did not run, and goes to
+// nobody else, unless whoever has the place will do.
+func TestACallThatWaitsForADeadOwnerIsTold(t *testing.T) {
+	for _, wellKnown := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			network := rmitest.New(t)
+			owner, caller := network.Node(), network.Client()
+			r := export[Worker](t, owner, &worker{}, &rmi.ExportOptions{Number: 7})
+			want := rmi.PeerGone
+			if wellKnown {
+				r, want = rmi.WellKnown(owner.Endpoint(), 7), rmi.ConnectFailed
+			}
+			w := resolve[Worker](t, caller, r)
+			if _, err := w.Do(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			network.Partition(owner, caller)
+			network.Cut(owner, caller)
+			synctest.Wait() // it was noticed
+			result := make(chan error, 1)
+			go func() { _, err := w.Do(t.Context(), 2); result <- err }()
+			synctest.Wait()
+			owner.Close()
+			start := time.Now()
+			network.Heal(owner, caller)
+			expect{want, rmi.NotExecuted, nil}.check(t, <-result)
+			if d := time.Since(start); d > time.Second {
+				t.Errorf("it took %v", d)
+			}
+		})
+	}
+}

@@ -166,7 +166,7 @@ func (c *callTable) acquire(ctx context.Context, r *Request, until time.Time) (*
 			c.mu.Unlock()
 			return nil, errOver(err)
 		}
-		if c.away {
+		if c.away && c.session.link.Load() == nil { // else resend is about to know
 			c.mu.Unlock()
 			return nil, c.session.awayError()
 		}
@@ -571,7 +571,7 @@ func (c *callTable) peerAway(unknown, notExecuted error) {
 func (c *callTable) isAway() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.away
+	return c.away && c.session.link.Load() == nil
 }
 
 // trim drops the buffers of free slots, which an idle session does not need.
