@@ -130,11 +130,6 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 		return e, nil, err
 	}
 	if r, ok := n.RefOf(v); ok {
-		if r.Interface.Fingerprint != d.Fingerprint() {
-			if d, err = n.Describe(ctx, r); err != nil {
-				return e, nil, err
-			}
-		}
 		e.Ref, release = r, func() error { return nil }
 	} else {
 		h, err := rmi.Export[T](n, v, o)
@@ -142,6 +137,14 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 			return e, nil, err
 		}
 		e.Ref, release = h.Ref(), h.Close
+	}
+	// The object's own description, with the semantics that its export gave it, is the
+	// one of the fingerprint in its reference.
+	if e.Ref.Interface.Fingerprint != d.Fingerprint() {
+		if d, err = n.Describe(ctx, e.Ref); err != nil {
+			_ = release()
+			return e, nil, err
+		}
 	}
 	if e.Description, err = d.MarshalBinary(); err != nil {
 		_ = release()
