@@ -382,9 +382,14 @@ func TestGoldenSession(t *testing.T) {
 
 		r.note("A call whose method runs while the connection is lost. Its number is the slot's next: that acknowledges the\nreturn of Greet.")
 		ends := make(chan string, 2)
+		resumed := make(chan struct{}) // so that slot 1 is free before slot 0 is, whose reply is read
 		go func() {
-			b, err := call(ctx, s, "Count", "once")
-			ends <- fmt.Sprint(string(b), err)
+			q := request(ctx, wire.MethodIDOf("Count"), words("once"))
+			q.Header.Object = 0x9f3c5d7e11aa22bb
+			reply, err := s.Call(ctx, q)
+			<-resumed
+			ends <- fmt.Sprint(string(reply.Body), err)
+			reply.Release()
 		}()
 		<-count
 		synctest.Wait()
@@ -411,6 +416,8 @@ func TestGoldenSession(t *testing.T) {
 		r.note("The connection is cut. D dials again, for the same session: connection 2, begin 0.\nThen it says again what A may not have heard: the call of slot 0 as it was, and that the call of slot 1 is given up.\nA sends the reply of slot 0 again, and does not execute the call again; of the call in slot 1 it has never heard.")
 		mem.Cut("d", "a")
 		mem.Heal("d", "a")
+		synctest.Wait()
+		close(resumed)
 		if got := <-ends; got != string(words("counted: 1"))+"<nil>" {
 			t.Errorf("%q", got)
 		}
