@@ -56,14 +56,14 @@ type recorded struct {
 }
 
 func (n recorded) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	n.r.mu.Lock() // before the other side accepts
+	n.r.conns++
+	k := n.r.conns
+	n.r.mu.Unlock()
 	c, err := n.Network.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	n.r.mu.Lock()
-	n.r.conns++
-	k := n.r.conns
-	n.r.mu.Unlock()
 	return &recordedConn{Conn: c, r: n.r, who: "D", k: k}, nil
 }
 
