@@ -58,7 +58,7 @@ func TestGoldenHandshake(t *testing.T) {
 		t.Error(err)
 	}
 	session := [16]byte(golden(t, "welcome")[3:])
-	got, want := proofMessage(ed25519.NewKeyFromSeed(seed(0)), dialler, acceptor, session), golden(t, "proof_dialler")
+	got, want := proofMessage(ed25519.NewKeyFromSeed(seed(0)), dialler, acceptor, purpose{session: session}), golden(t, "proof_dialler")
 	if !bytes.Equal(got, want) {
 		t.Errorf("PROOF\n%x, want\n%x", got, want)
 	}
