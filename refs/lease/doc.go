@@ -39,6 +39,10 @@
 // When all are 0, what was received is given back to whom it came from. A reference that was received and that no
 // proxy was made of goes back in the next batch, without any further care.
 //
+// A registry is handed references and holds none: it gives them back and keeps their bytes. So what is bound is kept by
+// who binds it, for as long as the name is bound (rule W-152 of package wire): its own object by a pin, another's by a
+// hold of its own.
+//
 // # Giving back and registering
 //
 // What is due on a session is one batch at a time, numbered (Holder.Next, Done). A batch whose answer is late is sent

@@ -157,8 +157,8 @@ func TestAnAcceptingSideDoesNotNumberItsConnection(t *testing.T) {
 	pr := wire.Proof{Extensions: wire.AppendConnection(nil, wire.Connection{Epoch: 1})}
 	p.signAs(&pr, false, p.its, mine)
 	p.write(append(append([]byte(wire.Magic), mine...), pr.Append(nil)...))
-	wantKind(t, <-end, fault.Protocol, fault.NotExecuted, "W-20")
 	if kind, _ := p.refusal(); kind != fault.Protocol {
 		t.Errorf("refused with %v", kind)
 	}
+	wantKind(t, <-end, fault.Protocol, fault.NotExecuted, "W-20")
 }

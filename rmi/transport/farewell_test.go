@@ -206,7 +206,12 @@ func TestAPeerThatDoesNotReadItsCloseRecordHoldsNothingUp(t *testing.T) {
 		if d := time.Since(begin); d != 0 {
 			t.Errorf("the session is over after %v", d)
 		}
-		<-s.gone
+		select {
+		case <-s.gone:
+		case <-time.After(time.Minute):
+			p.conn.Close()
+			t.Fatal("the connection is still there after a minute")
+		}
 		if d := time.Since(begin); d != closeTimeout {
 			t.Errorf("the connection is closed after %v, want %v", d, closeTimeout)
 		}
@@ -248,4 +253,28 @@ func TestALateBreachOfASessionThatIsClosedIsNotToldAgain(t *testing.T) {
 		}
 		<-done
 	})
+}
+
+// Bytes that the node has not read when it closes a TCP connection would take the close
+// record back: the peer would read of a reset instead.
+func TestACloseRecordIsNotTakenBackByWhatThePeerStillSends(t *testing.T) {
+	for range 10 {
+		b := newNode(t, &tcp{}, "127.0.0.1")
+		conn, err := b.Network.DialContext(t.Context(), "tcp", b.at.Address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newRaw(t, conn).join()
+		sent := make(chan error, 1)
+		go func() {
+			_, err := conn.Write(append(p.breach(), make([]byte, 2<<20)...)) // to the end, or it hangs
+			sent <- err
+		}()
+		if err := <-sent; err != nil {
+			t.Fatalf("the node does not take what was on its way: %v", err)
+		}
+		if kind, text, _ := p.closed(); kind != fault.Protocol || !cites.MatchString(text) {
+			t.Errorf("close record with %v, %q", kind, text)
+		}
+	}
 }

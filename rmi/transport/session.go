@@ -473,7 +473,7 @@ func (s *Session) end(err error) {
 // protocol, or nil: whoever writes a peer learns by it what was wrong. There is one
 // for each session, and none in answer to another.
 func (s *Session) farewell(f *fault.Error) []byte {
-	if f.Kind != fault.Protocol || f.Origin == fault.Peer || s.closing.Load() != nil {
+	if f.Kind != fault.Protocol || f.Origin == fault.Peer {
 		return nil
 	}
 	return wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), text(f))
