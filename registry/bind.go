@@ -141,14 +141,16 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 		give := n.Hold(r)
 		// v itself is kept too: if it is another node's, that one has the hold.
 		e.Ref, unhold = r, func() { give(); runtime.KeepAlive(v) }
-		if r.Interface.Fingerprint != d.Fingerprint() {
-			d, err = n.Describe(ctx, r)
-		}
 	} else {
 		var h *rmi.Handle[T]
 		if h, err = rmi.Export[T](n, v, o); err == nil {
 			e.Ref, release = h.Ref(), h.Close
 		}
+	}
+	// The object's own description, with the semantics that its export gave it, is the
+	// one of the fingerprint in its reference.
+	if err == nil && e.Ref.Interface.Fingerprint != d.Fingerprint() {
+		d, err = n.Describe(ctx, e.Ref)
 	}
 	if err == nil {
 		e.Description, err = d.MarshalBinary()

@@ -137,6 +137,11 @@
 // calls. A renewal does not touch the heap from which leases expire; the sweep
 // looks at each name once in the length of its lease.
 //
+// A registry keeps nobody's object alive: who binds a name keeps what is bound, and
+// gives it up with the Binding. What is kept with the name is the object's reference and
+// the description that the object gives of itself, with the semantics of its export.
+// Package rmi/wire specifies the calls, byte by byte, and has an example of each.
+//
 // # Failover
 //
 // Proxies lead to the owner, not to the registry. So they do not notice that the

@@ -231,5 +231,5 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Descri
 			return wire.ParseDescription(b)
 		}
 	}
-	return nil, fault.New(Protocol, NotExecuted, "the object's description of itself is malformed")
+	return nil, fault.New(Protocol, NotExecuted, "W-140: the object's description of itself is malformed")
 }

@@ -138,7 +138,7 @@ func (in *inlet) read(p *Peer, st streams.Stream) error {
 	}
 	st.SetReadDeadline(time.Time{})
 	if in.reading.Swap(true) {
-		return wire.ProtocolError("a second stream of multicast packets")
+		return wire.ProtocolError("W-90: a second stream of multicast packets")
 	}
 	defer in.reading.Store(false)
 
@@ -152,7 +152,7 @@ func (in *inlet) read(p *Peer, st streams.Stream) error {
 			size := int64(binary.BigEndian.Uint32(buf[r:]))
 			if size > int64(l.Message)+wire.MaxMulticast {
 				in.flush(p)
-				return wire.ProtocolError("multicast packet of %d bytes: the limit is %d and its head", size, l.Message)
+				return wire.ProtocolError("W-92: multicast packet of %d bytes: the limit is %d and its head", size, l.Message)
 			}
 			if need = 4 + int(size); w-r < need {
 				break

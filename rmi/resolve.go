@@ -46,6 +46,11 @@ func Describe[T any]() (*Description, error) {
 
 // Describe asks the object behind a reference for the description of its interface.
 func (n *Node) Describe(ctx context.Context, r refs.Ref) (*Description, error) {
+	if r.Node == n.ID() && r.Time == n.time {
+		if e := n.exports.Get(r.Object); e != nil {
+			return e.Interface.Description(), nil
+		}
+	}
 	to, err := n.route(ctx, r)
 	if err != nil {
 		return nil, n.named("describe", err, r)

@@ -41,6 +41,9 @@
 //
 // One that became a plain value (refs.Ref) holds nothing, and who got it may yet make a proxy of it. So if it outlasts its
 // table, as results do, it is kept, until it is pinned, for 30 s to a minute (Keep, Taken).
+// A registry is handed references and holds none: it gives them back and keeps their bytes. So what is bound is kept by
+// who binds it, for as long as the name is bound (rule W-152 of package wire): its own object by a pin, another's by a
+// hold of its own.
 //
 // # Giving back and registering
 //

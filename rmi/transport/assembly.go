@@ -32,7 +32,7 @@ func (l *Link) assemble(p wire.Payload, discard bool) (*assembly, error) {
 	size := int64(p.Len())
 	limit := int64(l.session.transport.Limits.Assembly)
 	if l.assembling+size > limit {
-		return nil, wire.ProtocolError("%d bytes under assembly and %d more: the announced budget is %d", l.assembling, size, limit)
+		return nil, wire.ProtocolError("W-66: %d bytes under assembly and %d more: the announced budget is %d", l.assembling, size, limit)
 	}
 	l.assembling += size
 	return &assembly{link: l, size: p.Len(), table: int(p.Table), discard: discard}, nil
@@ -41,7 +41,7 @@ func (l *Link) assemble(p wire.Payload, discard bool) (*assembly, error) {
 // part returns where the next n bytes go; nil if they go nowhere.
 func (a *assembly) part(n int) ([]byte, error) {
 	if n > a.size-a.got {
-		return nil, wire.ProtocolError("a fragment of %d bytes: %d of %d are left", n, a.size-a.got, a.size)
+		return nil, wire.ProtocolError("W-65: a fragment of %d bytes: %d of %d are left", n, a.size-a.got, a.size)
 	}
 	had := a.got
 	a.got += n

@@ -223,7 +223,7 @@ func (c *callee) occupy(in *Incoming, l *Link, limit int, a *assembly) (arrival,
 	switch {
 	case s == nil:
 		c.mu.Unlock()
-		return isNew, wire.ProtocolError("call in slot %d: the announced limit is %d", h.Slot, limit)
+		return isNew, wire.ProtocolError("W-53: call in slot %d: the announced limit is %d", h.Slot, limit)
 	case s.in == nil && h.Seq == s.seq+1:
 		c.acknowledge(s)
 		s.seq, s.came, s.in, s.asm = h.Seq, l.epoch, in, a
@@ -245,7 +245,7 @@ func (c *callee) occupy(in *Incoming, l *Link, limit int, a *assembly) (arrival,
 		return isDone, nil // late: the caller has its reply
 	}
 	defer c.mu.Unlock()
-	return isNew, wire.ProtocolError("call %d in slot %d, whose last was %d (in flight: %v)", h.Seq, h.Slot, s.seq, s.in != nil)
+	return isNew, wire.ProtocolError("W-54: call %d in slot %d, whose last was %d (in flight: %v)", h.Seq, h.Slot, s.seq, s.in != nil)
 }
 
 // sendAgain sends the kept reply of a call that is done, unless it is on its way
@@ -377,7 +377,7 @@ func (c *callee) assembling(num wire.Slot, seq wire.Seq, limit int) (in *Incomin
 	case s != nil && s.again != nil && s.seq == seq:
 		return nil, s.again, nil
 	}
-	return nil, nil, wire.ProtocolError("fragment of call %d in slot %d, which has none under way", seq, num)
+	return nil, nil, wire.ProtocolError("W-65: fragment of call %d in slot %d, which has none under way", seq, num)
 }
 
 // complete notes that the payload of the call in a slot is here in full.

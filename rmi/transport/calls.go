@@ -374,11 +374,11 @@ func (c *callTable) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if int(h.Slot) >= len(c.slots) {
-		return nil, nil, wire.ProtocolError("return for slot %d, which was never used", h.Slot)
+		return nil, nil, wire.ProtocolError("W-54: return for slot %d, which was never used", h.Slot)
 	}
 	sl := c.slots[h.Slot]
 	if sl.seq != h.Seq || (sl.state != slotWaiting && sl.state != slotAbandoned) || sl.in != nil || sl.sent.Load() == 0 {
-		return nil, nil, wire.ProtocolError("return for call %d of slot %d, which is not in flight", h.Seq, h.Slot)
+		return nil, nil, wire.ProtocolError("W-54: return for call %d of slot %d, which is not in flight", h.Seq, h.Slot)
 	}
 	sl.payload, sl.failed = h.Payload, p.Flags&wire.FlagError != 0
 	if p.Flags&wire.FlagUncounted != 0 {
@@ -403,7 +403,7 @@ func (c *callTable) fragment(num wire.Slot, seq wire.Seq) (*assembly, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if int(num) >= len(c.slots) || c.slots[num].in == nil || c.slots[num].seq != seq {
-		return nil, wire.ProtocolError("fragment of a return for call %d of slot %d, which has none under way", seq, num)
+		return nil, wire.ProtocolError("W-65: fragment of a return for call %d of slot %d, which has none under way", seq, num)
 	}
 	return c.slots[num].in, nil
 }

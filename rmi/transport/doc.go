@@ -70,6 +70,14 @@
 // it. So the numbers of a slot have no holes, and the caller learns that the references
 // in the call were not taken in.
 //
+// A peer that breaks the protocol is told which rule, by a close record that the flusher
+// writes behind what was begun; then the connection's sending half is closed, and what
+// the peer still sends is read for a second at most, for a TCP connection that is closed
+// with bytes unread takes back what was written last. The session is over before any of
+// that. There is one such record for a session, a kilobyte at most, never in answer to
+// another, and the log has ten lines a second of all peers: whoever can connect can
+// break the protocol as often as it likes.
+//
 // Keepalive counts ticks of the transport's own clock, not time, so that a
 // process that was stopped does not take its own absence for its peers'.
 //

@@ -99,7 +99,7 @@ func (h *handshake) readMagic() error {
 		return nil
 	}
 	if n > 0 && !bytes.HasPrefix([]byte(wire.Magic), got) {
-		return fault.New(fault.Protocol, fault.NotExecuted, "the peer is not a GoRMI node: it sent %q%s", got, guess(got))
+		return fault.New(fault.Protocol, fault.NotExecuted, "W-2: the peer is not a GoRMI node: it sent %q%s", got, guess(got))
 	}
 	if f := tlsRefused(err); f != nil {
 		return f
@@ -189,7 +189,7 @@ func (h *handshake) read(want wire.HandshakeKind) (body, all []byte, err error) 
 		return nil, nil, &fault.Error{Kind: k, Outcome: fault.NotExecuted, Origin: fault.Peer, Msg: text}
 	}
 	if kind != want {
-		return nil, nil, fault.New(fault.Protocol, fault.NotExecuted, "handshake message %d where %d was due", kind, want)
+		return nil, nil, fault.New(fault.Protocol, fault.NotExecuted, "W-5: handshake message %d where %d was due", kind, want)
 	}
 	return body, all, nil
 }
@@ -214,7 +214,7 @@ func (h *handshake) readHello() error {
 		return err
 	}
 	if h.lossy() && !h.resumable() {
-		return fault.New(fault.Protocol, fault.NotExecuted, "one of the nodes cannot tell calls that come twice, as they do over datagrams: use TCP between them")
+		return fault.New(fault.Protocol, fault.NotExecuted, "W-17: one of the nodes cannot tell calls that come twice, as they do over datagrams: use TCP between them")
 	}
 	return nil
 }
@@ -241,6 +241,9 @@ func (h *handshake) readProof() (*wire.Proof, error) {
 	p, err := wire.ParseProof(body)
 	if err != nil {
 		return nil, err
+	}
+	if h.dialler && p.Resumable {
+		return nil, fault.New(fault.Protocol, fault.NotExecuted, "W-20: the proof of the accepting side has the extension connection")
 	}
 	if !ed25519.Verify(h.peers.Key[:], p.Signed(h.transcript(!h.dialler)), p.Signature[:]) {
 		return nil, fault.New(fault.Denied, fault.NotExecuted, "the peer could not prove that it is node %v", h.peers.Node())
@@ -341,7 +344,7 @@ func (h *handshake) prove(id, previous wire.SessionID, c wire.Connection) error 
 	}
 	got, err := wire.ParseWelcome(body)
 	if err == nil && got != id {
-		err = fault.New(fault.Protocol, fault.NotExecuted, "the peer welcomed another session")
+		err = fault.New(fault.Protocol, fault.NotExecuted, "W-15: the peer welcomed another session")
 	}
 	return err
 }
@@ -354,7 +357,7 @@ func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l
 		return nil, nil, err
 	}
 	t := h.t
-	begin, existing, ticket, err := t.peers.dialling(t.node, peer)
+	begin, existing, ticket, err := t.peers.dialling(t.node, peer, h.peers.Time)
 	if existing != nil || err != nil {
 		return nil, existing, err
 	}
@@ -414,15 +417,19 @@ func (h *handshake) accept() (*Link, error) {
 		return nil, err
 	}
 	if p.Session == (wire.SessionID{}) {
-		return nil, fault.New(fault.Protocol, fault.NotExecuted, "a session without an id")
+		return nil, fault.New(fault.Protocol, fault.NotExecuted, "W-12: a session without an id")
 	}
-	resumable := p.Resumable && h.resumable()
+	resumable := h.resumable()
+	if p.Resumable != resumable {
+		return nil, fault.New(fault.Protocol, fault.NotExecuted,
+			"W-20: the proof of the dialling side has the extension connection if both nodes have the feature resume, and only then (here: %v, the feature: %v)", p.Resumable, resumable)
+	}
 	epoch := wire.Epoch(1)
 	if resumable {
 		if epoch = p.Connection.Epoch; epoch == 0 {
-			return nil, fault.New(fault.Protocol, fault.NotExecuted, "a connection without a number")
+			return nil, fault.New(fault.Protocol, fault.NotExecuted, "W-30: a connection without a number")
 		}
-		if s := h.t.accepted(p.Session, h.peers.Node()); s != nil {
+		if s := h.t.accepted(p.Session, h.peers); s != nil {
 			return h.welcome(s, epoch), nil
 		}
 		if !p.Connection.Begin {

@@ -305,6 +305,11 @@ func (p *raw) sign(pr *wire.Proof) {
 	copy(pr.Signature[:], ed25519.Sign(p.key, pr.Signed(wire.Transcript(true, p.hello, p.its, nil))))
 }
 
+// signAs signs a proof of either side.
+func (p *raw) signAs(pr *wire.Proof, dialler bool, diallers, acceptors []byte) {
+	copy(pr.Signature[:], ed25519.Sign(p.key, pr.Signed(wire.Transcript(dialler, diallers, acceptors, nil))))
+}
+
 // join does the whole handshake of the dialling side.
 func (p *raw) join() *raw {
 	p.t.Helper()
@@ -442,6 +447,7 @@ func (p *raw) ended() []byte {
 	p.t.Helper()
 	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
 	b, err := io.ReadAll(p.in)
+	p.conn.Close() // the node waits for that
 	var ne net.Error
 	if errors.As(err, &ne) && ne.Timeout() {
 		p.t.Fatalf("the node does not close the connection; it sent %q", b)

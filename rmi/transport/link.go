@@ -41,6 +41,8 @@ type Link struct {
 
 	cutOnce sync.Once
 	err     error         // set before done is closed
+	parting bool          // likewise: a close record is to be sent, until partBy
+	partBy  time.Time     // likewise
 	done    chan struct{} // closed by cut
 	gone    chan struct{} // closed when no goroutine is left
 	flusher sync.WaitGroup
@@ -151,12 +153,22 @@ func (l *Link) send(sl *slot, r *Request, again bool) {
 }
 
 // cut ends the connection; the first reason stays. It does not wait.
-func (l *Link) cut(err error) {
+func (l *Link) cut(err error) { l.cutAfter(err, nil) }
+
+// cutAfter is cut, but that last, a close record, is sent before the end, if that can be
+// done within closeTimeout. The flusher sends it, and the reader closes the connection.
+func (l *Link) cutAfter(err error, last []byte) {
 	l.cutOnce.Do(func() {
 		l.err = err
+		if last != nil {
+			l.parting, l.partBy = true, time.Now().Add(closeTimeout)
+			_ = l.raw.SetWriteDeadline(l.partBy)
+			_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // who read this may not be the reader
+		}
 		close(l.done)
-		l.out.fail(err)
+		l.out.fail(err, last)
 		switch {
+		case last != nil:
 		case l.polled != nil: // whoever cuts may be the reader, for which Close would wait
 			_ = l.raw.SetDeadline(time.Unix(1, 0))
 		case l.lossy: // may wait for what is under way to be acknowledged
@@ -178,10 +190,14 @@ func (l *Link) run() {
 			l.session.end(err)
 		}
 		l.cut(err)
-		if l.polled != nil {
+		if l.polled != nil && !l.parting {
 			l.raw.Close()
 		}
 		l.flusher.Wait()
+		if l.parting {
+			lingerClose(l.raw, l.partBy, lingerEnded)
+			l.raw.Close()
+		}
 		l.lane.Close(l.err)
 		l.acceptors.Wait()
 		l.session.detach(l)

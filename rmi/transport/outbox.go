@@ -44,6 +44,7 @@ type outbox struct {
 
 	numbered wire.CallNum // calls sent that have a place, over datagrams: see order.go
 	ext      []byte       // scratch of extensions
+	parting  bool         // but for what is in rest and small, of which a close record is the last
 }
 
 // outBody is a payload that travels in fragments.
@@ -143,6 +144,7 @@ func (o *outbox) unlock(crowd bool) {
 		o.writing = false
 		o.mu.Unlock()
 		o.link.cut(connectionLost(err))
+		o.kick() // if the flusher waits for its turn to write a close record
 		return
 	}
 	if n < len(batch) {
@@ -188,7 +190,7 @@ func (o *outbox) fromReader(appendTo func([]byte) []byte) error {
 		return nil // what is lost with a connection is made good on the next
 	}
 	if len(o.small) > 2*o.bound {
-		return wire.ProtocolError("the peer makes answers necessary and does not read them: %d bytes wait", len(o.small))
+		return wire.ProtocolError("W-67: the peer makes answers necessary and does not read them: %d bytes wait", len(o.small))
 	}
 	o.small = appendTo(o.small)
 	if !o.writing {
@@ -283,14 +285,22 @@ func (o *outbox) finish(b *outBody) {
 	o.begin()
 }
 
-// fail ends the outbox: nothing is sent any more, waiting payloads are let go.
-func (o *outbox) fail(err error) {
+// fail ends the outbox: nothing is sent any more, waiting payloads are let go. If last
+// is not nil, the flusher first sends the frames that wait, and then last.
+func (o *outbox) fail(err error, last []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil {
 		return
 	}
 	o.err = err
+	if last != nil {
+		o.small, o.parting = append(o.small, last...), true
+		if !o.writing {
+			o.writing = true
+			o.kick()
+		}
+	}
 	for _, b := range append(o.bodies, o.waiting...) {
 		close(b.done)
 	}
@@ -348,14 +358,17 @@ func (o *outbox) flush(conn net.Conn) {
 		select {
 		case <-o.wake:
 		case <-o.link.done:
-			return
+			if !o.link.parting {
+				return
+			}
+			<-o.wake // by fail, or by whoever has the socket
 		}
 		for yielded := false; ; yielded = true {
 			if !yielded {
 				runtime.Gosched() // let those who are about to append do so: one write instead of many
 			}
 			o.mu.Lock()
-			if o.err != nil {
+			if o.err != nil && (!o.parting || len(o.rest) == 0 && len(o.small) == 0) {
 				o.mu.Unlock()
 				return
 			}

@@ -22,6 +22,13 @@ import (
 //     (Proof.Previous): then that session is ended and the new one taken.
 //   - The other node takes whatever the deciding one dials.
 //
+// All that is between two processes. A node that was started anew under its old key
+// knows nothing of its sessions, and its peer may not have noticed that it was gone. It
+// is told by the time in its hello, which is when it started: a later one ends the
+// session that stands in the way, whoever decides. An earlier one is refused while that
+// session has a connection, so that two programs with one key do not push each other
+// out for ever; without one it counts as later, for clocks can be set back.
+//
 // A node's session with itself (a proxy by address in the process of the owner)
 // has its dialling end here; the accepting end is not looked up by anybody.
 type peers struct {
@@ -110,13 +117,20 @@ type beginning struct {
 // session that makes the dial unnecessary, or what to propose: the same session
 // again if the last attempt failed after the peer may have agreed to it. The
 // error is errCrossed if another dial to the same node (by another address,
-// say) has come as far already.
-func (p *peers) dialling(self, node refs.NodeID) (b beginning, existing *Session, t ticket, err error) {
+// say) has come as far already. started is when the node says that it started.
+func (p *peers) dialling(self, node refs.NodeID, started refs.Time) (b beginning, existing *Session, t ticket, err error) {
+	var over *Session
+	defer func() { // not under the lock
+		replaced(over, startedAnew)
+	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.get(node)
 	if e.session != nil && e.session.live() {
-		return b, e.session, ticket{}, nil
+		if anew, _ := e.session.startedAnew(started); !anew {
+			return b, e.session, ticket{}, nil
+		}
+		over = e.session
 	}
 	if e.proving {
 		return b, nil, ticket{}, errCrossed // with a dial of our own
@@ -148,7 +162,7 @@ func (p *peers) dialled(s *Session) error {
 	}
 	old := p.put(s)
 	p.mu.Unlock()
-	replaced(old)
+	replaced(old, "another session was begun")
 	return nil
 }
 
@@ -164,20 +178,51 @@ func (p *peers) accepted(self refs.NodeID, s *Session, previous wire.SessionID) 
 	}
 	e := p.get(s.peer)
 	lives := e.session != nil && e.session.live() && e.session.id != previous
+	why := "the peer began a new session"
+	if lives {
+		anew, earlier := e.session.startedAnew(s.peerTime)
+		if earlier {
+			p.mu.Unlock()
+			return errEarlier
+		}
+		if anew {
+			lives, why = false, startedAnew
+		}
+	}
 	if decides(self, s.peer) && (lives || e.holding > 0) {
 		p.mu.Unlock()
 		return errCrossed
 	}
 	old := p.put(s)
 	p.mu.Unlock()
-	replaced(old)
+	replaced(old, why)
 	return nil
 }
 
+// startedAnew is why a session is over whose peer came again as another process.
+const startedAnew = "the peer was started anew"
+
+// startedAnew tells whether a peer that proved to be s's, and says that it started at
+// a time, is not the process that s is with but one that came after it; or an earlier
+// one, though s is in use.
+func (s *Session) startedAnew(at refs.Time) (anew, earlier bool) {
+	switch {
+	case at == s.peerTime:
+		return false, false
+	case at > s.peerTime, s.link.Load() == nil:
+		return true, false
+	}
+	return false, true
+}
+
+// errEarlier is why the dial of a node is refused of which a later start is connected.
+var errEarlier = fault.New(fault.Denied, fault.NotExecuted,
+	"W-19: a node with the same key that was started later is connected: a key is one process's at a time")
+
 // replaced ends a session in whose place another one stands.
-func replaced(old *Session) {
+func replaced(old *Session, why string) {
 	if old != nil {
-		old.end(fault.New(fault.PeerGone, fault.Unknown, "the peer began a new session"))
+		old.end(fault.New(fault.PeerGone, fault.Unknown, "%s", why))
 	}
 }
 

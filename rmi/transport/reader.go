@@ -64,7 +64,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 			return true, err
 		}
 		if err := l.lane.Feed(chunk); err != nil {
-			return true, wire.ProtocolError("stream lane: %w", err)
+			return true, wire.ProtocolError("W-80: stream lane: %w", err)
 		}
 		if !l.accepting && s.transport.OnStream != nil {
 			l.accepting = true
@@ -90,7 +90,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 		if p.Kind.Skippable() {
 			return false, nil
 		}
-		return true, wire.ProtocolError("%v is not known here and may not be skipped", p.Kind)
+		return true, wire.ProtocolError("W-42: %v is not known here and may not be skipped", p.Kind)
 	}
 }
 
@@ -132,9 +132,9 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 		switch e := &in.Extensions; {
 		case err != nil:
 		case e.Resumable:
-			err = wire.ProtocolError("extension %d is for proofs", wire.ExtConnection)
+			err = wire.ProtocolError("W-45: extension %d is for proofs", wire.ExtConnection)
 		case e.Order != 0 && !l.lossy:
-			err = wire.ProtocolError("extension %d is for datagrams", wire.ExtOrder)
+			err = wire.ProtocolError("W-45: extension %d is for datagrams", wire.ExtOrder)
 		}
 		if err != nil {
 			in.refused = &fault.Error{Kind: fault.Protocol, Outcome: fault.NotExecuted, Msg: text(err)}

@@ -436,6 +436,10 @@ func appendGoAway(b []byte) []byte {
 // Close tells the peer that the session is over, and ends it. Calls in flight
 // fail with err.
 func (s *Session) Close(err *fault.Error) {
+	if err.Kind == fault.Protocol { // a breach on a stream: end says so
+		s.end(err)
+		return
+	}
 	s.closing.CompareAndSwap(nil, err) // whatever the connection says from now on
 	if l := s.link.Load(); l != nil && s.live() {
 		// The flusher gets a moment to write the notice, and the peer to take it and
@@ -480,12 +484,22 @@ func (s *Session) end(err error) {
 	inFlight.Outcome = fault.Unknown
 	s.err = &inFlight
 	close(s.done)
-	if l != nil {
-		l.cut(s.err) // before the methods hear of it: what they answer now is for nobody
+	if l != nil { // before the methods hear of it: what they answer now is for nobody
+		l.cutAfter(s.err, s.farewell(f))
 	}
 	s.calls.fail(s.err)
 	s.callee.cancelAll()
 	go s.finish()
+}
+
+// farewell is the close record with which a session ends whose peer broke the
+// protocol, or nil: whoever writes a peer learns by it what was wrong. There is one
+// for each session, and none in answer to another.
+func (s *Session) farewell(f *fault.Error) []byte {
+	if f.Kind != fault.Protocol || f.Origin == fault.Peer {
+		return nil
+	}
+	return wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), text(f))
 }
 
 // finish takes the session out of the transport once its goroutines are gone.

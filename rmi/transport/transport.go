@@ -163,10 +163,11 @@ func (t *Transport) acceptLoop(l net.Listener) {
 // remarksPerSecond bounds what strangers can make a node log.
 const remarksPerSecond = 10
 
-// remark logs what a peer did that is no session of ours, but not too often.
-func (t *Transport) remark(msg string, args ...any) {
+// remark logs what a peer did that it should not, but not too often: whoever can
+// connect can do so again and again.
+func (t *Transport) remark(level slog.Level, msg string, args ...any) {
 	if t.unlogged.Add(1) <= remarksPerSecond {
-		t.Logger.Info(msg, args...)
+		t.Logger.Log(context.Background(), level, msg, args...)
 	}
 }
 
@@ -223,11 +224,11 @@ func (t *Transport) shook(conn net.Conn, l *Link, err error) error {
 	return err
 }
 
-// accepted returns the session of an id that a peer dialled, or nil.
-func (t *Transport) accepted(id wire.SessionID, peer refs.NodeID) *Session {
+// accepted returns the session of an id that a peer, in this start of it, dialled, or nil.
+func (t *Transport) accepted(id wire.SessionID, peer *wire.Hello) *Session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.byID[id]; s != nil && s.peer == peer && s.live() {
+	if s := t.byID[id]; s != nil && s.peer == peer.Node() && s.peerTime == peer.Time && s.live() {
 		return s
 	}
 	return nil
@@ -248,24 +249,33 @@ func (t *Transport) serveConn(conn net.Conn, network string) {
 		}
 	}
 	if err != nil && !errors.Is(err, errCrossed) {
-		t.remark("connection refused", "from", raw.RemoteAddr().String(), "reason", text(err))
+		t.remark(slog.LevelInfo, "connection refused", "from", raw.RemoteAddr().String(), "reason", text(err))
 	}
 	if err != nil {
-		lingerClose(raw)
+		lingerClose(raw, time.Now().Add(closeTimeout), lingerRefused)
 	}
 	_ = t.shook(raw, l, err)
 }
 
-// lingerClose lets a refusal get through: closing a TCP connection with bytes
-// unread resets it, and the peer might never see why.
-func lingerClose(conn net.Conn) {
+// How much of what a peer still sends is read before its connection is closed: a
+// stranger's, and one's that may be in the middle of large payloads.
+const (
+	lingerRefused = 16 << 10
+	lingerEnded   = 16 << 20
+)
+
+// lingerClose lets a refusal or a close record get through: closing a TCP connection
+// with bytes unread resets it, and the peer might never see why.
+func lingerClose(conn net.Conn, until time.Time, most int) {
 	if cw, ok := conn.(interface{ CloseWrite() error }); ok && cw.CloseWrite() == nil {
-		_ = conn.SetReadDeadline(time.Now().Add(closeTimeout))
-		var waste [1024]byte
-		for range 16 {
-			if _, err := conn.Read(waste[:]); err != nil {
+		_ = conn.SetReadDeadline(until)
+		waste := make([]byte, 4<<10)
+		for read := 0; read < most; {
+			n, err := conn.Read(waste)
+			if err != nil {
 				return
 			}
+			read += n
 		}
 	}
 }
@@ -298,11 +308,11 @@ func (t *Transport) ended(s *Session) {
 	if t.OnEnd != nil {
 		t.OnEnd(s)
 	}
-	level := slog.LevelDebug
 	if fault.KindOf(s.err) == fault.Protocol {
-		level = slog.LevelWarn
+		t.remark(slog.LevelWarn, "session ended", "peer", s.peer.String(), "reason", s.err)
+	} else {
+		t.Logger.Debug("session ended", "peer", s.peer.String(), "reason", s.err)
 	}
-	t.Logger.Log(context.Background(), level, "session ended", "peer", s.peer.String(), "reason", s.err)
 	t.wg.Done()
 }
 
@@ -326,7 +336,7 @@ func (t *Transport) clock() {
 		clear(list)
 		if now%int64(time.Second/tick) == 0 {
 			if left := t.unlogged.Swap(0); left > remarksPerSecond {
-				t.Logger.Info("connections refused and not logged one by one", "number", left-remarksPerSecond)
+				t.Logger.Info("connections refused, or ended for a breach of the protocol, and not logged one by one", "number", left-remarksPerSecond)
 			}
 		}
 		if now%int64(workerIdle/tick) == 0 {

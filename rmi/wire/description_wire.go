@@ -146,13 +146,13 @@ func ParseDescription(b []byte) (*Description, error) {
 		if fault.KindOf(err) == fault.TooLarge {
 			kind = fault.TooLarge
 		}
-		return nil, fault.New(kind, fault.Unknown, "description: %w", err)
+		return nil, fault.New(kind, fault.Unknown, "W-141: description: %w", err)
 	}
 	defer d.Release()
 	p := descriptionParser{parts: parts{d: d}}
 	out := p.description()
 	if p.err != nil {
-		return nil, fault.New(fault.Protocol, fault.Unknown, "description: %w", p.err)
+		return nil, fault.New(fault.Protocol, fault.Unknown, "W-141: description: %w", p.err)
 	}
 	return out, nil
 }

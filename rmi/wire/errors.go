@@ -234,7 +234,7 @@ func ParseError(b []byte, l *Limits) (*fault.Error, error) {
 	if fault.KindOf(err) == fault.TooLarge {
 		kind = fault.TooLarge
 	}
-	return nil, fault.New(kind, fault.Unknown, "the peer's error: %w", err)
+	return nil, fault.New(kind, fault.Unknown, "W-130: the peer's error: %w", err)
 }
 
 // errorForm reads a form. Its kind is 0 if it stands for an error that was no

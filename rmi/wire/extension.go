@@ -89,7 +89,7 @@ func skipExtensions(b []byte) error {
 	}
 	e, err := ParseExtensions(b)
 	if err == nil && (e.Relay || e.Resumable || e.Order != 0) {
-		err = ProtocolError("extension %d has no place here", b[0])
+		err = ProtocolError("W-45: extension %d has no place here", b[0])
 	}
 	return err
 }
@@ -100,37 +100,37 @@ func ParseExtensions(b []byte) (Extensions, error) {
 	var e Extensions
 	for len(b) > 0 {
 		if len(b) < 3 {
-			return e, ProtocolError("extension is cut short")
+			return e, ProtocolError("W-44: extension is cut short")
 		}
 		t, n := ExtensionType(b[0]), int(binary.BigEndian.Uint16(b[1:]))
 		if n > len(b)-3 {
-			return e, ProtocolError("extension %d of %d bytes: only %d are left", t, n, len(b)-3)
+			return e, ProtocolError("W-44: extension %d of %d bytes: only %d are left", t, n, len(b)-3)
 		}
 		v := b[3 : 3+n]
 		b = b[3+n:]
 		switch {
 		case t == ExtTarget:
 			if n != targetSize || e.Relay {
-				return e, ProtocolError("relay target of %d bytes, or a second one", n)
+				return e, ProtocolError("W-45: relay target of %d bytes, or a second one", n)
 			}
 			e.Relay = true
 			copy(e.Node[:], v)
 			e.Time = refs.Time(binary.BigEndian.Uint64(v[16:]))
 		case t == ExtConnection:
 			if n != connectionSize || e.Resumable || v[4] > 1 {
-				return e, ProtocolError("connection of a session in %d bytes, or a second one", n)
+				return e, ProtocolError("W-45: connection of a session in %d bytes, or a second one", n)
 			}
 			e.Resumable = true
 			e.Connection = Connection{Epoch(binary.BigEndian.Uint32(v)), v[4] == 1}
 		case t == ExtOrder:
 			if n != orderSize || e.Order != 0 {
-				return e, ProtocolError("place of a call in %d bytes, or a second one", n)
+				return e, ProtocolError("W-45: place of a call in %d bytes, or a second one", n)
 			}
 			if e.Order = CallNum(binary.BigEndian.Uint64(v)); e.Order == 0 {
-				return e, ProtocolError("calls are numbered from 1")
+				return e, ProtocolError("W-45: calls are numbered from 1")
 			}
 		case t&Skippable == 0:
-			return e, ProtocolError("extension %d is not known here and may not be skipped", t)
+			return e, ProtocolError("W-44: extension %d is not known here and may not be skipped", t)
 		}
 	}
 	return e, nil
@@ -158,26 +158,26 @@ func ParseTable(b []byte, n uint32) ([]refs.Ref, error) {
 	}
 	const least = 2 + 53 // no reference is shorter
 	if uint64(n)*least > uint64(len(b)) {
-		return nil, ProtocolError("%d references in a table of %d bytes", n, len(b))
+		return nil, ProtocolError("W-100: %d references in a table of %d bytes", n, len(b))
 	}
 	table := make([]refs.Ref, n)
 	for i := range table {
 		if len(b) < 2 {
-			return nil, ProtocolError("reference %d is cut short", i)
+			return nil, ProtocolError("W-100: reference %d is cut short", i)
 		}
 		l := int(binary.BigEndian.Uint16(b))
 		if l > len(b)-2 {
-			return nil, ProtocolError("reference %d of %d bytes: only %d are left", i, l, len(b)-2)
+			return nil, ProtocolError("W-100: reference %d of %d bytes: only %d are left", i, l, len(b)-2)
 		}
 		r, err := refs.ParseBinary(b[2 : 2+l])
 		if err != nil {
-			return nil, ProtocolError("reference %d: %w", i, err)
+			return nil, ProtocolError("W-100: reference %d: %w", i, err)
 		}
 		table[i] = r
 		b = b[2+l:]
 	}
 	if len(b) != 0 {
-		return nil, ProtocolError("%d bytes after the last reference", len(b))
+		return nil, ProtocolError("W-100: %d bytes after the last reference", len(b))
 	}
 	return table, nil
 }

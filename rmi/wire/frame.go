@@ -129,13 +129,13 @@ func ParsePrefix(b []byte) (Prefix, error) {
 		Extensions: binary.BigEndian.Uint16(b[2:]), Length: binary.BigEndian.Uint32(b[4:]),
 	}
 	if p.Flags&^p.Kind.flags() != 0 && !p.Kind.Skippable() {
-		return p, ProtocolError("%v record with unknown flags %#x", p.Kind, p.Flags)
+		return p, ProtocolError("W-41: %v record with unknown flags %#x", p.Kind, p.Flags)
 	}
 	if p.Length > MaxRecord {
-		return p, ProtocolError("%v record of %d bytes: the limit is %d", p.Kind, p.Length, MaxRecord)
+		return p, ProtocolError("W-40: %v record of %d bytes: the limit is %d", p.Kind, p.Length, MaxRecord)
 	}
 	if p.Extensions > MaxExtensions || uint32(p.Extensions) > p.Length {
-		return p, ProtocolError("%v record of %d bytes with %d bytes of extensions", p.Kind, p.Length, p.Extensions)
+		return p, ProtocolError("W-40: %v record of %d bytes with %d bytes of extensions", p.Kind, p.Length, p.Extensions)
 	}
 	return p, nil
 }
@@ -155,11 +155,11 @@ func (p Payload) Len() int { return int(p.Table) + int(p.Body) }
 func (p Payload) check(l *Limits) error {
 	switch {
 	case uint64(p.Table)+uint64(p.Body) > uint64(l.Message):
-		return ProtocolError("payload of %d bytes: the announced limit is %d", uint64(p.Table)+uint64(p.Body), l.Message)
+		return ProtocolError("W-51: payload of %d bytes: the announced limit is %d", uint64(p.Table)+uint64(p.Body), l.Message)
 	case p.References > uint32(l.References):
-		return ProtocolError("%d references in one frame: the limit is %d", p.References, l.References)
+		return ProtocolError("W-51: %d references in one frame: the limit is %d", p.References, l.References)
 	case (p.References == 0) != (p.Table == 0):
-		return ProtocolError("%d references in a table of %d bytes", p.References, p.Table)
+		return ProtocolError("W-51: %d references in a table of %d bytes", p.References, p.Table)
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func AppendCall(b []byte, h *CallHeader, flags uint8, ext []byte) []byte {
 // rec.
 func ParseCall(p Prefix, rec []byte, l *Limits, h *CallHeader) (ext, rest []byte, err error) {
 	if len(rec) < CallHeaderSize+int(p.Extensions) {
-		return nil, nil, ProtocolError("call record of %d bytes is cut short", len(rec))
+		return nil, nil, ProtocolError("W-43: call record of %d bytes is cut short", len(rec))
 	}
 	h.Slot = Slot(binary.BigEndian.Uint32(rec))
 	h.Seq = Seq(binary.BigEndian.Uint32(rec[4:]))
@@ -214,7 +214,7 @@ func ParseCall(p Prefix, rec []byte, l *Limits, h *CallHeader) (ext, rest []byte
 	h.Payload.parse(rec[44:])
 	h.Depth, h.Hops = rec[56], rec[57]
 	if h.Timeout == 0 {
-		return nil, nil, ProtocolError("call without a deadline")
+		return nil, nil, ProtocolError("W-52: call without a deadline")
 	}
 	return payload(p, rec, CallHeaderSize, h.Payload, l)
 }
@@ -244,7 +244,7 @@ func AppendReturn(b []byte, h *ReturnHeader, flags uint8, ext []byte) []byte {
 // ParseReturn reads the header of a return; rest is as for ParseCall.
 func ParseReturn(p Prefix, rec []byte, l *Limits, h *ReturnHeader) (rest []byte, err error) {
 	if len(rec) < ReturnHeaderSize+int(p.Extensions) {
-		return nil, ProtocolError("return record of %d bytes is cut short", len(rec))
+		return nil, ProtocolError("W-43: return record of %d bytes is cut short", len(rec))
 	}
 	h.Slot = Slot(binary.BigEndian.Uint32(rec))
 	h.Seq = Seq(binary.BigEndian.Uint32(rec[4:]))
@@ -265,13 +265,13 @@ func payload(p Prefix, rec []byte, n int, pl Payload, l *Limits) (ext, rest []by
 	ext, rest = rec[n:n+int(p.Extensions)], rec[n+int(p.Extensions):]
 	switch {
 	case p.Flags&FlagFragmented == 0 && len(rest) > MaxInline:
-		return nil, nil, ProtocolError("%v carries %d bytes itself: from %d on a payload is fragmented", p.Kind, len(rest), MaxInline+1)
+		return nil, nil, ProtocolError("W-50: %v carries %d bytes itself: from %d on a payload is fragmented", p.Kind, len(rest), MaxInline+1)
 	case p.Flags&FlagFragmented == 0 && len(rest) != pl.Len():
-		return nil, nil, ProtocolError("%v announces a payload of %d bytes and carries %d", p.Kind, pl.Len(), len(rest))
+		return nil, nil, ProtocolError("W-50: %v announces a payload of %d bytes and carries %d", p.Kind, pl.Len(), len(rest))
 	case p.Flags&FlagFragmented != 0 && len(rest) != 0:
-		return nil, nil, ProtocolError("fragmented %v carries %d bytes itself", p.Kind, len(rest))
+		return nil, nil, ProtocolError("W-50: fragmented %v carries %d bytes itself", p.Kind, len(rest))
 	case p.Flags&FlagFragmented != 0 && pl.Len() == 0:
-		return nil, nil, ProtocolError("fragmented %v without a payload", p.Kind)
+		return nil, nil, ProtocolError("W-50: fragmented %v without a payload", p.Kind)
 	}
 	return ext, rest, nil
 }
@@ -333,7 +333,7 @@ func appendSlot(b []byte, k FrameKind, flags uint8, slot Slot, seq Seq, n int) [
 // ParseCancel reads a cancel or an ack record.
 func ParseCancel(p Prefix, rec []byte) (Slot, Seq, error) {
 	if len(rec) != CancelSize+int(p.Extensions) {
-		return 0, 0, ProtocolError("%v record of %d bytes", p.Kind, len(rec))
+		return 0, 0, ProtocolError("W-43: %v record of %d bytes", p.Kind, len(rec))
 	}
 	if err := skipExtensions(rec[CancelSize:]); err != nil {
 		return 0, 0, err
@@ -357,7 +357,7 @@ func ParseFragment(p Prefix, rec []byte) (Fragment, error) {
 	n := FragmentHeaderSize + int(p.Extensions)
 	f := Fragment{Size: int(p.Length) - n, OfReturn: p.Flags&FlagOfReturn != 0}
 	if f.Size <= 0 || f.Size > MaxInline || len(rec) < n {
-		return f, ProtocolError("fragment record of %d bytes", p.Length)
+		return f, ProtocolError("W-65: fragment record of %d bytes", p.Length)
 	}
 	if ext := rec[FragmentHeaderSize:n]; len(ext) > 0 {
 		e, err := ParseExtensions(ext)
@@ -385,7 +385,7 @@ func AppendPing(b []byte, k FrameKind, token uint64) []byte {
 // ParsePing reads the token of a ping or pong.
 func ParsePing(p Prefix, rec []byte) (uint64, error) {
 	if len(rec) != PingSize+int(p.Extensions) {
-		return 0, ProtocolError("%v record of %d bytes", p.Kind, len(rec))
+		return 0, ProtocolError("W-43: %v record of %d bytes", p.Kind, len(rec))
 	}
 	if err := skipExtensions(rec[PingSize:]); err != nil {
 		return 0, err
@@ -406,19 +406,17 @@ func ParseStream(p Prefix, rec []byte) ([]byte, error) {
 		return nil, err
 	}
 	if rec = rec[p.Extensions:]; len(rec) > MaxInline {
-		return nil, ProtocolError("stream record of %d bytes", len(rec))
+		return nil, ProtocolError("W-43: stream record of %d bytes", len(rec))
 	}
 	return rec, nil
 }
 
 // AppendNotice appends a goaway or close record: a fault kind and a text.
 func AppendNotice(b []byte, k FrameKind, kind uint8, text string) []byte {
-	if len(text) > MaxText {
-		text = text[:MaxText]
-	}
+	clean := appendText([]byte{kind}, text)
 	b, p := grow(b, PrefixSize)
-	Prefix{k, 0, 0, uint32(1 + len(text))}.put(p)
-	return append(append(b, kind), text...)
+	Prefix{k, 0, 0, uint32(len(clean))}.put(p)
+	return append(b, clean...)
 }
 
 // ParseNotice reads a goaway or close record.
@@ -428,9 +426,9 @@ func ParseNotice(p Prefix, rec []byte) (kind uint8, text string, err error) {
 	}
 	rec = rec[p.Extensions:]
 	if len(rec) < 1 || len(rec) > 1+MaxText {
-		return 0, "", ProtocolError("%v record of %d bytes", p.Kind, len(rec))
+		return 0, "", ProtocolError("W-82: %v record of %d bytes", p.Kind, len(rec))
 	}
-	return rec[0], cleanText(rec[1:]), nil
+	return rec[0], cleanText(string(rec[1:])), nil
 }
 
 // grow extends b by n bytes and returns it and the new part.

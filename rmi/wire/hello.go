@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"gormi/refs"
@@ -122,10 +123,10 @@ func ParseHello(b []byte) (*Hello, error) {
 	h.Entries = be.Uint32(b[20:])
 	h.Streams = be.Uint16(b[24:])
 	if h.Oldest == 0 || h.Oldest > h.Version {
-		return nil, ProtocolError("hello speaks versions %d to %d", h.Oldest, h.Version)
+		return nil, ProtocolError("W-6: hello speaks versions %d to %d", h.Oldest, h.Version)
 	}
 	if h.Slots < LeastSlots || h.Assembly < h.Message || h.Message < 1<<10 {
-		return nil, ProtocolError("hello accepts %d calls, messages of %d bytes and %d bytes under assembly", h.Slots, h.Message, h.Assembly)
+		return nil, ProtocolError("W-6: hello accepts %d calls, messages of %d bytes and %d bytes under assembly", h.Slots, h.Message, h.Assembly)
 	}
 	return h, nil
 }
@@ -134,7 +135,7 @@ func ParseHello(b []byte) (*Hello, error) {
 func Agree(mine, peers *Hello) (uint16, error) {
 	v := min(mine.Version, peers.Version)
 	if v < mine.Oldest || v < peers.Oldest {
-		return 0, ProtocolError("the peer speaks versions %d to %d of the protocol, this node %d to %d: upgrade the older one",
+		return 0, ProtocolError("W-7: the peer speaks versions %d to %d of the protocol, this node %d to %d: upgrade the older one",
 			peers.Oldest, peers.Version, mine.Oldest, mine.Version)
 	}
 	return v, nil
@@ -180,7 +181,7 @@ func ParseProof(b []byte) (*Proof, error) {
 	}
 	e, err := ParseExtensions(ext)
 	if err == nil && e.Relay {
-		err = ProtocolError("extension %d is for calls", ExtTarget)
+		err = ProtocolError("W-45: extension %d is for calls", ExtTarget)
 	}
 	if err != nil {
 		return nil, err
@@ -214,29 +215,26 @@ const RefuseCrossed fault.Kind = 0
 
 // AppendRefuse appends the message that ends a handshake: a fault kind and a text.
 func AppendRefuse(b []byte, kind fault.Kind, text string) []byte {
-	if len(text) > MaxText {
-		text = text[:MaxText]
-	}
-	b = appendHandshake(b, HandshakeRefuse, 1+len(text))
-	return append(append(b, byte(kind)), text...)
+	clean := appendText([]byte{byte(kind)}, text)
+	return append(appendHandshake(b, HandshakeRefuse, len(clean)), clean...)
 }
 
 // ParseRefuse reads the body of a refusal.
 func ParseRefuse(b []byte) (fault.Kind, string, error) {
 	if len(b) < 1 || len(b) > 1+MaxText {
-		return 0, "", ProtocolError("refusal of %d bytes", len(b))
+		return 0, "", ProtocolError("W-16: refusal of %d bytes", len(b))
 	}
-	return fault.Kind(b[0]), cleanText(b[1:]), nil
+	return fault.Kind(b[0]), cleanText(string(b[1:])), nil
 }
 
 // ParseHandshakePrefix reads kind and length of a handshake message.
 func ParseHandshakePrefix(b []byte) (HandshakeKind, int, error) {
 	k, n := HandshakeKind(b[0]), int(binary.BigEndian.Uint16(b[1:]))
 	if k < HandshakeHello || k > HandshakeRefuse {
-		return 0, 0, ProtocolError("handshake message of unknown kind %d", k)
+		return 0, 0, ProtocolError("W-5: handshake message of unknown kind %d", k)
 	}
 	if n > MaxHandshake {
-		return 0, 0, ProtocolError("handshake message of %d bytes: the limit is %d", n, MaxHandshake)
+		return 0, 0, ProtocolError("W-5: handshake message of %d bytes: the limit is %d", n, MaxHandshake)
 	}
 	return k, n, nil
 }
@@ -275,20 +273,30 @@ func fixed(k HandshakeKind, b []byte, n int) ([]byte, error) {
 // split is fixed for a message whose extensions the caller looks at.
 func split(k HandshakeKind, b []byte, n int) ([]byte, error) {
 	if len(b) < n || int(binary.BigEndian.Uint16(b[n-2:])) != len(b)-n {
-		return nil, ProtocolError("handshake message %d of %d bytes is cut short or too long", k, len(b))
+		return nil, ProtocolError("W-5: handshake message %d of %d bytes is cut short or too long", k, len(b))
 	}
 	return b[:n], nil
 }
 
-// cleanText makes a peer's text fit to be logged.
-func cleanText(b []byte) string {
-	s := strings.ToValidUTF8(string(b), "\uFFFD")
+// cleanText makes a text fit to be logged and shown, whoever wrote it: what is not to be
+// seen (control characters, line ends, marks that turn the direction of a text) becomes
+// a space.
+func cleanText(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return ' '
 		}
 		return r
-	}, s)
+	}, strings.ToValidUTF8(s, " "))
+}
+
+// appendText appends the text of a notice: clean, and at most MaxText bytes of it.
+func appendText(b []byte, s string) []byte {
+	if len(s) > MaxText {
+		s = s[:MaxText]
+	}
+	s = cleanText(s) // may be longer in no case: what it replaces is as long as a space, or longer
+	return append(b, s...)
 }
 
 // ProtocolError is the error of bytes that break the specification.

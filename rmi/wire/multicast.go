@@ -52,39 +52,39 @@ func AppendMulticast(b []byte, to []ReceiverID, head []byte, references int, tab
 func ParseMulticast(b []byte, to []ReceiverID, l *Limits, m *Multicast) ([]ReceiverID, error) {
 	count, b, ok := uvarint(b)
 	if !ok || count == 0 || count > MaxReceivers || count > uint64(len(b)) {
-		return to, ProtocolError("multicast packet for %d receivers: 1 to %d are allowed", count, MaxReceivers)
+		return to, ProtocolError("W-91: multicast packet for %d receivers: 1 to %d are allowed", count, MaxReceivers)
 	}
 	last := uint64(0)
 	for range count {
 		var step uint64
 		if step, b, ok = uvarint(b); !ok || step == 0 || last+step < last {
-			return to, ProtocolError("multicast packet whose receivers do not ascend")
+			return to, ProtocolError("W-91: multicast packet whose receivers do not ascend")
 		}
 		last += step
 		to = append(to, ReceiverID(last))
 	}
 	if len(b) < 2 {
-		return to, ProtocolError("multicast packet without a head")
+		return to, ProtocolError("W-91: multicast packet without a head")
 	}
 	n := int(binary.BigEndian.Uint16(b))
 	if b = b[2:]; n > MaxHead || n > len(b) {
-		return to, ProtocolError("multicast packet with a head of %d bytes", n)
+		return to, ProtocolError("W-91: multicast packet with a head of %d bytes", n)
 	}
 	m.Head, b = b[:n], b[n:]
 	references, b, ok := uvarint(b)
 	if !ok || references > uint64(l.References) {
-		return to, ProtocolError("multicast packet with %d references: the limit is %d", references, l.References)
+		return to, ProtocolError("W-92: multicast packet with %d references: the limit is %d", references, l.References)
 	}
 	m.References, m.Table = uint32(references), nil
 	if references > 0 {
 		var size uint64
 		if size, b, ok = uvarint(b); !ok || size == 0 || size > uint64(len(b)) {
-			return to, ProtocolError("multicast packet with a table of %d bytes", size)
+			return to, ProtocolError("W-91: multicast packet with a table of %d bytes", size)
 		}
 		m.Table, b = b[:size], b[size:]
 	}
 	if len(m.Table)+len(b) > l.Message {
-		return to, ProtocolError("multicast packet of %d bytes: the limit is %d", len(m.Table)+len(b), l.Message)
+		return to, ProtocolError("W-92: multicast packet of %d bytes: the limit is %d", len(m.Table)+len(b), l.Message)
 	}
 	m.Body = b
 	return to, nil

@@ -21,6 +21,7 @@ type request struct {
 	args   []any
 	target *owner // if the call goes to a relay
 	extra  []byte // more extensions
+	unsent bool   // it is lost on its way
 }
 
 // outgoing is a call in flight.
@@ -30,9 +31,14 @@ type outgoing struct {
 	chain    [16]byte
 	deadline time.Time
 
-	args   []byte // what is still to be sent of its payload
+	args   []byte                         // what is still to be sent of its payload; guarded by s.writing
+	record func(left time.Duration) error // sends the record and, of one that is made again, all fragments; s.writing is held
+	sentOn uint32                         // number of the connection on which it was sent last; guarded by s.writing
+	gaveUp bool                           // guarded by s.mu
+
 	result *payload
 	failed bool          // by an error form
+	flags  byte          // of the return
 	done   chan struct{} // closed when the return is complete
 }
 
@@ -76,6 +82,7 @@ func (s *session) begin(r request) (*outgoing, error) {
 
 	h := append(c.header(), c.chain[:]...)
 	h = binary.BigEndian.AppendUint64(h, r.object)
+	const until = 8 + 16 + 8
 	h = binary.BigEndian.AppendUint64(h, uint64(callTime.Microseconds()))
 	h = binary.BigEndian.AppendUint32(h, methodHash(r.method))
 	h = binary.BigEndian.AppendUint32(h, uint32(len(e.table)))
@@ -90,13 +97,32 @@ func (s *session) begin(r request) (*outgoing, error) {
 	}
 	var flags byte
 	var rest []byte
-	if len(c.args) > maxChunk {
+	all := c.args
+	if len(all) > maxChunk {
 		// The peer's budget is no concern: one payload fits, and this program never sends two of them at a time.
 		flags = fragmented
 	} else {
-		rest, c.args = c.args, nil
+		rest, c.args = all, nil
 	}
-	return c, s.write(recordCall, flags, extensions, h, rest...)
+	c.record = func(left time.Duration) error {
+		binary.BigEndian.PutUint64(h[until:], uint64(max(left.Microseconds(), 1)))
+		again := c.sentOn != 0
+		c.sentOn = s.connection
+		if err := s.writeNow(recordCall, flags, extensions, h, rest...); err != nil || !again || flags == 0 {
+			return err
+		}
+		c.args = all
+		return c.sendArgsNow(len(all))
+	}
+	if r.unsent {
+		return c, nil
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if c.sentOn != 0 { // on a connection that was made meanwhile
+		return c, nil
+	}
+	return c, c.record(callTime)
 }
 
 // takeSlot gives the call a slot and the next number of that slot.
@@ -110,6 +136,7 @@ func (c *outgoing) takeSlot() error {
 			s.sent[slot]++
 			c.number = number{slot, s.sent[slot]}
 			s.calls[slot] = c
+			delete(s.large, slot) // using the slot acknowledges
 			return nil
 		}
 	}
@@ -118,10 +145,17 @@ func (c *outgoing) takeSlot() error {
 
 // sendArgs sends n bytes of the arguments in fragments.
 func (c *outgoing) sendArgs(n int) error {
+	c.s.writing.Lock()
+	defer c.s.writing.Unlock()
+	return c.sendArgsNow(min(n, len(c.args)))
+}
+
+// sendArgsNow is sendArgs while s.writing is held.
+func (c *outgoing) sendArgsNow(n int) error {
 	for n > 0 {
 		piece := c.args[:min(n, maxChunk)]
 		c.args, n = c.args[len(piece):], n-len(piece)
-		if err := c.s.write(recordFragment, 0, nil, c.header(), piece...); err != nil {
+		if err := c.s.writeNow(recordFragment, 0, nil, c.header(), piece...); err != nil {
 			return err
 		}
 	}
@@ -130,6 +164,9 @@ func (c *outgoing) sendArgs(n int) error {
 
 // cancel gives the call up. It is in flight until the return comes.
 func (c *outgoing) cancel() error {
+	c.s.mu.Lock()
+	c.gaveUp = true
+	c.s.mu.Unlock()
 	return c.s.write(recordCancel, 0, nil, c.header())
 }
 
@@ -162,8 +199,12 @@ func (c *outgoing) wait() ([]any, error) {
 // readReturn handles the return of a call.
 func (s *session) readReturn(flags byte, header, rest []byte) error {
 	s.mu.Lock()
-	c := s.calls[binary.BigEndian.Uint32(header)]
+	c, lose := s.calls[binary.BigEndian.Uint32(header)], s.lose
+	s.lose = false
 	s.mu.Unlock()
+	if lose {
+		return lost{errors.New("the connection was cut before a return")}
+	}
 	if c == nil || c.number != numberOf(header) || c.result != nil {
 		return fmt.Errorf("a return for %v, which is not in flight", numberOf(header))
 	}
@@ -171,7 +212,7 @@ func (s *session) readReturn(flags byte, header, rest []byte) error {
 	if err != nil {
 		return err
 	}
-	c.result, c.failed = p, flags&failed != 0
+	c.result, c.failed, c.flags = p, flags&failed != 0, flags
 	if p.complete() {
 		s.finish(c)
 	}
@@ -182,6 +223,13 @@ func (s *session) readReturn(flags byte, header, rest []byte) error {
 func (s *session) finish(c *outgoing) {
 	s.mu.Lock()
 	delete(s.calls, c.slot)
+	owes := s.resumable && len(c.result.bytes) > ackAbove
+	if owes {
+		s.large[c.slot] = c.number
+	}
 	s.mu.Unlock()
+	if owes {
+		s.write(recordAck, 0, nil, c.header()) // an error ends the session, and its reader finds that out
+	}
 	close(c.done)
 }

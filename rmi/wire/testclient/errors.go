@@ -17,8 +17,10 @@ const (
 	noSuchObject = 4
 	noSuchMethod = 6
 	badArguments = 7
+	denied       = 9
 	overloaded   = 10
 	cancelled    = 12
+	peerGone     = 14
 	application  = 16
 	closed       = 18
 	protocol     = 19

@@ -27,7 +27,7 @@ func TestANodeWithoutStreamsIsRefusedEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := newNode()
+	n, err := newNode(0)
 	if err != nil {
 		t.Fatal(err)
 	}

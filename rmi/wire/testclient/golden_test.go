@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +60,7 @@ func TestGoldenHandshake(t *testing.T) {
 		t.Error(err)
 	}
 	session := [16]byte(golden(t, "welcome")[3:])
-	got, want := proofMessage(ed25519.NewKeyFromSeed(seed(0)), dialler, acceptor, session), golden(t, "proof_dialler")
+	got, want := proofMessage(ed25519.NewKeyFromSeed(seed(0)), dialler, acceptor, purpose{session: session}), golden(t, "proof_dialler")
 	if !bytes.Equal(got, want) {
 		t.Errorf("PROOF\n%x, want\n%x", got, want)
 	}
@@ -127,5 +129,137 @@ func TestMethodHash(t *testing.T) {
 		if got := methodHash(name); got != want {
 			t.Errorf("%s has the hash %#x, want %#x", name, got, want)
 		}
+	}
+}
+
+// spokenBytes is a message that the golden session says was written.
+type spokenBytes struct {
+	who        byte // 'D' or 'A'
+	connection byte
+	what       string
+	bytes      []byte
+}
+
+// goldenSession reads the transcript.
+func goldenSession(t *testing.T) []spokenBytes {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "testdata", "golden", "session.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []spokenBytes
+	for line := range strings.Lines(string(text)) {
+		digits, comment, _ := strings.Cut(line, "#")
+		b, err := hex.DecodeString(strings.TrimSpace(digits))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) > 0 {
+			last := &all[len(all)-1]
+			last.bytes = append(last.bytes, b...)
+			continue
+		}
+		if begin, what, ok := strings.Cut(strings.TrimSpace(comment), ": "); ok && strings.Contains(begin, ", connection ") {
+			all = append(all, spokenBytes{begin[0], begin[len(begin)-1] - '0', what, nil})
+		}
+	}
+	return all
+}
+
+// What this program makes of the specification is what the nodes of the transcript said.
+func TestGoldenSession(t *testing.T) {
+	find := func(who, connection byte, what string) []byte {
+		t.Helper()
+		for _, m := range goldenSession(t) {
+			if m.who == who && m.connection == connection && strings.HasPrefix(m.what, what) {
+				return m.bytes
+			}
+		}
+		t.Fatalf("%c says no %s on connection %d", who, what, connection)
+		return nil
+	}
+	session := [16]byte(find('A', 1, "WELCOME")[3:])
+	for connection := byte(1); connection <= 2; connection++ {
+		dialler, acceptor := find('D', connection, "HELLO"), find('A', connection, "HELLO")
+		h, err := parseHello(acceptor[3:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := checkProof(h.Key[:], dialler, acceptor, find('A', connection, "PROOF")[3:]); err != nil {
+			t.Error(err)
+		}
+		p := purpose{session: session, connection: uint32(connection), begin: connection == 1}
+		got, want := proofMessage(ed25519.NewKeyFromSeed(seed(0)), dialler, acceptor, p), find('D', connection, "PROOF")
+		if !bytes.Equal(got, want) {
+			t.Errorf("PROOF of connection %d\n%x, want\n%x", connection, got, want)
+		}
+	}
+	first, again := find('D', 1, "call of Count"), find('D', 2, "call of Count")
+	if !bytes.Equal(first, again) { // the clock of the test stands still
+		t.Errorf("the call that comes again is\n%x, was\n%x", again, first)
+	}
+	if !bytes.Equal(find('A', 1, "return, slot 0, number 2"), find('A', 2, "return, slot 0, number 2")) {
+		t.Error("the return that comes again is another")
+	}
+	if r := find('A', 2, "return with an error"); r[1] != failed|uncounted {
+		t.Errorf("the flags are %#x", r[1])
+	}
+}
+
+// goldenBody reads the body of a call or return, and the references of its table.
+func goldenBody(t *testing.T, name string) []any {
+	t.Helper()
+	b := golden(t, name)
+	size, announced := callHeader, 44
+	if b[0] == recordReturn {
+		size, announced = returnHeader, 8
+	}
+	header, rest := b[8:8+size], b[8+size:]
+	s := &session{host: "192.0.2.9"}
+	p, err := s.newPayload(header[announced:], b[1], rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := p.decode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestGoldenCalls(t *testing.T) {
+	three := goldenBody(t, "return_references")
+	ref, ok := three[0].(reference)
+	if !ok || three[1] != three[0] || three[2] != nil || ref.name != "bank.Account" || ref.at != (place{"bank.example", 7000}) {
+		t.Errorf("%+v", three)
+	}
+	entry, _ := goldenBody(t, "registry_lookup_return")[0].(map[string]any)
+	ref, _ = entry["Ref"].(reference)
+	b, _ := entry["Description"].([]byte)
+	d, err := parseDescription(b)
+	if err != nil || d.fingerprint() != ref.fingerprint {
+		t.Errorf("%v, %v: the fingerprint is %x, in the reference %x", d, err, d.fingerprint(), ref.fingerprint)
+	}
+	e, err := parseError(goldenBody(t, "registry_refused"))
+	if err != nil || e.kind != application || e.inner() == nil || nameOf(errorKinds, e.inner().kind) != "NotBound" {
+		t.Errorf("%v, %v", e, err)
+	}
+	clean := goldenBody(t, "lease_clean")
+	if got := fmt.Sprint(clean[0], clean[1]); got != fmt.Sprint(1, []any{[]any{ref.number, 2}}) {
+		t.Errorf("Clean of %v", got)
+	}
+	if others, _ := clean[2].([]any); len(others) != 1 || fmt.Sprint(others[0]) != fmt.Sprint(of(ref, 1)) {
+		t.Errorf("Clean of %v, want %v", clean[2], of(ref, 1))
+	}
+	for name, method := range map[string]string{"registry_bind": "Bind", "registry_acquire": "Acquire", "registry_renew": "Renew", "registry_release": "Release",
+		"lease_clean": "Clean", "lease_dirty": "Dirty", "lease_linger": "Linger"} {
+		if got := binary.BigEndian.Uint32(golden(t, name)[8+40:]); got != methodHash(method) {
+			t.Errorf("%s is a call of %#x, want that of %s, %#x", name, got, method, methodHash(method))
+		}
+		goldenBody(t, name)
+	}
+	n, err := parseNotice(golden(t, "close_breach")[8:])
+	if err != nil || n.kind != protocol || !strings.HasPrefix(n.text, "W-53: ") {
+		t.Errorf("%v, %v", n, err)
 	}
 }

@@ -25,6 +25,7 @@ const (
 
 const (
 	version           = 1
+	featureResume     = 1
 	handshakeTime     = 5 * time.Second
 	maxHandshakeBytes = 4096
 )
@@ -109,8 +110,8 @@ func parseHello(body []byte) (h hello, err error) {
 	return h, checkExtensions(body[helloSize:])
 }
 
-// checkExtensions reads the length and the extensions at the end of a message. This program knows none, so it accepts
-// those that may be skipped.
+// checkExtensions reads the length and the extensions at the end of a message that has none of those that this program
+// knows, so it accepts those that may be skipped.
 func checkExtensions(b []byte) error {
 	if len(b) < 2 || int(binary.BigEndian.Uint16(b)) != len(b)-2 {
 		return errors.New("a message with a wrong length of extensions")
@@ -139,17 +140,37 @@ func eachExtension(b []byte, f func(kind byte, value []byte) error) error {
 }
 
 // signed returns the bytes that the node with this role ("D" or "A") signs, on a connection without TLS. The hellos are
-// whole messages, ids the two session ids of the proof; there are no extensions.
+// whole messages, ids the two session ids of the proof and behind them the extensions.
 func signed(role string, dialler, acceptor, ids []byte) []byte {
 	hellos := sha256.Sum256(append(bytes.Clone(dialler), acceptor...))
 	return append(append([]byte("GoRMI handshake 1 "+role), hellos[:]...), ids...)
 }
 
-// proofMessage returns the PROOF of the dialling node, which begins a session with this id and knows none to be over.
-func proofMessage(key ed25519.PrivateKey, dialler, acceptor []byte, session [16]byte) []byte {
-	ids := append(session[:], make([]byte, 16)...)
-	proof := append(ed25519.Sign(key, signed("D", dialler, acceptor, ids)), ids...)
-	return message(kindProof, append(proof, 0, 0))
+// purpose is what the dialling node wants a connection for.
+type purpose struct {
+	session    [16]byte
+	connection uint32 // its number; 0 leaves the extension out
+	begin      bool
+}
+
+// extensions returns those of the proof.
+func (p purpose) extensions() []byte {
+	if p.connection == 0 {
+		return nil
+	}
+	b := append(binary.BigEndian.AppendUint32([]byte{extConnection, 0, 5}, p.connection), 0)
+	if p.begin {
+		b[len(b)-1] = 1
+	}
+	return b
+}
+
+// proofMessage returns the PROOF of the dialling node, which knows no session to be over.
+func proofMessage(key ed25519.PrivateKey, dialler, acceptor []byte, p purpose) []byte {
+	ids := append(p.session[:], make([]byte, 16)...)
+	extensions := p.extensions()
+	proof := append(ed25519.Sign(key, signed("D", dialler, acceptor, append(bytes.Clone(ids), extensions...))), ids...)
+	return message(kindProof, append(binary.BigEndian.AppendUint16(proof, uint16(len(extensions))), extensions...))
 }
 
 // checkProof checks the PROOF of the accepting node.
@@ -166,13 +187,13 @@ func checkProof(key []byte, dialler, acceptor, proof []byte) error {
 }
 
 // shake does the handshake of the dialling side, and returns the peer's hello. It expects the node with an id, unless
-// that is zero.
-func (n *node) shake(c net.Conn, expected nodeID) (peer hello, err error) {
+// that is zero. An extension that the purpose has is left out if the peer cannot resume sessions.
+func (n *node) shake(c net.Conn, expected nodeID, p purpose) (peer hello, err error) {
 	c.SetDeadline(time.Now().Add(handshakeTime))
 	defer c.SetDeadline(time.Time{})
 
 	mine := hello{
-		Newest: version, Oldest: version, Key: [32]byte(n.key.Public().(ed25519.PublicKey)), Expected: expected,
+		Newest: version, Oldest: version, Features: n.features, Key: [32]byte(n.key.Public().(ed25519.PublicKey)), Expected: expected,
 		Started: n.started, MessageLimit: messageLimit, Budget: budget, Slots: slots, TableEntries: tableEntries,
 	}
 	rand.Read(mine.Nonce[:])
@@ -206,15 +227,16 @@ func (n *node) shake(c net.Conn, expected nodeID) (peer hello, err error) {
 		return peer, err
 	}
 
-	var session [16]byte
-	rand.Read(session[:])
-	if _, err := c.Write(proofMessage(n.key, dialler, acceptor, session)); err != nil {
+	if peer.Features&n.features&featureResume == 0 {
+		p.connection = 0
+	}
+	if _, err := c.Write(proofMessage(n.key, dialler, acceptor, p)); err != nil {
 		return peer, err
 	}
 	if body, err = readMessage(c, kindWelcome); err != nil {
 		return peer, err
 	}
-	if len(body) < 16 || !bytes.Equal(body[:16], session[:]) {
+	if len(body) < 16 || !bytes.Equal(body[:16], p.session[:]) {
 		return peer, errors.New("WELCOME to another session")
 	}
 	return peer, checkExtensions(body[16:])

@@ -3,8 +3,9 @@ Command testclient is a node of GoRMI that shares no code with GoRMI. It was wri
 protocol alone, the package comments of rmi/wire, refs and registry, and with nothing but Go's standard library; so it
 shows that the specification is complete, and that a node in another language can be written as well.
 
-It looks up the object that examples/hello/server binds, calls it, is called back, and tries what else the protocol has;
-it prints each step, and ends with status 1 if one fails. Its test runs it against the real programs.
+It looks up the object that examples/hello/server binds, calls it, is called back, and tries what else the protocol has,
+by the levels of conformance of the specification; it prints each step, and ends with status 1 if one fails. Its test runs
+it against the real programs.
 */
 package main
 
@@ -21,11 +22,12 @@ func main() {
 	log.SetFlags(0)
 	registry := flag.String("registry", "127.0.0.1:1099", "the registry, `HOST:PORT`")
 	name := flag.String("name", "hello", "the `NAME` of the greeter in the registry")
+	level := flag.String("level", "leases", "up to which `LEVEL` of conformance to go: client, resume or leases")
 	idle := flag.Bool("idle", false, "also wait until the greeter's node pings, which takes 5 seconds")
 	flag.Parse()
 	at, err := parsePlace(*registry)
 	if err == nil {
-		err = steps(at, *name, *idle)
+		err = levels(at, *name, *level, *idle)
 	}
 	if err != nil {
 		log.Fatal("testclient: ", err)

@@ -13,7 +13,7 @@ import (
 const maxNesting = 64
 
 // encoder writes MessagePack, and collects the references that it meets in the table that goes with the body.
-// Values are nil, bool, int, string, []byte, []any, map[string]any and reference.
+// Values are nil, bool, int, uint64, string, []byte, []any, map[string]any and reference.
 type encoder struct {
 	body  []byte
 	table []reference
@@ -31,6 +31,8 @@ func (e *encoder) value(v any) {
 		}
 	case int:
 		e.body = binary.BigEndian.AppendUint64(append(e.body, 0xd3), uint64(v)) // any width will do
+	case uint64:
+		e.body = binary.BigEndian.AppendUint64(append(e.body, 0xcf), v)
 	case string:
 		e.body = append(binary.BigEndian.AppendUint32(append(e.body, 0xdb), uint32(len(v))), v...)
 	case []byte:

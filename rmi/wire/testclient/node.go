@@ -15,6 +15,8 @@ type node struct {
 	id      nodeID
 	started int64
 
+	features uint64 // that it announces
+
 	mu      sync.Mutex
 	objects map[uint64]*object
 }
@@ -24,15 +26,17 @@ type object struct {
 	description []byte
 	described   chan struct{} // gets a value, if there is room, whenever a peer has asked for the description
 	call        func(ctx context.Context, in *incoming, name string) error
+
+	methods map[uint32]func(args []any) ([]any, error) // of an object that is no function
 }
 
-func newNode() (*node, error) {
+func newNode(features uint64) (*node, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	id := idOf(key.Public().(ed25519.PublicKey))
-	return &node{key: key, id: id, started: time.Now().UnixNano(), objects: make(map[uint64]*object)}, nil
+	return &node{key: key, id: id, started: time.Now().UnixNano(), features: features, objects: make(map[uint64]*object)}, nil
 }
 
 // export makes an object callable, and returns the reference to it. The reference has no place, since this node does

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 )
 
 // payload is what a call or a return carries, a table of references and a body, while it arrives and after.
@@ -62,11 +61,7 @@ var errTable = errors.New("malformed table")
 
 // decode reads the body, and the references that it uses.
 func (p *payload) decode(s *session) ([]any, error) {
-	host := ""
-	if tcp, ok := s.conn.RemoteAddr().(*net.TCPAddr); ok {
-		host = tcp.AddrPort().Addr().Unmap().String()
-	}
-	table, err := parseTable(p.bytes[:p.table], p.references, host)
+	table, err := parseTable(p.bytes[:p.table], p.references, s.host)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errTable, err)
 	}
@@ -77,6 +72,9 @@ func (p *payload) decode(s *session) ([]any, error) {
 func (s *session) readFragment(flags byte, n number, piece []byte) error {
 	s.mu.Lock()
 	c, in := s.calls[n.slot], s.serving[n.slot]
+	if again := s.again[n.slot]; again != nil {
+		in = again
+	}
 	s.mu.Unlock()
 	if flags&ofReturn != 0 {
 		if c == nil || c.number != n || c.result == nil || c.result.complete() {
@@ -93,7 +91,7 @@ func (s *session) readFragment(flags byte, n number, piece []byte) error {
 	}
 	err := s.add(in.args, piece)
 	if err == nil && in.args.complete() {
-		go in.serve()
+		in.arrived()
 	}
 	return err
 }

@@ -21,6 +21,10 @@ type incoming struct {
 	args   *payload
 	wrong  error // in its extensions
 
+	connection uint32 // on which it came last
+	comesAgain bool   // its payload is for nothing
+	lost       bool   // it never came
+
 	ctx    context.Context // ends when the caller gives up, or at the deadline
 	cancel context.CancelFunc
 }
@@ -60,31 +64,83 @@ func (s *session) readCall(flags byte, header, extensions, rest []byte) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.serving[in.slot] != nil || s.taken[in.slot]+1 != in.sequence {
+	in.connection = s.connectionNow()
+	switch running, done := s.serving[in.slot], s.kept[in.slot]; {
+	case running == nil && s.taken[in.slot]+1 == in.sequence:
+		delete(s.kept, in.slot)
+		s.taken[in.slot], s.serving[in.slot] = in.sequence, in
+	case s.resumable && s.taken[in.slot] == in.sequence && s.again[in.slot] == nil &&
+		(running != nil && running.connection < in.connection || done != nil && done.connection < in.connection):
+		in.comesAgain = true
+		s.again[in.slot] = in
+	default:
 		in.cancel()
 		return fmt.Errorf("a call %v in a slot that is in use or with a number that is not the next", in.number)
 	}
-	s.taken[in.slot], s.serving[in.slot] = in.sequence, in
 	if in.args.complete() {
-		go in.serve()
+		in.arrivedLocked()
 	}
 	return nil
 }
 
-// readCancel handles that the peer gives up a call.
-func (s *session) readCancel(n number) error {
-	s.mu.Lock()
-	in := s.serving[n.slot]
-	s.mu.Unlock()
-	if in == nil || in.number != n {
-		return nil // it was answered
+// arrived goes on with a call whose payload is complete.
+func (in *incoming) arrived() {
+	in.s.mu.Lock()
+	defer in.s.mu.Unlock()
+	in.arrivedLocked()
+}
+
+func (in *incoming) arrivedLocked() {
+	s := in.s
+	if !in.comesAgain {
+		go in.serve()
+		return
 	}
 	in.cancel()
-	if !in.args.complete() {
-		s.drop(in.args)
-		return in.answer(nil, &callError{kind: cancelled, outcome: notExecuted, text: "given up before it began"})
+	delete(s.again, in.slot)
+	if running := s.serving[in.slot]; running != nil {
+		running.connection = in.connection // it is answered when it ends
+	} else if done := s.kept[in.slot]; done != nil {
+		done.connection = in.connection
+		go s.send(done)
 	}
-	return nil
+}
+
+// readCancel handles that the peer gives up a call.
+func (s *session) readCancel(n number, settled bool) error {
+	if n.slot >= slots {
+		return nil
+	}
+	s.mu.Lock()
+	in, done := s.serving[n.slot], s.kept[n.slot]
+	if again := s.again[n.slot]; again != nil && again.number == n { // no more of it will come
+		s.drop(again.args)
+		delete(s.again, n.slot)
+	}
+	never := s.resumable && in == nil && s.taken[n.slot]+1 == n.sequence
+	if never {
+		s.taken[n.slot] = n.sequence
+	}
+	s.mu.Unlock()
+	switch {
+	case never:
+		lost := &incoming{s: s, number: n, cancel: func() {}, lost: true}
+		return lost.answer(nil, &callError{kind: cancelled, outcome: notExecuted, text: "the call was lost, and given up"})
+	case in == nil && done != nil && done.number == n:
+		return s.send(done)
+	case in == nil || in.number != n:
+		return nil // it was answered
+	}
+	if in.args.complete() {
+		if !settled {
+			in.cancel()
+		}
+		return nil
+	}
+	in.cancel()
+	s.drop(in.args)
+	in.lost = s.resumable // its table was not taken in
+	return in.answer(nil, &callError{kind: cancelled, outcome: notExecuted, text: "given up before it began"})
 }
 
 // serve runs a call whose payload is complete, and answers it.
@@ -117,6 +173,8 @@ func (in *incoming) run() ([]any, error) {
 		default:
 		}
 		return []any{o.description}, nil
+	case o.methods[in.method] != nil:
+		return o.methods[in.method](args)
 	case in.method != methodHash("Call"):
 		return nil, &callError{kind: noSuchMethod, outcome: notExecuted, text: "a function has the method Call only"}
 	}
@@ -145,8 +203,36 @@ func (in *incoming) answer(results []any, err error) error {
 	h := binary.BigEndian.AppendUint32(in.header(), uint32(len(e.table)))
 	h = binary.BigEndian.AppendUint32(h, uint32(len(table)))
 	h = binary.BigEndian.AppendUint32(h, uint32(len(e.body)))
+	if in.lost {
+		flags |= uncounted
+	}
+	r := &reply{number: in.number, flags: flags, header: h, payload: append(table, e.body...)}
 	in.s.mu.Lock()
+	r.connection = in.connection
 	delete(in.s.serving, in.slot) // before the peer can use it again
+	if in.s.resumable {
+		in.s.kept[in.slot] = r
+	}
 	in.s.mu.Unlock()
-	return in.s.write(recordReturn, flags, nil, h, append(table, e.body...)...)
+	return in.s.send(r)
+}
+
+// reply is the answer to a call, which is kept until the peer has it.
+type reply struct {
+	number
+	flags           byte
+	header, payload []byte
+	connection      uint32 // on which the call came last
+	sentOn          uint32 // connection on which it was sent last; guarded by session.writing
+}
+
+// send sends a reply, unless it was sent on this very connection.
+func (s *session) send(r *reply) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if r.sentOn == s.connection {
+		return nil
+	}
+	r.sentOn = s.connection
+	return s.writeNow(recordReturn, r.flags, nil, r.header, r.payload...)
 }

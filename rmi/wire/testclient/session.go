@@ -24,20 +24,26 @@ const (
 	recordStream   = 7
 	recordGoaway   = 8
 	recordClose    = 9
+	recordAck      = 10
 )
 
 // The flags of records.
 const (
 	fragmented = 1 // of calls and returns
 	failed     = 2 // of returns
+	uncounted  = 4 // of returns
 	ofReturn   = 1 // of fragments
+	settle     = 1 // of cancels
 )
 
 // skippable is the bit in the kinds of records and extensions that one may skip without knowing them.
 const skippable = 0x80
 
-// extTarget is the extension of calls to a relay.
-const extTarget = 0x01
+// The extensions: of calls to a relay, and of proofs for sessions that outlive their connections.
+const (
+	extTarget     = 0x01
+	extConnection = 0x04
+)
 
 const (
 	callHeader    = 58
@@ -66,23 +72,37 @@ const (
 // errOver is the error of calls when the session ended.
 var errOver = errors.New("the session is over")
 
-// session is a connection after its handshake.
+// session is the talk with a peer after the handshake. If both sides can resume it, it outlives its connection: see
+// resume.go.
 type session struct {
-	node *node
-	conn net.Conn
-	peer hello
-	id   nodeID // of the peer
+	node      *node
+	peer      hello
+	id        nodeID // of the peer
+	host      string // by which it was reached
+	at        place
+	name      [16]byte // the id of the session
+	resumable bool
 
-	writing sync.Mutex // held while a record is written
+	writing    sync.Mutex // held while records are written; guards conn and connection
+	conn       net.Conn
+	connection uint32 // its number
 
 	mu      sync.Mutex
 	calls   map[uint32]*outgoing // calls in flight by slot
 	sent    map[uint32]uint32    // last sequence number of each slot
 	serving map[uint32]*incoming
-	taken   map[uint32]uint32 // last sequence number of each of the peer's slots
+	again   map[uint32]*incoming // calls that came again, while their payloads come
+	kept    map[uint32]*reply    // replies that the peer did not acknowledge
+	large   map[uint32]number    // free slots with large replies, which were acknowledged
+	closing bool                 // by this node
+	cuts    int                  // connections lost and made again
+	lose    bool                 // the next return is lost with its connection
+	linked  chan struct{}        // closed when there is another connection
+	taken   map[uint32]uint32    // last sequence number of each of the peer's slots
 	pongs   map[uint64]chan struct{}
 
 	assembling uint64        // bytes of payloads under assembly here; the reader's
+	reading    uint32        // number of the connection that is read; the reader's
 	pinged     chan struct{} // gets a value, if there is room, with every ping of the peer
 	done       chan struct{} // closed when the session is over
 	err        error         // why; to be read when done is closed
@@ -90,33 +110,59 @@ type session struct {
 
 // dial connects to a place, and expects the node with an id there, unless that is zero.
 func (n *node) dial(at place, expected nodeID) (*session, error) {
-	c, err := at.dial(&net.Dialer{Timeout: handshakeTime})
+	p := purpose{connection: 1, begin: true}
+	rand.Read(p.session[:])
+	c, peer, err := n.connect(at, expected, p)
 	if err != nil {
-		return nil, err
-	}
-	peer, err := n.shake(c, expected)
-	if err != nil {
-		c.Close()
 		return nil, err
 	}
 	s := &session{
-		node: n, conn: c, peer: peer, id: idOf(peer.Key[:]),
-		calls: make(map[uint32]*outgoing), sent: make(map[uint32]uint32),
+		node: n, conn: c, peer: peer, id: idOf(peer.Key[:]), at: at, name: p.session, connection: p.connection, reading: p.connection,
+		resumable: peer.Features&n.features&featureResume != 0,
+		calls:     make(map[uint32]*outgoing), sent: make(map[uint32]uint32),
 		serving: make(map[uint32]*incoming), taken: make(map[uint32]uint32),
+		again: make(map[uint32]*incoming), kept: make(map[uint32]*reply), large: make(map[uint32]number), linked: make(chan struct{}),
 		pongs: make(map[uint64]chan struct{}), pinged: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	go s.run()
+	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		s.host = tcp.AddrPort().Addr().Unmap().String()
+	}
+	go s.run(c)
 	return s, nil
 }
 
+// connect dials a place and does the handshake.
+func (n *node) connect(at place, expected nodeID, p purpose) (net.Conn, hello, error) {
+	c, err := at.dial(&net.Dialer{Timeout: handshakeTime})
+	if err != nil {
+		return nil, hello{}, err
+	}
+	peer, err := n.shake(c, expected, p)
+	if err != nil {
+		c.Close()
+		return nil, peer, err
+	}
+	return c, peer, nil
+}
+
+// lost is the error of a connection that ended.
+type lost struct{ error }
+
+func (l lost) Unwrap() error { return l.error }
+
 // run reads records until the session is over.
-func (s *session) run() {
-	r := bufio.NewReader(watched{s})
+func (s *session) run(c net.Conn) {
 	var err error
 	for err == nil {
-		err = s.readRecord(r)
+		r := bufio.NewReader(watched{s, c})
+		for err == nil {
+			err = s.readRecord(r)
+		}
+		c.Close()
+		if cut := (lost{}); errors.As(err, &cut) && s.resumable {
+			c, err = s.resume(err)
+		}
 	}
-	s.conn.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, in := range s.serving {
@@ -127,31 +173,42 @@ func (s *session) run() {
 }
 
 // watched reads from a session's connection, and pings when nothing comes.
-type watched struct{ s *session }
+type watched struct {
+	s    *session
+	conn net.Conn
+}
 
 func (w watched) Read(b []byte) (int, error) {
 	begin := time.Now()
-	w.s.conn.SetReadDeadline(begin.Add(pingAfter))
-	n, err := w.s.conn.Read(b)
+	w.conn.SetReadDeadline(begin.Add(pingAfter))
+	n, err := w.conn.Read(b)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		if err := w.s.write(recordPing, 0, nil, make([]byte, 8)); err != nil {
 			return 0, err
 		}
-		w.s.conn.SetReadDeadline(begin.Add(giveUp))
-		n, err = w.s.conn.Read(b)
+		w.conn.SetReadDeadline(begin.Add(giveUp))
+		n, err = w.conn.Read(b)
 	}
 	return n, err
 }
 
 // write sends one record.
 func (s *session) write(kind, flags byte, extensions []byte, header []byte, rest ...byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.writeNow(kind, flags, extensions, header, rest...)
+}
+
+// writeNow is write while s.writing is held. What is lost with a connection is said again on the next, or need not be.
+func (s *session) writeNow(kind, flags byte, extensions []byte, header []byte, rest ...byte) error {
 	record := binary.BigEndian.AppendUint16([]byte{kind, flags}, uint16(len(extensions)))
 	record = binary.BigEndian.AppendUint32(record, uint32(len(header)+len(extensions)+len(rest)))
 	record = append(append(append(record, header...), extensions...), rest...)
-	s.writing.Lock()
-	defer s.writing.Unlock()
 	s.conn.SetWriteDeadline(time.Now().Add(giveUp))
 	_, err := s.conn.Write(record)
+	if err != nil && s.resumable {
+		return nil
+	}
 	return err
 }
 
@@ -166,7 +223,7 @@ func (n number) header() []byte {
 func (s *session) readRecord(r io.Reader) error {
 	head := make([]byte, 8)
 	if _, err := io.ReadFull(r, head); err != nil {
-		return err
+		return lost{err}
 	}
 	kind, flags := head[0], head[1]
 	extended, length := int(binary.BigEndian.Uint16(head[2:])), binary.BigEndian.Uint32(head[4:])
@@ -175,7 +232,7 @@ func (s *session) readRecord(r io.Reader) error {
 	}
 	body := make([]byte, length)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return err
+		return lost{err}
 	}
 	if kind&skippable != 0 {
 		return nil // may be skipped
@@ -184,9 +241,9 @@ func (s *session) readRecord(r io.Reader) error {
 		header int
 		flags  byte
 	}{
-		recordCall: {callHeader, fragmented}, recordReturn: {returnHeader, fragmented | failed},
-		recordFragment: {8, ofReturn}, recordCancel: {8, 0}, recordPing: {8, 0}, recordPong: {8, 0},
-		recordStream: {}, recordGoaway: {}, recordClose: {},
+		recordCall: {callHeader, fragmented}, recordReturn: {returnHeader, fragmented | failed | uncounted},
+		recordFragment: {8, ofReturn}, recordCancel: {8, settle}, recordPing: {8, 0}, recordPong: {8, 0},
+		recordStream: {}, recordGoaway: {}, recordClose: {}, recordAck: {8, 0},
 	}
 	if kind == 0 || int(kind) >= len(known) {
 		return fmt.Errorf("a record of kind %d", kind)
@@ -203,7 +260,7 @@ func (s *session) readRecord(r io.Reader) error {
 	if err := eachExtension(extensions, refuseExtension); err != nil {
 		return err
 	}
-	if len(rest) > 0 && kind >= recordCancel && kind <= recordPong {
+	if len(rest) > 0 && (kind >= recordCancel && kind <= recordPong || kind == recordAck) {
 		return fmt.Errorf("a record of kind %d has %d bytes behind its header", kind, len(rest))
 	}
 	switch kind {
@@ -212,7 +269,10 @@ func (s *session) readRecord(r io.Reader) error {
 	case recordFragment:
 		return s.readFragment(flags, numberOf(header), rest)
 	case recordCancel:
-		return s.readCancel(numberOf(header))
+		return s.readCancel(numberOf(header), flags&settle != 0)
+	case recordAck:
+		s.readAck(numberOf(header))
+		return nil
 	case recordPing:
 		select {
 		case s.pinged <- struct{}{}:
@@ -235,7 +295,7 @@ func (s *session) readRecord(r io.Reader) error {
 		return err
 	case recordClose:
 		n, err := parseNotice(rest)
-		return errors.Join(fmt.Errorf("closed by the peer: %v", n), err)
+		return errors.Join(closedByPeer{n}, err)
 	default:
 		return errors.New("a stream record, though this node announced no streams")
 	}
@@ -251,6 +311,11 @@ func refuseExtension(kind byte, _ []byte) error {
 	}
 	return nil
 }
+
+// closedByPeer is the error of a session that the peer ended.
+type closedByPeer struct{ notice }
+
+func (c closedByPeer) Error() string { return "closed by the peer: " + c.notice.String() }
 
 // ping waits until the peer answers a ping.
 func (s *session) ping() error {
@@ -273,6 +338,9 @@ func (s *session) ping() error {
 
 // close announces the end, closes the session, and waits until the peer has closed the connection too.
 func (s *session) close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
 	text := []byte("the client is done")
 	err := errors.Join(
 		s.write(recordGoaway, 0, nil, nil, append([]byte{closed}, text...)...),

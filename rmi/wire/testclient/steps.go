@@ -14,9 +14,30 @@ const registryObject = 1
 // greeterMethods are the methods of the greeter that this program uses, as description prints them.
 var greeterMethods = []string{"Greet(string)(string)", "Watch(remote{Call(string)()})(remote{Cancel()()})"}
 
-// steps does everything that this program shows.
+// levels does everything that this program shows, up to a level of conformance.
+func levels(registryAt place, name, level string, idle bool) error {
+	for _, l := range []struct {
+		name string
+		do   func() error
+	}{
+		{"client", func() error { return steps(registryAt, name, idle) }},
+		{"resume", func() error { return resumeSteps(registryAt, name) }},
+		{"leases", func() error { return leaseSteps(registryAt, name) }},
+	} {
+		say("level: %s", l.name)
+		if err := l.do(); err != nil {
+			return fmt.Errorf("level %s: %w", l.name, err)
+		}
+		if l.name == level {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no level %q", level)
+}
+
+// steps does what a minimum client does.
 func steps(registryAt place, name string, idle bool) error {
-	n, err := newNode()
+	n, err := newNode(0)
 	if err != nil {
 		return err
 	}
@@ -38,6 +59,7 @@ func steps(registryAt place, name string, idle bool) error {
 
 	for _, step := range []func() error{
 		func() error { return stranger(n, ref) },
+		func() error { return breach(ref) },
 		func() error { return registryCalls(registry, name) },
 		func() error { return agree(greeter, ref, description) },
 		func() error { return greet(greeter, ref) },
@@ -97,6 +119,28 @@ func stranger(n *node, ref reference) error {
 		return fmt.Errorf("a dial that expects another node: %w", err)
 	}
 	say("greeter: who expects another node is %v", err)
+	return nil
+}
+
+// breach sends what breaks a rule, and finds out which.
+func breach(ref reference) error {
+	n, err := newNode(0) // there is one session between two nodes
+	if err != nil {
+		return err
+	}
+	s, err := n.dial(ref.at, ref.node)
+	if err != nil {
+		return err
+	}
+	if err := s.write(0x33, 0, nil, nil); err != nil {
+		return err
+	}
+	<-s.done
+	var c closedByPeer
+	if !errors.As(s.err, &c) {
+		return fmt.Errorf("who sends an unknown record: %w, want a close record", s.err)
+	}
+	say("greeter: who sends an unknown record is %v", c)
 	return nil
 }
 
@@ -316,7 +360,7 @@ func relayed(registry *session, registryAt place) error {
 		return err
 	}
 
-	n, err := newNode()
+	n, err := newNode(0)
 	if err != nil {
 		return err
 	}

@@ -68,10 +68,12 @@ func start(ctx context.Context, t *testing.T, path string, args ...string) strin
 }
 
 // steps that the client prints, one a line. What comes behind … are the peers' own words.
-const printed = `registry: handshake done, the node holds its key
+const printed = `level: client
+registry: handshake done, the node holds its key
 registry: hello is an object of the interface hello.Greeter
 greeter: handshake done, the node is the one that the reference names
 greeter: who expects another node is refused: StaleReference: …
+greeter: who sends an unknown record is closed by the peer: Protocol: W-42: …
 registry: list map[More:false Names:[map[Interface:hello.Greeter Name:hello]]]
 registry: lookup of a name that is not bound: Application/Executed with NotBound: …
 greeter: describes itself as hello.Greeter: Greet(string)(string) Watch(remote{Call(string)()})(remote{Cancel()()})
@@ -100,7 +102,32 @@ relay: the call returns: Application/Executed: the function's own error
 greeter: answers a ping
 greeter: pings after a silence, and takes the pong
 both sessions are closed, and the peers have closed the connections
+level: resume
+resume: both nodes announce it: true
+resume: cut while a call of 16 bytes and its callback run; it returns: true, the callback ran 1 times
+resume: cut while a call of 102400 bytes and its callback run; it returns: true, the callback ran 1 times
+resume: cut before the return; it comes again: true, the callback ran 1 times
+resume: a call that was lost, and given up: Cancelled/NotExecuted: …
+resume: it says uncounted: true
+resume: Hello, the next in its slot!
+resume: a connection of a session that nobody knows is refused: PeerGone: …
+resume: a connection without a number is refused: Protocol: W-20: …
+resume: a connection that is older than the session's is closed
+resume: Hello, after all of that!, in one session with 4 cuts
+level: leases
+leases: registered with the owner; of two objects it does not export those at [1]
+leases: given back to the registry, which had handed it on
+leases: a subscription that was given back: NoSuchObject/NotExecuted: …
+leases: the registry gives 1 reference back, which it does not hold, in batch 1
+leases: handed on twice by the registry, which relays: true
+leases: given back once: true
+leases: the same batch again: true
+leases: given back twice: NoSuchObject/NotExecuted: …
+leases: asked to keep what was handed on, for a lease
 `
+
+// idle is printed if the client waits for a ping.
+const idle = "greeter: pings after a silence, and takes the pong\n"
 
 func TestClient(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -117,8 +144,17 @@ func TestClient(t *testing.T) {
 	}
 
 	start(ctx, t, dir+"server", "-registry", "rmi://"+registry)
-	for range 2 { // again, for it leaves nothing behind
-		client := command(ctx, dir+"testclient", "-registry", registry, "-idle")
+	for _, level := range []string{"client", "resume", "leases"} { // each again, for it leaves nothing behind
+		printed, args := printed, []string{"-registry", registry, "-level", level}
+		switch level {
+		case "client":
+			printed, _, _ = strings.Cut(printed, "level: resume")
+			args = append(args, "-idle")
+		case "resume":
+			printed, _, _ = strings.Cut(printed, "level: leases")
+		}
+		printed = strings.Replace(printed, idle, map[bool]string{true: idle}[level == "client"], 1)
+		client := command(ctx, dir+"testclient", args...)
 		var log strings.Builder
 		client.Stderr = &log
 		out, err := client.Output()
