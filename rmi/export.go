@@ -24,14 +24,14 @@ type Threading = transport.Threading
 
 const (
 	// Concurrent: every call runs on its own goroutine. The default.
-	Concurrent = transport.Concurrent
+	Concurrent Threading = transport.Concurrent
 	// PerConnection: the calls of one client run one after the other, in the order they were made,
 	// whatever carries them. A large one begins when all of it is here: later small ones may pass it.
-	PerConnection = transport.PerConnection
+	PerConnection Threading = transport.PerConnection
 	// Serial: one call runs at a time, so the object needs no locks. A call
 	// that comes back in the chain of the one that runs is let in: the one that
 	// runs waits for it. Those of one client run in its order, as with PerConnection.
-	Serial = transport.Serial
+	Serial Threading = transport.Serial
 )
 
 // ExportOptions say how an object is served. The zero value is the default.

@@ -144,6 +144,7 @@ func TestARevokedObjectIsGoneForEverybody(t *testing.T) {
 			}
 			return n, nil
 		}}
+		others := owner.Exports()
 		h, err := rmi.Export[Worker](owner, v, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -172,7 +173,7 @@ func TestARevokedObjectIsGoneForEverybody(t *testing.T) {
 		if err := <-result; err != nil {
 			t.Errorf("a call that ran: %v", err)
 		}
-		if n := owner.Exports(); n != 0 {
+		if n := owner.Exports() - others; n != 0 {
 			t.Errorf("%d exports are left", n)
 		}
 		again, err := rmi.Export[Worker](owner, v, nil)

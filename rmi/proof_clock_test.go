@@ -36,7 +36,7 @@ func TestProofNothingIsMeasuredByTheWallClock(t *testing.T) {
 		"../rmi/transport/absence.go: absent, Round":                   "of a duration, for people",
 		"../rmi/node.go: NewNode, UnixNano":                            "the node's start names it; nobody computes with it",
 		"../rmi/transport/datagram/dial.go: introduce, Unix":           "a deadline that has passed, whenever it is",
-		"../rmi/transport/link.go: cut, Unix":                          "a deadline that has passed, whenever it is",
+		"../rmi/transport/link.go: cutAfter, Unix":                     "a deadline that has passed, whenever it is",
 		"../rmi/transport/link.go: onTick, Unix":                       "a deadline that has passed, whenever it is",
 		"../rmi/transport/streams/stream.go: closeReadingLocked, Unix": "a deadline that has passed, whenever it is",
 		"../rmi/wire/testclient/node.go: newNode, UnixNano":            "the node's start names it",

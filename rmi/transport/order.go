@@ -48,7 +48,7 @@ func (o *order) came(n wire.CallNum, most int) error {
 		return nil
 	}
 	if n-o.next > wire.CallNum(most-len(o.missing)) {
-		return wire.ProtocolError("call %d on this connection, after %d: more are missing than may be in flight", n, o.next-1)
+		return wire.ProtocolError("W-63: call %d on this connection, after %d: more are missing than may be in flight", n, o.next-1)
 	}
 	for ; o.next < n; o.next++ {
 		o.missing = append(o.missing, o.next)
@@ -101,7 +101,7 @@ func (s *Session) hold(in *Incoming) {
 	}
 	c.mu.Unlock()
 	s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted,
-		"%d calls of this peer or %d bytes of their arguments wait already for calls that were sent before them: the limits", t.Limits.Queue, t.Limits.Assembly))
+		"%d calls of this peer or %d bytes of their arguments wait already for calls that were sent before them (Options.Limits.Queue, Assembly)", t.Limits.Queue, t.Limits.Assembly))
 }
 
 // release returns the first call that is held back and need not be any more, or nil.

@@ -149,7 +149,7 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	in.deadline = time.Now().Add(timeout(h.Timeout))
 	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, relayed: h.Hops > 0, deadline: in.deadline}
 	if in.number = in.Extensions.Order; l.lossy && in.number == 0 && p.Flags&wire.FlagFragmented == 0 {
-		return wire.ProtocolError("a call without its place among those sent on this connection")
+		return wire.ProtocolError("W-63: a call without its place among those sent on this connection")
 	}
 	if p.Flags&wire.FlagFragmented != 0 {
 		if in.asm, err = l.assemble(h.Payload, false); err != nil {
@@ -205,7 +205,7 @@ func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err erro
 		return x, true, err
 	}
 	if f.Order != 0 && !l.lossy {
-		return x, true, wire.ProtocolError("extension %d is for datagrams", wire.ExtOrder)
+		return x, true, wire.ProtocolError("W-45: extension %d is for datagrams", wire.ExtOrder)
 	}
 	x.slot, x.ofReturn, x.order = f.Slot, f.OfReturn, f.Order
 	if f.OfReturn {
@@ -236,7 +236,7 @@ func (l *Link) fragmented(x *piece) error {
 		return nil
 	}
 	if l.lossy && !x.ofReturn && x.order == 0 {
-		return wire.ProtocolError("the last fragment of a call without its place among those sent on this connection")
+		return wire.ProtocolError("W-63: the last fragment of a call without its place among those sent on this connection")
 	}
 	a.end()
 	if x.ofReturn {

@@ -253,19 +253,6 @@ func TestAPeerThatDoesNotKnowHowLosesItsSessionWithTheConnection(t *testing.T) {
 			join func(*raw)
 		}{
 			{"no feature", func(p *raw) { p.join() }},
-			{"feature, no extension", func(p *raw) {
-				h := p.makeHello()
-				h.Features = wire.FeatureResume
-				p.joinAs(h)
-			}},
-			{"extension, no feature", func(p *raw) {
-				pr := p.greet(p.makeHello())
-				pr.Extensions = wire.AppendConnection(nil, wire.Connection{Epoch: 7, Begin: true})
-				p.sign(pr)
-				p.write(pr.Append(nil))
-				p.session = pr.Session
-				p.welcomed()
-			}},
 		} {
 			p := rawTo(t, b, b.Network)
 			c.join(p)

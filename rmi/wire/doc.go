@@ -309,6 +309,14 @@
 // returns and cancels that are lost are sent again on the same connection: a call may come again after it was answered,
 // or after later ones of its slot.
 //
+// W-61: The caller gives a call up by a cancel record with its slot and number. The slot stays taken until the
+// return comes. The callee cancels the method's context, and answers when the method returns; a call that is answered
+// already or not known is no error, for the two may have crossed. The return of a cancelled call is whatever the
+// method gave in the end. Who reached the deadline of a call cancels it too.
+//
+// W-62: A cancel for a call whose fragments are not all sent ends them: the caller sends no more, what arrived is thrown
+// away, and the return has kind Cancelled and outcome NotExecuted. A return's fragments go on to the end.
+//
 // W-63: So each call over datagrams MUST have a number, by the extension order: its place among the calls sent on the
 // connection, those that come again included, from 1 and without holes. It stands in the record that completes the
 // call: its own, or the last fragment of its payload; a payload that is cancelled has none. A call that is completed
@@ -319,14 +327,6 @@
 // come; other calls begin when they come. When too many wait, the call is answered with Overloaded and NotExecuted.
 // Calls that are kept back when the connection is cut have not come. So that no number stays missing, a callee MUST send
 // the return of a call only on a connection on which the call came, or a cancel in its place.
-//
-// W-61: The caller gives a call up by a cancel record with its slot and number. The slot stays taken until the
-// return comes. The callee cancels the method's context, and answers when the method returns; a call that is answered
-// already or not known is no error, for the two may have crossed. The return of a cancelled call is whatever the
-// method gave in the end. Who reached the deadline of a call cancels it too.
-//
-// W-62: A cancel for a call whose fragments are not all sent ends them: the caller sends no more, what arrived is thrown
-// away, and the return has kind Cancelled and outcome NotExecuted. A return's fragments go on to the end.
 //
 // W-65: Fragments have the slot and number of the call or return that announced them, after which they come, in order,
 // cut anywhere, 1 to 32768 bytes each, until the announced lengths are complete and no further. Payloads may be

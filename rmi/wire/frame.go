@@ -362,7 +362,7 @@ func ParseFragment(p Prefix, rec []byte) (Fragment, error) {
 	if ext := rec[FragmentHeaderSize:n]; len(ext) > 0 {
 		e, err := ParseExtensions(ext)
 		if err == nil && (e.Relay || e.Resumable || e.Order != 0 && f.OfReturn) {
-			err = ProtocolError("extension %d has no place here", ext[0])
+			err = ProtocolError("W-45: extension %d has no place here", ext[0])
 		}
 		if err != nil {
 			return f, err
