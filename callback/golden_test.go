@@ -14,6 +14,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/codec"
 	"gormi/rmi/wire"
 )
 
@@ -79,19 +80,19 @@ func golden(t *testing.T, name, about string, b []byte, parts ...piece) []byte {
 }
 
 // theSource is the source of the golden frames.
-func theSource(t *testing.T) *wire.Interface {
+func theSource(t *testing.T) *codec.Interface {
 	t.Helper()
-	i, err := wire.InterfaceOf(reflect.TypeFor[Source[string]]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[Source[string]]())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return i
 }
 
-func encode(t *testing.T, put func(*wire.Encoder, []reflect.Value) error, values ...any) []byte {
+func encode(t *testing.T, put func(*codec.Encoder, []reflect.Value) error, values ...any) []byte {
 	t.Helper()
 	limits := wire.Limits{}.WithDefaults()
-	enc := wire.NewEncoder(nil, &limits)
+	enc := codec.NewEncoder(nil, &limits)
 	defer enc.Release()
 	var in []reflect.Value
 	for _, v := range values {
@@ -103,10 +104,10 @@ func encode(t *testing.T, put func(*wire.Encoder, []reflect.Value) error, values
 	return bytes.Clone(enc.Body())
 }
 
-func decode(t *testing.T, get func(*wire.Decoder) ([]reflect.Value, error), body []byte, want ...any) {
+func decode(t *testing.T, get func(*codec.Decoder) ([]reflect.Value, error), body []byte, want ...any) {
 	t.Helper()
 	limits := wire.Limits{}.WithDefaults()
-	dec, err := wire.NewDecoder(body, nil, nil, &limits)
+	dec, err := codec.NewDecoder(body, nil, nil, &limits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestGoldenStream(t *testing.T) {
 	topic.epoch = theEpoch
 	l := &link[string]{topic: topic, groups: make(map[rmi.ReceiverID]*group[string]), running: true} // the test is its run
 	topic.links[nil] = l
-	codec, err := wire.InterfaceOf(reflect.TypeFor[func(context.Context, string) error]())
+	codec, err := codec.InterfaceOf(reflect.TypeFor[func(context.Context, string) error]())
 	if err != nil {
 		t.Fatal(err)
 	}

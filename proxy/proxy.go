@@ -23,13 +23,13 @@ import (
 
 	"gormi/proxy/dynamic"
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/wire"
 )
 
 // Caller makes the calls of proxies. Its implementation is the node.
 type Caller interface {
-	Begin(ctx context.Context, c *Core, m *wire.Method) Invocation
+	Begin(ctx context.Context, c *Core, m *codec.Method) Invocation
 }
 
 // Invocation is one call of a proxy, from its arguments to its results:
@@ -52,23 +52,23 @@ type Invocation interface {
 	// Attempt reports whether the arguments are to be encoded and sent (again).
 	Attempt() bool
 	// Encoder is where the arguments of this attempt go.
-	Encoder() *wire.Encoder
+	Encoder() *codec.Encoder
 	// Send makes the call, unless the arguments could not be encoded.
 	Send(encodeErr error)
 	// Results is where the results are, nil if the call failed.
-	Results() *wire.Decoder
+	Results() *codec.Decoder
 	// End gives everything back and returns the call's error, or that of its results.
 	End(decodeErr error) error
 }
 
 // Core is what stands behind a proxy, whatever its form.
 type Core struct {
-	Interface *wire.Interface
+	Interface *codec.Interface
 	Caller    Caller
-	Agreed    atomic.Bool                      // the Caller's: the owner's interface was found to fit
-	Cache     atomic.Value                     // the Caller's: how it reached the owner last
-	Semantics atomic.Pointer[[]wire.Semantics] // the owner's, by Method.Index; nil if they are the Interface's
-	Refresh   RefreshFunc                      // of a following proxy (Follow); else nil
+	Agreed    atomic.Bool                       // the Caller's: the owner's interface was found to fit
+	Cache     atomic.Value                      // the Caller's: how it reached the owner last
+	Semantics atomic.Pointer[[]codec.Semantics] // the owner's, by Method.Index; nil if they are the Interface's
+	Refresh   RefreshFunc                       // of a following proxy (Follow); else nil
 
 	target atomic.Pointer[Core] // of a following proxy; see Target
 	ref    atomic.Pointer[refs.Ref]
@@ -102,7 +102,7 @@ func (c *Core) Ref() refs.Ref {
 // Value is the proxy, of the interface's type.
 func (c *Core) Value() reflect.Value { return c.value }
 
-func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
+func (c *Core) dispatch(m *codec.Method, args []reflect.Value) []reflect.Value {
 	ctx, _ := args[0].Interface().(context.Context)
 	out, err := c.Call(ctx, m, args[1:])
 	res := make([]reflect.Value, len(m.Out)+1)
@@ -123,7 +123,7 @@ func (c *Core) dispatch(m *wire.Method, args []reflect.Value) []reflect.Value {
 
 // Call calls a method by reflection: args are those behind the context, results
 // those before the error.
-func (c *Core) Call(ctx context.Context, m *wire.Method, args []reflect.Value) (out []reflect.Value, err error) {
+func (c *Core) Call(ctx context.Context, m *codec.Method, args []reflect.Value) (out []reflect.Value, err error) {
 	inv := c.Caller.Begin(ctx, c, m)
 	for inv.Attempt() {
 		inv.Send(m.EncodeArgs(inv.Encoder(), args))
@@ -218,7 +218,7 @@ func keyOf(r refs.Ref, t reflect.Type) key {
 }
 
 // Get returns the proxy for a reference, making it if there is none.
-func (t *Table) Get(r refs.Ref, i *wire.Interface, caller Caller) (*Core, error) {
+func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error) {
 	k := keyOf(r, i.Type)
 	t.mu.Lock()
 	if c := t.cores[k].Value(); c != nil {

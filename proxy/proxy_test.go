@@ -10,7 +10,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
-	"gormi/rmi/wire"
+	"gormi/rmi/codec"
 )
 
 // Named is an interface whose proxies are stubs, so that the test has a hand in their making.
@@ -28,9 +28,9 @@ type Plain interface {
 	Name(ctx context.Context) (string, error)
 }
 
-func described[T any](t *testing.T) *wire.Interface {
+func described[T any](t *testing.T) *codec.Interface {
 	t.Helper()
-	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[T]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func (h *holds) Unpin(id refs.ID) { h.pins[id]-- }
 func TestOneReferenceHasOneProxy(t *testing.T) {
 	var all proxy.Table
 	r, i, j := reference(), described[Plain](t), described[func(ctx context.Context) error](t)
-	get := func(r refs.Ref, i *wire.Interface) *proxy.Core {
+	get := func(r refs.Ref, i *codec.Interface) *proxy.Core {
 		c, err := all.Get(r, i, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -169,7 +169,7 @@ func TestACollectedProxyHoldsNothing(t *testing.T) {
 	all := proxy.Table{Holds: unpins{unpinned}}
 	r := reference()
 	func() {
-		for _, i := range []*wire.Interface{described[Plain](t), described[func(ctx context.Context) error](t)} {
+		for _, i := range []*codec.Interface{described[Plain](t), described[func(ctx context.Context) error](t)} {
 			if _, err := all.Get(r, i, nil); err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
@@ -66,7 +67,7 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 // send sends what was encoded as a call and returns a reply that is no error.
 // It releases enc. req is filled in, with a default deadline if it has none; it
 // is the caller's so that it can be used from call to call.
-func (n *Node) send(ctx context.Context, req *transport.Request, to route, r refs.Ref, method wire.MethodID, enc *wire.Encoder) (transport.Reply, error) {
+func (n *Node) send(ctx context.Context, req *transport.Request, to route, r refs.Ref, method wire.MethodID, enc *codec.Encoder) (transport.Reply, error) {
 	var none transport.Reply
 	table, err := wire.AppendTable(nil, enc.Refs())
 	if err != nil {
@@ -112,7 +113,7 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 	if reply.Failed {
 		defer reply.Release()
 		n.tableDropped(to.session, reply.References, reply.Table)
-		f, err := wire.ParseError(reply.Body, &n.limits)
+		f, err := codec.ParseError(reply.Body, &n.limits)
 		if err != nil {
 			return none, asError(err, Executed)
 		}
@@ -152,7 +153,7 @@ func late(err error, limit time.Duration, whose string) error {
 }
 
 // failed completes the error of a call.
-func (n *Node) failed(err error, r refs.Ref, m *wire.Method) error {
+func (n *Node) failed(err error, r refs.Ref, m *codec.Method) error {
 	var f *Error
 	if !errors.As(err, &f) {
 		f = &Error{Kind: Internal, Err: err}
@@ -201,13 +202,13 @@ func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
 
 type verdict struct {
 	err       error
-	semantics []wire.Semantics // of the caller's methods
+	semantics []codec.Semantics // of the caller's methods
 }
 
 // describe asks an object for the description of its interface.
-func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Description, error) {
-	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
-	if err := wire.EncodeAny(enc, nil); err != nil {
+func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*codec.Description, error) {
+	enc := codec.NewEncoder(sideOf(to.session), &n.limits)
+	if err := codec.EncodeAny(enc, nil); err != nil {
 		enc.Release()
 		return nil, asError(err, NotExecuted)
 	}
@@ -217,18 +218,18 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*wire.Descri
 	}
 	defer reply.Release()
 	n.tableDropped(to.session, reply.References, reply.Table)
-	dec, err := wire.NewDecoder(reply.Body, nil, sideOf(to.session), &n.limits)
+	dec, err := codec.NewDecoder(reply.Body, nil, sideOf(to.session), &n.limits)
 	if err != nil {
 		return nil, asError(err, NotExecuted)
 	}
 	defer dec.Release()
-	out, err := wire.DecodeAny(dec)
+	out, err := codec.DecodeAny(dec)
 	if err != nil {
 		return nil, asError(err, NotExecuted)
 	}
 	if len(out) == 1 {
 		if b, ok := out[0].([]byte); ok {
-			return wire.ParseDescription(b)
+			return codec.ParseDescription(b)
 		}
 	}
 	return nil, fault.New(Protocol, NotExecuted, "W-140: the object's description of itself is malformed")

@@ -12,9 +12,9 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/internal/lossy"
 	"gormi/rmi/rmitest"
 	"gormi/rmi/transport/datagram"
-	"gormi/rmi/transport/datagram/lossy"
 )
 
 // carrier is a network of nodes for tests of what holds whatever carries the

@@ -22,8 +22,8 @@ import (
 	"time"
 
 	"gormi/rmi"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/rmitest"
-	"gormi/rmi/transport/memnet"
 )
 
 // countingNetwork counts the connections that its listeners accept.

@@ -13,8 +13,8 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/internal/lossy"
 	"gormi/rmi/transport/datagram"
-	"gormi/rmi/transport/datagram/lossy"
 )
 
 // overDatagrams returns an owner that listens for datagrams on a link in memory, and a client.

@@ -30,8 +30,8 @@
 //     one succeeds or none can: each finds the session with the owner and makes
 //     sure that the two sides agree on the interface (rmi/call.go), has the proxy
 //     encode the arguments, and takes steps 3 to 8.
-//  3. rmi/wire/encode.go: values become MessagePack, by the plans of their types
-//     or by typed calls (rmi/wire/typed_encode.go); remote values become
+//  3. rmi/codec/encode.go: values become MessagePack, by the plans of their types
+//     or by typed calls (rmi/codec/typed_encode.go); remote values become
 //     references, by rmi/references.go.
 //  4. rmi/transport/session.go: Session.Call takes a slot (calls.go) and hands
 //     the frame (rmi/wire/frame.go) to the outbox (outbox.go) of the connection
@@ -43,8 +43,8 @@
 //  6. rmi/serve.go: the references among the arguments are counted, and the
 //     object is looked up (skeleton/table.go), or the call is relayed to another
 //     node (rmi/relay.go).
-//  7. skeleton/skeleton.go: the arguments are decoded (rmi/wire/decode.go or
-//     rmi/wire/typed_decode.go), the method is invoked, its results are encoded.
+//  7. skeleton/skeleton.go: the arguments are decoded (rmi/codec/decode.go or
+//     rmi/codec/typed_decode.go), the method is invoked, its results are encoded.
 //  8. rmi/transport/callee.go: the reply is kept in the slot, until the caller
 //     has it, and goes back; the caller's reader completes the call, the proxy
 //     decodes the results, and the invocation ends.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"reflect"
 
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/wire"
 )
 
 // Error is what every failed call returns: what was tried, what kind of
@@ -102,7 +102,7 @@ func RegisterError(name string, sentinel error) { fault.Register(name, sentinel)
 // remote interface in it.
 func RegisterErrorType[E error](name string) {
 	if t := reflect.TypeFor[E](); t.Kind() != reflect.Interface {
-		if err := wire.CheckErrorType(t); err != nil {
+		if err := codec.CheckErrorType(t); err != nil {
 			panic(fmt.Sprintf("rmi: RegisterErrorType[%v](%q): its values cannot travel:\n%v", t, name, err))
 		}
 	}
@@ -113,4 +113,4 @@ func RegisterErrorType[E error](name string) {
 // fields and parameters of interface types that are not remote ("any" too). It
 // panics if the name or the type is registered already, or if values of the type
 // cannot travel.
-func RegisterType[T any](name string) { wire.RegisterType(name, reflect.TypeFor[T]()) }
+func RegisterType[T any](name string) { codec.RegisterType(name, reflect.TypeFor[T]()) }

@@ -10,8 +10,8 @@ import (
 	"sync"
 
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/transport"
-	"gormi/rmi/wire"
 	"gormi/skeleton"
 )
 
@@ -68,7 +68,7 @@ type ExportOptions struct {
 //
 //	func (s Semantics) String() string           // what differs from at-most-once: "idempotent, timeout 5s"
 //	func (s Semantics) Check(results int) error  // whether a method with so many results can have them
-type Semantics = wire.Semantics
+type Semantics = codec.Semantics
 
 // served is what the node keeps with an export.
 type served struct {
@@ -215,13 +215,13 @@ func caller() string {
 
 // exportable describes T, or explains how to write the call of fn so that T is
 // an interface.
-func exportable[T any](fn string) (*wire.Interface, error) {
+func exportable[T any](fn string) (*codec.Interface, error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k != reflect.Interface && k != reflect.Func {
 		return nil, &Error{Op: "export", Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf(
 			"%v is not an interface, and an object is exported as one: name it, as in %s[Account](..., v), where Account is the remote interface that %v implements", t, fn, t)}
 	}
-	return wire.InterfaceOf(t)
+	return codec.InterfaceOf(t)
 }
 
 func isNil(v reflect.Value) bool {

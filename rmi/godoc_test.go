@@ -58,7 +58,7 @@ func TestGoDocShowsFieldsAndMethods(t *testing.T) {
 // shown is a field's type as package rmi writes it.
 func shown(t reflect.Type) string {
 	s := t.String()
-	for _, p := range []string{"rmi", "fault", "wire", "transport"} {
+	for _, p := range []string{"rmi", "fault", "codec", "transport"} {
 		for _, own := range []string{"Kind", "Outcome", "Semantics", "Threading", "Limits", "Network"} {
 			s = strings.ReplaceAll(s, p+"."+own, own)
 		}

@@ -14,9 +14,9 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
-	"gormi/rmi/wire"
 )
 
 var _ proxy.Caller = (*Node)(nil)
@@ -34,7 +34,7 @@ type invocation struct {
 	node     *Node
 	ctx      context.Context
 	core     *proxy.Core
-	method   *wire.Method
+	method   *codec.Method
 	begun    time.Time // if the deadline is a default
 	deadline time.Time
 	coarse   bool // the deadline is a default
@@ -45,11 +45,11 @@ type invocation struct {
 	pause  time.Duration
 	maybe  error // what an attempt came to that may have run
 	to     route
-	enc    *wire.Encoder // of an attempt, until Send
+	enc    *codec.Encoder // of an attempt, until Send
 	req    transport.Request
 	reply  transport.Reply // to be released if there is a dec
 	table  []refs.Ref      // of the reply, counted
-	dec    *wire.Decoder
+	dec    *codec.Decoder
 	err    error // why the call failed, complete
 }
 
@@ -64,7 +64,7 @@ const (
 
 // Begin begins the call of a proxy. It implements proxy.Caller and is not for
 // programs: they call methods of proxies, or Invoke.
-func (n *Node) Begin(ctx context.Context, c *proxy.Core, m *wire.Method) proxy.Invocation {
+func (n *Node) Begin(ctx context.Context, c *proxy.Core, m *codec.Method) proxy.Invocation {
 	v := invocations.Get().(*invocation)
 	v.node, v.ctx, v.core, v.target, v.method = n, ctx, c, c, m
 	if ctx == nil {
@@ -89,7 +89,7 @@ func (v *invocation) timeout() time.Duration {
 }
 
 // semantics are the owner's for the method, as far as they are known yet.
-func (v *invocation) semantics() wire.Semantics {
+func (v *invocation) semantics() codec.Semantics {
 	if all := v.target.Semantics.Load(); all != nil {
 		return (*all)[v.method.Index]
 	}
@@ -142,7 +142,7 @@ func (v *invocation) Attempt() bool {
 			err = errDetached
 		}
 		if err == nil {
-			v.to, v.enc = to, wire.NewEncoder(sideOf(to.session), &v.node.limits)
+			v.to, v.enc = to, codec.NewEncoder(sideOf(to.session), &v.node.limits)
 			return true
 		}
 		v.fail(asError(err, NotExecuted)) // agreeing runs nothing of the object's
@@ -244,7 +244,7 @@ func (v *invocation) wait() bool {
 }
 
 // Encoder implements proxy.Invocation.
-func (v *invocation) Encoder() *wire.Encoder { return v.enc }
+func (v *invocation) Encoder() *codec.Encoder { return v.enc }
 
 // Send implements proxy.Invocation.
 func (v *invocation) Send(encodeErr error) {
@@ -270,7 +270,7 @@ func (v *invocation) Send(encodeErr error) {
 	s := v.to.session
 	v.table, err = v.node.receive(s, reply.References, reply.Table)
 	if err == nil {
-		v.dec, err = wire.NewDecoder(reply.Body, v.table, (*keeping)(sideOf(s)), &v.node.limits)
+		v.dec, err = codec.NewDecoder(reply.Body, v.table, (*keeping)(sideOf(s)), &v.node.limits)
 	}
 	if err != nil {
 		v.node.decoded(v.table)
@@ -285,7 +285,7 @@ func (v *invocation) Send(encodeErr error) {
 }
 
 // Results implements proxy.Invocation.
-func (v *invocation) Results() *wire.Decoder { return v.dec }
+func (v *invocation) Results() *codec.Decoder { return v.dec }
 
 // End implements proxy.Invocation.
 func (v *invocation) End(decodeErr error) error {

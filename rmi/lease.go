@@ -12,6 +12,7 @@ import (
 
 	"gormi/refs"
 	"gormi/refs/lease"
+	"gormi/rmi/codec"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 )
@@ -33,8 +34,8 @@ type leases interface {
 }
 
 var (
-	leasesInterface = sync.OnceValue(func() *wire.Interface {
-		i, err := wire.InterfaceOf(reflect.TypeFor[leases]())
+	leasesInterface = sync.OnceValue(func() *codec.Interface {
+		i, err := codec.InterfaceOf(reflect.TypeFor[leases]())
 		if err != nil {
 			panic(err)
 		}
@@ -284,7 +285,7 @@ func (k *keeper) call(ctx context.Context, s *transport.Session, method string, 
 	for i, a := range args {
 		values[i] = reflect.ValueOf(a)
 	}
-	enc := wire.NewEncoder(nil, &k.n.limits)
+	enc := codec.NewEncoder(nil, &k.n.limits)
 	if err := m.EncodeArgs(enc, values); err != nil {
 		enc.Release()
 		return nil, err
@@ -305,13 +306,13 @@ func (k *keeper) call(ctx context.Context, s *transport.Session, method string, 
 	defer reply.Release()
 	k.n.tableDropped(s, reply.References, reply.Table)
 	if reply.Failed {
-		f, err := wire.ParseError(reply.Body, &k.n.limits)
+		f, err := codec.ParseError(reply.Body, &k.n.limits)
 		if err != nil {
 			return nil, err
 		}
 		return nil, f
 	}
-	dec, err := wire.NewDecoder(reply.Body, nil, nil, &k.n.limits)
+	dec, err := codec.NewDecoder(reply.Body, nil, nil, &k.n.limits)
 	if err != nil {
 		return nil, err
 	}

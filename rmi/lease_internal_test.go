@@ -8,6 +8,7 @@ import (
 
 	"gormi/refs"
 	"gormi/refs/lease"
+	"gormi/rmi/codec"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 )
@@ -143,12 +144,12 @@ func TestDroppedTablesAreGivenBack(t *testing.T) {
 func TestUnsentReferencesAreTakenBack(t *testing.T) {
 	p := newPair(t)
 	f := func(context.Context) error { return nil }
-	i, err := wire.InterfaceOf(reflect.TypeFor[func(context.Context, []func(context.Context) error, any) error]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[func(context.Context, []func(context.Context) error, any) error]())
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := p.caller.exports.Len()
-	enc := wire.NewEncoder(sideOf(p.to), &p.caller.limits)
+	enc := codec.NewEncoder(sideOf(p.to), &p.caller.limits)
 	list := []func(context.Context) error{f, p.f, p.f, p.f}
 	var bad any = make(chan int)
 	if err := i.Methods[0].EncodeArgs(enc, []reflect.Value{reflect.ValueOf(list), reflect.ValueOf(&bad).Elem()}); err == nil {

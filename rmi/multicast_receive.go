@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )
@@ -75,12 +76,12 @@ func (c *Codec[T]) Value(d *Delivery) (*T, error) {
 func (c *Codec[T]) decode(d *Delivery) (*T, error) {
 	switch any((*T)(nil)).(type) { // plain bytes need no Decoder
 	case *[]byte:
-		if b, ok := wire.SoleBytes(d.packet.Body, false); ok {
+		if b, ok := codec.SoleBytes(d.packet.Body, false); ok {
 			v := bytes.Clone(b)
 			return any(&v).(*T), nil
 		}
 	case *string:
-		if b, ok := wire.SoleBytes(d.packet.Body, true); ok {
+		if b, ok := codec.SoleBytes(d.packet.Body, true); ok {
 			v := string(b)
 			return any(&v).(*T), nil
 		}
@@ -89,7 +90,7 @@ func (c *Codec[T]) decode(d *Delivery) (*T, error) {
 	if d.tableErr != nil {
 		return nil, d.tableErr
 	}
-	dec, err := wire.NewDecoder(d.packet.Body, d.table, (*keeping)(x), &x.n.limits)
+	dec, err := codec.NewDecoder(d.packet.Body, d.table, (*keeping)(x), &x.n.limits)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
@@ -20,12 +21,12 @@ type ReceiverID = wire.ReceiverID
 
 // Codec encodes and decodes the values of one type for multicast. It is
 // immutable.
-type Codec[T any] struct{ m *wire.Method }
+type Codec[T any] struct{ m *codec.Method }
 
 // CodecOf returns the codec of T, or tells why values of T cannot travel.
 func CodecOf[T any]() (*Codec[T], error) {
 	// A func that takes a T describes it as a call's argument.
-	i, err := wire.InterfaceOf(reflect.TypeFor[func(context.Context, T) error]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[func(context.Context, T) error]())
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (p *Packet) Size() int { return len(p.body) }
 // Packet encodes v, under n's limits.
 func (c *Codec[T]) Packet(n *Node, v T) (*Packet, error) {
 	p := &Packet{pins: new(pins)}
-	enc := wire.NewEncoder(&packetSide{n, p}, &n.limits)
+	enc := codec.NewEncoder(&packetSide{n, p}, &n.limits)
 	defer enc.Release()
 	err := c.m.EncodeArgs(enc, []reflect.Value{reflect.ValueOf(&v).Elem()})
 	if err != nil {
@@ -84,10 +85,10 @@ type packetSide struct {
 	p *Packet
 }
 
-var _ wire.Exporter = (*packetSide)(nil)
+var _ codec.Exporter = (*packetSide)(nil)
 
 // ExportRef implements wire.Exporter.
-func (x *packetSide) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
+func (x *packetSide) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, error) {
 	// The proxy of another node of this process will do if its reference serves anybody.
 	if c := holderOf(&x.n.proxies, v); c != nil && (c.Caller == proxy.Caller(x.n) || c.Ref().Listens()) {
 		r := c.Ref()

@@ -39,7 +39,7 @@ func TestProofNothingIsMeasuredByTheWallClock(t *testing.T) {
 		"../rmi/transport/link.go: cutAfter, Unix":                     "a deadline that has passed, whenever it is",
 		"../rmi/transport/link.go: onTick, Unix":                       "a deadline that has passed, whenever it is",
 		"../rmi/transport/streams/stream.go: closeReadingLocked, Unix": "a deadline that has passed, whenever it is",
-		"../rmi/wire/testclient/node.go: newNode, UnixNano":            "the node's start names it",
+		"../rmi/internal/testclient/node.go: newNode, UnixNano":        "the node's start names it",
 	}
 	found := make(map[string]bool)
 	files := 0

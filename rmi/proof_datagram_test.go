@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"gormi/rmi"
+	"gormi/rmi/internal/lossy"
 	"gormi/rmi/transport/datagram"
-	"gormi/rmi/transport/datagram/lossy"
 )
 
 // badLink loses a fifth of all datagrams; others come twice, and late.

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"gormi/rmi"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/rmitest"
-	"gormi/rmi/transport/memnet"
 )
 
 // lease is how long a session outlives its connection, by default.

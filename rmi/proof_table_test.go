@@ -13,7 +13,7 @@ import (
 
 	"gormi/rmi"
 	"gormi/rmi/internal/chaos"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/wire"
 )
 

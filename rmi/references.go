@@ -11,6 +11,7 @@ import (
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/refs/lease"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
@@ -32,12 +33,12 @@ type side struct {
 }
 
 var (
-	_ wire.Exporter  = (*side)(nil)
-	_ wire.Forwarder = (*side)(nil)
-	_ wire.Repeater  = (*side)(nil)
-	_ wire.Importer  = (*side)(nil)
-	_ wire.Importer  = (*keeping)(nil)
-	_ wire.Keeper    = (*keeping)(nil)
+	_ codec.Exporter  = (*side)(nil)
+	_ codec.Forwarder = (*side)(nil)
+	_ codec.Repeater  = (*side)(nil)
+	_ codec.Importer  = (*side)(nil)
+	_ codec.Importer  = (*keeping)(nil)
+	_ codec.Keeper    = (*keeping)(nil)
 )
 
 // attach makes the side of a new session; it is found again by sideOf.
@@ -50,7 +51,7 @@ func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 // ExportRef implements wire.Exporter. A proxy gives its reference; anything
 // else is an object of this node, which is exported for as long as the peer
 // holds it.
-func (x *side) ExportRef(v reflect.Value, i *wire.Interface) (refs.Ref, error) {
+func (x *side) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, error) {
 	n := x.n
 	// The proxy of another node of this process will do if its reference serves anybody.
 	if c := holderOf(&n.proxies, v); c != nil && (c.Caller == proxy.Caller(n) || c.Ref().Listens()) {
@@ -176,7 +177,7 @@ func (n *Node) tableDropped(s *transport.Session, count uint32, table []byte) {
 
 // ImportRef implements wire.Importer. A reference that comes home becomes the
 // original object, any other a proxy. Nothing is dialled.
-func (x *side) ImportRef(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
+func (x *side) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	return x.n.resolve(r, i)
 }
 
@@ -186,7 +187,7 @@ func (x *side) ImportRef(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
 type keeping side
 
 // ImportRef implements wire.Importer.
-func (x *keeping) ImportRef(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
+func (x *keeping) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	return x.n.resolve(r, i)
 }
 
@@ -216,7 +217,7 @@ func (n *Node) Hold(r refs.Ref) (release func()) {
 }
 
 // resolve returns the value that a reference, complete already, stands for.
-func (n *Node) resolve(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
+func (n *Node) resolve(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	if r.ID.Node == n.ID() {
 		e := n.exports.Get(r.Object)
 		if e == nil || r.Time != n.time {

@@ -9,6 +9,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
@@ -19,25 +20,25 @@ import (
 //
 //	type Description struct {
 //		Name    string
-//		Types   []wire.DescribedType   // methods, fields and elements are indices into it
-//		Methods []wire.DescribedMethod // by name
+//		Types   []codec.DescribedType   // methods, fields and elements are indices into it
+//		Methods []codec.DescribedMethod // by name
 //	}
 //
 //	func (d *Description) Accepts(caller *Description) error   // whether a caller's interface fits
 //	func (d *Description) Fingerprint() refs.Fingerprint       // equal for interfaces that are called alike
 //	func (d *Description) MarshalBinary() ([]byte, error)      // for ParseDescription
-//	func (d *Description) Signature(m wire.DescribedMethod) string
+//	func (d *Description) Signature(m codec.DescribedMethod) string
 //	func (d *Description) SemanticsFor(i *wire.Interface) []Semantics
 //	func (d *Description) String() string                      // as a Go interface
-type Description = wire.Description
+type Description = codec.Description
 
 // ParseDescription reads the binary form of a description.
-func ParseDescription(b []byte) (*Description, error) { return wire.ParseDescription(b) }
+func ParseDescription(b []byte) (*Description, error) { return codec.ParseDescription(b) }
 
 // Describe returns the description of T, an interface, a func type, or a struct
 // of func fields.
 func Describe[T any]() (*Description, error) {
-	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[T]())
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +89,8 @@ func Resolve[T any](n *Node, r refs.Ref, d *Description) (T, error) {
 }
 
 // fitting returns T's interface, unless it does not fit the object's, d.
-func fitting[T any](n *Node, r refs.Ref, d *Description) (*wire.Interface, error) {
-	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+func fitting[T any](n *Node, r refs.Ref, d *Description) (*codec.Interface, error) {
+	i, err := codec.InterfaceOf(reflect.TypeFor[T]())
 	if err != nil {
 		return nil, err
 	}
@@ -198,8 +199,8 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 			args[i] = c.Ref()
 		}
 	}
-	enc := wire.NewEncoder(sideOf(to.session), &n.limits)
-	if err := wire.EncodeAny(enc, args); err != nil {
+	enc := codec.NewEncoder(sideOf(to.session), &n.limits)
+	if err := codec.EncodeAny(enc, args); err != nil {
 		n.ungive(to.session, enc.Refs()...)
 		enc.Release()
 		return nil, n.named("invoke", asError(err, NotExecuted), r)
@@ -214,12 +215,12 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 		return nil, n.named("invoke", asError(err, Executed), r)
 	}
 	defer n.decoded(table)
-	dec, err := wire.NewDecoder(reply.Body, table, (*keeping)(sideOf(to.session)), &n.limits)
+	dec, err := codec.NewDecoder(reply.Body, table, (*keeping)(sideOf(to.session)), &n.limits)
 	if err != nil {
 		return nil, n.named("invoke", asError(err, Executed), r)
 	}
 	defer dec.Release()
-	return wire.DecodeAny(dec)
+	return codec.DecodeAny(dec)
 }
 
 // fits checks a call by name against the object's description: method and

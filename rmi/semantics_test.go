@@ -13,9 +13,9 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/codec"
 	"gormi/rmi/rmitest"
 	"gormi/rmi/stub"
-	"gormi/rmi/wire"
 )
 
 // Desk is the interface of the tests of methods' semantics. It declares none.
@@ -55,7 +55,7 @@ func (s deskStub) Note(ctx context.Context, n int64) error {
 
 func init() {
 	stub.Register(func(o stub.Object) stubbedDesk { return deskStub{o} })
-	wire.Declare(reflect.TypeFor[eagerDesk](), map[string]rmi.Semantics{
+	codec.Declare(reflect.TypeFor[eagerDesk](), map[string]rmi.Semantics{
 		"Do": {Idempotent: true, Timeout: time.Second}, "Note": {OneWay: true},
 	})
 }

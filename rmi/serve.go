@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
@@ -71,7 +72,7 @@ func (v server) Serve(in *transport.Incoming) {
 // serve answers a call of an object of this node, or returns why not. table is
 // the call's, counted already.
 func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Ref) *Error {
-	enc := wire.NewEncoder(sideOf(in.Session), &n.limits)
+	enc := codec.NewEncoder(sideOf(in.Session), &n.limits)
 	kept := false
 	defer func() {
 		if !kept {
@@ -81,7 +82,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	if in.Header.Method == describe {
 		b, err := e.Interface.Description().MarshalBinary()
 		if err == nil {
-			err = wire.EncodeAny(enc, []any{b})
+			err = codec.EncodeAny(enc, []any{b})
 		}
 		if err != nil {
 			return fault.New(Internal, NotExecuted, "%w", err)
@@ -96,7 +97,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	if limit := e.Extra.(*served).MaxMessage; limit > 0 && len(in.Body()) > limit {
 		return fault.New(TooLarge, NotExecuted, "%d bytes of arguments: the object accepts %d (its ExportOptions.MaxMessage)", len(in.Body()), limit)
 	}
-	dec, bad := wire.NewDecoder(in.Body(), table, sideOf(in.Session), &n.limits)
+	dec, bad := codec.NewDecoder(in.Body(), table, sideOf(in.Session), &n.limits)
 	if bad != nil {
 		return asError(bad, NotExecuted)
 	}
@@ -134,7 +135,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	return nil
 }
 
-func methodNames(i *wire.Interface) (names []string) {
+func methodNames(i *codec.Interface) (names []string) {
 	for _, m := range i.Methods {
 		names = append(names, m.Name)
 	}

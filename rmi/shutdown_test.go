@@ -16,9 +16,9 @@ import (
 	"gormi/refs"
 	"gormi/rmi"
 	"gormi/rmi/internal/chaos"
+	"gormi/rmi/internal/lossy"
 	"gormi/rmi/rmitest"
 	"gormi/rmi/transport/datagram"
-	"gormi/rmi/transport/datagram/lossy"
 )
 
 // unixSockets is a chaos.Network of unix sockets.

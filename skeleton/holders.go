@@ -8,7 +8,7 @@ import (
 
 	"gormi/refs"
 	"gormi/refs/lease"
-	"gormi/rmi/wire"
+	"gormi/rmi/codec"
 )
 
 // Holder is whoever a reference was given to: a session. It is comparable.
@@ -19,7 +19,7 @@ const maxRegistered = 1_000_000
 
 // Hold exports v as interface i, or finds its export, because a reference to it
 // is given to holder, and counts that one.
-func (t *Table) Hold(i *wire.Interface, v reflect.Value, holder Holder, make func(*Export)) (*Export, error) {
+func (t *Table) Hold(i *codec.Interface, v reflect.Value, holder Holder, make func(*Export)) (*Export, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, _, err := t.put(i, v, 0, make)

@@ -8,13 +8,13 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/wire"
 )
 
 // Skeleton is the receiver of calls for one value seen as one interface.
 type Skeleton struct {
-	Interface *wire.Interface
+	Interface *codec.Interface
 	value     reflect.Value   // of the interface's or func's type
 	served    Served          // by linked code; nil: by reflection
 	methods   []reflect.Value // by wire.Method.Index, for reflection
@@ -24,7 +24,7 @@ type Skeleton struct {
 // names. It reads the arguments from d, which was opened for them, calls the
 // method unless d has an error, writes the results to e, which was opened for
 // them, unless the method failed, and returns the method's error.
-type Served func(ctx context.Context, method int, d *wire.Decoder, e *wire.Encoder) error
+type Served func(ctx context.Context, method int, d *codec.Decoder, e *codec.Encoder) error
 
 var registrations sync.Map // reflect.Type → func(reflect.Value) Served
 
@@ -34,7 +34,7 @@ func Register(t reflect.Type, bind func(reflect.Value) Served) { registrations.S
 
 // New returns the skeleton of v, which must be assignable to the interface's
 // type and not nil.
-func New(i *wire.Interface, v reflect.Value) *Skeleton {
+func New(i *codec.Interface, v reflect.Value) *Skeleton {
 	typed := reflect.New(i.Type).Elem()
 	typed.Set(v)
 	s := &Skeleton{Interface: i, value: typed}
@@ -68,7 +68,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // results to e. A nil error means that e holds the results. A panic of the method is a
 // *fault.Error that wraps a *PanicError. What a method returns as its error when its
 // deadline has passed, and because of that, is of kind Deadline.
-func (s *Skeleton) Serve(ctx context.Context, m *wire.Method, d *wire.Decoder, e *wire.Encoder) *fault.Error {
+func (s *Skeleton) Serve(ctx context.Context, m *codec.Method, d *codec.Decoder, e *codec.Encoder) *fault.Error {
 	if m.Index >= len(s.Interface.Methods) || s.Interface.Methods[m.Index] != m {
 		return fault.New(fault.NoSuchMethod, fault.NotExecuted, "%s is no method of the interface %s, as which the object is exported", m.Name, s.Interface.Name)
 	}
@@ -90,7 +90,7 @@ func (s *Skeleton) Serve(ctx context.Context, m *wire.Method, d *wire.Decoder, e
 }
 
 // serveLinked is Serve by linked code.
-func (s *Skeleton) serveLinked(ctx context.Context, m *wire.Method, d *wire.Decoder, e *wire.Encoder) *fault.Error {
+func (s *Skeleton) serveLinked(ctx context.Context, m *codec.Method, d *codec.Decoder, e *codec.Encoder) *fault.Error {
 	d.OpenArgs(m)
 	e.OpenResults(m)
 	err := s.invokeLinked(ctx, m, d, e)
@@ -107,7 +107,7 @@ func (s *Skeleton) serveLinked(ctx context.Context, m *wire.Method, d *wire.Deco
 	return nil
 }
 
-func (s *Skeleton) invokeLinked(ctx context.Context, m *wire.Method, d *wire.Decoder, e *wire.Encoder) (err error) {
+func (s *Skeleton) invokeLinked(ctx context.Context, m *codec.Method, d *codec.Decoder, e *codec.Encoder) (err error) {
 	defer recovered(&err)
 	return s.served(ctx, m.Index, d, e)
 }
@@ -138,7 +138,7 @@ func late(err error) (is bool) {
 }
 
 // invoke calls the method and splits its error from its results.
-func (s *Skeleton) invoke(ctx context.Context, m *wire.Method, args []reflect.Value) (out []reflect.Value, err error) {
+func (s *Skeleton) invoke(ctx context.Context, m *codec.Method, args []reflect.Value) (out []reflect.Value, err error) {
 	defer recovered(&err)
 	in := make([]reflect.Value, 1, 1+len(args))
 	in[0] = reflect.ValueOf(&ctx).Elem()
@@ -156,7 +156,7 @@ func (s *Skeleton) invoke(ctx context.Context, m *wire.Method, args []reflect.Va
 }
 
 // refused is the error of a call whose arguments or results could not be used.
-func refused(m *wire.Method, err error, kind fault.Kind, outcome fault.Outcome) *fault.Error {
+func refused(m *codec.Method, err error, kind fault.Kind, outcome fault.Outcome) *fault.Error {
 	var f *fault.Error
 	if errors.As(err, &f) {
 		c := *f

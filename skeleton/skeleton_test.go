@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/wire"
 	"gormi/skeleton"
 )
 
@@ -68,7 +68,7 @@ func (b *broken) Is(target error) bool { return b.err == target }
 func init() {
 	skeleton.Register(reflect.TypeFor[Linked](), func(v reflect.Value) skeleton.Served {
 		s := v.Interface().(Linked)
-		return func(ctx context.Context, method int, d *wire.Decoder, e *wire.Encoder) error {
+		return func(ctx context.Context, method int, d *codec.Decoder, e *codec.Encoder) error {
 			if method != 0 {
 				panic("another method")
 			}
@@ -88,9 +88,9 @@ func init() {
 	})
 }
 
-func described[T any](t testing.TB) *wire.Interface {
+func described[T any](t testing.TB) *codec.Interface {
 	t.Helper()
-	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[T]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,9 +98,9 @@ func described[T any](t testing.TB) *wire.Interface {
 }
 
 // serve runs a call of m with args.
-func serve(t testing.TB, ctx context.Context, s *skeleton.Skeleton, m *wire.Method, args ...any) (out []reflect.Value, err *fault.Error) {
+func serve(t testing.TB, ctx context.Context, s *skeleton.Skeleton, m *codec.Method, args ...any) (out []reflect.Value, err *fault.Error) {
 	t.Helper()
-	in := wire.NewEncoder(nil, nil)
+	in := codec.NewEncoder(nil, nil)
 	defer in.Release()
 	var values []reflect.Value
 	for _, a := range args {
@@ -109,17 +109,17 @@ func serve(t testing.TB, ctx context.Context, s *skeleton.Skeleton, m *wire.Meth
 	if err := m.EncodeArgs(in, values); err != nil {
 		t.Fatal(err)
 	}
-	d, bad := wire.NewDecoder(in.Body(), nil, nil, nil)
+	d, bad := codec.NewDecoder(in.Body(), nil, nil, nil)
 	if bad != nil {
 		t.Fatal(bad)
 	}
 	defer d.Release()
-	e := wire.NewEncoder(nil, nil)
+	e := codec.NewEncoder(nil, nil)
 	defer e.Release()
 	if err := s.Serve(ctx, m, d, e); err != nil {
 		return nil, err
 	}
-	r, bad := wire.NewDecoder(e.Body(), nil, nil, nil)
+	r, bad := codec.NewDecoder(e.Body(), nil, nil, nil)
 	if bad != nil {
 		t.Fatal(bad)
 	}
@@ -173,7 +173,7 @@ func TestWhatACallCanEndIn(t *testing.T) {
 	t.Run("by linked code", func(t *testing.T) { whatACallCanEndIn(t, described[Linked](t)) })
 }
 
-func whatACallCanEndIn(t *testing.T, open *wire.Interface) {
+func whatACallCanEndIn(t *testing.T, open *codec.Interface) {
 	s := skeleton.New(open, reflect.ValueOf(&servant{}))
 	if out, err := serve(t, t.Context(), s, open.ByName("Fail"), ""); err != nil || out[0].Int() != 1 {
 		t.Errorf("one that succeeds: %v, %v", out, err)

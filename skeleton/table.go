@@ -7,8 +7,8 @@ import (
 
 	"gormi/refs"
 	"gormi/refs/lease"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/wire"
 )
 
 // Export is one object in the table.
@@ -92,7 +92,7 @@ type Again func(old *Export, known bool) (*Export, error)
 // a well-known number. make is called for a new export before it can be seen,
 // again, if it is not nil, for one that is found; both under the table's lock. The
 // caller must Unpin it.
-func (t *Table) Pin(i *wire.Interface, v reflect.Value, num refs.ObjNum, make func(*Export), again Again) (*Export, error) {
+func (t *Table) Pin(i *codec.Interface, v reflect.Value, num refs.ObjNum, make func(*Export), again Again) (*Export, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, found, err := t.put(i, v, num, make)
@@ -155,7 +155,7 @@ func (t *Table) Revoke(e *Export) {
 
 // System exports an object of the node itself under a well-known number, until
 // Clear. It counts for nothing.
-func (t *Table) System(i *wire.Interface, v reflect.Value, num refs.ObjNum, extra any) {
+func (t *Table) System(i *codec.Interface, v reflect.Value, num refs.ObjNum, extra any) {
 	t.byNum.Store(num, &Export{Skeleton: New(i, v), Num: num, Since: time.Now(), Extra: extra, system: true})
 }
 
@@ -170,7 +170,7 @@ func (t *Table) Clear() {
 }
 
 // put finds or makes an export, without a pin. mu is held.
-func (t *Table) put(i *wire.Interface, v reflect.Value, num refs.ObjNum, make func(*Export)) (e *Export, found bool, err error) {
+func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, make func(*Export)) (e *Export, found bool, err error) {
 	var key valueKey
 	if c := concrete(v); c.Kind() == reflect.Pointer {
 		key = valueKey{i.Type, c.Interface()}

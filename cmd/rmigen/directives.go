@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"gormi/rmi/wire"
+	"gormi/rmi/codec"
 )
 
 const directive = "//rmi:"
@@ -79,7 +79,7 @@ func eachInterface(file *ast.File, visit func(*ast.Ident, *ast.InterfaceType)) {
 
 // semanticsOf returns a method's directives. Those of other packages' methods,
 // which an interface of this one has by embedding, stand in their sources.
-func (p *pkg) semanticsOf(m *types.Func) (s wire.Semantics, err error) {
+func (p *pkg) semanticsOf(m *types.Func) (s codec.Semantics, err error) {
 	m = m.Origin()
 	if m.Pkg() == p.Types {
 		return p.semantics[m], nil
@@ -104,7 +104,7 @@ func (p *pkg) semanticsOf(m *types.Func) (s wire.Semantics, err error) {
 // itself and by embedding others, say the same.
 func (p *pkg) agree(name string, i *types.Interface) (errs []error) {
 	first := map[string]*types.Func{}
-	said := map[string]wire.Semantics{}
+	said := map[string]codec.Semantics{}
 	eachDeclaration(i, func(m *types.Func) {
 		s, err := p.semanticsOf(m)
 		if err != nil {
@@ -203,7 +203,7 @@ func isDirective(c *ast.Comment) bool {
 }
 
 // semanticsAt reads the directives of a method.
-func semanticsAt(comments []*ast.Comment, m *types.Func, position func(token.Pos) token.Position) (s wire.Semantics, err error) {
+func semanticsAt(comments []*ast.Comment, m *types.Func, position func(token.Pos) token.Position) (s codec.Semantics, err error) {
 	seen := map[string]bool{}
 	for _, c := range comments {
 		word, cerr := add(&s, strings.Fields(strings.TrimPrefix(c.Text, directive)))
@@ -222,7 +222,7 @@ func semanticsAt(comments []*ast.Comment, m *types.Func, position func(token.Pos
 }
 
 // add puts the words of a directive into s. It returns the first.
-func add(s *wire.Semantics, words []string) (word string, err error) {
+func add(s *codec.Semantics, words []string) (word string, err error) {
 	switch {
 	case len(words) == 1 && words[0] == "idempotent":
 		s.Idempotent = true

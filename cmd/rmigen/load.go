@@ -16,7 +16,7 @@ import (
 	"golang.org/x/tools/go/packages"
 	"golang.org/x/tools/go/types/typeutil"
 
-	"gormi/rmi/wire"
+	"gormi/rmi/codec"
 )
 
 // options are what a generated file is made with; its first line tells them.
@@ -59,8 +59,8 @@ func optionsOf(text []byte) (o options) {
 type pkg struct {
 	*packages.Package
 	dir       string
-	generated map[string][]byte              // rmigen's files
-	semantics map[*types.Func]wire.Semantics // of the methods that the package declares
+	generated map[string][]byte               // rmigen's files
+	semantics map[*types.Func]codec.Semantics // of the methods that the package declares
 }
 
 // load reads packages. Files that rmigen wrote are taken out, for they may not
@@ -117,7 +117,7 @@ func load(dir string, patterns []string) ([]*pkg, error) {
 		if len(p.Errors) > 0 {
 			continue
 		}
-		x := &pkg{Package: p, dir: p.Dir, generated: generated[p.PkgPath], semantics: map[*types.Func]wire.Semantics{}}
+		x := &pkg{Package: p, dir: p.Dir, generated: generated[p.PkgPath], semantics: map[*types.Func]codec.Semantics{}}
 		errs = append(errs, x.directives()...)
 		pkgs = append(pkgs, x)
 	}

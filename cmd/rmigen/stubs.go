@@ -6,14 +6,14 @@ import (
 	"slices"
 	"strings"
 
-	"gormi/rmi/wire"
+	"gormi/rmi/codec"
 )
 
 // method is one method of an interface, or a func as the one that it has.
 type method struct {
 	name      string
 	signature *types.Signature
-	semantics wire.Semantics
+	semantics codec.Semantics
 	call      string // in Go, of the servant v
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"gormi/rmi"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 )
 
 // Network is a network of nodes in memory. It is safe for concurrent use.

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"gormi/proxy"
-	"gormi/rmi/wire"
+	"gormi/rmi/codec"
 	"gormi/skeleton"
 )
 
@@ -18,7 +18,7 @@ import (
 const FilesOfVersion1 = true
 
 // Semantics are what a method's directives say of its calls.
-type Semantics = wire.Semantics
+type Semantics = codec.Semantics
 
 // Method is a method of an interface as a generated file knows it.
 type Method struct {
@@ -60,7 +60,7 @@ func (g Generated[T]) Register() struct{} {
 	if !slices.Equal(want, have) {
 		stale(fmt.Sprintf("%v has the methods %v, the file was made for %v", t, want, have))
 	}
-	if err := wire.Declare(t, semantics); err != nil {
+	if err := codec.Declare(t, semantics); err != nil {
 		_, file, _, _ := runtime.Caller(1)
 		panic(fmt.Sprintf("%s comes too late: %v; use the interface in main or in an init function, not to initialize a package's variable", file, err))
 	}
@@ -83,7 +83,7 @@ func stale(how string) {
 // Call is one call of a generated proxy.
 type Call struct {
 	inv proxy.Invocation
-	m   *wire.Method
+	m   *codec.Method
 	e   *Encoder
 	d   *Decoder
 }

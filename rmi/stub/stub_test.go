@@ -11,6 +11,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/stub"
 	"gormi/rmi/wire"
@@ -27,7 +28,7 @@ type used interface {
 
 // What was registered late loses no directives without a word.
 func TestDirectivesComeBeforeTheInterfaceIsUsed(t *testing.T) {
-	if _, err := wire.InterfaceOf(reflect.TypeFor[used]()); err != nil {
+	if _, err := codec.InterfaceOf(reflect.TypeFor[used]()); err != nil {
 		t.Fatal(err)
 	}
 	register := func(ask, tell stub.Semantics) (panicked any) {
@@ -83,7 +84,7 @@ type lookup interface {
 // A stub by hand that has other types than its interface learns it from its calls.
 func TestInvokeRefusesValuesOfOtherTypes(t *testing.T) {
 	stub.Register(func(o stub.Object) lookup { return lookupStub{o} })
-	i, err := wire.InterfaceOf(reflect.TypeFor[lookup]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[lookup]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,31 +147,31 @@ type answers struct {
 
 	attempts int
 	limits   wire.Limits
-	e        *wire.Encoder
-	d        *wire.Decoder
+	e        *codec.Encoder
+	d        *codec.Decoder
 	sent     []byte
 	sendErr  error
 	endErr   error
 }
 
-func (a *answers) Begin(context.Context, *proxy.Core, *wire.Method) proxy.Invocation {
+func (a *answers) Begin(context.Context, *proxy.Core, *codec.Method) proxy.Invocation {
 	*a = answers{body: a.body, err: a.err, limits: a.limits}
 	return a
 }
 
-func (a *answers) Attempt() bool          { a.attempts++; return a.attempts == 1 }
-func (a *answers) Encoder() *wire.Encoder { a.e = wire.NewEncoder(nil, &a.limits); return a.e }
+func (a *answers) Attempt() bool           { a.attempts++; return a.attempts == 1 }
+func (a *answers) Encoder() *codec.Encoder { a.e = codec.NewEncoder(nil, &a.limits); return a.e }
 
 func (a *answers) Send(err error) {
 	a.sent, a.sendErr = bytes.Clone(a.e.Body()), err
 	a.e.Release()
 }
 
-func (a *answers) Results() *wire.Decoder {
+func (a *answers) Results() *codec.Decoder {
 	if a.err != nil || a.sendErr != nil {
 		return nil
 	}
-	a.d, a.err = wire.NewDecoder(a.body, nil, nil, nil)
+	a.d, a.err = codec.NewDecoder(a.body, nil, nil, nil)
 	return a.d
 }
 
@@ -183,7 +184,7 @@ func (a *answers) End(err error) error {
 // arguments that it could not encode, and of the call.
 func TestAGeneratedProxyReturnsEveryError(t *testing.T) {
 	stub.Register(func(o stub.Object) counter { return counterStub{o} })
-	i, err := wire.InterfaceOf(reflect.TypeFor[counter]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[counter]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,13 +274,13 @@ func TestGeneratedCodecsStayWithinTheMemory(t *testing.T) {
 	for i := range n {
 		entries += string([]byte{byte(i), 1})
 	}
-	i, err := wire.InterfaceOf(reflect.TypeFor[func(context.Context, any) error]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[func(context.Context, any) error]())
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := i.Methods[0]
 	decode := func(body string, memory int, f func(*stub.Decoder) int) (int, error) {
-		d, err := wire.NewDecoder([]byte(body), nil, nil, &wire.Limits{Memory: memory})
+		d, err := codec.NewDecoder([]byte(body), nil, nil, &wire.Limits{Memory: memory})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,25 +5,25 @@ import (
 	"reflect"
 	"unsafe"
 
-	"gormi/rmi/wire"
+	"gormi/rmi/codec"
 )
 
 // Encoder writes arguments and results.
-type Encoder = wire.Encoder
+type Encoder = codec.Encoder
 
 // Decoder reads arguments and results.
-type Decoder = wire.Decoder
+type Decoder = codec.Decoder
 
 // Struct says how the fields of a struct type travel.
-type Struct = wire.Struct
+type Struct = codec.Struct
 
 // RemoteType is a remote interface, or a func type, that travels by reference.
-type RemoteType = wire.Remote
+type RemoteType = codec.Remote
 
 // StructOf returns how structs of type T travel. It panics if that is not as
 // layout says: the file that calls it is stale.
 func StructOf[T any](layout string) *Struct {
-	s, err := wire.StructOf(reflect.TypeFor[T](), layout)
+	s, err := codec.StructOf(reflect.TypeFor[T](), layout)
 	if err != nil {
 		stale(fmt.Sprintf("%v; the file was made for %s", err, layout))
 	}
@@ -34,14 +34,14 @@ func StructOf[T any](layout string) *Struct {
 // it got a codec of its own since the file that calls this was made.
 func Plain[T any](layout string) struct{} {
 	t := reflect.TypeFor[T]()
-	if is := wire.Layout(t); is != layout {
+	if is := codec.Layout(t); is != layout {
 		stale(fmt.Sprintf("%v travels as %s, the file was made for %s", t, is, layout))
 	}
 	return struct{}{}
 }
 
 // RemoteOf returns the remote interface, or func, that T is.
-func RemoteOf[T any]() *RemoteType { return wire.RemoteOf(reflect.TypeFor[T]()) }
+func RemoteOf[T any]() *RemoteType { return codec.RemoteOf(reflect.TypeFor[T]()) }
 
 // Slice makes the slice that comes next, within the limits, and returns the
 // number of its first element, or -1. Decoder.Next goes on.
@@ -59,28 +59,28 @@ func Slice[S ~[]E, E any](d *Decoder, p *S) int {
 }
 
 // EncodeInts writes a slice of signed integers, or nil.
-func EncodeInts[S ~[]E, E wire.Signed](e *Encoder, v S) { wire.EncodeInts(e, v) }
+func EncodeInts[S ~[]E, E codec.Signed](e *Encoder, v S) { codec.EncodeInts(e, v) }
 
 // EncodeUints writes a slice of unsigned integers other than bytes, or nil.
-func EncodeUints[S ~[]E, E wire.Unsigned](e *Encoder, v S) { wire.EncodeUints(e, v) }
+func EncodeUints[S ~[]E, E codec.Unsigned](e *Encoder, v S) { codec.EncodeUints(e, v) }
 
 // EncodeFloats writes a slice of floats, or nil.
-func EncodeFloats[S ~[]E, E wire.Float](e *Encoder, v S) { wire.EncodeFloats(e, v) }
+func EncodeFloats[S ~[]E, E codec.Float](e *Encoder, v S) { codec.EncodeFloats(e, v) }
 
 // EncodeBools writes a slice of bools, or nil.
-func EncodeBools[S ~[]E, E ~bool](e *Encoder, v S) { wire.EncodeBools(e, v) }
+func EncodeBools[S ~[]E, E ~bool](e *Encoder, v S) { codec.EncodeBools(e, v) }
 
 // DecodeInts reads a slice of signed integers.
-func DecodeInts[S ~[]E, E wire.Signed](d *Decoder, p *S) { wire.DecodeInts(d, p) }
+func DecodeInts[S ~[]E, E codec.Signed](d *Decoder, p *S) { codec.DecodeInts(d, p) }
 
 // DecodeUints reads a slice of unsigned integers other than bytes.
-func DecodeUints[S ~[]E, E wire.Unsigned](d *Decoder, p *S) { wire.DecodeUints(d, p) }
+func DecodeUints[S ~[]E, E codec.Unsigned](d *Decoder, p *S) { codec.DecodeUints(d, p) }
 
 // DecodeFloats reads a slice of floats.
-func DecodeFloats[S ~[]E, E wire.Float](d *Decoder, p *S) { wire.DecodeFloats(d, p) }
+func DecodeFloats[S ~[]E, E codec.Float](d *Decoder, p *S) { codec.DecodeFloats(d, p) }
 
 // DecodeBools reads a slice of bools.
-func DecodeBools[S ~[]E, E ~bool](d *Decoder, p *S) { wire.DecodeBools(d, p) }
+func DecodeBools[S ~[]E, E ~bool](d *Decoder, p *S) { codec.DecodeBools(d, p) }
 
 // Map makes the map that comes next, as Slice does.
 //

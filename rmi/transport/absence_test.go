@@ -16,8 +16,8 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/transport/datagram"
-	"gormi/rmi/transport/memnet"
 	"gormi/rmi/wire"
 )
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"gormi/rmi/internal/mempool"
 	"gormi/rmi/wire"
 )
 
@@ -64,7 +65,7 @@ func (a *assembly) part(n int) ([]byte, error) {
 			return nil, nil
 		}
 		if large {
-			a.blocks = append(a.blocks, wire.LargeBuffer(size))
+			a.blocks = append(a.blocks, mempool.Get(size))
 		} else {
 			a.blocks = append(a.blocks, make([]byte, 0, size))
 		}
@@ -100,7 +101,7 @@ func (a *assembly) counted() (table []byte, ok bool) {
 	case len(a.blocks) == 0:
 		return nil, false
 	case len(a.blocks[0]) < a.table:
-		a.blocks = [][]byte{wire.Join(a.blocks)}
+		a.blocks = [][]byte{mempool.Join(a.blocks)}
 	}
 	return a.blocks[0][:a.table], true
 }

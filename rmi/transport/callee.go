@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/mempool"
 	"gormi/rmi/wire"
 )
 
@@ -39,7 +41,7 @@ func (in *Incoming) Table() []byte { return in.payload[:in.Header.Payload.Table]
 // join makes one piece of a payload that came in fragments.
 func (in *Incoming) join() {
 	if in.asm != nil && in.payload == nil {
-		in.asm.blocks = [][]byte{wire.Join(in.asm.blocks)}
+		in.asm.blocks = [][]byte{mempool.Join(in.asm.blocks)}
 		in.payload = in.asm.blocks[0]
 	}
 }
@@ -59,7 +61,7 @@ func (in *Incoming) Reply(references int, table, body []byte) (kept bool) {
 
 // Fail answers the call with an error.
 func (in *Incoming) Fail(err *fault.Error) {
-	in.answer(wire.FlagError, 0, nil, wire.AppendError(nil, err))
+	in.answer(wire.FlagError, 0, nil, codec.AppendError(nil, err))
 }
 
 // Relay answers the call with another's reply, as it came.
@@ -282,9 +284,9 @@ func (c *callee) acknowledge(s *inSlot) {
 	if s.has {
 		c.kept -= s.reply.payload.Len()
 		c.session.changed.send()
-		wire.Recycle(s.reply.copied)
+		mempool.Put(s.reply.copied)
 		if b := s.body; b != nil && b.over() { // else the peer says that it has what is still being sent
-			wire.Recycle(s.reply.parts[1])
+			mempool.Put(s.reply.parts[1])
 		}
 		s.body = nil
 	}
@@ -334,7 +336,7 @@ func (c *callee) keep(s *inSlot, r *reply) *Link {
 		case n <= ackAbove:
 			s.memory = s.reply.copyTo(s.memory[:0])
 		case n <= wire.MaxInline: // the encoder's memory is worth more than the copy
-			s.reply.copied = s.reply.copyTo(wire.LargeBuffer(n))
+			s.reply.copied = s.reply.copyTo(mempool.Get(n))
 		default:
 			r.kept = true
 		}
@@ -440,7 +442,7 @@ func refused(why *fault.Error, uncounted bool) reply {
 	if uncounted {
 		r.flags |= wire.FlagUncounted
 	}
-	r.parts[1] = wire.AppendError(nil, why)
+	r.parts[1] = codec.AppendError(nil, why)
 	r.payload.Body = uint32(len(r.parts[1]))
 	return r
 }

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/wire"
 )
 

@@ -17,7 +17,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 )
 
 // Moments of a dial at which a gate can hold it up.

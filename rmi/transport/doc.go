@@ -115,7 +115,7 @@
 // longer gather.
 //
 // Large bodies: four fragments are written by one system call, their memory is used
-// again (wire.Recycle), and what is decoded out of one that came in fragments keeps
+// again (mempool.Put), and what is decoded out of one that came in fragments keeps
 // its memory if it is most of it. Echo of 1 MiB by four callers went from 0.85 to
 // 1.5 of net/rpc's calls per second. Sending the caller's own bytes without a copy
 // was not done: a caller that gives up may change them while they are sent.

@@ -15,7 +15,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )

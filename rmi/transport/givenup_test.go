@@ -7,8 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/wire"
 )
 
@@ -22,7 +23,7 @@ func (p *raw) givenUp(slot wire.Slot) {
 	if err != nil || h.Slot != slot || h.Seq != p.seq[slot] || pre.Flags != wire.FlagError|wire.FlagUncounted {
 		p.t.Fatalf("return for call %d of slot %d with flags %d, %v", h.Seq, h.Slot, pre.Flags, err)
 	}
-	if f, err := wire.ParseError(body, &l); err != nil || f.Kind != fault.Cancelled || f.Outcome != fault.NotExecuted {
+	if f, err := codec.ParseError(body, &l); err != nil || f.Kind != fault.Cancelled || f.Outcome != fault.NotExecuted {
 		p.t.Errorf("answered with %v, %v", f, err)
 	}
 }

@@ -20,8 +20,9 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/wire"
 )
 
@@ -274,7 +275,7 @@ func (d *speech) next(t *testing.T, who string, b []byte) (name string, parts []
 		body := rec[len(rec)-int(h.Payload.Body):]
 		name := "return, " + at
 		if p.Flags&wire.FlagError != 0 {
-			f, err := wire.ParseError(body, &limits)
+			f, err := codec.ParseError(body, &limits)
 			if err != nil {
 				t.Fatal(err)
 			}

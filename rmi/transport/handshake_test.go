@@ -16,7 +16,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/wire"
 )
 

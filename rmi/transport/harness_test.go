@@ -18,8 +18,9 @@ import (
 	"go.uber.org/goleak"
 
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/wire"
 )
 
@@ -182,7 +183,7 @@ func do(ctx context.Context, s *Session, r *Request) ([]byte, error) {
 	defer reply.Release()
 	if reply.Failed {
 		l := wire.Limits{}.WithDefaults()
-		f, err := wire.ParseError(reply.Body, &l)
+		f, err := codec.ParseError(reply.Body, &l)
 		if err != nil {
 			return nil, err
 		}
@@ -409,7 +410,7 @@ func (p *raw) returned(slot wire.Slot) (string, error) {
 		p.t.Fatalf("return for call %d of slot %d, %v; want call %d of slot %d", h.Seq, h.Slot, err, p.seq[slot], slot)
 	}
 	if pre.Flags&wire.FlagError != 0 {
-		f, err := wire.ParseError(body, &l)
+		f, err := codec.ParseError(body, &l)
 		if err != nil {
 			p.t.Fatal(err)
 		}

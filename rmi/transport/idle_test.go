@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"gormi/refs"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 )
 
 // idleSessions is how many sessions are measured together.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
 )
@@ -39,7 +40,7 @@ func TestKeptRepliesAreBounded(t *testing.T) {
 			t.Helper()
 			_, err := p.returned(slot)
 			wantKind(t, err, fault.Overloaded, fault.NotExecuted, "bytes of replies wait")
-			refusal = int64(len(wire.AppendError(nil, fault.New(fault.Overloaded, fault.NotExecuted, "%s", err.(*fault.Error).Msg))))
+			refusal = int64(len(codec.AppendError(nil, fault.New(fault.Overloaded, fault.NotExecuted, "%s", err.(*fault.Error).Msg))))
 		}
 		p.write(p.call(3, first, ""))
 		full(3)

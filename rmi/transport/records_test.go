@@ -10,7 +10,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/wire"
 )
 

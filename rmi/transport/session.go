@@ -9,6 +9,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/mempool"
 	"gormi/rmi/wire"
 )
 
@@ -160,7 +161,7 @@ func (s *Session) Call(ctx context.Context, r *Request) (Reply, error) {
 		return Reply{}, err
 	}
 	if sl.blocks != nil {
-		sl.buf, sl.blocks = wire.Join(sl.blocks), nil
+		sl.buf, sl.blocks = mempool.Join(sl.blocks), nil
 	}
 	t := sl.payload.Table
 	return Reply{

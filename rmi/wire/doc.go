@@ -44,7 +44,7 @@
 //
 // The client needs no section in full: it does not accept connections, is no relay, and answers no method but those of
 // its callbacks, and method 0. Of the server, the registry and being a relay are optional: it may answer calls that it
-// does not relay with NoSuchObject. The steps of rmi/wire/testclient, a client that was written from this text alone,
+// does not relay with NoSuchObject. The steps of rmi/internal/testclient, a client that was written from this text alone,
 // go by these levels.
 //
 // # Beginning of a connection

@@ -18,6 +18,7 @@ import (
 	"gormi/refs"
 	"gormi/refs/lease"
 	"gormi/registry"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
 )
@@ -45,7 +46,7 @@ type Pair struct {
 // funcs is an Exporter by which every function has the same reference.
 type funcs struct{}
 
-func (funcs) ExportRef(_ reflect.Value, i *wire.Interface) (refs.Ref, error) {
+func (funcs) ExportRef(_ reflect.Value, i *codec.Interface) (refs.Ref, error) {
 	return refs.Ref{ID: refs.ID{Node: nodeOf(diallerKey), Time: bank.Time, Object: 0xca11ca11ca11ca11},
 		Interface: refs.Interface{Name: i.Name, Fingerprint: i.Fingerprint}}, nil
 }
@@ -58,7 +59,7 @@ type message struct {
 }
 
 // encode makes the payload of a call's arguments, or of its results.
-func encode(t *testing.T, m *wire.Method, results bool, names []string, values ...any) message {
+func encode(t *testing.T, m *codec.Method, results bool, names []string, values ...any) message {
 	t.Helper()
 	types, write := m.In, m.EncodeArgs
 	if results {
@@ -74,7 +75,7 @@ func encode(t *testing.T, m *wire.Method, results bool, names []string, values .
 			in[i].Set(reflect.ValueOf(v))
 		}
 	}
-	e := wire.NewEncoder(funcs{}, nil)
+	e := codec.NewEncoder(funcs{}, nil)
 	defer e.Release()
 	if err := write(e, in); err != nil {
 		t.Fatal(err)
@@ -121,7 +122,7 @@ func (x message) payload() wire.Payload {
 }
 
 // goldenCall compares the record of a call.
-func goldenCall(t *testing.T, name, about string, object refs.ObjNum, m *wire.Method, names []string, args ...any) {
+func goldenCall(t *testing.T, name, about string, object refs.ObjNum, m *codec.Method, names []string, args ...any) {
 	t.Helper()
 	x := encode(t, m, false, names, args...)
 	h := wire.CallHeader{Slot: 0, Seq: 1, Chain: chain, Object: object, Timeout: 30_000_000, Method: m.ID, Payload: x.payload()}
@@ -129,16 +130,16 @@ func goldenCall(t *testing.T, name, about string, object refs.ObjNum, m *wire.Me
 }
 
 // goldenReturn compares the record of a return.
-func goldenReturn(t *testing.T, name, about string, m *wire.Method, names []string, results ...any) {
+func goldenReturn(t *testing.T, name, about string, m *codec.Method, names []string, results ...any) {
 	t.Helper()
 	x := encode(t, m, true, names, results...)
 	h := wire.ReturnHeader{Slot: 0, Seq: 1, Payload: x.payload()}
 	golden(t, name, about, append(append(wire.AppendReturn(nil, &h, 0, nil), x.table...), x.body...), join(returnParts, x.parts...)...)
 }
 
-func interfaceOf[T any](t *testing.T) *wire.Interface {
+func interfaceOf[T any](t *testing.T) *codec.Interface {
 	t.Helper()
-	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[T]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,11 +212,11 @@ func TestGoldenRegistryCalls(t *testing.T) {
 	goldenCall(t, "registry_release", "call of Release", object, i.ByName("Release"), []string{"held"}, held)
 	goldenReturn(t, "registry_release_return", "return of Release: none of the names was lost", i.ByName("Release"), []string{"lost: none"}, []registry.Lost{})
 
-	form := wire.AppendError(nil, fault.New(fault.Application, fault.Executed, "%w", fault.New(fault.NotBound, fault.NotExecuted, "the name is not bound")))
+	form := codec.AppendError(nil, fault.New(fault.Application, fault.Executed, "%w", fault.New(fault.NotBound, fault.NotExecuted, "the name is not bound")))
 	h := wire.ReturnHeader{Slot: 0, Seq: 1, Payload: payload(0, 0, uint32(len(form)))}
 	golden(t, "registry_refused", "return of Lookup of a name that is not bound: NotBound inside of an error of the application",
 		append(wire.AppendReturn(nil, &h, wire.FlagError, nil), form...), join(returnParts, part{-1, `body: error form, with an identity "rmi.Error"`})...)
-	f, err := wire.ParseError(form, nil)
+	f, err := codec.ParseError(form, nil)
 	if inner := (*fault.Error)(nil); err != nil || f.Kind != fault.Application || !errors.As(errors.Unwrap(f), &inner) || inner.Kind != fault.NotBound {
 		t.Errorf("%v, %v", f, err)
 	}

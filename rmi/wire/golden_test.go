@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
 )
@@ -294,12 +295,12 @@ func TestGoldenRecords(t *testing.T) {
 	golden(t, "return_fragmented", "return of Echo, whose payload comes in fragments", wire.AppendReturn(nil, &r, wire.FlagFragmented, nil), returnParts...)
 	golden(t, "fragment_of_return", "fragment of a return's payload: 8 bytes of it", append(wire.AppendFragment(nil, 1, 1, true, len(last)), last...), fragmentParts...)
 
-	form := wire.AppendError(nil, fault.New(fault.NoSuchObject, fault.NotExecuted, "the object is not exported"))
+	form := codec.AppendError(nil, fault.New(fault.NoSuchObject, fault.NotExecuted, "the object is not exported"))
 	r = wire.ReturnHeader{Slot: 3, Seq: 7, Payload: payload(0, 0, uint32(len(form)))}
 	golden(t, "return_error", "return of a call that failed", append(wire.AppendReturn(nil, &r, wire.FlagError, nil), form...),
 		join(returnParts, part{-1, "body: error form"})...)
 
-	form = wire.AppendError(nil, fault.New(fault.Cancelled, fault.NotExecuted, "the call was lost with its connection, and given up"))
+	form = codec.AppendError(nil, fault.New(fault.Cancelled, fault.NotExecuted, "the call was lost with its connection, and given up"))
 	r = wire.ReturnHeader{Slot: 3, Seq: 8, Payload: payload(0, 0, uint32(len(form)))}
 	golden(t, "return_uncounted", "return of a call that never came: the references in it were not given",
 		append(wire.AppendReturn(nil, &r, wire.FlagError|wire.FlagUncounted, nil), form...), join(returnParts, part{-1, "body: error form"})...)
@@ -470,8 +471,8 @@ func TestGoldenForms(t *testing.T) {
 		{"error_application", "error form of a method that failed with io.ErrUnexpectedEOF in it", failed},
 		{"error_plain", "error form of an error that is of no kind", errors.New("poor")},
 	} {
-		golden(t, form.name, form.about, wire.AppendError(nil, form.err), part{-1, "[kind, outcome, text, op, identities]"})
-		f, err := wire.ParseError(readGolden(t, filepath.Join("testdata", "golden", form.name+".txt")), nil)
+		golden(t, form.name, form.about, codec.AppendError(nil, form.err), part{-1, "[kind, outcome, text, op, identities]"})
+		f, err := codec.ParseError(readGolden(t, filepath.Join("testdata", "golden", form.name+".txt")), nil)
 		if err != nil || f.Origin != fault.Peer {
 			t.Fatalf("%s: %v, %v", form.name, f, err)
 		}
@@ -480,7 +481,7 @@ func TestGoldenForms(t *testing.T) {
 		}
 	}
 
-	i, err := wire.InterfaceOf(reflect.TypeFor[Account]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[Account]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -490,18 +491,18 @@ func TestGoldenForms(t *testing.T) {
 	}
 	golden(t, "description", "description of the interface Account in golden_test.go; its fingerprint stands at the end",
 		append(b, i.Fingerprint[:]...), part{len(b), "description"}, part{16, "fingerprint, no part of it"})
-	d, err := wire.ParseDescription(b)
+	d, err := codec.ParseDescription(b)
 	if err != nil || d.Fingerprint() != i.Fingerprint {
 		t.Errorf("%v, %v", d, err)
 	}
 }
 
 func TestGoldenSemantics(t *testing.T) {
-	i, err := wire.InterfaceOf(reflect.TypeFor[Account]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[Account]())
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err = i.With(map[string]wire.Semantics{
+	i, err = i.With(map[string]codec.Semantics{
 		"Deposit": {Idempotent: true, Timeout: 1500 * time.Millisecond}, "Watch": {OneWay: true},
 	})
 	if err != nil {

@@ -27,26 +27,27 @@ type Limits struct {
 }
 
 const (
+	MaxNesting     = 255 // the largest Limits.Depth
+	DefaultNesting = 64  // Limits.Depth, if zero
+	MaxName        = 255 // bytes of a name; the largest Limits.Name
+
 	defaultMessage    = 4 << 20
-	defaultDepth      = 64
 	defaultElements   = 1 << 20
 	defaultMemory     = 256 << 20
 	defaultReferences = 16384
 
 	maxMessage    = 1 << 30
-	maxDepth      = 255
 	maxReferences = 1<<16 - 1
-	maxName       = 255
 )
 
 // WithDefaults returns l with every field set to the value that is used.
 func (l Limits) WithDefaults() Limits {
 	limit(&l.Message, defaultMessage, maxMessage)
-	limit(&l.Depth, defaultDepth, maxDepth)
+	limit(&l.Depth, DefaultNesting, MaxNesting)
 	limit(&l.Elements, defaultElements, maxMessage)
 	limit(&l.Memory, defaultMemory, math.MaxInt)
 	limit(&l.References, defaultReferences, maxReferences)
-	limit(&l.Name, maxName, maxName)
+	limit(&l.Name, MaxName, MaxName)
 	return l
 }
 
@@ -59,8 +60,8 @@ func limit(n *int, standard, most int) {
 	}
 }
 
-// effective returns the limits that a nil or incomplete l stands for.
-func (l *Limits) effective() Limits {
+// Effective returns the limits that a nil or incomplete l stands for.
+func (l *Limits) Effective() Limits {
 	if l == nil {
 		return Limits{}.WithDefaults()
 	}

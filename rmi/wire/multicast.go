@@ -100,21 +100,3 @@ func uvarint(b []byte) (uint64, []byte, bool) {
 	}
 	return v, b[n:], true
 }
-
-// SoleBytes returns the string (class str) or binary data that is all that a
-// body of one argument holds. ok is false for anything else, which the Decoder
-// reads. It saves messages of plain bytes the work of a Decoder.
-func SoleBytes(body []byte, str bool) (b []byte, ok bool) {
-	if len(body) < 2 || body[0] != 0x91 { // an array of one
-		return nil, false
-	}
-	h, ok := readHead(body[1:])
-	want := classBinary
-	if str {
-		want = classString
-	}
-	if !ok || h.class != want || h.n != uint64(len(body)-1-h.size) {
-		return nil, false
-	}
-	return body[1+h.size:], true
-}

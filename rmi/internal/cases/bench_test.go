@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"gormi/rmi/codec"
 	"gormi/rmi/internal/cases"
-	"gormi/rmi/wire"
 	"gormi/skeleton"
 )
 
@@ -21,17 +21,17 @@ func benchmarkServe[T any](b *testing.B) {
 	s := skeleton.New(i, reflect.ValueOf(&benched{}))
 	m := i.ByName("Echo")
 	r := cases.Record{ID: 42, Name: strings.Repeat("n", 32), Tags: []string{"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"}, Value: 3.14}
-	e := wire.NewEncoder(nil, nil)
+	e := codec.NewEncoder(nil, nil)
 	if err := m.EncodeArgs(e, []reflect.Value{reflect.ValueOf(r)}); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		d, err := wire.NewDecoder(e.Body(), nil, nil, nil)
+		d, err := codec.NewDecoder(e.Body(), nil, nil, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		out := wire.NewEncoder(nil, nil)
+		out := codec.NewEncoder(nil, nil)
 		if err := s.Serve(context.Background(), m, d, out); err != nil {
 			b.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/cases"
 	"gormi/rmi/internal/cases/other"
@@ -73,9 +74,9 @@ func numbers[T any](n int, of func(i int) T) []T {
 	return list
 }
 
-func signed[T wire.Signed](i int) T { return T(int64(1)<<(i*2%64) - int64(i%2)*(1<<(i%62)+3)) }
+func signed[T codec.Signed](i int) T { return T(int64(1)<<(i*2%64) - int64(i%2)*(1<<(i%62)+3)) }
 
-func unsigned[T wire.Unsigned](i int) T { return T(uint64(1)<<(i*2%64) - uint64(i%2)) }
+func unsigned[T codec.Unsigned](i int) T { return T(uint64(1)<<(i*2%64) - uint64(i%2)) }
 
 // calls are the parameter cases: each passes values and returns what came back,
 // which equals want. Their maps have one entry, for the order of more is random.

@@ -9,6 +9,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/internal/cases"
 	"gormi/rmi/wire"
 	"gormi/skeleton"
@@ -39,9 +40,9 @@ func newLoop[Proxy, Skeleton any](t testing.TB, v any) (*loop, Proxy) {
 	return l, c.Value().Interface().(Proxy)
 }
 
-func interfaceOf[T any](t testing.TB) *wire.Interface {
+func interfaceOf[T any](t testing.TB) *codec.Interface {
 	t.Helper()
-	i, err := wire.InterfaceOf(reflect.TypeFor[T]())
+	i, err := codec.InterfaceOf(reflect.TypeFor[T]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func interfaceOf[T any](t testing.TB) *wire.Interface {
 }
 
 // ExportRef numbers what is exported in a call.
-func (l *loop) ExportRef(v reflect.Value, _ *wire.Interface) (refs.Ref, error) {
+func (l *loop) ExportRef(v reflect.Value, _ *codec.Interface) (refs.Ref, error) {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
@@ -58,7 +59,7 @@ func (l *loop) ExportRef(v reflect.Value, _ *wire.Interface) (refs.Ref, error) {
 }
 
 // ImportRef finds it again.
-func (l *loop) ImportRef(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
+func (l *loop) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	n := int(r.ID.Object) - 1
 	if n < 0 || n >= len(l.exported) || !l.exported[n].Type().AssignableTo(i.Type) {
 		return reflect.Value{}, errors.New("no such object")
@@ -66,7 +67,7 @@ func (l *loop) ImportRef(r refs.Ref, i *wire.Interface) (reflect.Value, error) {
 	return l.exported[n], nil
 }
 
-func (l *loop) Begin(ctx context.Context, _ *proxy.Core, m *wire.Method) proxy.Invocation {
+func (l *loop) Begin(ctx context.Context, _ *proxy.Core, m *codec.Method) proxy.Invocation {
 	l.method, l.args, l.refs, l.results, l.exported = m.Name, nil, nil, nil, nil
 	return &looped{l: l, ctx: ctx, m: m}
 }
@@ -74,10 +75,10 @@ func (l *loop) Begin(ctx context.Context, _ *proxy.Core, m *wire.Method) proxy.I
 type looped struct {
 	l     *loop
 	ctx   context.Context
-	m     *wire.Method
+	m     *codec.Method
 	tried bool
-	e     *wire.Encoder
-	d     *wire.Decoder
+	e     *codec.Encoder
+	d     *codec.Decoder
 	err   error
 }
 
@@ -86,11 +87,11 @@ func (x *looped) Attempt() bool {
 		return false
 	}
 	x.tried = true
-	x.e = wire.NewEncoder(x.l, &x.l.sends)
+	x.e = codec.NewEncoder(x.l, &x.l.sends)
 	return true
 }
 
-func (x *looped) Encoder() *wire.Encoder { return x.e }
+func (x *looped) Encoder() *codec.Encoder { return x.e }
 
 func (x *looped) Send(err error) {
 	defer x.e.Release()
@@ -102,17 +103,17 @@ func (x *looped) Send(err error) {
 	if x.l.results, table, x.err = x.l.serve(x.ctx, x.m.Name, x.l.args, x.l.refs); x.err != nil {
 		return
 	}
-	x.d, x.err = wire.NewDecoder(x.l.results, table, x.l, nil)
+	x.d, x.err = codec.NewDecoder(x.l.results, table, x.l, nil)
 }
 
 // serve gives encoded arguments to the skeleton.
 func (l *loop) serve(ctx context.Context, method string, args []byte, table []refs.Ref) ([]byte, []refs.Ref, error) {
-	d, err := wire.NewDecoder(args, table, l, &l.limits)
+	d, err := codec.NewDecoder(args, table, l, &l.limits)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer d.Release()
-	e := wire.NewEncoder(l, &l.limits)
+	e := codec.NewEncoder(l, &l.limits)
 	defer e.Release()
 	if err := l.skeleton.Serve(ctx, l.skeleton.Interface.ByName(method), d, e); err != nil {
 		return nil, nil, err
@@ -120,7 +121,7 @@ func (l *loop) serve(ctx context.Context, method string, args []byte, table []re
 	return slices.Clone(e.Body()), slices.Clone(e.Refs()), nil
 }
 
-func (x *looped) Results() *wire.Decoder { return x.d }
+func (x *looped) Results() *codec.Decoder { return x.d }
 
 func (x *looped) End(err error) error {
 	if x.d != nil {

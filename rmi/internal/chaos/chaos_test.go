@@ -17,7 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"gormi/rmi/transport/memnet"
+	"gormi/rmi/internal/memnet"
 	"gormi/rmi/wire"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gormi/rmi/transport/datagram/lossy"
+	"gormi/rmi/internal/lossy"
 	"gormi/rmi/wire"
 )
 

@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gormi/rmi/internal/lossy"
 	"gormi/rmi/transport/datagram"
-	"gormi/rmi/transport/datagram/lossy"
 	"gormi/rmi/wire"
 )
 

@@ -16,15 +16,15 @@ import (
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/codec"
 	"gormi/rmi/rmitest"
-	"gormi/rmi/wire"
 )
 
 var update = flag.Bool("update", false, "write types.go anew")
 
 // of returns the method that takes and returns values of t.
-func of(t reflect.Type) (*wire.Method, error) {
-	i, err := wire.InterfaceOf(reflect.FuncOf([]reflect.Type{reflect.TypeFor[context.Context](), t}, []reflect.Type{t, reflect.TypeFor[error]()}, false))
+func of(t reflect.Type) (*codec.Method, error) {
+	i, err := codec.InterfaceOf(reflect.FuncOf([]reflect.Type{reflect.TypeFor[context.Context](), t}, []reflect.Type{t, reflect.TypeFor[error]()}, false))
 	if err != nil {
 		return nil, err
 	}
@@ -32,13 +32,13 @@ func of(t reflect.Type) (*wire.Method, error) {
 }
 
 // sent returns what becomes of v where it is taken for a value of another version.
-func sent(from, to *wire.Method, v reflect.Value) (reflect.Value, error) {
-	e := wire.NewEncoder(nil, nil)
+func sent(from, to *codec.Method, v reflect.Value) (reflect.Value, error) {
+	e := codec.NewEncoder(nil, nil)
 	defer e.Release()
 	if err := from.EncodeArgs(e, []reflect.Value{v}); err != nil {
 		return v, err
 	}
-	d, err := wire.NewDecoder(e.Body(), nil, nil, nil)
+	d, err := codec.NewDecoder(e.Body(), nil, nil, nil)
 	if err != nil {
 		return v, err
 	}
@@ -225,7 +225,7 @@ func TestVersionsOfAStructLoseNothingWithoutAWord(t *testing.T) {
 		m := &maker{Rand: rand.New(rand.NewPCG(uint64(seed), 11))}
 		first := m.shape(0)
 		types := []reflect.Type{first.Type(), m.later(first).Type()}
-		var methods []*wire.Method
+		var methods []*codec.Method
 		for _, typ := range types {
 			method, err := of(typ)
 			if (err != nil) != conflict(typ) {

@@ -1,0 +1,294 @@
+package codec
+
+import (
+	"reflect"
+	"runtime"
+	"sync"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"gormi/refs"
+	"gormi/rmi/fault"
+	"gormi/rmi/internal/mempool"
+	"gormi/rmi/wire"
+)
+
+// keepBuffer is the capacity in bytes above which an encoder does not keep its
+// buffer, so that one large message is not paid for ever after.
+const keepBuffer = 64 << 10
+
+// An Encoder builds one body and the reference table that belongs to it. It
+// is not safe for concurrent use. After an error it is good for Refs and
+// Release only.
+type Encoder struct {
+	w        bodyWriter
+	mp       *msgpack.Encoder // writes to w
+	exporter Exporter
+	limits   wire.Limits
+	refs     []refs.Ref
+	index    map[refs.Ref]int // of refs, once there are many
+	depth    int
+	elements int
+	errors   int  // how many typed errors this encoder's value stands inside
+	tainted  bool // a user's codec failed: its state may linger in mp
+	track         // of typed calls
+}
+
+// bodyWriter is the buffer of an Encoder. It offers msgpack the methods that
+// keep it from wrapping the writer, and stops at max bytes.
+type bodyWriter struct {
+	buf []byte
+	max int
+	// over is how long the body would have become, when it passed max.
+	over int
+}
+
+func (w *bodyWriter) Write(p []byte) (int, error) {
+	if err := write(w, p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func write[T []byte | string](w *bodyWriter, p T) error {
+	if n := len(w.buf) + len(p); n > w.max {
+		w.over = n
+		return errSize
+	}
+	if n := len(w.buf) + len(p); n > cap(w.buf) && n > keepBuffer {
+		w.grow(n)
+	}
+	rest := p
+	for len(rest) > copyAtOnce { // what is much longer holds a processor up that others wait for
+		w.buf = append(w.buf, rest[:copyAtOnce]...)
+		rest = rest[copyAtOnce:]
+		runtime.Gosched()
+	}
+	w.buf = append(w.buf, rest...)
+	return nil
+}
+
+// copyAtOnce is how many bytes are copied before others get their turn.
+const copyAtOnce = 64 << 10
+
+// grow makes room for n bytes, in memory that another large body had.
+func (w *bodyWriter) grow(n int) {
+	b := append(mempool.Get(n), w.buf...)
+	mempool.Put(w.buf)
+	w.buf = b
+}
+
+func (w *bodyWriter) WriteByte(c byte) error {
+	if len(w.buf) >= w.max {
+		w.over = len(w.buf) + 1
+		return errSize
+	}
+	w.buf = append(w.buf, c)
+	return nil
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := new(Encoder)
+	e.attach()
+	return e
+}}
+
+// attach binds a fresh msgpack encoder to the buffer.
+func (e *Encoder) attach() {
+	e.mp = msgpack.NewEncoder(&e.w)
+	e.mp.UseCompactInts(true)
+}
+
+// NewEncoder returns an encoder for one body. x exports the remote values that
+// are met and may be nil where there are none; nil limits mean the defaults.
+func NewEncoder(x Exporter, l *wire.Limits) *Encoder {
+	e := encoders.Get().(*Encoder)
+	e.exporter = x
+	e.limits = l.Effective()
+	e.w.max = e.limits.Message
+	return e
+}
+
+// Release gives the encoder and its buffers back. Neither it nor what Body
+// and Refs returned may be used afterwards.
+func (e *Encoder) Release() {
+	if e.tainted {
+		e.attach()
+	}
+	buf, table := e.w.buf[:0], e.refs
+	if cap(buf) > keepBuffer {
+		mempool.Put(buf)
+		buf = nil
+	}
+	if cap(table) > 64 {
+		table = nil
+	}
+	clear(table)
+	*e = Encoder{mp: e.mp, refs: table[:0], track: e.track.reset()}
+	e.w.buf = buf
+	encoders.Put(e)
+}
+
+// Body returns what was encoded. It is valid until Release.
+func (e *Encoder) Body() []byte { return e.w.buf }
+
+// Refs returns the reference table, to which indices in the body point. It is
+// valid until Release. After an error it holds what had been exported by
+// then, so that the caller can give it back.
+func (e *Encoder) Refs() []refs.Ref { return e.refs }
+
+// enter accounts for an array or map of n values that is about to be written;
+// the caller decrements depth when it is complete.
+func (e *Encoder) enter(n int) error {
+	if e.depth >= e.limits.Depth {
+		return refuse(fault.TooLarge, "nests deeper than the limit of %d (Options.Limits.Depth); does the value contain itself?", e.limits.Depth)
+	}
+	if e.elements += n; e.elements > e.limits.Elements {
+		return refuse(fault.TooLarge, "%d elements or more, above the limit of %d (Options.Limits.Elements)", e.elements, e.limits.Elements)
+	}
+	e.depth++
+	return nil
+}
+
+func (e *Encoder) array(n int) error {
+	if err := e.enter(n); err != nil {
+		return err
+	}
+	return e.arrayLen(n)
+}
+
+func (e *Encoder) bytes(b []byte) error {
+	if err := e.bytesLen(len(b)); err != nil {
+		return err
+	}
+	return write(&e.w, b)
+}
+
+// reference writes the index of r, which joins the table unless it is there.
+func (e *Encoder) reference(r refs.Ref) error {
+	i, err := e.tableIndex(r)
+	if err != nil {
+		return err
+	}
+	return e.w.put(append(e.w.buf, 0xd5, extReference, byte(i>>8), byte(i)))
+}
+
+// linearRefs is the table size up to which a search beats a map.
+const linearRefs = 16
+
+func (e *Encoder) tableIndex(r refs.Ref) (int, error) {
+	if e.index != nil {
+		if i, ok := e.index[r]; ok {
+			e.repeated(r)
+			return i, nil
+		}
+	} else {
+		for i := range e.refs {
+			if e.refs[i] == r {
+				e.repeated(r)
+				return i, nil
+			}
+		}
+	}
+	i := len(e.refs)
+	e.refs = append(e.refs, r)
+	switch {
+	case e.index != nil:
+		e.index[r] = i
+	case len(e.refs) > linearRefs:
+		e.index = make(map[refs.Ref]int)
+		for j, known := range e.refs {
+			e.index[known] = j
+		}
+	}
+	if i >= e.limits.References {
+		return 0, refuse(fault.TooLarge, "more references than the limit of %d for one message (Options.Limits.References)", e.limits.References)
+	}
+	return i, nil
+}
+
+func (e *Encoder) repeated(r refs.Ref) {
+	if x, ok := e.exporter.(Repeater); ok {
+		x.RepeatRef(r)
+	}
+}
+
+// export writes a remote value as a reference.
+func (e *Encoder) export(v reflect.Value, i *Interface) error {
+	if e.exporter == nil {
+		return refuse(fault.Invalid, "a %s cannot travel here: only arguments and results of a call carry references", i.Name)
+	}
+	if obj := object(v); isNil(obj) {
+		return refuse(fault.Invalid, "a nil %s is no %s that could be called; pass nil itself", typeName(obj.Type()), i.Name)
+	}
+	r, err := e.exporter.ExportRef(v, i)
+	if err != nil {
+		return err
+	}
+	return e.reference(r)
+}
+
+// object is what an interface that is not nil holds.
+func object(v reflect.Value) reflect.Value {
+	for v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	return v
+}
+
+func isNil(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	}
+	return false
+}
+
+// encodeValues writes one array of values. what is "argument" or "result".
+func (e *Encoder) encodeValues(m *Method, what string, plans []*plan, values []reflect.Value, outcome fault.Outcome) error {
+	if len(values) != len(plans) {
+		return m.fault(&fault.Error{Kind: fault.BadArguments, Outcome: outcome,
+			Msg: m.Signature() + " has " + counted(len(plans), what) + ", not " + counted(len(values), "")})
+	}
+	err := e.array(len(plans))
+	if err != nil {
+		return m.fault(failure(e.sized(err), what+"s", fault.Invalid, outcome))
+	}
+	for i, p := range plans {
+		v := values[i]
+		if err = p.accept(&v); err == nil {
+			err = p.enc(e, v)
+		}
+		if err != nil {
+			return m.fault(failure(e.sized(err), numbered(what, i), fault.Invalid, outcome))
+		}
+	}
+	e.depth--
+	return nil
+}
+
+// accept makes v a value of p's type, which an interface's value may need.
+func (p *plan) accept(v *reflect.Value) error {
+	switch {
+	case !v.IsValid():
+		*v = reflect.Zero(p.typ)
+	case v.Type() == p.typ:
+	case v.Type().AssignableTo(p.typ):
+		*v = v.Convert(p.typ)
+	default:
+		return refuse(fault.BadArguments, "got a %v, want %v", v.Type(), p.typ)
+	}
+	return nil
+}
+
+// sized puts limit and size into the error of a body that grew too large.
+func (e *Encoder) sized(err error) error {
+	if e.w.over == 0 {
+		return err
+	}
+	var path []string
+	if v, ok := err.(*valueError); ok {
+		path = v.path
+	}
+	return &valueError{kind: fault.TooLarge, path: path, msg: tooLarge(e.w.over, e.w.max)}
+}

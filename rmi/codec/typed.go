@@ -1,0 +1,226 @@
+package codec
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"gormi/rmi/fault"
+	"gormi/rmi/wire"
+)
+
+// Typed calls write and read values without reflection: generated code makes
+// them. They lead to the same bytes as the plans, by the same primitives. An
+// error sticks: what follows it does nothing, and the call that closes the
+// arguments or results returns it, with the place where it happened.
+
+// track is where a typed Encoder or Decoder is in the value, and its error.
+type track struct {
+	places []place // outermost first: the values, then what is open within one of them
+	err    error   // *valueError, or a *fault.Error that says all
+}
+
+// place is an array, map, struct or tuple that is open.
+type place struct {
+	s     *plan // of a struct or tuple; nil for arrays and maps
+	index int   // of the value, element or field; -1: none yet
+	isMap bool
+	count int // of elements or fields; of a struct that is written, of those written
+
+	head   int      // encoding: where a struct's map begins
+	valued bool     // decoding: the key of a map's entry was read
+	behind bool     // decoding: the field is behind an embedded pointer, which is not nil
+	seen   fieldSet // decoding: the fields of a struct that came
+}
+
+func (t *track) reset() track {
+	if cap(t.places) > wire.MaxNesting {
+		return track{}
+	}
+	clear(t.places)
+	return track{places: t.places[:0]}
+}
+
+func (t *track) open(p place) { t.places = append(t.places, p) }
+
+func (t *track) top() *place { return &t.places[len(t.places)-1] }
+
+func (t *track) pop() { t.places = t.places[:len(t.places)-1] }
+
+// fail notes the first error and its place. The path ends at the value itself,
+// which place 0 counts.
+func (t *track) fail(err error) {
+	if err != nil && t.err == nil {
+		t.failed(err)
+	}
+}
+
+func (t *track) failed(err error) {
+	v := placed(err)
+	for _, p := range slices.Backward(t.places[min(1, len(t.places)):]) {
+		v.path = append(v.path, p.step())
+	}
+	t.err = v
+}
+
+func (p *place) step() string {
+	switch {
+	case p.index < 0:
+		return ""
+	case p.s != nil:
+		return "." + p.s.fields[p.index].goes
+	case p.isMap:
+		return "[key]"
+	}
+	return fmt.Sprintf("[%d]", p.index)
+}
+
+// Ok reports whether no error happened yet.
+func (t *track) Ok() bool { return t.err == nil }
+
+// Value says which argument or result comes next, counted from 0.
+func (t *track) Value(i int) {
+	if t.err == nil {
+		t.places[0].index = i
+	}
+}
+
+// atKey says which entry of the innermost open map an error happened in.
+func (t *track) atKey(key any) {
+	v, ok := t.err.(*valueError)
+	if level := len(t.places) - 1; ok && level > 0 && level <= len(v.path) {
+		v.path[len(v.path)-level] = keyStep(reflect.ValueOf(key))
+	}
+}
+
+// A Struct says how the fields of a struct type travel, a Remote what a remote
+// interface or func is. Both are found out when they are first needed, for the
+// interfaces that a type mentions must be declared before (Declare), and
+// variables that hold these are made earlier.
+type (
+	Struct struct {
+		typ  reflect.Type
+		plan atomic.Pointer[plan]
+	}
+	Remote struct {
+		typ   reflect.Type
+		iface atomic.Pointer[Interface]
+	}
+)
+
+// StructOf returns how structs of type t travel. layout is what the caller's
+// code takes the fields to be, as in Layout. The error says how it differs.
+func StructOf(t reflect.Type, layout string) (*Struct, error) {
+	if is := Layout(t); is != layout {
+		return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s travels as %s", typeName(t), is)
+	}
+	return &Struct{typ: t}, nil
+}
+
+func (s *Struct) fields() (*plan, error) {
+	if p := s.plan.Load(); p != nil {
+		return p, nil
+	}
+	p, err := planOf(s.typ)
+	if err != nil {
+		return nil, refuse(fault.Invalid, "%v", err)
+	}
+	s.plan.Store(p)
+	return p, nil
+}
+
+// RemoteOf returns the remote interface or func that t is.
+func RemoteOf(t reflect.Type) *Remote { return &Remote{typ: t} }
+
+func (r *Remote) methods() (*Interface, error) {
+	if i := r.iface.Load(); i != nil {
+		return i, nil
+	}
+	i, err := InterfaceOf(r.typ)
+	if err != nil {
+		return nil, err
+	}
+	r.iface.Store(i)
+	return i, nil
+}
+
+// Layout returns in one line how values of type t, which is no interface and no
+// func, travel: their kind and, of structs, the fields in order, each as
+// "Go.Path", "*" in front if an embedded pointer lies on the way, "=name" behind
+// if it has another name on the wire, and "?" if it may be left out ("?0" if a
+// method IsZero decides). It does not look into elements and fields.
+func Layout(t reflect.Type) string {
+	switch t {
+	case typeRef:
+		return KindReference.String()
+	case typeTime:
+		return KindTime.String()
+	}
+	if form, _ := codecOf(t); form != nil {
+		return form.kind.String()
+	}
+	octets := (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) && t.Elem().Kind() == reflect.Uint8
+	switch {
+	case t.Kind() == reflect.Slice && octets:
+		return KindBytes.String()
+	case t.Kind() == reflect.Slice:
+		return KindList.String()
+	case octets:
+		return KindByteArray.String()
+	case t.Kind() == reflect.Array:
+		return KindArray.String()
+	case t.Kind() == reflect.Map:
+		return KindMap.String()
+	case t.Kind() == reflect.Struct:
+		return structLayout(t)
+	}
+	p := plan{typ: t}
+	fillScalar(&p)
+	return p.kind.String()
+}
+
+func structLayout(t reflect.Type) string {
+	l := layout{c: newCompiler(), open: []reflect.Type{t}}
+	fields := l.fields(t)
+	var b strings.Builder
+	if l.asArray {
+		b.WriteString(KindTuple.String() + "{")
+	} else {
+		b.WriteString(KindStruct.String() + "{")
+	}
+	for i, f := range fields {
+		if i > 0 {
+			b.WriteString(" ")
+		}
+		if f.pointers {
+			b.WriteString("*")
+		}
+		goes := f.path(t)
+		b.WriteString(goes)
+		if goes != f.name {
+			b.WriteString("=" + f.name)
+		}
+		if f.omitEmpty {
+			b.WriteString("?")
+			if isZeroer(f.typ) {
+				b.WriteString("0")
+			}
+		}
+	}
+	return b.String() + "}"
+}
+
+// path writes the names on the way from a struct to the field: "Inner.C".
+func (f *field) path(t reflect.Type) string {
+	var names []string
+	for _, at := range f.index {
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		step := t.Field(at)
+		names, t = append(names, step.Name), step.Type
+	}
+	return strings.Join(names, ".")
+}
