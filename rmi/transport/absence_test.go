@@ -466,6 +466,50 @@ func TestAHandshakeThatIsAlwaysCutEndsWithItsCallers(t *testing.T) {
 	})
 }
 
+// A stranger that says hello byte by byte has its time, once.
+func TestAStrangerThatDripsIsTriedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memnet.New()
+		b := mem.Host("b")
+		l, err := b.Listen(t.Context(), "tcp", "b:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		accepted := 0
+		var talks sync.WaitGroup
+		defer talks.Wait()
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				accepted++
+				talks.Go(func() {
+					defer c.Close()
+					for _, b := range []byte(wire.Magic + "\x01\x00\x78") {
+						if _, err := c.Write([]byte{b}); err != nil {
+							return
+						}
+						<-time.After(900 * time.Millisecond)
+					}
+				})
+			}
+		}()
+		a := newNode(t, mem.Host("a"), "")
+		at, err := refs.ParseEndpoint(l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = a.Session(t.Context(), at, refs.NodeID{})
+		wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than")
+		if accepted != 1 {
+			t.Errorf("%d dials", accepted)
+		}
+	})
+}
+
 // Somebody who ends connections without a word may be no node.
 func TestAStrangerThatEndsConnectionsIsNotTriedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

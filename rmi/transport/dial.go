@@ -147,7 +147,8 @@ const strangerTries = 2 * time.Second
 
 // dial dials until a connection stands or a dial fails. One that was cut in its
 // handshake, as later ones may be, is made again for as long as somebody waits, and
-// as long as later ones at most.
+// as long as later ones at most. One that took too long is not, unless there was a
+// session with the node before: a stranger that drips bytes is no node.
 func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
 	start := time.Now()
 	for pause := firstRedial; ; pause = min(2*pause, lastFirstDial) {
@@ -216,7 +217,8 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 // dialOnce makes one connection. peer is who answered, if anybody did.
 func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected refs.NodeID) (s *Session, peer refs.NodeID, err error) {
 	err = t.connect(ctx, ep, "", func(h *handshake, host string) (*Link, error) {
-		h.known = t.known(ep, expected)
+		h.met = t.known(ep, expected)
+		h.known = h.met
 		l, existing, err := h.dial(expected, host, ep)
 		if h.peers != nil {
 			peer = h.peers.Node()

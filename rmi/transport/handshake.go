@@ -42,6 +42,7 @@ type handshake struct {
 	binding           []byte // the TLS channel's exporter value
 	proved            bool   // the dialling side's proof may have been sent
 	known             bool   // the peer is a node: it said so, or there was a session with it
+	met               bool   // there was a session with it
 }
 
 func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error) {
@@ -196,7 +197,10 @@ func (h *handshake) read(want wire.HandshakeKind) (body, all []byte, err error) 
 
 func (h *handshake) lost(err error) error {
 	if isTimeout(err) {
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v%w", h.limit, silent{&cutError{err, h.known}})
+		if h.met { // a node may stand still for a while
+			err = &cutError{err, true}
+		}
+		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v%w", h.limit, silent{err})
 	}
 	return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", h.cut(err))
 }
@@ -375,7 +379,7 @@ func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l
 
 // resume runs the dialling side for a session whose connection was lost.
 func (h *handshake) resume(s *Session, epoch wire.Epoch) (*Link, error) {
-	h.known = true
+	h.known, h.met = true, true
 	if _, err := h.greet(s.peer); err != nil {
 		return nil, err
 	}
