@@ -139,6 +139,8 @@ func TestWhoBreaksTheProtocolOverDatagramsIsToldWhy(t *testing.T) {
 // toldWhy has node a break the protocol, and checks that it hears of it.
 func toldWhy(t *testing.T, a, b *node, at refs.Endpoint) {
 	t.Helper()
+	served := make(chan struct{})
+	b.handler.methods[first] = func(in *Incoming) { close(served); <-in.Context().Done() }
 	s, err := a.Session(t.Context(), at, b.Node())
 	if err != nil {
 		t.Fatal(err)
@@ -146,9 +148,10 @@ func toldWhy(t *testing.T, a, b *node, at refs.Endpoint) {
 	works(t, s)
 	late := make(chan error, 1)
 	go func() {
-		_, err := do(t.Context(), s, request(t.Context(), linger, nil))
+		_, err := do(t.Context(), s, request(t.Context(), first, nil))
 		late <- err
 	}()
+	<-served
 	h := wire.CallHeader{Slot: 1 << 31, Seq: 1, Timeout: 1e6}
 	s.Link().out.control(func(b []byte) []byte { return wire.AppendCall(b, &h, 0, nil) })
 	err = <-late
@@ -248,6 +251,31 @@ func TestALateBreachOfASessionThatIsClosedIsNotToldAgain(t *testing.T) {
 		go func() { s.Close(errClosed()); close(done) }()
 		synctest.Wait()
 		p.write(p.breach())
+		if kind, text, _ := p.closed(); kind != fault.PeerGone {
+			t.Errorf("close record with %v, %q", kind, text)
+		}
+		<-done
+	})
+}
+
+// What a stream has to say is for nobody behind a close record, and does not end the
+// connection before the peer closes it.
+func TestAClosingNodeDoesNotTripOverStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := alone(t)
+		p := rawTo(t, b, b.Network).join()
+		done := make(chan struct{})
+		s := b.Live(p.node())
+		go func() { s.Close(errClosed()); close(done) }()
+		synctest.Wait()
+		ping := []byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7} // of the stream lane: it is answered
+		for range 2 {
+			p.write(append(wire.AppendStream(nil, len(ping)), ping...))
+			synctest.Wait()
+		}
+		if s.Err() != nil {
+			t.Errorf("the session ended before its peer closed the connection: %v", s.Err())
+		}
 		if kind, text, _ := p.closed(); kind != fault.PeerGone {
 			t.Errorf("close record with %v, %q", kind, text)
 		}
