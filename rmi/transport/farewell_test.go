@@ -118,12 +118,15 @@ func TestACloseRecordDoesNotInterruptAnother(t *testing.T) {
 
 func TestWhoBreaksTheProtocolOverTLSIsToldWhy(t *testing.T) {
 	cfg := certificate(t)
-	a, b := newNode(t, &tcp{}, "", func(c *Config) { c.TLS = cfg }), newNode(t, &tcp{}, "127.0.0.1", func(c *Config) { c.TLS = cfg })
-	toldWhy(t, a, b, b.at)
+	served, note := noteFirst()
+	set := func(c *Config) { c.TLS = cfg }
+	a, b := newNode(t, &tcp{}, "", set), newNode(t, &tcp{}, "127.0.0.1", set, note)
+	toldWhy(t, a, b, b.at, served)
 }
 
 func TestWhoBreaksTheProtocolOverDatagramsIsToldWhy(t *testing.T) {
-	a, b := newNode(t, datagram.Network{}, ""), newNode(t, datagram.Network{}, "")
+	served, note := noteFirst()
+	a, b := newNode(t, datagram.Network{}, ""), newNode(t, datagram.Network{}, "", note)
 	addr, err := b.Listen(t.Context(), "udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -133,14 +136,23 @@ func TestWhoBreaksTheProtocolOverDatagramsIsToldWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	at.UDP = true
-	toldWhy(t, a, b, at)
+	toldWhy(t, a, b, at, served)
 }
 
-// toldWhy has node a break the protocol, and checks that it hears of it.
-func toldWhy(t *testing.T, a, b *node, at refs.Endpoint) {
+// noteFirst makes method first of a node close served, and linger.
+func noteFirst() (served chan struct{}, set func(*Config)) {
+	served = make(chan struct{})
+	return served, func(c *Config) {
+		c.Handler.(*handler).methods[first] = func(in *Incoming) {
+			close(served)
+			<-in.Context().Done()
+		}
+	}
+}
+
+// toldWhy has node a break the protocol while b serves a call, and checks that it hears of it.
+func toldWhy(t *testing.T, a, b *node, at refs.Endpoint, served <-chan struct{}) {
 	t.Helper()
-	served := make(chan struct{})
-	b.handler.methods[first] = func(in *Incoming) { close(served); <-in.Context().Done() }
 	s, err := a.Session(t.Context(), at, b.Node())
 	if err != nil {
 		t.Fatal(err)
