@@ -117,7 +117,7 @@ type reply struct {
 	payload wire.Payload
 	parts   [2][]byte // table and body
 	kept    bool      // parts are the slot's own, and no copy
-	copied  []byte    // what parts are in, if that is memory of package wire's
+	copied  []byte    // what parts are in, if that is memory of package mempool's
 	sending *outBody  // of one that travels in fragments
 }
 

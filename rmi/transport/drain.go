@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -251,24 +250,4 @@ func (o *outbox) empty() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.err != nil || len(o.small) == 0 && len(o.rest) == 0 && len(o.bodies) == 0 && len(o.waiting) == 0 && !o.writing
-}
-
-// last appends the last record that is sent, and lets go of the payloads under way:
-// nobody takes them in behind it. It returns when the record was written, or over is
-// closed. The peer gets until the end given, if it goes on reading.
-func (o *outbox) last(record []byte, end time.Time, over <-chan struct{}) {
-	o.mu.Lock()
-	if o.err != nil {
-		o.mu.Unlock()
-		return
-	}
-	o.small = append(o.small, record...)
-	for _, b := range slices.Concat(o.bodies, o.waiting) {
-		b.aborted = true
-		close(b.done)
-	}
-	o.bodies, o.waiting, o.ended, o.end = nil, nil, true, end
-	o.kickLocked()
-	o.mu.Unlock()
-	o.drained(over)
 }

@@ -118,12 +118,15 @@ func TestACloseRecordDoesNotInterruptAnother(t *testing.T) {
 
 func TestWhoBreaksTheProtocolOverTLSIsToldWhy(t *testing.T) {
 	cfg := certificate(t)
-	a, b := newNode(t, &tcp{}, "", func(c *Config) { c.TLS = cfg }), newNode(t, &tcp{}, "127.0.0.1", func(c *Config) { c.TLS = cfg })
-	toldWhy(t, a, b, b.at)
+	served, note := noteFirst()
+	set := func(c *Config) { c.TLS = cfg }
+	a, b := newNode(t, &tcp{}, "", set), newNode(t, &tcp{}, "127.0.0.1", set, note)
+	toldWhy(t, a, b, b.at, served)
 }
 
 func TestWhoBreaksTheProtocolOverDatagramsIsToldWhy(t *testing.T) {
-	a, b := newNode(t, datagram.Network{}, ""), newNode(t, datagram.Network{}, "")
+	served, note := noteFirst()
+	a, b := newNode(t, datagram.Network{}, ""), newNode(t, datagram.Network{}, "", note)
 	addr, err := b.Listen(t.Context(), "udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -133,11 +136,22 @@ func TestWhoBreaksTheProtocolOverDatagramsIsToldWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	at.UDP = true
-	toldWhy(t, a, b, at)
+	toldWhy(t, a, b, at, served)
 }
 
-// toldWhy has node a break the protocol, and checks that it hears of it.
-func toldWhy(t *testing.T, a, b *node, at refs.Endpoint) {
+// noteFirst makes method first of a node close served, and linger.
+func noteFirst() (served chan struct{}, set func(*Config)) {
+	served = make(chan struct{})
+	return served, func(c *Config) {
+		c.Handler.(*handler).methods[first] = func(in *Incoming) {
+			close(served)
+			<-in.Context().Done()
+		}
+	}
+}
+
+// toldWhy has node a break the protocol while b serves a call, and checks that it hears of it.
+func toldWhy(t *testing.T, a, b *node, at refs.Endpoint, served <-chan struct{}) {
 	t.Helper()
 	s, err := a.Session(t.Context(), at, b.Node())
 	if err != nil {
@@ -146,9 +160,10 @@ func toldWhy(t *testing.T, a, b *node, at refs.Endpoint) {
 	works(t, s)
 	late := make(chan error, 1)
 	go func() {
-		_, err := do(t.Context(), s, request(t.Context(), linger, nil))
+		_, err := do(t.Context(), s, request(t.Context(), first, nil))
 		late <- err
 	}()
+	<-served
 	h := wire.CallHeader{Slot: 1 << 31, Seq: 1, Timeout: 1e6}
 	s.Link().out.control(func(b []byte) []byte { return wire.AppendCall(b, &h, 0, nil) })
 	err = <-late
@@ -248,6 +263,31 @@ func TestALateBreachOfASessionThatIsClosedIsNotToldAgain(t *testing.T) {
 		go func() { s.Close(errClosed()); close(done) }()
 		synctest.Wait()
 		p.write(p.breach())
+		if kind, text, _ := p.closed(); kind != fault.PeerGone {
+			t.Errorf("close record with %v, %q", kind, text)
+		}
+		<-done
+	})
+}
+
+// What a stream has to say is for nobody behind a close record, and does not end the
+// connection before the peer closes it.
+func TestAClosingNodeDoesNotTripOverStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := alone(t)
+		p := rawTo(t, b, b.Network).join()
+		done := make(chan struct{})
+		s := b.Live(p.node())
+		go func() { s.Close(errClosed()); close(done) }()
+		synctest.Wait()
+		ping := []byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7} // of the stream lane: it is answered
+		for range 2 {
+			p.write(append(wire.AppendStream(nil, len(ping)), ping...))
+			synctest.Wait()
+		}
+		if s.Err() != nil {
+			t.Errorf("the session ended before its peer closed the connection: %v", s.Err())
+		}
 		if kind, text, _ := p.closed(); kind != fault.PeerGone {
 			t.Errorf("close record with %v, %q", kind, text)
 		}

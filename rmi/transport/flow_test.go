@@ -181,6 +181,33 @@ func TestCallsWaitForASlotNestedOnesDoNot(t *testing.T) {
 	})
 }
 
+// The depth of a call is what the peer says that it is: nested calls are bounded too.
+func TestNestedCallsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := alone(t, func(c *Config) { c.Limits.Handlers, c.Limits.Nested = 1, 2 })
+		p := enter(t, b)
+		nested := func(h *wire.CallHeader) { h.Depth = 1 }
+		p.write(p.call(0, linger, "")) // has the only handler
+		p.write(p.call(1, linger, "", nested))
+		p.write(p.call(2, echo, "", nested)) // the last that may run
+		if _, err := p.returned(2); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait() // a call leaves the books behind its reply
+		p.write(p.call(2, linger, "", nested))
+		p.write(p.call(3, echo, "", nested))
+		_, err := p.returned(3)
+		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "nested ones included")
+		p.write(wire.AppendCancel(nil, 2, p.seq[2]))
+		p.returned(2)
+		synctest.Wait()
+		p.write(p.call(3, echo, "", nested)) // there is room again
+		if _, err := p.returned(3); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A slot that becomes free for a caller who goes away at that moment goes to the next one.
 func TestASlotIsNotLostWithTheCallerItWasFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

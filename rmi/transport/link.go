@@ -122,6 +122,11 @@ func (l *Link) acceptStreams() {
 // sendChunk gives a chunk of the stream lane to the outbox.
 func (l *Link) sendChunk(chunk []byte) error {
 	if err := l.out.lock(context.Background(), time.Time{}); err != nil { // the keepalive bounds the wait
+		if l.Err() == nil {
+			// This side closes, and the peer takes nothing in any more. A lane that failed would
+			// end the connection, perhaps before the peer has the close record.
+			return nil
+		}
 		return err
 	}
 	l.out.small = append(wire.AppendStream(l.out.small, len(chunk)), chunk...)
@@ -156,7 +161,8 @@ func (l *Link) send(sl *slot, r *Request, again bool) {
 func (l *Link) cut(err error) { l.cutAfter(err, nil) }
 
 // cutAfter is cut, but that last, a close record, is sent before the end, if that can be
-// done within closeTimeout. The flusher sends it, and the reader closes the connection.
+// done within closeTimeout. The flusher sends it (outbox.fail), and the reader closes the
+// connection.
 func (l *Link) cutAfter(err error, last []byte) {
 	l.cutOnce.Do(func() {
 		l.err = err
@@ -166,7 +172,7 @@ func (l *Link) cutAfter(err error, last []byte) {
 			_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // who read this may not be the reader
 		}
 		close(l.done)
-		l.out.fail(err, last)
+		l.out.fail(err, last, time.Time{})
 		switch {
 		case last != nil:
 		case l.polled != nil: // whoever cuts may be the reader, for which Close would wait

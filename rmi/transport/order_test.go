@@ -260,6 +260,7 @@ func TestCallsThatComeAgainAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, ran := aloneLossy(t)
 		open := make(chan struct{})
+		defer close(open)
 		counting(b, first+1, open, func(in *Incoming) { in.Reply(0, nil, nil) })
 		p := enter(t, b)
 		large := func(n wire.CallNum) []byte {
@@ -274,7 +275,6 @@ func TestCallsThatComeAgainAreCounted(t *testing.T) {
 		if _, err := p.returned(2); err != nil || len(*ran) != 1 {
 			t.Errorf("%v ran, %v", *ran, err)
 		}
-		close(open)
 	})
 }
 

@@ -38,13 +38,12 @@ type outbox struct {
 	assembled int           // bytes of the payloads in bodies, in full
 	room      chan struct{} // closed when small was taken; nil if nobody waits
 	since     int64         // tick at which the write under way began; 0: none
-	ended     bool          // the last record is in small; see last
-	end       time.Time     // until when the peer may take it
 	err       error         // why nothing is sent any more
+	parting   bool          // but for what is in rest and small, of which a close record is the last
+	end       time.Time     // until when a peer that goes on reading may take that; see fail
 
 	numbered wire.CallNum // calls sent that have a place, over datagrams: see order.go
 	ext      []byte       // scratch of extensions
-	parting  bool         // but for what is in rest and small, of which a close record is the last
 }
 
 // outBody is a payload that travels in fragments.
@@ -224,7 +223,7 @@ func (o *outbox) sendBody(b *outBody) {
 // is sent: the payload is let go at once.
 func (o *outbox) queueBody(b *outBody) {
 	b.out, b.size = o, len(b.parts[0])+len(b.parts[1])
-	if o.err != nil || o.ended {
+	if o.err != nil {
 		close(b.done)
 		return
 	}
@@ -258,8 +257,8 @@ func (o *outbox) begin() {
 func (o *outbox) abort(b *outBody) (begun, told bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if b.off == b.size || o.err != nil || o.ended {
-		return b.begun, o.err != nil || o.ended
+	if b.off == b.size || o.err != nil {
+		return b.begun, o.err != nil
 	}
 	b.aborted = true
 	if !b.begun {
@@ -285,15 +284,24 @@ func (o *outbox) finish(b *outBody) {
 	o.begin()
 }
 
-// fail ends the outbox: nothing is sent any more, waiting payloads are let go. If last
-// is not nil, the flusher first sends the frames that wait, and then last.
-func (o *outbox) fail(err error, last []byte) {
+// fail ends the outbox: nothing is sent any more, and the payloads are let go. If last, a
+// close record, is not nil, the flusher first sends the frames that wait, and then last; a
+// payload under way is not sent to its end, for nobody takes it in behind a close record.
+//
+// There are two who end it so. When this side closes the session in good order, the
+// connection stays meanwhile, and the peer gets more time with all that it takes, until
+// end (Session.Close). After a breach of the protocol the connection ends at once for
+// everybody but the flusher, and end is zero: its time is fixed (Link.cutAfter).
+func (o *outbox) fail(err error, last []byte, end time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if last == nil {
+		o.parting = false // what was to be sent had its time
+	}
 	if o.err != nil {
 		return
 	}
-	o.err = err
+	o.err, o.end = err, end
 	if last != nil {
 		o.small, o.parting = append(o.small, last...), true
 		if !o.writing {
@@ -335,7 +343,7 @@ func (o *outbox) progress() {
 	o.mu.Lock()
 	o.since = o.link.session.transport.now.Load()
 	late := time.Time{}
-	if o.ended && time.Now().Before(o.end) {
+	if o.parting && time.Now().Before(o.end) {
 		late = time.Now().Add(closeTimeout)
 	}
 	o.mu.Unlock()
@@ -368,7 +376,7 @@ func (o *outbox) flush(conn net.Conn) {
 				runtime.Gosched() // let those who are about to append do so: one write instead of many
 			}
 			o.mu.Lock()
-			if o.err != nil && (!o.parting || len(o.rest) == 0 && len(o.small) == 0) {
+			if o.err != nil && !o.parting {
 				o.mu.Unlock()
 				return
 			}
@@ -376,7 +384,11 @@ func (o *outbox) flush(conn net.Conn) {
 			if batch == nil && body == nil {
 				o.writing, o.since = false, 0
 				o.recycle(nil)
+				parted := o.err != nil
 				o.mu.Unlock()
+				if parted {
+					return
+				}
 				fw.buf, fw.bufs, fw.heads = nil, nil, nil // an idle session does not need it
 				break
 			}
@@ -414,12 +426,9 @@ func (o *outbox) flush(conn net.Conn) {
 			o.recycle(batch)
 			if body != nil {
 				body.off += n
-				switch {
-				case body.off == body.size || body.aborted || o.ended:
+				if body.off == body.size || body.aborted || o.err != nil {
 					o.finish(body)
-				case o.err != nil:
-					close(body.done)
-				default:
+				} else {
 					o.bodies = append(o.bodies, body)
 				}
 			}
@@ -508,11 +517,11 @@ func connectionLost(err error) *fault.Error {
 	return &fault.Error{Kind: fault.PeerGone, Msg: "the connection was lost", Err: err}
 }
 
-// drained waits until all small frames were written or the session is over.
-func (o *outbox) drained(over <-chan struct{}) {
+// parted waits until the last record was written, or over is closed.
+func (o *outbox) parted(over <-chan struct{}) {
 	for {
 		o.mu.Lock()
-		if o.err != nil || (len(o.small) == 0 && len(o.rest) == 0 && !o.writing) {
+		if !o.parting || len(o.small) == 0 && len(o.rest) == 0 && !o.writing {
 			o.mu.Unlock()
 			return
 		}

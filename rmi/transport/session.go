@@ -449,7 +449,8 @@ func (s *Session) Close(err *fault.Error) {
 		// While it takes what is before the notice, and says so, it gets more moments.
 		end := time.Now().Add(closeLimit)
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-		l.out.last(wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), end, l.done)
+		l.out.fail(err, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), end)
+		l.out.parted(l.done)
 		for alive := true; alive && l.Err() == nil && time.Now().Before(end); {
 			l.heard.Store(false)
 			timer := time.NewTimer(closeTimeout)

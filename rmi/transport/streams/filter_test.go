@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // frame returns the bytes of a frame, written by hand: a raw peer.
@@ -146,6 +148,29 @@ func TestPingsAreAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the answer", func() bool { return bytes.Equal(sent(), frame(typePing, flagACK, 0, 77)) })
+}
+
+// Pings that do not come in a flood are answered for ever; a pause saves up no more than a burst.
+func TestPingsMayComeAgainAfterAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := rawLane(t, Config{})
+		ping := frame(typePing, flagSYN, 0, 77)
+		for _, pause := range []time.Duration{0, 1, 3, 1000} { // in pingEvery
+			time.Sleep(pause * pingEvery)
+			may := min(int(pause), pingBurst)
+			if pause == 0 {
+				may = pingBurst
+			}
+			for i := range may {
+				if err := l.Feed(ping); err != nil {
+					t.Fatalf("ping %d after %d pauses: %v", i+1, pause, err)
+				}
+			}
+		}
+		if err := l.Feed(ping); !errors.Is(err, ErrProtocol) {
+			t.Errorf("one more: %v", err)
+		}
+	})
 }
 
 func TestForeignFrames(t *testing.T) {
