@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,7 +90,7 @@ func TestReadReturnsSoMuchAtMost(t *testing.T) {
 	for i := range 2500 {
 		publish(t, small, i)
 	}
-	for max, want := range map[int]string{0: "1-100", -1: "1-100", 999: "1-999", 1000: "1-1000", 1001: "1-1000", 1 << 40: "1-1000"} {
+	for max, want := range map[int]string{0: "1-100", -1: "1-100", 999: "1-999", 1000: "1-1000", 1001: "1-1000", math.MaxInt: "1-1000"} {
 		if got := numbers(t, smallSrc, 0, max); got != want {
 			t.Errorf("at most %d: %s, want %s", max, got, want)
 		}

@@ -244,6 +244,7 @@ func TestGoneAgain(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		gone := rmi.Gone(w)
+		synctest.Wait() // the watch has begun, so it sees the end
 		owner.Close()
 		if !closed(gone) {
 			t.Fatal("the end closes nothing")

@@ -87,7 +87,7 @@ type packetSide struct {
 
 var _ codec.Exporter = (*packetSide)(nil)
 
-// ExportRef implements wire.Exporter.
+// ExportRef implements codec.Exporter.
 func (x *packetSide) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, error) {
 	// The proxy of another node of this process will do if its reference serves anybody.
 	if c := holderOf(&x.n.proxies, v); c != nil && (c.Caller == proxy.Caller(x.n) || c.Ref().Listens()) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gormi/refs"
@@ -125,6 +126,69 @@ func TestMulticastCarriesReferences(t *testing.T) {
 	}
 	if n, err := (<-got).F(t.Context(), 41); n != 42 || err != nil {
 		t.Error(n, err)
+	}
+}
+
+// A packet holds the objects of others that it refers to, as a proxy does.
+func TestAPacketHoldsTheObjectsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := rmitest.New(t)
+		owner, from := net.Node(), net.Client()
+		mine := newWatched()
+		w, err := hire(t, owner, from, &worker{meet: func(context.Context, Worker) (Worker, error) { return mine, nil }}).Meet(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		codec, err := rmi.CodecOf[Worker]()
+		if err != nil {
+			t.Fatal(err)
+		}
+		packet, err := codec.Packet(from, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from.Release(w)
+		time.Sleep(10 * time.Minute)
+		select {
+		case <-mine.unheld:
+			t.Fatal("the owner hears that nobody holds what the packet refers to")
+		default:
+		}
+		runtime.KeepAlive(packet)
+	})
+}
+
+// An error that is not about the size of a packet is told by the Multicast that meets
+// it, and by each one after it: nothing is sent any more.
+func TestMulticastErrorsAreForGood(t *testing.T) {
+	for _, sentBefore := range []bool{false, true} {
+		t.Run(fmt.Sprintf("with a stream %t", sentBefore), func(t *testing.T) {
+			_, to, p := connected(t)
+			s := newSink[string](t)
+			id, _ := to.Receive(s)
+			packet, err := s.codec.Packet(p.Local(), "text")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ms := []rmi.Message{{To: []rmi.ReceiverID{id}, Packet: packet}}
+			if sentBefore {
+				if n, err := p.Multicast(ms); n != 1 || err != nil {
+					t.Fatal(n, err)
+				}
+				<-s.got
+			}
+			over := make(chan struct{})
+			p.OnEnd(func() { close(over) })
+			to.Close()
+			<-over
+			n, first := p.Multicast(ms)
+			if n != 0 || first == nil {
+				t.Fatalf("to a peer that is gone: %d were sent, %v", n, first)
+			}
+			if n, again := p.Multicast(ms); n != 0 || again != first {
+				t.Errorf("the next time: %d were sent, %v, want %v", n, again, first)
+			}
+		})
 	}
 }
 

@@ -48,7 +48,7 @@ func (n *Node) attach(s *transport.Session) any {
 
 func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 
-// ExportRef implements wire.Exporter. A proxy gives its reference; anything
+// ExportRef implements codec.Exporter. A proxy gives its reference; anything
 // else is an object of this node, which is exported for as long as the peer
 // holds it.
 func (x *side) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, error) {
@@ -76,10 +76,10 @@ func holderOf(t *proxy.Table, v reflect.Value) *proxy.Core {
 	return c
 }
 
-// ForwardRef implements wire.Forwarder.
+// ForwardRef implements codec.Forwarder.
 func (x *side) ForwardRef(r refs.Ref) refs.Ref { return x.n.give(r, x.s) }
 
-// RepeatRef implements wire.Repeater.
+// RepeatRef implements codec.Repeater.
 func (x *side) RepeatRef(r refs.Ref) { x.n.ungive(x.s, r) }
 
 // give counts a reference that is about to be sent on s, and makes it fit for
@@ -175,7 +175,7 @@ func (n *Node) tableDropped(s *transport.Session, count uint32, table []byte) {
 	}
 }
 
-// ImportRef implements wire.Importer. A reference that comes home becomes the
+// ImportRef implements codec.Importer. A reference that comes home becomes the
 // original object, any other a proxy. Nothing is dialled.
 func (x *side) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	return x.n.resolve(r, i)
@@ -186,12 +186,12 @@ func (x *side) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, error) 
 // is held while the method runs.
 type keeping side
 
-// ImportRef implements wire.Importer.
+// ImportRef implements codec.Importer.
 func (x *keeping) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	return x.n.resolve(r, i)
 }
 
-// KeepRef implements wire.Keeper: the program may want a proxy for the reference.
+// KeepRef implements codec.Keeper: the program may want a proxy for the reference.
 func (x *keeping) KeepRef(r refs.Ref) { x.n.keeper.table.Keep(r.ID) }
 
 // Hold keeps the object of a reference exported by its owner, as a proxy does,

@@ -28,7 +28,7 @@ import (
 //	func (d *Description) Fingerprint() refs.Fingerprint       // equal for interfaces that are called alike
 //	func (d *Description) MarshalBinary() ([]byte, error)      // for ParseDescription
 //	func (d *Description) Signature(m codec.DescribedMethod) string
-//	func (d *Description) SemanticsFor(i *wire.Interface) []Semantics
+//	func (d *Description) SemanticsFor(i *codec.Interface) []Semantics
 //	func (d *Description) String() string                      // as a Go interface
 type Description = codec.Description
 

@@ -82,6 +82,65 @@ func TestAReferenceThatIsAResultCanBeResolvedForAWhile(t *testing.T) {
 	}
 }
 
+// Whoever takes a value up ends what kept it: when that is given up, the owner hears
+// of it at once, not when the time is over for which values are kept.
+func TestAValueThatWasTakenUpIsNotKept(t *testing.T) {
+	for what, take := range map[string]func(t *testing.T, caller *rmi.Node, r, absent refs.Ref){
+		"by Resolve": func(t *testing.T, caller *rmi.Node, r, _ refs.Ref) { caller.Release(resolve[Worker](t, caller, r)) },
+		"by Hold":    func(_ *testing.T, caller *rmi.Node, r, _ refs.Ref) { caller.Hold(r)() },
+		"by ResolveWith": func(t *testing.T, caller *rmi.Node, r, _ refs.Ref) {
+			w, err := rmi.ResolveWith[Worker](caller, r, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			caller.Release(w)
+		},
+		"by a proxy that follows": func(t *testing.T, caller *rmi.Node, r, absent refs.Ref) {
+			w, err := rmi.ResolveWith[Worker](caller, absent, nil, func(context.Context, refs.Ref, error) (refs.Ref, error) { return r, nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Do(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			caller.Release(w)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := rmitest.New(t)
+				owner, caller := network.Node(), network.Client()
+				at := export[Shelf](t, owner, new(shelf), nil)
+				mine := newWatched()
+				h, err := rmi.Export[Worker](owner, mine, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := resolve[Shelf](t, caller, at).Put(t.Context(), h.Ref()); err != nil {
+					t.Fatal(err)
+				}
+				r := get(t, caller, at)
+				h.Close()
+				time.Sleep(5 * time.Second)
+				select {
+				case <-mine.unheld:
+					t.Fatal("a value that is kept holds nothing")
+				default:
+				}
+				absent := r
+				absent.Object += 1000
+				take(t, caller, r, absent)
+				time.Sleep(5 * time.Second)
+				select {
+				case <-mine.unheld:
+				default:
+					t.Errorf("it is still held:\n%v", caller.Inventory())
+				}
+			})
+		})
+	}
+}
+
 // The proxy whose reference is taken need not live until the other one is made.
 func TestHoldKeepsAnObjectWithoutAProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

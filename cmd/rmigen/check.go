@@ -21,7 +21,7 @@ type checker struct {
 	where string    // "Account.Deposit: argument 1"
 }
 
-const maxPointers = 8 // as in package wire
+const maxPointers = 8 // as in package codec
 
 func (c *checker) cannot(path string, err error) {
 	where := c.where

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// form is how values of a type travel: package wire decides it at run time by
+// form is how values of a type travel: package codec decides it at run time by
 // the same rules.
 type form int
 
@@ -377,7 +377,7 @@ func parseTag(tag string) (t fieldTag, err error) {
 }
 
 // layout collects the fields of a struct as msgpack's tags order them, like the
-// type of the same name in package wire.
+// type of the same name in package codec.
 type layout struct {
 	open     []types.Type // structs being inlined into each other
 	tuple    bool
@@ -557,7 +557,7 @@ func (l *layout) text() string {
 	return kind + "{" + strings.Join(parts, " ") + "}"
 }
 
-// basicName is the kind of a basic type as package wire names it.
+// basicName is the kind of a basic type as package codec names it.
 func basicName(b *types.Basic) string {
 	switch b.Kind() {
 	case types.Int:
