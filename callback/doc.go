@@ -125,7 +125,8 @@
 //
 // A subscription is a lease that lasts as long as its connection: there are no
 // heartbeats of its own. A subscriber that cannot say that it is done has lost its
-// connection, by which the owner forgets it. A source that has a name is looked up
+// connection, by which the owner forgets it. A name is read and looked up by
+// registry.Lookup, on which this package stands. A source that has a name is looked up
 // again while its owner is detached, so that an owner that was killed is not waited
 // for; one without a name is waited for until its session is over.
 //

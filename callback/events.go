@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/registry"
 	"gormi/rmi"
 )
 
@@ -59,8 +60,8 @@ type target[E any] struct {
 func named[E any](n *rmi.Node, name string) target[E] {
 	Register[E]()
 	return target[E]{
-		find: func(ctx context.Context) (Source[E], error) { return lookup[E](ctx, n, name) },
-		key:  feedKey{name: name + "\x00" + os.Getenv("RMI_REGISTRY")},
+		find: func(ctx context.Context) (Source[E], error) { return registry.Lookup[Source[E]](ctx, n, name) },
+		key:  feedKey{name: name + "\x00" + os.Getenv(registry.Env)},
 		node: n, name: name,
 	}
 }

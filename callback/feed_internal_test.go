@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gormi/refs"
@@ -530,4 +531,73 @@ func TestReceiversAscend(t *testing.T) {
 	if m := b.messages[len(b.messages)-1]; m.Packet == nil || !slices.Equal(m.To, []rmi.ReceiverID{3, 4, 5}) {
 		t.Errorf("the event goes to %v", m.To)
 	}
+}
+
+// asked is a source of which only Subscribe is called.
+type asked struct {
+	Source[int]
+	subscribe func(context.Context, Request) (Grant, error)
+}
+
+func (a asked) Subscribe(ctx context.Context, r Request) (Grant, error) { return a.subscribe(ctx, r) }
+
+// The answer to a request whose connection ended may be lost. The call is given up then,
+// and the request made again at once.
+func TestACallWhoseAnswerMayBeLostIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		called := make(chan struct{})
+		src := asked{subscribe: func(ctx context.Context, _ Request) (Grant, error) {
+			close(called)
+			<-ctx.Done() // nobody answers
+			return Grant{}, ctx.Err()
+		}}
+		f := &feed[int]{hub: &hub{ctx: t.Context()}, src: src, working: true} // the test is its work
+		b := &request[int]{members: []*member[int]{newMember(1)}}
+		requested := make(chan error)
+		go func() { requested <- f.request(b) }()
+		<-called
+		begin := time.Now()
+		f.ended(nil)
+		if err := <-requested; err != errUnconfirmed || time.Since(begin) != 0 {
+			t.Errorf("after %v the request ended with %v, want %v at once", time.Since(begin), err, errUnconfirmed)
+		}
+	})
+}
+
+// Attempts of which each brings a part of a replay are no failures in a row: the pauses
+// between them stay short.
+func TestProgressKeepsPausesShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const attempts = 8
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		f := &feed[int]{hub: &hub{ctx: ctx, feeds: map[feedKey]any{}}, stop: func() {}, wake: make(chan struct{}, 1)}
+		n := Seq(0)
+		enough := make(chan struct{})
+		f.src = asked{subscribe: func(ctx context.Context, r Request) (Grant, error) {
+			if n++; n == attempts {
+				close(enough)
+				<-ctx.Done()
+				return Grant{}, ctx.Err()
+			}
+			if n > 1 && (r.Start != FromSeq || r.Seq != n) {
+				t.Errorf("attempt %d begins with %v %d", n, r.Start, r.Seq)
+			}
+			f.mu.Lock()
+			f.batch.events = append(f.batch.events, &Event[int]{Kind: Published, Seq: n})
+			f.mu.Unlock()
+			return Grant{}, &rmi.Error{Kind: rmi.PeerGone}
+		}}
+		begin := time.Now()
+		f.join(newMember(0))
+		<-enough
+		if d := time.Since(begin); d > (attempts-1)*firstPause {
+			t.Errorf("%d attempts took %v, want at most %v between two", attempts, d, firstPause)
+		}
+		cancel()
+		synctest.Wait()
+		if !f.over {
+			t.Error("the feed goes on")
+		}
+	})
 }

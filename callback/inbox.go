@@ -5,14 +5,20 @@ import "sync"
 // inbox is what waits for one subscriber of this process, between the goroutine
 // that brings events, which never waits, and the one that consumes them.
 type inbox[E any] struct {
-	mu      sync.Mutex // guards the fields below
-	q       queue[*Event[E]]
-	over    bool // nothing is queued any more
-	err     error
-	idle    bool   // the consumer has nothing to do: arrived is due
 	arrived func() // wakes the consumer; must not block, nor use the inbox
-	epoch   Epoch  // of the newest event that was taken out; for gaps
-	newest  place  // of the events that were queued or lost
+
+	mu    sync.Mutex
+	state inboxState[E] // guarded by mu; reached by change and take alone
+}
+
+// inboxState is what the lock of an inbox guards. Its methods need the inbox's lock.
+type inboxState[E any] struct {
+	q      queue[*Event[E]]
+	over   bool // nothing is queued any more
+	err    error
+	idle   bool  // the consumer has nothing to do: arrived is due
+	epoch  Epoch // of the newest event that was taken out; for gaps
+	newest place // of the events that were queued or lost
 }
 
 // place is where an event stands; seq is 0 if that is not known.
@@ -22,73 +28,71 @@ type place struct {
 }
 
 func newInbox[E any](o *SubscribeOptions, arrived func()) *inbox[E] {
-	return &inbox[E]{
-		q:       newQueue(o.Queue, o.Policy, func(e *Event[E]) string { return e.Key }),
-		idle:    true,
-		arrived: arrived,
-	}
+	return &inbox[E]{arrived: arrived, state: inboxState[E]{
+		q:    newQueue(o.Queue, o.Policy, func(e *Event[E]) string { return e.Key }),
+		idle: true,
+	}}
 }
 
-// push queues events. It reports false if the inbox is over.
-func (in *inbox[E]) push(events []*Event[E]) bool {
+// change calls f, unless the inbox is over, and wakes the consumer if there is
+// something for it.
+func (in *inbox[E]) change(f func(s *inboxState[E])) {
 	in.mu.Lock()
-	if in.over {
-		in.mu.Unlock()
-		return false
+	if !in.state.over {
+		f(&in.state)
 	}
-	for _, e := range events {
-		in.newest = place{e.Epoch, e.Seq}
-		if !in.q.push(e) {
-			in.over, in.err = true, ErrSlow
-			break
-		}
-	}
-	over := in.over
-	in.wake()
-	return !over
-}
-
-// keep queues events that are not dropped.
-func (in *inbox[E]) keep(events []*Event[E]) {
-	in.mu.Lock()
-	if !in.over {
-		for _, e := range events {
-			in.q.keep(e)
-			in.newest = place{e.Epoch, e.Seq}
-		}
-	}
-	in.wake()
-}
-
-// lose tells of n lost events, up to the last.
-func (in *inbox[E]) lose(n uint64, last place) {
-	in.mu.Lock()
-	if !in.over {
-		in.q.lose(n)
-		in.newest = last
-	}
-	in.wake()
-}
-
-// end ends the inbox after what is queued, with an error or none.
-func (in *inbox[E]) end(err error) {
-	in.mu.Lock()
-	if !in.over {
-		in.over, in.err = true, err
-	}
-	in.wake()
-}
-
-// wake wakes the consumer if there is something for it, and unlocks mu.
-func (in *inbox[E]) wake() {
-	due := in.idle && (in.over || in.q.waiting())
-	if due {
-		in.idle = false
-	}
+	due := in.state.due()
 	in.mu.Unlock()
 	if due {
 		in.arrived()
 	}
+}
+
+// due tells whether the consumer is to be woken now.
+func (s *inboxState[E]) due() bool {
+	if !s.idle || !s.over && !s.q.waiting() {
+		return false
+	}
+	s.idle = false
+	return true
+}
+
+// push queues events. It reports false if the inbox is over.
+func (in *inbox[E]) push(events []*Event[E]) (ok bool) {
+	in.change(func(s *inboxState[E]) {
+		for _, e := range events {
+			s.newest = place{e.Epoch, e.Seq}
+			if !s.q.push(e) {
+				s.over, s.err = true, ErrSlow
+				return
+			}
+		}
+		ok = true
+	})
+	return ok
+}
+
+// keep queues events that are not dropped.
+func (in *inbox[E]) keep(events []*Event[E]) {
+	in.change(func(s *inboxState[E]) {
+		for _, e := range events {
+			s.q.keep(e)
+			s.newest = place{e.Epoch, e.Seq}
+		}
+	})
+}
+
+// lose tells of n lost events, up to the last.
+func (in *inbox[E]) lose(n uint64, last place) {
+	in.change(func(s *inboxState[E]) {
+		s.q.lose(n)
+		s.newest = last
+	})
+}
+
+// end ends the inbox after what is queued, with an error or none.
+func (in *inbox[E]) end(err error) {
+	in.change(func(s *inboxState[E]) { s.over, s.err = true, err })
 }
 
 // takeSize is how many events a consumer takes out at a time: few, since those
@@ -100,13 +104,17 @@ const takeSize = 32
 func (in *inbox[E]) take(events []*Event[E]) (_ []*Event[E], over bool, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	return in.state.take(events)
+}
+
+func (s *inboxState[E]) take(events []*Event[E]) (_ []*Event[E], over bool, err error) {
 	for range takeSize {
-		e, missed, ok := in.q.pop()
+		e, missed, ok := s.q.pop()
 		if missed > 0 {
-			gap := &Event[E]{Kind: Gap, Missed: missed, Epoch: in.epoch}
+			gap := &Event[E]{Kind: Gap, Missed: missed, Epoch: s.epoch}
 			switch {
 			case !ok:
-				gap.Epoch, gap.Seq = in.newest.epoch, in.newest.seq
+				gap.Epoch, gap.Seq = s.newest.epoch, s.newest.seq
 			case e.Kind == Published:
 				gap.Epoch, gap.Seq = e.Epoch, e.Seq-1
 			}
@@ -115,14 +123,14 @@ func (in *inbox[E]) take(events []*Event[E]) (_ []*Event[E], over bool, err erro
 		if !ok {
 			break
 		}
-		in.epoch = e.Epoch
+		s.epoch = e.Epoch
 		events = append(events, e)
 	}
 	if len(events) == 0 {
-		if in.over {
-			return events, true, in.err
+		if s.over {
+			return events, true, s.err
 		}
-		in.idle = true
+		s.idle = true
 	}
 	return events, false, nil
 }

@@ -44,7 +44,11 @@ func (g *group[E]) publish(e *entry[E]) bool {
 	l.mu.Lock()
 	ok := g.q.push(e)
 	g.newest = e.Event.Seq
-	l.queue(g)
+	start := l.queue(g)
+	l.mu.Unlock()
+	if start {
+		go l.run()
+	}
 	return ok
 }
 
@@ -63,9 +67,14 @@ func (g *group[E]) end(last *entry[E], err error) {
 		g.local.end(err)
 		return
 	}
-	g.link.mu.Lock()
+	l := g.link
+	l.mu.Lock()
 	g.q.keep(last)
-	g.link.queue(g)
+	start := l.queue(g)
+	l.mu.Unlock()
+	if start {
+		go l.run()
+	}
 }
 
 // link is a peer with subscriptions.
@@ -83,23 +92,20 @@ type link[E any] struct {
 	closing bool // the topic is closed: it forgets the link when nothing is left to send
 }
 
-// queue notes that g has something to send, gets it on its way, and unlocks mu.
-func (l *link[E]) queue(g *group[E]) {
+// queue notes that g has something to send. It tells whether the caller, once it has
+// unlocked mu, must start run, which then counts as running. mu is held.
+func (l *link[E]) queue(g *group[E]) (start bool) {
 	if l.dead {
 		g.q.clear()
-		l.mu.Unlock()
-		return
+		return false
 	}
 	if !g.queued {
 		g.queued = true
 		l.ready = append(l.ready, g)
 	}
-	start := !l.running
+	start = !l.running
 	l.running = true
-	l.mu.Unlock()
-	if start {
-		go l.run()
-	}
+	return start
 }
 
 // batchEvents is how many entries of a group are taken out of its queue at once.

@@ -259,6 +259,64 @@ func TestNotificationsKeepWhileAListenerIsAway(t *testing.T) {
 	}
 }
 
+// What a queue has no room for while its listener is away is lost by the queue's policy,
+// the oldest too: none is taken out for a call that cannot be made.
+func TestNotificationsOfAListenerThatIsAwayStayInItsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := rmitest.New(t)
+		owner, user := net.Node(), net.Client()
+		lost := make(chan uint64, 10)
+		b, from := newBoard(t, owner, &callback.ListenersOptions[told]{Queue: 3, OnLoss: func(_ told, n uint64) { lost <- n }})
+		got := make(chan int, 10)
+		if _, err := from(user).Watch(t.Context(), func(_ context.Context, n int) error { got <- n; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		net.Partition(owner, user)
+		net.Cut(owner, user)
+		synctest.Wait() // until that was noticed
+		for n := 1; n <= 5; n++ {
+			b.tell(n)
+			synctest.Wait()
+		}
+		net.Heal(owner, user)
+		for n := 3; n <= 5; n++ {
+			if m := next(t, got); m != n {
+				t.Errorf("got %d, want %d", m, n)
+			}
+		}
+		if n := next(t, lost); n != 2 || len(lost) > 0 {
+			t.Errorf("%d were lost, and %d times more some, want 2", n, len(lost))
+		}
+	})
+}
+
+// A listener whose object is gone is dropped at its first call, not told as one that fails.
+func TestAListenerWhoseObjectIsGoneIsDroppedAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		kind rmi.Kind
+		gone bool
+	}{{rmi.NoSuchObject, true}, {rmi.StaleReference, true}, {rmi.Closed, true}, {rmi.Overloaded, false}, {rmi.Application, false}} {
+		dropped, failed := make(chan error, 1), make(chan error, 1)
+		set := callback.NewListeners(rmitest.New(t).Client(), &callback.ListenersOptions[told]{
+			OnDrop: func(_ told, err error) { dropped <- err }, OnError: func(_ told, err error) { failed <- err }})
+		if _, err := set.Add(func(context.Context, int) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		set.Notify(func(context.Context, told) error { return &rmi.Error{Kind: c.kind} })
+		select {
+		case err := <-dropped:
+			if !c.gone || !errors.Is(err, c.kind) || set.Len() != 0 {
+				t.Errorf("%v: dropped for %v, %d are left", c.kind, err, set.Len())
+			}
+		case err := <-failed:
+			if c.gone || !errors.Is(err, c.kind) || set.Len() != 1 {
+				t.Errorf("%v: failed with %v, %d are left", c.kind, err, set.Len())
+			}
+		}
+		set.Close()
+	}
+}
+
 // A call under way when the connection is lost may have run: it is told, and not made again.
 func TestANotificationThatMayHaveArrivedIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -395,5 +395,52 @@ func TestWaitingForASourceEnds(t *testing.T) {
 	}
 }
 
+// A name means here what it means to the registry's client: what that refuses fails at
+// once, in the same words, and the default registry is where it says.
+func TestANameIsReadAsTheRegistrysClientReadsIt(t *testing.T) {
+	user := rmitest.New(t).Client()
+	o := &callback.SubscribeOptions{}
+	for _, c := range []struct{ env, name string }{
+		{"", "rmi://host:7/"}, {"", "rmi://host:7"}, {"", "http://host/a"}, {"", "rmi:///a"}, {"", "rmi://host:0/a"},
+		{"", "rmi+udp://%2Frun%2Frmi.sock/a"}, {"", "a//b"}, {"names.example", "a"}, {"rmi://names.example/a", "a"},
+	} {
+		t.Setenv(registry.Env, c.env)
+		_, want := registry.Lookup[callback.Source[int]](t.Context(), user, c.name)
+		if !errors.Is(want, rmi.Invalid) {
+			t.Fatalf("%q with %q: %v", c.name, c.env, want)
+		}
+		rounds := 0
+		for _, err := range callback.EventsByName[int](bounded(t), user, c.name, o) {
+			if rounds++; err == nil || err.Error() != want.Error() {
+				t.Errorf("%q with %q: %v, want %v", c.name, c.env, err, want)
+			}
+		}
+		if rounds != 1 {
+			t.Errorf("%q with %q: %d rounds", c.name, c.env, rounds)
+		}
+	}
+
+	net := rmitest.New(t)
+	naming, user := net.Node(), net.Client()
+	if _, err := registry.Serve(naming, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(registry.Env, "rmi://"+naming.Endpoint().String())
+	topic, err := callback.NewTopic[int](naming, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, topic, 1)
+	if _, err := registry.Bind[callback.Source[int]](t.Context(), naming, "numbers", topic); err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range callback.EventsByName[int](bounded(t), user, "numbers", &callback.SubscribeOptions{Start: callback.Oldest}) {
+		if err != nil || e.Value != 1 {
+			t.Errorf("got %+v, %v", e, err)
+		}
+		break
+	}
+}
+
 // gone is another object than the topic that it is.
 type gone[E any] struct{ callback.Source[E] }

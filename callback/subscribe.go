@@ -141,7 +141,11 @@ func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error)
 	if t.closed {
 		g.q.keep(t.end())
 	}
-	l.queue(g)
+	start := l.queue(g)
+	l.mu.Unlock()
+	if start {
+		go l.run()
+	}
 	return made, nil
 }
 

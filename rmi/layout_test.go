@@ -24,7 +24,8 @@ var layers = [][]string{
 		"gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},
 	{"gormi/rmi/transport", "gormi/rmi/stub"},
 	{"gormi/rmi"},
-	{"gormi/rmi/rmitest", "gormi/registry", "gormi/callback"},
+	{"gormi/rmi/rmitest", "gormi/registry"},
+	{"gormi/callback"},
 	{"gormi/cmd/*", "gormi/examples", "gormi/examples/*", "gormi/rmi/internal/testclient", "gormi/rmi/internal/*"},
 }
 
@@ -39,7 +40,7 @@ var forbidden = map[string][]string{
 // Package stub is what stubs written by hand need, like generated ones.
 var only = map[string][]string{
 	"gormi/registry":                {"gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
-	"gormi/callback":                {"gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/callback":                {"gormi/registry", "gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
 	"gormi/rmi/internal/testclient": nil,
 	"gormi/rmi/transport/datagram":  {"gormi/rmi/fault", "gormi/rmi/wire"},
 	"gormi/rmi/internal/lossy":      nil,
