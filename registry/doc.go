@@ -12,10 +12,11 @@
 // replaces what is bound, [Unbind] removes it, [Lookup] returns a proxy, [List]
 // walks the names. [LookupRef] and [At] are for tools.
 //
-// The files: name.go and url.go say how names and addresses are written;
-// registry.go is the remote interface. store.go, names.go and lease.go are the
-// registry, which serve.go serves. client.go, bind.go and renewer.go are what
-// programs use.
+// The files: name.go and url.go say how names and addresses are written, and registry.go is
+// the remote interface. The registry is store.go, which serve.go serves: it locks the tables
+// of tables.go. Those are names.go (the names in order), lease.go (leases and their sweep)
+// and past.go (how names ended). claim.go decides who may have a name, and limits.go bounds
+// it all. client.go, bind.go and renewer.go are what programs use.
 //
 // # Names
 //

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"errors"
+	"fmt"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -49,4 +50,38 @@ func join(a, b string) string {
 		return a + b
 	}
 	return a + ": " + b
+}
+
+// refused returns an error by which the registry says that it did nothing.
+func refused(k rmi.Kind, format string, a ...any) error {
+	return &rmi.Error{Kind: k, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(format, a...)}
+}
+
+func alreadyBound(b *binding) error {
+	how := ""
+	if b.lease != nil {
+		how = ", by a node that lives"
+	}
+	return refused(rmi.AlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
+}
+
+func notBound() error {
+	return refused(rmi.NotBound, "nothing is bound to the name: does the program that binds it run, with the same registry?")
+}
+
+// whose says what a reference leads to, as a message names it: "a bank.Account of
+// node 6ba7b810 at 192.0.2.1:7000".
+func whose(r refs.Ref) string {
+	what, where := r.Interface.Name, " at "+r.Endpoint.String()
+	if what == "" {
+		what = "remote object"
+	}
+	switch {
+	case r.Listens():
+	case r.Via.Listens():
+		where = ", reached through " + r.Via.Endpoint.String()
+	default:
+		where = ", which listens nowhere"
+	}
+	return fmt.Sprintf("a %s of node %s%s", what, r.ID.Node.Short(), where)
 }

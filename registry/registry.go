@@ -54,10 +54,6 @@ type Entry struct {
 	Description []byte
 }
 
-// MaxBatch is how many claims or names one call of Acquire, Renew or Release may
-// hold. More, or more than MaxMessage bytes, are refused with rmi.TooLarge.
-const MaxBatch = 1000
-
 // Revision numbers what is bound to names: whenever a name is bound, it gets one
 // that is higher than all before it in this registry. A registry that was
 // restarted goes on above those that it gave out before, unless its computer's

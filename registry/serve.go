@@ -10,9 +10,6 @@ import (
 	"gormi/rmi"
 )
 
-// MaxMessage is how many bytes of arguments a registry accepts in one call.
-const MaxMessage = 64 << 10
-
 // ServeOptions say what a registry holds at most, and where it listens. The zero
 // value is the default.
 type ServeOptions struct {
@@ -32,20 +29,6 @@ type ServeOptions struct {
 	// MaxLease is the longest lease that is granted; none is shorter than a
 	// second. If zero, 10 minutes.
 	MaxLease time.Duration
-}
-
-func (o ServeOptions) withDefaults() ServeOptions {
-	if o.MaxNames <= 0 {
-		o.MaxNames = 1_000_000
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 256 << 20
-	}
-	if o.MaxLease <= 0 {
-		o.MaxLease = 10 * time.Minute
-	}
-	o.MaxLease = max(o.MaxLease, minLease)
-	return o
 }
 
 // Server is a registry that a node serves.
