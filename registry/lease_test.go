@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -544,6 +545,76 @@ func TestARegistryIsKilledWhileABindingIsClosed(t *testing.T) {
 			t.Errorf("nothing is bound that could be unbound: %v", err)
 		}
 		wantKind(t, b.Err(), rmi.NotBound)
+	})
+}
+
+// A binding that is being closed is not ended again when its node closes meanwhile:
+// its name is released once, and both wait for that.
+func TestANodeIsClosedWhileABindingIsClosed(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner := w.Node()
+		w.reg.Close()
+		entered := make(chan struct{}, 10)
+		f := &fake{
+			acquire: func([]registry.Claim) ([]registry.Grant, error) {
+				return []registry.Grant{{Revision: 1, Lease: time.Minute}}, nil
+			},
+			release: func([]registry.Held) ([]registry.Lost, error) {
+				entered <- struct{}{}
+				pass(100 * time.Millisecond)
+				return nil, nil
+			},
+		}
+		f.serveOn(t, w.node)
+		b := w.bind(owner, "a")
+		closed := make(chan error, 1)
+		go func() { closed <- b.Close() }()
+		<-entered
+		if err := owner.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if len(entered) != 0 {
+			t.Errorf("the name was released %d times more", len(entered))
+		}
+		wantKind(t, b.Err(), rmi.Closed)
+	})
+}
+
+// What is being closed is neither renewed nor made again: a registry that was
+// restarted meanwhile would have it for good.
+func TestABindingThatIsBeingClosedIsNotRenewed(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		w.reg.Close()
+		var closing atomic.Bool
+		var renewed atomic.Int64
+		f := &fake{
+			acquire: func([]registry.Claim) ([]registry.Grant, error) {
+				return []registry.Grant{{Revision: 1, Lease: time.Second}}, nil
+			},
+			renew: func(held []registry.Held) ([]registry.Lost, error) {
+				if closing.Load() {
+					renewed.Add(int64(len(held)))
+				}
+				return nil, nil
+			},
+			release: func([]registry.Held) ([]registry.Lost, error) {
+				closing.Store(true)
+				pass(4 * time.Second)
+				return nil, nil
+			},
+		}
+		f.serveOn(t, w.node)
+		b := w.bind(w.Node(), "a")
+		pass(time.Minute)
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := renewed.Load(); n != 0 {
+			t.Errorf("it was renewed %d times", n)
+		}
 	})
 }
 
