@@ -8,10 +8,10 @@ import (
 	"gormi/rmi"
 )
 
-// failed makes the error that a function of this package returns of what a
-// call of the registry, or what came before it, returned: it tells the operation
-// and the URL, and what to do where no registry answers. Of an error that the
-// registry made it takes the kind. url is "" where the text needs none.
+// failed returns the error of a function of this package, made from the error of a call of the
+// registry or of what came before it. It adds the operation, the URL, and what to do if no
+// registry answers. It keeps the kind of an error that the registry made. url is "" if the text
+// needs none.
 func failed(op, url string, err error) error {
 	var e *rmi.Error
 	if !errors.As(err, &e) {
@@ -28,7 +28,7 @@ func failed(op, url string, err error) error {
 		}
 	case !c.Ref.ID.IsWellKnown(): // not about the registry
 	case c.Kind == rmi.ConnectFailed:
-		c.Msg = join("no registry answers: start one with `go run gormi/cmd/rmiregistry`, or say where it is by "+Env+"=rmi://HOST:PORT or a name rmi://HOST:PORT/NAME", c.Msg)
+		c.Msg = join("no registry answers: start one with `go run gormi/cmd/rmiregistry`, or set its address by "+Env+"=rmi://HOST:PORT or a name rmi://HOST:PORT/NAME", c.Msg)
 	case c.Kind == rmi.Protocol:
 		c.Msg = join("this is no GoRMI registry", c.Msg)
 	case c.Kind == rmi.NoSuchObject:
@@ -60,13 +60,13 @@ func refused(k rmi.Kind, format string, a ...any) error {
 func alreadyBound(b *binding) error {
 	how := ""
 	if b.lease != nil {
-		how = ", by a node that lives"
+		how = ", by a node that is alive"
 	}
 	return refused(rmi.AlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
 }
 
 func notBound() error {
-	return refused(rmi.NotBound, "nothing is bound to the name: does the program that binds it run, with the same registry?")
+	return refused(rmi.NotBound, "nothing is bound to the name: is the program running that binds it, with the same registry?")
 }
 
 // whose says what a reference leads to, as a message names it: "a bank.Account of
