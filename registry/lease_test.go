@@ -379,11 +379,16 @@ func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
 func TestALeaseOfItsOwnLength(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		short, long := w.Node(), w.Node()
-		w.bind(short, "short", registry.Lease(2*time.Second))
+		b := w.bind(short, "short", registry.Lease(2*time.Second))
+		w.bind(short, "default")
+		r := b.Revision()
 		w.bind(long, "long", registry.Lease(5*time.Minute))
 		w.bind(short, "shortest", registry.Lease(1))
 		pass(time.Minute)
 		w.wantOwner("short", short)
+		if b.Revision() != r {
+			t.Error("the short lease lapsed and was made again: the longer ones had it renewed too seldom")
+		}
 		w.Partition(short, w.node)
 		w.Partition(long, w.node)
 		pass(time.Second)
@@ -815,6 +820,36 @@ func TestALostGrant(t *testing.T) {
 			t.Errorf("claimed %d times, then %d", acquired, c.called("Acquire"))
 		}
 	})
+}
+
+// A name that the registry gave, in an answer that was lost, is taken back with the
+// rest: by its object, for its revision is not known.
+func TestANameWhoseGrantWasLostIsUnbound(t *testing.T) {
+	for what, end := range map[string]func(b *registry.Binding, owner *rmi.Node) error{
+		"its binding is closed": func(b *registry.Binding, _ *rmi.Node) error { return b.Close() },
+		"its node is closed":    func(_ *registry.Binding, owner *rmi.Node) error { return owner.Close() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				owner := w.Node()
+				b := w.bind(owner, "a")
+				pass(time.Minute) // so that the next registry begins with other revisions
+				w.reg.Close()
+				c := w.serveCounted()
+				c.setLate(8 * time.Second)
+				for len(c.claimed()) == 0 {
+					pass(100 * time.Millisecond)
+				}
+				pass(5*time.Second + time.Millisecond - time.Since(c.claimed()[0])) // the claim is given up
+				w.wantOwner("a", owner)
+				if err := end(b, owner); err != nil {
+					t.Error(err)
+				}
+				w.wantOwner("a", nil)
+				pass(10 * time.Second)
+			})
+		})
+	}
 }
 
 func TestABindingIsClosedWhileItIsMadeAgain(t *testing.T) {
