@@ -14,21 +14,20 @@ import (
 	"gormi/rmi"
 )
 
-// closeTimeout bounds how long Binding.Close waits for the registry.
+// closeTimeout is how long Binding.Close waits for the registry at most.
 const closeTimeout = 5 * time.Second
 
-// maxEntryDescription is the longest description that is sent with a binding.
-// An interface that needs more is bound without: MaxMessage has to hold the
-// name and the reference too.
+// maxEntryDescription is the longest description that is sent with a binding. A longer one
+// is left out, because MaxMessage has to hold the name and the reference too.
 const maxEntryDescription = MaxMessage - 4<<10
 
-// Binding is a name that this process bound. It may be ignored: the node renews
-// it, and takes the name back when it is closed or shut down.
+// Binding is a name that this process bound. A program may ignore it: the node renews it, and
+// unbinds the name when the node is closed.
 type Binding struct {
 	url     URL
 	claim   Claim
-	release func() error // gives the export back; of a proxy nothing
-	unhold  func()       // the object is held by this binding no more; of an export nothing
+	release func() error // ends the export; does nothing for a proxy
+	unhold  func()       // ends the hold on a proxy's object; does nothing for an export
 	renewer *renewer
 	stays   bool // Permanent was asked for
 
@@ -38,7 +37,7 @@ type Binding struct {
 	mu       sync.Mutex // guards the fields below
 	bound    bool       // the registry said so
 	leased   bool       // else it stays bound without being renewed
-	unsure   bool       // the registry may have given a revision that it could not tell
+	unsure   bool       // the registry may have given a revision, and its answer was lost
 	closing  bool       // it is being unbound, or was lost
 	revision Revision
 	lease    time.Duration
@@ -58,43 +57,41 @@ type bindOptions struct {
 	export    *rmi.ExportOptions
 }
 
-// With says how the object is served, as rmi.Export does.
+// With sets how the object is exported.
 func With(o rmi.ExportOptions) BindOption { return func(b *bindOptions) { b.export = &o } }
 
-// Relayed allows to bind an object of a node that does not listen. Calls of it
-// go through the registry's node, over the connection that this node has with
-// it, and fail while there is none.
+// Relayed permits a node that does not listen to bind an object. Calls of it go through the
+// registry's node, over this node's connection with it. They fail while there is none.
 func Relayed() BindOption { return func(o *bindOptions) { o.relayed = true } }
 
-// Permanent binds a name that stays bound when the node is closed or killed: until
-// it is unbound or rebound, by Binding.Close too, or the registry ends. Nothing
-// renews it, and Binding.Done does not tell that it was lost. It is for objects
-// that outlive the program which binds them.
+// Permanent binds a name that stays bound when the node is closed or killed. It ends when the
+// name is unbound (Binding.Close does that too) or rebound, or when the registry ends. Nothing
+// renews it, and Binding.Done does not report that it was lost. It is for objects that outlive
+// the program which binds them.
 func Permanent() BindOption { return func(o *bindOptions) { o.permanent = true } }
 
-// Lease sets how long the name stays bound after the node was heard of last, if
-// 20 s are not right: longer where the network may be interrupted for longer. The
-// registry may grant less (ServeOptions.MaxLease), and nothing below a second.
+// Lease sets how long the name stays bound after the registry last heard from the node. The
+// default is 20 s. Use more where the network may be interrupted for longer. The registry
+// grants at least a second, and at most ServeOptions.MaxLease.
 func Lease(d time.Duration) BindOption { return func(o *bindOptions) { o.lease = d } }
 
-// Bind exports v as a T, a remote interface or a func type, and binds a name
-// that is not bound yet to it. A name that is leased and whose owner's session
-// with the registry is cut counts as not bound, so a program that was killed can
-// be started again at once. The object stays exported and the name bound until
-// the Binding or n is closed; n renews the lease. T has to be written, for what Go infers from v is
-// the type of v, and no interface:
+// Bind exports v as a T and binds a free name to it. T is a remote interface or a func type. A
+// leased name whose holder's session with the registry is cut counts as free, so a program that
+// was killed can be started again at once. The object stays exported, and the name bound, until
+// the Binding or n is closed. n renews the lease. Write T out: Go would infer the type of v,
+// which is not an interface:
 //
 //	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
 //
-// If v is a proxy, the name is bound to the object that it stands for, which its
-// owner exports; n holds it while the name is bound, and relays its calls if the
-// owner listens nowhere. ctx bounds the call of the registry, not the binding.
+// If v is a proxy, the name is bound to the remote object. n holds that object while the name
+// is bound, and relays its calls if the owner does not listen. ctx bounds the call of the
+// registry, not the binding.
 func Bind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...BindOption) (*Binding, error) {
 	return bind(ctx, n, "bind", name, v, o)
 }
 
-// Rebind is Bind for a name that may be bound: what was bound to it is replaced,
-// and its Binding is told (Done).
+// Rebind is Bind for a name that may be bound already. It replaces what was bound, and the
+// Binding that had the name is over (Done).
 func Rebind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...BindOption) (*Binding, error) {
 	return bind(ctx, n, "rebind", name, v, o)
 }
@@ -124,8 +121,8 @@ func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options
 	return b, nil
 }
 
-// offer makes v callable, or holds what it stands for, and returns what the
-// registry shall know of it.
+// offer exports v, or holds its object if it is a proxy. It returns the entry for the registry,
+// and how to end the export and the hold.
 func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi.ExportOptions) (e Entry, release func() error, unhold func(), err error) {
 	release, unhold = func() error { return nil }, func() {}
 	t := reflect.TypeFor[T]()
@@ -166,7 +163,8 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 	return e, release, unhold, nil
 }
 
-// bind calls the registry. From before that, the node's end is the renewer's.
+// bind calls the registry. Before it does, it registers b with the renewer, which unbinds it
+// when the node closes.
 func (b *Binding) bind(ctx context.Context, n *rmi.Node, o bindOptions) error {
 	if r := b.claim.Entry.Ref; !o.relayed && !r.Listens() && !r.Via.Listens() && !n.Endpoint().Listens() {
 		return invalid(`the node does not listen, so nobody could call the object: call node.Listen("127.0.0.1:0") first, ` +
@@ -197,8 +195,8 @@ func (b *Binding) bind(ctx context.Context, n *rmi.Node, o bindOptions) error {
 	return nil
 }
 
-// acquire claims the name, by the old ways where the registry knows no leases:
-// then the Grant is zero.
+// acquire claims the name. If the registry knows no leases it binds the name without one, and
+// the Grant is zero.
 func (b *Binding) acquire(ctx context.Context) (Grant, error) {
 	grants, err := b.renewer.acquire(ctx, []Claim{b.claim})
 	if rmi.KindOf(err) == rmi.NoSuchMethod {
@@ -231,29 +229,30 @@ func (b *Binding) Name() string { return b.url.String() }
 // Ref is the reference that the name is bound to.
 func (b *Binding) Ref() refs.Ref { return b.claim.Entry.Ref }
 
-// Revision is the number that the registry gave to the binding, higher than that
-// of whatever was bound to the name before. It changes when the name was lost
-// and bound again. It is 0 if the binding is permanent.
+// Revision is the number that the registry gave to the binding. It is higher than that of all
+// earlier bindings of the name. It changes when the name was lost and bound again. It is 0 if
+// the binding is permanent.
 func (b *Binding) Revision() Revision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.revision
 }
 
-// Done is closed when the binding is over: Close was called, the node was
-// closed, or the name was lost, for somebody rebound or unbound it, or took it
-// while the session with the registry was cut. (Of a permanent binding the loss
-// is not noticed.) Err then tells why. A name that was lost is not bound again by
-// this process unless the program does so. The object stays exported until Close:
-// those who hold references to it may go on.
+// Done is closed when the binding is over: Close was called, the node was closed, or the name
+// was lost. It is lost when somebody rebinds or unbinds it, or takes it while the session with
+// the registry is cut. The loss of a permanent binding is not noticed. Err then says why. The
+// node does not bind a lost name again; the program may. The object stays exported until Close,
+// for those that hold references to it.
 func (b *Binding) Done() <-chan struct{} { return b.done }
 
-// Err is nil until Done is closed. Then its kind is rmi.Closed if the name was
-// unbound by this process, or left bound by a node that was closed, if it is
-// permanent; rmi.NotBound if it was lost before, for somebody had unbound or
-// rebound it; rmi.NoSuchObject if the registry was closed; another kind if the
-// registry refused to bind the name again after a restart, or did not answer, and
-// may have the name still.
+// Err is nil until Done is closed. Then its kind is
+//
+//   - rmi.Closed if this process unbound the name, or closed the node of a permanent binding,
+//     which leaves the name bound;
+//   - rmi.NotBound if the name was lost before: somebody unbound or rebound it;
+//   - rmi.NoSuchObject if the registry was closed;
+//   - another kind if the registry refused to bind the name again after a restart, or did not
+//     answer and may still have the name.
 func (b *Binding) Err() error {
 	select {
 	case <-b.done:
@@ -263,11 +262,10 @@ func (b *Binding) Err() error {
 	}
 }
 
-// Close unbinds the name, unless it was lost, and takes the export back: the
-// object cannot be called any more, unless it is exported or held otherwise. The
-// error, if any, says that the registry was not reached within 5 s; the export is
-// taken back all the same, and the lease ends by itself. Closing again returns
-// the same.
+// Close unbinds the name, unless it was lost, and ends the export. The object cannot be called
+// any more, unless it is also exported or held in another way. An error says that the registry
+// was not reached within 5 s. Even then the export ends, and the lease lapses by itself.
+// Closing again returns the same.
 func (b *Binding) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
@@ -280,7 +278,7 @@ func (b *Binding) Close() error {
 	return b.closed
 }
 
-// begin tells whether the caller is the one to end the binding, who must call end.
+// begin reports whether the caller is the one that ends the binding. If so it must call end.
 func (b *Binding) begin() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -289,8 +287,8 @@ func (b *Binding) begin() bool {
 	return first
 }
 
-// end ends the binding, for a reason. The export is left alone: calls in flight
-// may lead to more. Close returns the error if the registry may have the name yet.
+// end ends the binding for the reason lost. It does not end the export, because calls in flight
+// may lead to more calls. Close returns the error if the registry may still have the name.
 func (b *Binding) end(lost error) {
 	b.lost = failed("unbind", b.url.String(), lost)
 	switch rmi.KindOf(b.lost) {
@@ -301,15 +299,15 @@ func (b *Binding) end(lost error) {
 	b.over()
 }
 
-// over notes that the name is not this binding's any more.
+// over ends what the binding holds: the name is not its own any more.
 func (b *Binding) over() {
 	b.renewer.drop(b)
 	b.unhold()
 	close(b.done)
 }
 
-// lose ends the binding, unless somebody else does, for the registry said that it
-// has another, or does not take it again.
+// lose ends the binding, unless somebody else does. The registry said that the name is bound to
+// another object, or that it does not take the name again.
 func (b *Binding) lose(why error) {
 	if !b.begin() {
 		return
@@ -347,8 +345,8 @@ func (b *Binding) unbind(ctx context.Context, why string) error {
 	return closed(why)
 }
 
-// settle waits until the registry has answered to Bind, and the renewer, which
-// leaves out what is closing, is not about to bind the name again.
+// settle waits until the registry has answered Bind, and until the renewer is not in the midst
+// of binding the name again. The renewer skips bindings that are closing.
 func (b *Binding) settle(ctx context.Context) {
 	select {
 	case <-b.made:

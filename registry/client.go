@@ -13,20 +13,19 @@ type LookupOption func(*lookupOptions)
 
 type lookupOptions struct{ failover bool }
 
-// Failover has the proxy look its name up again when its reference is stale or
-// the object's owner gone, and make those calls again that were NotExecuted, until
-// their deadline: a server that is restarted, or replaced by another, is not
-// noticed but for the time that it takes. A call whose outcome is Unknown fails.
+// Failover makes the proxy look its name up again when its reference is stale or the object's
+// owner is gone. It repeats calls that were NotExecuted until their deadline. So a caller
+// notices only the delay when a server is restarted or replaced. A call whose outcome is
+// Unknown fails.
 //
-// The proxy is one of its own, equal to no other, also where the object is n's,
-// which must listen then.
-// What is bound to the name later must have the methods of T too; if it has not,
-// calls fail with rmi.Mismatch.
+// The proxy equals no other, even if the object is n's own. In that case n must listen. What is
+// bound to the name later must have the methods of T too. If it lacks one, calls fail with
+// rmi.Mismatch.
 func Failover() LookupOption { return func(o *lookupOptions) { o.failover = true } }
 
-// Lookup returns what a name is bound to, as a T: a remote interface, a func
-// type, or a struct of func fields. It is a proxy, or the object itself if it is
-// n's own and T an interface or a func type. Nothing but the registry is dialled.
+// Lookup returns what a name is bound to, as a T. T is a remote interface, a func type, or a
+// struct of func fields. The result is a proxy, or the object itself if it is n's own and T is
+// an interface or a func type. Lookup dials only the registry.
 func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o ...LookupOption) (T, error) {
 	var zero T
 	wanted, err := rmi.Describe[T]()
@@ -65,8 +64,8 @@ func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o ...LookupOpt
 	return v, nil
 }
 
-// find looks the name up, and returns the description of the object's interface
-// too if it is known and has to be compared with what is wanted.
+// find looks the name up. It also returns the description of the object's interface, if that is
+// known and must be compared with what is wanted.
 func (u URL) find(ctx context.Context, r Registry, wanted *rmi.Description) (Entry, *rmi.Description, error) {
 	e, err := u.lookup(ctx, r)
 	if err != nil {
@@ -79,8 +78,8 @@ func (u URL) find(ctx context.Context, r Registry, wanted *rmi.Description) (Ent
 	return e, d, nil
 }
 
-// differing returns the description of the object's interface if it is known
-// and need be compared: equal fingerprints are equal descriptions.
+// differing returns the description of the object's interface, or nil if it is not known or
+// need not be compared: equal fingerprints mean equal descriptions.
 func (e Entry) differing(wanted *rmi.Description) (*rmi.Description, error) {
 	if len(e.Description) == 0 || e.Ref.Interface.Fingerprint == wanted.Fingerprint() {
 		return nil, nil
@@ -88,7 +87,7 @@ func (e Entry) differing(wanted *rmi.Description) (*rmi.Description, error) {
 	return rmi.ParseDescription(e.Description)
 }
 
-// LookupRef returns what a name is bound to as the registry keeps it.
+// LookupRef returns the registry's entry for a name.
 func LookupRef(ctx context.Context, n *rmi.Node, name string) (Entry, error) {
 	u, r, err := resolveName(n, name)
 	if err != nil {
@@ -133,11 +132,10 @@ func Unbind(ctx context.Context, n *rmi.Node, name string) error {
 	return nil
 }
 
-// List walks, in order, the names that begin with a prefix: all of the default
-// registry for "", those below bank for "bank/", and with the registry's address
-// "rmi://host:port" or "rmi://host:port/bank/". It asks for one page after the
-// other, so names that are bound or removed meanwhile may be seen or missed. An
-// error ends it.
+// List walks the names that begin with a prefix, in order. "" stands for all names of the
+// default registry, "bank/" for those below bank. The registry's address may come first:
+// "rmi://host:port", "rmi://host:port/bank/". List reads page by page, so it may or may not see
+// names that are bound or removed meanwhile. An error ends it.
 func List(ctx context.Context, n *rmi.Node, prefix string) iter.Seq2[NameInfo, error] {
 	return func(yield func(NameInfo, error) bool) {
 		u, err := splitURL(prefix)

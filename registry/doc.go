@@ -1,21 +1,24 @@
-// Package registry is the naming service: it leads from a name to a remote
-// object.
+// Package registry is the naming service: it maps names to remote objects.
 //
-// A registry is a remote object itself, of the interface [Registry], which a node
-// serves under the well-known number [refs.RegistryObject]; so whoever knows its
-// address needs nothing else. It runs as the daemon rmiregistry, or inside of any
-// process that listens ([Serve]). What it keeps is references and descriptions of
-// interfaces: it takes no part in the calls of the objects, except where it
-// relays ([Relayed]).
+// A registry is itself a remote object, of the interface [Registry]. A node serves it under
+// the well-known number [refs.RegistryObject], so its address is all that a client needs. It
+// runs as the daemon rmiregistry, or in any process that listens ([Serve]). It keeps
+// references and descriptions of interfaces. It takes no part in calls of the objects, except
+// where it relays them ([Relayed]).
 //
-// Programs use the functions. [Bind] exports an object and binds it, [Rebind]
-// replaces what is bound, [Unbind] removes it, [Lookup] returns a proxy, [List]
-// walks the names. [LookupRef] and [At] are for tools.
+// Programs use the functions. [Bind] exports an object and binds a name to it. [Rebind]
+// replaces what is bound, [Unbind] removes it, [Lookup] returns a proxy, and [List] walks the
+// names. [LookupRef] and [At] are for tools.
 //
-// The files: name.go and url.go say how names and addresses are written;
-// registry.go is the remote interface. store.go, names.go and lease.go are the
-// registry, which serve.go serves. client.go, bind.go and renewer.go are what
-// programs use.
+// Three terms: a name is bound if the registry has an object for it. A lease is the time for
+// which it stays bound without being renewed. The owner of an object is the node that exports
+// it, and the holder of a name the node that bound it.
+//
+// The files: name.go and url.go say how names and addresses are written, and registry.go is
+// the remote interface. The registry is store.go, which serve.go serves: it locks the tables
+// of tables.go. Those are names.go (the names in order), lease.go (leases and their sweep)
+// and past.go (how names ended). claim.go decides who may have a name, and limits.go bounds
+// it all. client.go, bind.go and renewer.go are what programs use.
 //
 // # Names
 //
@@ -32,13 +35,13 @@
 //  5. Names are equal if their bytes are: upper and lower case differ, and
 //     nothing is normalized. Their order is that of their bytes.
 //
-// The segments have no meaning to the registry: "bank" and "bank/alice" can both
-// be bound, and a list is of those names that begin with a string.
+// The segments have no meaning to the registry. "bank" and "bank/alice" can both be bound, and
+// List selects names by how they begin.
 //
 // # Addresses
 //
-// The functions take a name with the address of its registry in front, or a name
-// alone. [ParseURL] reads:
+// The functions take a name alone, or a name after the address of its registry. [ParseURL]
+// reads:
 //
 //	bank/alice                          the default registry
 //	rmi://host/bank/alice               port 1099
@@ -48,129 +51,116 @@
 //	rmi+udp://host:port/bank/alice      the registry's port is of UDP
 //	rmi://host:port                     a registry, no name
 //
-// The default registry is what the environment variable RMI_REGISTRY says, in
-// the last form, and without it rmi://localhost:1099.
+// The environment variable RMI_REGISTRY names the default registry, in the last form. If it is
+// not set, the default is rmi://localhost:1099.
 //
 // # Errors
 //
-// Errors are of type *rmi.Error, with the operation ("bind", "rebind", "unbind",
-// "lookup", "list", "serve"), and a text that holds the URL and what can be done.
-// errors.Is finds the kinds:
+// Errors are of type *rmi.Error. They have the operation ("bind", "rebind", "unbind", "lookup",
+// "list", "serve"). The text holds the URL and what can be done. errors.Is finds the kinds:
 //
-//   - rmi.Invalid: the name breaks a rule, or the URL cannot be read; the object
-//     or the type T cannot be exported, or T was left out; the node does not
-//     listen, so nobody could call the object; or the registry can be reached
-//     from other machines and the reference leads to loopback only.
-//   - rmi.NotBound: there is no such name. Unbind and Lookup.
-//   - rmi.AlreadyBound: the name is taken, permanently or by a node that has a
-//     connection with the registry, and Bind does not replace it; the text tells
-//     whose object has it, and where. Or, of Serve, the node has a registry already.
-//   - rmi.Mismatch: the object's interface does not have the methods of T, or not
-//     with these parameters; both signatures are in the text. Lookup, which finds
-//     it out by the description that the registry keeps, without dialling the
-//     object's owner.
-//   - rmi.Overloaded: the registry holds as much as it may (ServeOptions).
+//   - rmi.Invalid: the name breaks a rule. The URL cannot be read. The object or the type T
+//     cannot be exported, or T was left out. The node does not listen, so nobody could call
+//     the object. The reference leads to loopback only, and the registry can be reached from
+//     other machines.
+//   - rmi.NotBound: there is no such name. Unbind and Lookup return it.
+//   - rmi.AlreadyBound: Bind found the name taken, permanently or by a node that has a
+//     connection with the registry. The text says which object has it, and where. Serve
+//     returns it if the node has a registry already.
+//   - rmi.Mismatch: the object's interface lacks a method of T, or has it with other
+//     parameters. Both signatures are in the text. Lookup returns it. It compares with the
+//     description that the registry keeps, and does not dial the object's owner.
+//   - rmi.Overloaded: the registry has reached a limit (ServeOptions).
 //   - rmi.ConnectFailed: nobody answers at the address.
-//   - rmi.Denied: somebody answers, and one side wants TLS and the other does not,
-//     or they do not trust each other's certificates; the text says which.
-//   - rmi.Protocol: somebody answers who is no GoRMI node.
+//   - rmi.Denied: only one side wants TLS, or one does not trust the other's certificate. The
+//     text says which.
+//   - rmi.Protocol: what answers is not a GoRMI node.
 //   - rmi.NoSuchObject: a node answers, but it serves no registry.
 //   - rmi.Closed: the node was closed.
 //
-// and those of any call: Deadline, Cancelled, PeerGone. The outcome says whether
-// the registry may have been changed: after rmi.NotExecuted it was not.
+// Deadline, Cancelled and PeerGone come from any call. The outcome says whether the registry
+// may have changed: after rmi.NotExecuted it has not.
 //
 // # How long a binding lives
 //
-// A name stays bound for as long as its owner lives, and no longer. It is leased:
-// bound until the node that bound it was not heard of for 20 s ([Lease]). The
-// node renews its leases every 5 s, all those at one registry in one call, and
-// sees to the rest too, by these rules:
+// A name stays bound for as long as its holder lives, and no longer. It is leased: it stays
+// bound until the registry has not heard from its holder for 20 s ([Lease]). The holder renews
+// its leases every 5 s, all of those at one registry in one call. These rules apply:
 //
-//  1. The end in good order, of the [Binding] or of its node, unbinds at once.
-//  2. The name of a node that was killed, or that cannot be reached, lapses: it is
-//     not found any more, and anybody can bind it.
-//  3. Before it lapses, Bind supersedes it if the session of the node that
-//     bound it with the registry's node is cut: a server that was killed can be
-//     started again at once. (A computer that lost power is found out 15 s later.)
-//  4. A name that lapsed while its owner lived, or that a registry lost because it
-//     was restarted, is bound again by the owner's node within 10 s of when the
-//     registry can be reached: at any time within them, so that nodes do not come
-//     all at once.
-//  5. Whenever a name is bound it gets a [Revision], higher than any before. The
-//     node names the revision that it held when it renews a lease or binds a name
-//     again, so it never takes the name from who bound it since: if anybody
-//     unbound it, its own node too, rebound it, or bound it after it lapsed, by a
-//     lease or for good, the Binding is over, and the name is not bound again. It
-//     stays so if the other's binding is over as well, however that ended: closed,
-//     unbound, or lapsed because its node died. [Binding.Done] tells, within 5 s if
-//     the registry can be reached, whatever the length of the lease. Two programs
-//     that both Rebind do not fight.
-//  6. A binding holds what it binds. An object is exported until the Binding is
-//     closed. Of a proxy that is bound, its node holds the object, as long as the
-//     name is its own: the program need not keep the proxy. It is the node that
-//     bound the name which holds; the registry does not.
+//  1. Closing the [Binding] or its node unbinds the name at once.
+//  2. The name of a node that was killed, or that cannot be reached, lapses. Then it is not
+//     found any more, and anybody can bind it.
+//  3. Before it lapses, Bind takes it over if the session between its holder and the
+//     registry's node is cut. So a server that was killed can be started again at once. (That
+//     a computer lost power is noticed after 15 s.)
+//  4. A name may lapse while its holder lives, and a registry that restarts loses its names.
+//     The holder binds such a name again within 10 s after the registry can be reached. It
+//     picks a random time within them, so that nodes do not come all at once.
+//  5. Whenever a name is bound it gets a [Revision], higher than all before. To renew a lease,
+//     or to bind a name again, a node states the revision that it held. So it never takes the
+//     name from a later holder. The Binding is over if anybody unbound the name (its own node
+//     too), rebound it, or bound it after it lapsed. Then it is not bound again. That holds
+//     also when the later binding has ended, in whatever way. [Binding.Done] is closed within
+//     5 s if the registry can be reached, whatever the length of the lease. Two programs that
+//     both Rebind do not fight.
+//  6. A binding holds what it binds. An exported object stays exported until the Binding is
+//     closed. If a proxy is bound, the node that bound it holds the object for as long as it
+//     has the name: the program need not keep the proxy. The registry holds nothing.
 //
-// So a name can be bound to at most one object at a time, but an object whose
-// name was lost goes on serving those who have its reference, until its program
-// hears of it and closes the Binding. What must not be done by two at a time needs
-// more than a name: Binding.Revision can serve as a fencing token, for whatever
-// keeps the highest that it has seen.
+// So a name is bound to at most one object. But an object that lost its name goes on serving
+// the clients that have its reference, until its program notices and closes the Binding. Work
+// that must not be done twice at once needs more than a name: Binding.Revision can serve as a
+// fencing token, where the highest one seen is kept.
 //
-// [Permanent] binds a name that stays, whether its owner lives or not, until it is
-// unbound or the registry ends; and calls of the object fail with ConnectFailed or
-// StaleReference. It is how clients bind that know no leases, and how bindings work
-// at registries that do not: there a name of a node that was killed stays bound,
-// until Rebind takes it.
+// [Permanent] binds a name that stays bound, whether its holder lives or not, until it is
+// unbound or the registry ends. Once the owner is gone, calls of the object fail with
+// ConnectFailed or StaleReference. Clients and registries that know no leases bind in this way.
+// There the name of a node that was killed stays bound until Rebind takes it.
 //
-// Time is measured by the registry, in which no change of its computer's clock
-// plays a part. It remembers for at least 5 minutes how names ended (of many, the
-// last 65,536), for a node that was away: if it comes back later, and nothing is
-// bound to the name then, it binds it again.
+// The registry measures time. Changes of its computer's clock do not matter. For a node that
+// was away it remembers how names ended, for at least 5 minutes (the last 65,536 of them, if
+// there are more). If the node comes back later than that and the name is free, it binds the
+// name again.
 //
-// A registry keeps its names in memory. When it restarts, those that are leased
-// come back by rule 4; permanent ones are lost, and their Bindings do not notice.
-// Where two nodes think that a name is theirs, because one had not heard yet that
-// the other took it, the later of them has it in the end.
+// A registry keeps its names in memory. When it restarts, leased names come back by rule 4.
+// Permanent ones are lost, and their Bindings do not notice. Two nodes may both believe that
+// they hold a name, because one has not heard yet that the other took it. After a restart the
+// later holder gets it in the end.
 //
-// To renew 10,000 names takes a node and a registry some 20 ms together, in a dozen
-// calls. A renewal does not touch the heap from which leases expire; the sweep
-// looks at each name once in the length of its lease.
+// Renewing 10,000 names takes a node and a registry about 20 ms together, in a dozen calls. A
+// renewal does not touch the heap from which leases expire. The sweep looks at each name once
+// per length of its lease.
 //
-// A registry keeps nobody's object alive: who binds a name keeps what is bound, and
-// gives it up with the Binding. What is kept with the name is the object's reference and
-// the description that the object gives of itself, with the semantics of its export.
-// Package rmi/wire specifies the calls, byte by byte, and has an example of each.
+// With a name the registry keeps the object's reference and the description that the object
+// gives of itself, with the semantics of its export. Package rmi/wire specifies the calls, byte
+// by byte, and has an example of each.
 //
 // # Failover
 //
-// Proxies lead to the owner, not to the registry. So they do not notice that the
-// registry restarted, and when the owner is gone they fail: the name has to be
-// looked up again. [Failover] has the proxy do that, and make calls again that
-// were not executed:
+// A proxy calls the owner, not the registry. So it does not notice that the registry
+// restarted. When the owner is gone its calls fail, and the name has to be looked up again.
+// [Failover] makes the proxy do that, and repeat calls that were not executed:
 //
 //	acct, err := registry.Lookup[Account](ctx, node, "bank/alice", registry.Failover())
 //
-// When a call fails with rmi.StaleReference, rmi.NoSuchObject, rmi.PeerGone or
-// rmi.ConnectFailed, and the outcome is rmi.NotExecuted, the proxy looks the name
-// up, agrees on the interface with what is bound there now, and calls again. Nor
-// does it wait for a connection with the owner that was lost, as other proxies do
-// for as long as the session lives, but sees whether the name leads elsewhere. While
-// the name leads to the same object, to none, or the registry does not answer, it
-// goes on, with pauses that grow from 50 ms to 2 s, until the call's deadline; then
-// the error is rmi.Deadline, and what went wrong before is in it. Calls that fail
-// at a time look up once. An object that a proxy holds goes on when it is unbound
-// or its name rebound, as long as its owner lives, and so does the proxy with it.
-// A call that may have run is not made again: who lost the
-// reply has to decide.
+// A call may fail with rmi.StaleReference, rmi.NoSuchObject, rmi.PeerGone or rmi.ConnectFailed,
+// and the outcome rmi.NotExecuted. Then the proxy looks the name up, checks the interface of
+// what is bound there now, and calls again. When the connection with the owner is lost, other
+// proxies wait for as long as the session lives; this one looks the name up. It goes on while
+// the name leads to the same object or to none, and while the registry does not answer. Its
+// pauses grow from 50 ms to 2 s. At the call's deadline the error is rmi.Deadline, with what
+// went wrong before as its cause. Concurrent calls that fail share one lookup.
+//
+// A call that may have run is not repeated: the caller has to decide. An object that a proxy
+// holds stays usable when its name is unbound or rebound, as long as its owner lives. The proxy
+// stays with it until then.
 //
 // # Whom a registry trusts
 //
-// Whoever can connect to a registry can list, look up, bind and unbind. It
-// listens on loopback, unless its operator says otherwise, and TLS with client
-// certificates is what restricts it.
+// Whoever can connect to a registry can list, look up, bind and unbind. The daemon listens on
+// loopback unless its operator says otherwise. TLS with client certificates restricts who can
+// connect.
 //
-// A name that is of no use is refused early: a reference whose host is loopback,
-// in a registry that other machines can reach, would lead each of them to itself.
-// A registry that only its own machine can reach takes it.
+// A registry that other machines can reach refuses a reference whose host is loopback: it would
+// lead each machine to itself. A registry that only its own machine can reach takes it.
 package registry

@@ -2,15 +2,16 @@ package registry
 
 import (
 	"errors"
+	"fmt"
 
 	"gormi/refs"
 	"gormi/rmi"
 )
 
-// failed makes the error that a function of this package returns of what a
-// call of the registry, or what came before it, returned: it tells the operation
-// and the URL, and what to do where no registry answers. Of an error that the
-// registry made it takes the kind. url is "" where the text needs none.
+// failed returns the error of a function of this package, made from the error of a call of the
+// registry or of what came before it. It adds the operation, the URL, and what to do if no
+// registry answers. It keeps the kind of an error that the registry made. url is "" if the text
+// needs none.
 func failed(op, url string, err error) error {
 	var e *rmi.Error
 	if !errors.As(err, &e) {
@@ -27,7 +28,7 @@ func failed(op, url string, err error) error {
 		}
 	case !c.Ref.ID.IsWellKnown(): // not about the registry
 	case c.Kind == rmi.ConnectFailed:
-		c.Msg = join("no registry answers: start one with `go run gormi/cmd/rmiregistry`, or say where it is by "+Env+"=rmi://HOST:PORT or a name rmi://HOST:PORT/NAME", c.Msg)
+		c.Msg = join("no registry answers: start one with `go run gormi/cmd/rmiregistry`, or set its address by "+Env+"=rmi://HOST:PORT or a name rmi://HOST:PORT/NAME", c.Msg)
 	case c.Kind == rmi.Protocol:
 		c.Msg = join("this is no GoRMI registry", c.Msg)
 	case c.Kind == rmi.NoSuchObject:
@@ -49,4 +50,38 @@ func join(a, b string) string {
 		return a + b
 	}
 	return a + ": " + b
+}
+
+// refused returns an error by which the registry says that it did nothing.
+func refused(k rmi.Kind, format string, a ...any) error {
+	return &rmi.Error{Kind: k, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(format, a...)}
+}
+
+func alreadyBound(b *binding) error {
+	how := ""
+	if b.lease != nil {
+		how = ", by a node that is alive"
+	}
+	return refused(rmi.AlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
+}
+
+func notBound() error {
+	return refused(rmi.NotBound, "nothing is bound to the name: is the program running that binds it, with the same registry?")
+}
+
+// whose says what a reference leads to, as a message names it: "a bank.Account of
+// node 6ba7b810 at 192.0.2.1:7000".
+func whose(r refs.Ref) string {
+	what, where := r.Interface.Name, " at "+r.Endpoint.String()
+	if what == "" {
+		what = "remote object"
+	}
+	switch {
+	case r.Listens():
+	case r.Via.Listens():
+		where = ", reached through " + r.Via.Endpoint.String()
+	default:
+		where = ", which listens nowhere"
+	}
+	return fmt.Sprintf("a %s of node %s%s", what, r.ID.Node.Short(), where)
 }

@@ -118,6 +118,51 @@ func TestABoundProxyHoldsItsObject(t *testing.T) {
 	}
 }
 
+// A name that is refused holds nothing.
+func TestAProxyThatCouldNotBeBoundIsNotHeld(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner, clerk := w.Node(), w.Node()
+		w.bind(owner, "a")
+		a := newWatchedAccount()
+		proxy := open(t, owner, clerk, a)
+		_, err := registry.Bind(t.Context(), clerk, w.reg.URL("a"), proxy)
+		wantKind(t, err, rmi.AlreadyBound)
+		clerk.Release(proxy)
+		pass(2 * time.Minute)
+		select {
+		case <-a.unheld:
+		default:
+			t.Errorf("the object is held though it was not bound:\n%v", clerk.Inventory())
+		}
+	})
+}
+
+// A node binds a proxy of another node of its process, which alone can reach the
+// object: that node goes on holding it, and relays its calls, as long as the name
+// is bound.
+func TestABoundProxyOfAnotherNodeIsKept(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		a := newWatchedAccount()
+		clerk, binder := w.Node(), w.Node()
+		b, err := registry.Bind(t.Context(), binder, w.reg.URL("a"), open(t, w.Client(), clerk, a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			runtime.GC()
+			pass(time.Minute)
+		}
+		select {
+		case <-a.unheld:
+			t.Error("the object is not held, and its name is bound")
+		default:
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // A binding that is relayed is called for as long as it is bound, however the
 // caller came by it and however long it takes.
 func TestARelayedBindingGoesOn(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -378,11 +379,16 @@ func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
 func TestALeaseOfItsOwnLength(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		short, long := w.Node(), w.Node()
-		w.bind(short, "short", registry.Lease(2*time.Second))
+		b := w.bind(short, "short", registry.Lease(2*time.Second))
+		w.bind(short, "default")
+		r := b.Revision()
 		w.bind(long, "long", registry.Lease(5*time.Minute))
 		w.bind(short, "shortest", registry.Lease(1))
 		pass(time.Minute)
 		w.wantOwner("short", short)
+		if b.Revision() != r {
+			t.Error("the short lease lapsed and was made again: the longer ones had it renewed too seldom")
+		}
 		w.Partition(short, w.node)
 		w.Partition(long, w.node)
 		pass(time.Second)
@@ -544,6 +550,76 @@ func TestARegistryIsKilledWhileABindingIsClosed(t *testing.T) {
 			t.Errorf("nothing is bound that could be unbound: %v", err)
 		}
 		wantKind(t, b.Err(), rmi.NotBound)
+	})
+}
+
+// A binding that is being closed is not ended again when its node closes meanwhile:
+// its name is released once, and both wait for that.
+func TestANodeIsClosedWhileABindingIsClosed(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		owner := w.Node()
+		w.reg.Close()
+		entered := make(chan struct{}, 10)
+		f := &fake{
+			acquire: func([]registry.Claim) ([]registry.Grant, error) {
+				return []registry.Grant{{Revision: 1, Lease: time.Minute}}, nil
+			},
+			release: func([]registry.Held) ([]registry.Lost, error) {
+				entered <- struct{}{}
+				pass(100 * time.Millisecond)
+				return nil, nil
+			},
+		}
+		f.serveOn(t, w.node)
+		b := w.bind(owner, "a")
+		closed := make(chan error, 1)
+		go func() { closed <- b.Close() }()
+		<-entered
+		if err := owner.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if len(entered) != 0 {
+			t.Errorf("the name was released %d times more", len(entered))
+		}
+		wantKind(t, b.Err(), rmi.Closed)
+	})
+}
+
+// What is being closed is neither renewed nor made again: a registry that was
+// restarted meanwhile would have it for good.
+func TestABindingThatIsBeingClosedIsNotRenewed(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		w.reg.Close()
+		var closing atomic.Bool
+		var renewed atomic.Int64
+		f := &fake{
+			acquire: func([]registry.Claim) ([]registry.Grant, error) {
+				return []registry.Grant{{Revision: 1, Lease: time.Second}}, nil
+			},
+			renew: func(held []registry.Held) ([]registry.Lost, error) {
+				if closing.Load() {
+					renewed.Add(int64(len(held)))
+				}
+				return nil, nil
+			},
+			release: func([]registry.Held) ([]registry.Lost, error) {
+				closing.Store(true)
+				pass(4 * time.Second)
+				return nil, nil
+			},
+		}
+		f.serveOn(t, w.node)
+		b := w.bind(w.Node(), "a")
+		pass(time.Minute)
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := renewed.Load(); n != 0 {
+			t.Errorf("it was renewed %d times", n)
+		}
 	})
 }
 
@@ -744,6 +820,36 @@ func TestALostGrant(t *testing.T) {
 			t.Errorf("claimed %d times, then %d", acquired, c.called("Acquire"))
 		}
 	})
+}
+
+// A name that the registry gave, in an answer that was lost, is taken back with the
+// rest: by its object, for its revision is not known.
+func TestANameWhoseGrantWasLostIsUnbound(t *testing.T) {
+	for what, end := range map[string]func(b *registry.Binding, owner *rmi.Node) error{
+		"its binding is closed": func(b *registry.Binding, _ *rmi.Node) error { return b.Close() },
+		"its node is closed":    func(_ *registry.Binding, owner *rmi.Node) error { return owner.Close() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				owner := w.Node()
+				b := w.bind(owner, "a")
+				pass(time.Minute) // so that the next registry begins with other revisions
+				w.reg.Close()
+				c := w.serveCounted()
+				c.setLate(8 * time.Second)
+				for len(c.claimed()) == 0 {
+					pass(100 * time.Millisecond)
+				}
+				pass(5*time.Second + time.Millisecond - time.Since(c.claimed()[0])) // the claim is given up
+				w.wantOwner("a", owner)
+				if err := end(b, owner); err != nil {
+					t.Error(err)
+				}
+				w.wantOwner("a", nil)
+				pass(10 * time.Second)
+			})
+		})
+	}
 }
 
 func TestABindingIsClosedWhileItIsMadeAgain(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 // MaxName is the length of the longest legal name, in bytes.
 const MaxName = 255
 
-// ValidName returns nil if name is legal, or an error of kind rmi.Invalid that
-// says which rule of the package documentation it breaks.
+// ValidName returns nil if name is legal. Otherwise the error is of kind rmi.Invalid, and says
+// which rule of the package documentation the name breaks.
 func ValidName(name string) error {
 	if name == "" {
 		return illegal(name, 1, "it is empty")
@@ -34,8 +34,8 @@ func ValidName(name string) error {
 
 const emptySegment = `a "/" stands at its beginning, at its end, or after another`
 
-// hint tells who wrote an address without what it begins with, as Java's Naming
-// takes it, what it lacks. r is the character that cannot stand in a name.
+// hint says what an address lacks that was written without its scheme, as Java's Naming takes
+// it. r is the character that is not allowed in a name.
 func hint(s string, r rune) string {
 	switch {
 	case strings.HasPrefix(s, "//"):

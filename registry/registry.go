@@ -19,66 +19,59 @@ type Registry interface {
 	// Bind binds a name that is not bound.
 	Bind(ctx context.Context, name string, e Entry) error
 
-	// Rebind binds a name, whether it is bound or not.
+	// Rebind binds a name. It replaces what was bound to it.
 	Rebind(ctx context.Context, name string, e Entry) error
 
-	// Unbind removes a name. If only is not zero, it does so only if the name is
-	// bound to the object of that identity; otherwise the error is NotBound.
+	// Unbind removes a name. If only is not zero and the name is bound to an object of
+	// another identity, the error is NotBound.
 	Unbind(ctx context.Context, name string, only refs.Ref) error
 
 	// Lookup returns what a name is bound to.
 	Lookup(ctx context.Context, name string) (Entry, error)
 
-	// List returns, in order, names that begin with prefix and come behind after
-	// ("" is before all), at most limit of them: 0 is 100, and no page has more
-	// than 1000 names, or 48 KiB of them.
+	// List returns the names that begin with prefix and come after the name after, in
+	// order. "" comes before all names. A page has at most limit names; 0 means 100. No
+	// page has more than 1000 names, or more than 48 KiB of them.
 	List(ctx context.Context, prefix, after string, limit int) (Page, error)
 
-	// Acquire binds names that the caller's node will hold by leases: each is
-	// bound until its lease has not been renewed for its length. It answers claim
-	// by claim.
+	// Acquire binds names by leases, for the caller's node. A name stays bound until its
+	// lease has not been renewed for its length. There is one grant for each claim.
 	Acquire(ctx context.Context, claims []Claim) ([]Grant, error)
 
-	// Renew renews leases, and tells which of the names are not held any more.
+	// Renew renews leases. It returns the names that the caller does not hold any more.
 	Renew(ctx context.Context, held []Held) ([]Lost, error)
 
-	// Release removes names that are held, and tells which are not.
+	// Release removes names that the caller holds. It returns those that it does not hold.
 	Release(ctx context.Context, held []Held) ([]Lost, error)
 }
 
 // Entry is what a name is bound to.
 type Entry struct {
 	Ref refs.Ref
-	// Description is the binary form of the rmi.Description of the object's
-	// interface. Empty is "not known": then a proxy's first call asks the object.
+	// Description is the binary form of the rmi.Description of the object's interface. If
+	// it is empty, it is not known, and a proxy's first call asks the object.
 	Description []byte
 }
 
-// MaxBatch is how many claims or names one call of Acquire, Renew or Release may
-// hold. More, or more than MaxMessage bytes, are refused with rmi.TooLarge.
-const MaxBatch = 1000
-
-// Revision numbers what is bound to names: whenever a name is bound, it gets one
-// that is higher than all before it in this registry. A registry that was
-// restarted goes on above those that it gave out before, unless its computer's
-// clock was set back between. 0 is none.
+// Revision numbers bindings. Each binding gets a higher one than all before it in this
+// registry. A registry that restarts continues above those that it gave before, unless its
+// computer's clock was set back. 0 means none.
 type Revision uint64
 
 // Claim asks for a name.
 type Claim struct {
 	Name  string
 	Entry Entry
-	// Lease is how long the name stays bound without being renewed: 0 is the
+	// Lease is how long the name stays bound without being renewed. 0 means the
 	// registry's default. The registry may grant less, or more.
 	Lease time.Duration
-	// Replace has the name taken in any case. Otherwise one that is bound is
-	// refused with rmi.AlreadyBound, unless it is leased and the session with
-	// the node that holds it is cut.
+	// Replace takes the name in any case. Without it, a bound name is refused with
+	// rmi.AlreadyBound, unless it is leased and the session with its holder is cut.
 	Replace bool
-	// Held is the revision under which the caller held the name before it was
-	// lost, 0 for a name that is claimed anew. With it the name is given only if
-	// nobody else had it (rmi.AlreadyBound) and nobody unbound it (rmi.NotBound)
-	// meanwhile, whether it is bound now or not, and Replace means nothing.
+	// Held is the revision under which the caller held the name before it was lost. It is
+	// 0 for a new claim. If it is set, Replace is ignored, and the claim is refused if
+	// somebody else had the name meanwhile (rmi.AlreadyBound) or unbound it
+	// (rmi.NotBound), even if the name is free now.
 	Held Revision
 }
 
@@ -89,7 +82,7 @@ type Grant struct {
 	Refused  error         // why the claim was not granted; nil if it was
 }
 
-// Held is a name that the caller holds, or believes to.
+// Held is a name that the caller holds, or believes that it holds.
 type Held struct {
 	Name     string
 	Revision Revision
@@ -98,15 +91,15 @@ type Held struct {
 // Lost is a name that is not held any more.
 type Lost struct {
 	Index   int      // in the list that the call was given
-	Now     Revision // of what is bound to the name, or was since; 0 if nothing was
-	Unbound bool     // nothing is, because somebody unbound it
+	Now     Revision // of the later binding, even if it has ended; 0 if there was none
+	Unbound bool     // the name is free because somebody unbound it
 	By      string   // what is bound, and where, for people: "a bank.Account of node 6ba7b810 at 192.0.2.1:7000"
 }
 
 // Page is a part of a list of names.
 type Page struct {
 	Names []NameInfo
-	More  bool // there are names behind the last one
+	More  bool // there are names after the last one
 }
 
 // NameInfo is a name that is bound.
@@ -115,8 +108,8 @@ type NameInfo struct {
 	Interface string // the name of the object's interface, for people
 }
 
-// At returns the registry at an address, "" for the default one, or of a name,
-// with an address or without. Nothing is dialled.
+// At returns the registry at an address, or the one that a name belongs to. "" means the
+// default registry. At dials nothing.
 func At(n *rmi.Node, url string) (Registry, error) {
 	u, err := ParseURL(url)
 	if err != nil {

@@ -10,42 +10,25 @@ import (
 	"gormi/rmi"
 )
 
-// MaxMessage is how many bytes of arguments a registry accepts in one call.
-const MaxMessage = 64 << 10
-
-// ServeOptions say what a registry holds at most, and where it listens. The zero
-// value is the default.
+// ServeOptions set the limits of a registry and where it listens. The zero value means the
+// defaults.
 type ServeOptions struct {
-	// Listen is the address, as of Node.Listen, at which the node shall listen
-	// when it has the registry. A node that listens before lets clients in that
-	// find none there: for a moment, which the clients of a registry that is
-	// restarted do meet. If empty, the node must listen already.
+	// Listen is the address at which the node listens once it has the registry, in the
+	// form that Node.Listen takes. A node that listens earlier admits clients that find no
+	// registry there. After a restart clients do meet that moment. If empty, the node must
+	// listen already.
 	Listen string
 
 	// MaxNames is how many names can be bound. If zero, a million.
 	MaxNames int
 
-	// MaxBytes is how many bytes the names and the descriptions of interfaces
-	// may have together. If zero, 256 MiB.
+	// MaxBytes is how many bytes the names and the descriptions of interfaces can take
+	// together. If zero, 256 MiB.
 	MaxBytes int
 
-	// MaxLease is the longest lease that is granted; none is shorter than a
-	// second. If zero, 10 minutes.
+	// MaxLease is the longest lease that is granted. It is at least a second. If zero, 10
+	// minutes.
 	MaxLease time.Duration
-}
-
-func (o ServeOptions) withDefaults() ServeOptions {
-	if o.MaxNames <= 0 {
-		o.MaxNames = 1_000_000
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 256 << 20
-	}
-	if o.MaxLease <= 0 {
-		o.MaxLease = 10 * time.Minute
-	}
-	o.MaxLease = max(o.MaxLease, minLease)
-	return o
 }
 
 // Server is a registry that a node serves.
@@ -60,9 +43,8 @@ type Server struct {
 	sweeper sync.WaitGroup
 }
 
-// Serve makes n serve an empty registry, until the Server or the node is closed.
-// The node must listen or be told where (ServeOptions.Listen), and has at most
-// one registry. o may be nil.
+// Serve makes n serve an empty registry until the Server or the node is closed. The node must
+// listen, or ServeOptions.Listen must be set. A node has at most one registry. o may be nil.
 func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 	if o == nil {
 		o = new(ServeOptions)
@@ -92,9 +74,9 @@ func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 	return r, nil
 }
 
-// URL returns the address of a name in the registry, "" for the registry's own,
-// for use in this process, and elsewhere as far as the node's address means the
-// same there. Of a node that listens on all its addresses the host is localhost.
+// URL returns the address of a name in the registry, or of the registry itself for "". It is
+// valid in this process, and elsewhere if the node's address means the same there. If the node
+// listens on all addresses, the host is localhost.
 func (s *Server) URL(name string) string {
 	ep := s.node.Endpoint()
 	if ep.IsBlank() {
@@ -103,20 +85,20 @@ func (s *Server) URL(name string) string {
 	return URL{ep, name}.String()
 }
 
-// Addr is the address that ServeOptions.Listen got; nil if it was empty.
+// Addr is the address that the node got for ServeOptions.Listen, nil if that was empty.
 func (s *Server) Addr() net.Addr { return s.addr }
 
 // Len is the number of names that are bound.
 func (s *Server) Len() int { return s.store.len() }
 
-// Close ends the registry: all its names are gone. The node goes on.
+// Close ends the registry, and all its names are gone. The node stays open.
 func (s *Server) Close() error {
 	s.unhook()
 	s.end()
 	return s.handle.Close()
 }
 
-// end ends the sweep. What lapsed is not found any more without it too.
+// end ends the sweep. Lapsed names are not found even without it.
 func (s *Server) end() {
 	s.stop()
 	s.sweeper.Wait()

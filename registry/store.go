@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -12,43 +11,31 @@ import (
 	"gormi/rmi"
 )
 
-const (
-	defaultPage  = 100
-	maxPage      = 1000
-	maxPageBytes = 48 << 10 // of names; with what MessagePack adds, less than 64 KiB
-)
-
-// store is the servant: a registry that keeps its names in memory. lease.go has
-// what is held by leases.
+// store is the servant: a registry that keeps its tables in memory. Each method checks its
+// arguments, takes the lock once, and logs after it.
 type store struct {
-	ServeOptions // without zeros
-	log          *slog.Logger
-	// public tells whether other machines can reach the registry's node.
+	log *slog.Logger
+	// public reports whether other machines can reach the registry's node.
 	public func() bool
-	// detached tells whether the session with a node is cut.
+	// detached reports whether the session with a node is cut.
 	detached func(refs.NodeID) bool
-	start    time.Time // zero of the store's time; see now
-	first    Revision  // those up to this one were given out by registries before this one
-
-	mu       sync.RWMutex // guards the fields below
-	names    names
-	bytes    int // sum of size() of all names
-	revision Revision
-	leases   leaseHeap
-	past     past
+	start    time.Time     // zero of the store's time; see now
 	earlier  chan struct{} // has room for one: sent to when a lease comes before all others
+
+	mu     sync.RWMutex // guards the tables
+	tables tables
 }
 
 var _ Registry = (*store)(nil)
 
 func newStore(o ServeOptions, n node) *store {
 	now := time.Now()
-	// Above what the registry before this one gave out, for none binds a name
-	// each nanosecond.
+	// Above what the registry before this one gave, because none binds a name each
+	// nanosecond.
 	first := Revision(now.UnixNano())
 	return &store{
-		ServeOptions: o.withDefaults(), log: n.Logger(), public: n.Public, detached: n.Detached, start: now,
-		first: first, revision: first, earlier: make(chan struct{}, 1),
+		log: n.Logger(), public: n.Public, detached: n.Detached, start: now, earlier: make(chan struct{}, 1),
+		tables: tables{limits: o.withDefaults(), first: first, revision: first},
 	}
 }
 
@@ -59,62 +46,47 @@ type node interface {
 	Detached(refs.NodeID) bool
 }
 
-// now is the store's time, which no change of the computer's clock moves.
+// now is the store's time. No change of the computer's clock moves it.
 func (s *store) now() time.Duration { return time.Since(s.start) }
 
+// Bind implements Registry.
 func (s *store) Bind(ctx context.Context, name string, e Entry) error {
 	return s.bind(name, e, s.unlessTaken(name))
 }
 
+// Rebind implements Registry.
 func (s *store) Rebind(ctx context.Context, name string, e Entry) error {
 	return s.bind(name, e, always)
 }
 
-func (s *store) bind(name string, e Entry, may func(*binding) error) error {
+func (s *store) bind(name string, e Entry, allow func(*binding) error) error {
 	if err := s.check(name, e); err != nil {
 		return err
 	}
 	b := &binding{name: name, ref: e.Ref, description: e.Description}
-	if err := s.put(b, may); err != nil {
+	if err := s.put(b, allow); err != nil {
 		return err
 	}
 	s.log.Debug("bound", "name", name, "ref", e.Ref)
 	return nil
 }
 
-// put binds a name and gives it its revision, unless may, which is told what is
-// bound to it (nil is nothing), returns an error.
-func (s *store) put(b *binding, may func(old *binding) error) error {
+// put is tables.put under the lock. allow is called under it too.
+func (s *store) put(b *binding, allow func(old *binding) error) error {
 	now := s.now()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	old := s.current(b.name, now)
-	if err := may(old); err != nil {
-		return err
+	earliest, err := s.tables.put(b, now, allow)
+	s.mu.Unlock()
+	if earliest {
+		select {
+		case s.earlier <- struct{}{}:
+		default:
+		}
 	}
-	bytes := s.bytes + b.size()
-	if old != nil {
-		bytes -= old.size()
-	} else if s.names.count >= s.MaxNames {
-		return refused(rmi.Overloaded, "the registry holds %d names, its limit (ServeOptions.MaxNames)", s.MaxNames)
-	}
-	if bytes > s.MaxBytes {
-		return refused(rmi.Overloaded, "the registry holds %d bytes of names and descriptions, and its limit is %d (ServeOptions.MaxBytes)", s.bytes, s.MaxBytes)
-	}
-	s.revision++
-	b.revision = s.revision
-	s.leases.remove(old)
-	s.names.put(b)
-	s.bytes = bytes
-	s.past.forget(b.name)
-	if b.lease != nil {
-		b.lease.expires = now + b.lease.length
-		s.hold(b)
-	}
-	return nil
+	return err
 }
 
-// check tells why an entry cannot be bound.
+// check returns why an entry cannot be bound.
 func (s *store) check(name string, e Entry) error {
 	if err := ValidName(name); err != nil {
 		return err
@@ -134,6 +106,19 @@ func (s *store) check(name string, e Entry) error {
 	return nil
 }
 
+// unlessTaken allows a name to be bound if it is free. A leased name counts as free if the
+// session with its holder is cut, which is asked before the lock is taken.
+func (s *store) unlessTaken(name string) func(old *binding) error {
+	s.mu.RLock()
+	b := s.tables.names.get(name)
+	s.mu.RUnlock()
+	if b == nil || b.lease == nil || !s.detached(b.lease.holder) {
+		b = nil
+	}
+	return onlyFree(b)
+}
+
+// Unbind implements Registry.
 func (s *store) Unbind(ctx context.Context, name string, only refs.Ref) error {
 	if err := ValidName(name); err != nil {
 		return err
@@ -149,40 +134,18 @@ func (s *store) unbind(name string, only refs.Ref) error {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.current(name, now)
+	b := s.tables.current(name, now)
 	if b == nil {
 		return notBound()
 	}
 	if !only.IsZero() && only.ID != b.ref.ID {
 		return refused(rmi.NotBound, "the name is bound to another object by now, %s", whose(b.ref))
 	}
-	s.remove(b, unbound, now)
+	s.tables.remove(b, unbound, now)
 	return nil
 }
 
-// current returns the binding of a name, nil if there is none. One that lapsed
-// and that the sweep did not come to yet is removed. mu is held.
-func (s *store) current(name string, now time.Duration) *binding {
-	b := s.names.get(name)
-	if b != nil && !b.live(now) {
-		s.remove(b, lapsed, now)
-		return nil
-	}
-	return b
-}
-
-// remove takes a binding out, and remembers how it ended. mu is held.
-func (s *store) remove(b *binding, how ending, now time.Duration) {
-	s.leases.remove(b)
-	s.names.remove(b.name)
-	s.bytes -= b.size()
-	e := end{revision: b.revision, how: how}
-	if b.lease != nil {
-		e.origin = b.lease.origin
-	}
-	s.past.add(b.name, e, now)
-}
-
+// Lookup implements Registry.
 func (s *store) Lookup(ctx context.Context, name string) (Entry, error) {
 	if err := ValidName(name); err != nil {
 		return Entry{}, err
@@ -190,13 +153,14 @@ func (s *store) Lookup(ctx context.Context, name string) (Entry, error) {
 	now := s.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	b := s.names.get(name)
+	b := s.tables.names.get(name)
 	if !b.live(now) {
 		return Entry{}, notBound()
 	}
 	return Entry{b.ref, b.description}, nil
 }
 
+// List implements Registry.
 func (s *store) List(ctx context.Context, prefix, after string, limit int) (Page, error) {
 	if limit <= 0 {
 		limit = defaultPage
@@ -209,7 +173,7 @@ func (s *store) List(ctx context.Context, prefix, after string, limit int) (Page
 	now := s.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	s.names.from(from, func(b *binding) bool {
+	s.tables.names.from(from, func(b *binding) bool {
 		if after != "" && b.name == after {
 			return true
 		}
@@ -230,50 +194,77 @@ func (s *store) List(ctx context.Context, prefix, after string, limit int) (Page
 	return p, nil
 }
 
+// Acquire implements Registry.
+func (s *store) Acquire(ctx context.Context, claims []Claim) ([]Grant, error) {
+	if err := checkBatch(len(claims)); err != nil {
+		return nil, err
+	}
+	caller := callerOf(ctx)
+	grants := make([]Grant, len(claims))
+	for i, c := range claims {
+		g := &grants[i]
+		if g.Revision, g.Lease, g.Refused = s.acquire(caller, c); g.Refused == nil {
+			s.log.Debug("bound", "name", c.Name, "ref", c.Entry.Ref, "lease", g.Lease, "revision", g.Revision)
+		}
+	}
+	return grants, nil
+}
+
+func (s *store) acquire(caller refs.NodeID, c Claim) (Revision, time.Duration, error) {
+	if err := s.check(c.Name, c.Entry); err != nil {
+		return 0, 0, err
+	}
+	length, err := s.tables.limits.leaseLength(c.Lease)
+	if err != nil {
+		return 0, 0, err
+	}
+	from := origin{caller, c.Entry.Ref.ID, c.Held}
+	allow := always
+	switch {
+	case c.Held != 0:
+		allow = func(old *binding) error { return s.tables.regain(old, c.Name, from) }
+	case !c.Replace:
+		allow = s.unlessTaken(c.Name)
+	}
+	b := &binding{name: c.Name, ref: c.Entry.Ref, description: c.Entry.Description, lease: &lease{origin: from, length: length}}
+	if err := s.put(b, allow); err != nil {
+		return 0, 0, err
+	}
+	return b.revision, length, nil
+}
+
+// Renew implements Registry.
+func (s *store) Renew(ctx context.Context, held []Held) ([]Lost, error) {
+	return s.each(ctx, held, func(b *binding, now time.Duration) { b.lease.expires = now + b.lease.length })
+}
+
+// Release implements Registry.
+func (s *store) Release(ctx context.Context, held []Held) ([]Lost, error) {
+	return s.each(ctx, held, func(b *binding, now time.Duration) { s.tables.remove(b, unbound, now) })
+}
+
+// each is tables.each under the lock, for the node that calls.
+func (s *store) each(ctx context.Context, held []Held, do func(b *binding, now time.Duration)) ([]Lost, error) {
+	if err := checkBatch(len(held)); err != nil {
+		return nil, err
+	}
+	caller := callerOf(ctx)
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tables.each(caller, held, now, func(b *binding) { do(b, now) }), nil
+}
+
 func (s *store) len() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.names.count
+	return s.tables.names.count
 }
 
-// callerOf is the node whose call ctx belongs to; zero in a call of this process.
+// callerOf is the node whose call ctx belongs to, zero in a call from this process.
 func callerOf(ctx context.Context) refs.NodeID {
 	if p := rmi.PeerOf(ctx); p != nil {
 		return p.Node()
 	}
 	return refs.NodeID{}
-}
-
-// refused is an error by which the registry says that it did nothing.
-func refused(k rmi.Kind, format string, a ...any) error {
-	return &rmi.Error{Kind: k, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(format, a...)}
-}
-
-func alreadyBound(b *binding) error {
-	how := ""
-	if b.lease != nil {
-		how = ", by a node that lives"
-	}
-	return refused(rmi.AlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
-}
-
-func notBound() error {
-	return refused(rmi.NotBound, "nothing is bound to the name: does the program that binds it run, with the same registry?")
-}
-
-// whose says what a reference leads to, as a message names it: "a bank.Account of
-// node 6ba7b810 at 192.0.2.1:7000".
-func whose(r refs.Ref) string {
-	what, where := r.Interface.Name, " at "+r.Endpoint.String()
-	if what == "" {
-		what = "remote object"
-	}
-	switch {
-	case r.Listens():
-	case r.Via.Listens():
-		where = ", reached through " + r.Via.Endpoint.String()
-	default:
-		where = ", which listens nowhere"
-	}
-	return fmt.Sprintf("a %s of node %s%s", what, r.ID.Node.Short(), where)
 }

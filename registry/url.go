@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	// DefaultPort is where a registry is sought if a URL says nothing else.
+	// DefaultPort is the port of a registry whose URL has none.
 	DefaultPort = 1099
 
-	// Env is the environment variable that tells where the default registry is:
+	// Env is the environment variable with the address of the default registry, such as
 	// "rmi://host:port".
 	Env = "RMI_REGISTRY"
 
 	scheme    = "rmi://"
-	schemeUDP = "rmi+udp://" // the registry's node speaks in datagrams there
+	schemeUDP = "rmi+udp://" // the registry's node is reached by datagrams
 )
 
-// URL is the address of a registry and a name in it. An empty name stands for
-// the registry.
+// URL is the address of a registry and a name in it. With an empty name it is the address of
+// the registry itself.
 type URL struct {
 	Endpoint refs.Endpoint
 	Name     string
 }
 
-// ParseURL reads the forms that the package documentation lists. Errors are of
-// kind rmi.Invalid.
+// ParseURL parses the forms that the package documentation lists. Errors are of kind
+// rmi.Invalid.
 func ParseURL(s string) (URL, error) {
 	u, err := splitURL(s)
 	if err == nil && u.Name != "" {
@@ -72,7 +72,7 @@ func schemeOf(s string) string {
 	return ""
 }
 
-// defaultRegistry is where names without an address are sought.
+// defaultRegistry is the address for names without one.
 func defaultRegistry() (refs.Endpoint, error) {
 	s := os.Getenv(Env)
 	if s == "" {
@@ -103,9 +103,9 @@ func parseAuthority(s string) (refs.Endpoint, error) {
 	switch {
 	case err != nil:
 	case ep.UDP:
-		err = errors.New("UDP is asked for by rmi+udp://HOST:PORT")
+		err = errors.New("for UDP write rmi+udp://HOST:PORT")
 	case !ep.Listens():
-		err = errors.New("port 0 is nobody's")
+		err = errors.New("nobody listens on port 0")
 	}
 	return ep, err
 }

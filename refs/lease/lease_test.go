@@ -411,3 +411,28 @@ func TestAPeerThatKnowsNoLeasesIsToldNothing(t *testing.T) {
 		t.Errorf("%v is due", b)
 	}
 }
+
+// What was to linger and was given back is nobody's to keep any more, also if the
+// session gets the object once more.
+func TestWhatWasGivenBackDoesNotLinger(t *testing.T) {
+	var g lease.Grants[int]
+	g.Give(1, 7, start)
+	g.Linger(1, []refs.ObjNum{7})
+	g.Give(1, 8, start)
+	g.Take(1, 7, 1)
+	g.Give(1, 7, start)
+	if last := g.Gone(1, start.Add(time.Minute)); len(last) != 2 || g.Lingering() {
+		t.Errorf("with the session only %v are gone", last)
+	}
+
+	h, ends := peers('a')
+	r := ref('o', 1)
+	h.Hand(ends[0], r, false)
+	h.Linger(ends[0], []lease.Object{{Node: r.Node, Time: int64(r.Time), Number: r.Object}})
+	h.Unhand(ends[0], r.ID)
+	h.Hand(ends[0], r, false)
+	h.Gone(ends[0], start.Add(time.Minute))
+	if h.Len() != 0 {
+		t.Errorf("after the session it has %v", h.All())
+	}
+}

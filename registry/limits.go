@@ -1,0 +1,82 @@
+package registry
+
+import (
+	"time"
+
+	"gormi/rmi"
+)
+
+// What a registry takes at most. ServeOptions has the limits that its operator can set, and
+// MaxName in name.go is the longest name.
+const (
+	// MaxMessage is how many bytes of arguments a registry accepts in one call.
+	MaxMessage = 64 << 10
+
+	// MaxBatch is how many claims or names one call of Acquire, Renew or Release may
+	// hold. A call with more is refused with rmi.TooLarge, and so is one of more than
+	// MaxMessage bytes.
+	MaxBatch = 1000
+
+	defaultPage  = 100
+	maxPage      = 1000
+	maxPageBytes = 48 << 10 // of names; with what MessagePack adds, less than 64 KiB
+
+	defaultLease = 20 * time.Second
+	minLease     = time.Second
+
+	// maxSweep is how many leases the sweep looks at while it holds the lock.
+	maxSweep = 512
+
+	// pastFor and maxPast bound what is remembered of names that ended.
+	pastFor = 5 * time.Minute
+	maxPast = 1 << 16
+)
+
+// withDefaults returns the options without zeros.
+func (o ServeOptions) withDefaults() ServeOptions {
+	if o.MaxNames <= 0 {
+		o.MaxNames = 1_000_000
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 256 << 20
+	}
+	if o.MaxLease <= 0 {
+		o.MaxLease = 10 * time.Minute
+	}
+	o.MaxLease = max(o.MaxLease, minLease)
+	return o
+}
+
+// leaseLength returns how long a lease is granted for which asked was asked.
+func (o ServeOptions) leaseLength(asked time.Duration) (time.Duration, error) {
+	switch {
+	case asked < 0:
+		return 0, invalid("the lease is %v", asked)
+	case asked == 0:
+		asked = defaultLease
+	}
+	return min(max(asked, minLease), o.MaxLease), nil
+}
+
+// room returns how many bytes the names have once b has replaced old, nil if there is none.
+// The error says that there is no room for b.
+func (t *tables) room(b, old *binding) (bytes int, err error) {
+	bytes = t.bytes + b.size()
+	if old != nil {
+		bytes -= old.size()
+	} else if t.names.count >= t.limits.MaxNames {
+		return 0, refused(rmi.Overloaded, "the registry holds %d names, its limit (ServeOptions.MaxNames)", t.limits.MaxNames)
+	}
+	if bytes > t.limits.MaxBytes {
+		return 0, refused(rmi.Overloaded, "the registry holds %d bytes of names and descriptions, and its limit is %d (ServeOptions.MaxBytes)", t.bytes, t.limits.MaxBytes)
+	}
+	return bytes, nil
+}
+
+// checkBatch returns an error if a call holds too many claims or names.
+func checkBatch(n int) error {
+	if n > MaxBatch {
+		return refused(rmi.TooLarge, "%d names in one call: the registry takes %d, a fixed limit", n, MaxBatch)
+	}
+	return nil
+}
