@@ -294,3 +294,83 @@ func TestDocPlacesItsFunctions(t *testing.T) {
 		t.Errorf("found %d steps with %d functions", len(all), functions)
 	}
 }
+
+// TestReadmeIsForPeople holds it to a length that people read.
+func TestReadmeIsForPeople(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n > 350 {
+		t.Errorf("README.md has %d lines, and may have 350: rmi/bench/RESULTS.md and .github/GUIDE.md have room", n)
+	}
+	for _, command := range []string{"go test ./...", "go run ./examples/tour"} {
+		if !strings.Contains(string(text), "\n"+command+" ") {
+			t.Errorf("README.md lacks the command %q", command)
+		}
+	}
+	// The few figures there are among those that rmi/bench wrote.
+	results, err := os.ReadFile("../rmi/bench/RESULTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for _, row := range regexp.MustCompile(`(?m)^\| (null|echo64k), .*$`).FindAllString(string(text), -1) {
+		rows++
+		cells := strings.Split(strings.Trim(row, "| "), " | ")
+		work := strings.TrimSuffix(cells[0], ", one core")
+		found := false
+		for line := range strings.Lines(string(results)) {
+			all := strings.HasPrefix(line, "| "+work+" |")
+			for _, c := range cells[1:] {
+				all = all && strings.Contains(line, "| "+c+" (")
+			}
+			found = found || all
+		}
+		if !found {
+			t.Errorf("README.md: rmi/bench/RESULTS.md has no row with the figures of %q", row)
+		}
+	}
+	if rows == 0 {
+		t.Error("README.md shows no figures")
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	dropped = regexp.MustCompile("[^a-z0-9 -]")
+)
+
+// TestLinksLead follows the links of all pages to files, and to headings in them.
+func TestLinksLead(t *testing.T) {
+	found := 0
+	for _, page := range append([]string{"README.md", ".github/GUIDE.md", "examples/README.md", "rmi/bench/RESULTS.md"}, pages...) {
+		text, err := os.ReadFile(filepath.Join("..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(codeBlock.ReplaceAllString(string(text), ""), -1) {
+			found++
+			to := filepath.Join("..", filepath.Dir(page), m[1])
+			if m[1] == "" {
+				to = filepath.Join("..", page)
+			}
+			there, err := os.ReadFile(to)
+			if err != nil {
+				t.Errorf("%s: %v", page, err)
+				continue
+			}
+			leads := m[2] == ""
+			for _, h := range heading.FindAllStringSubmatch(string(there), -1) {
+				leads = leads || m[2] == "#"+strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-")
+			}
+			if !leads {
+				t.Errorf("%s: %s has no heading %s", page, to, m[2])
+			}
+		}
+	}
+	if found < 15 {
+		t.Errorf("found only %d links", found)
+	}
+}
