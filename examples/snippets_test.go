@@ -19,7 +19,7 @@ import (
 // snippet finds the README's code blocks in Go that name no file.
 var snippet = regexp.MustCompile("(?s)```go\n(.*?)```")
 
-// around is what a reader of the README takes to be there, wherever a snippet stands.
+// around is what a reader of the README and the guide takes to be there, wherever a snippet stands.
 const around = `package snippets
 
 import (
@@ -44,6 +44,7 @@ var (
 	t               *testing.T
 	node            *rmi.Node
 	roots           *x509.CertPool
+	cert            tls.Certificate
 	acct            bank.Account
 	listener        bank.Account
 	ErrInsufficient error
@@ -55,31 +56,35 @@ func forget(any) {}
 `
 
 // TestReadmeSnippetsCompile has the type checker look at every block of Go in the README
-// that is no file: as the body of a function, in the company of the names above. What a
+// and the guide that is no file: as the body of a function, in the company of the names above. What a
 // snippet declares and leaves unused is let pass.
 func TestReadmeSnippetsCompile(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	snippets := snippet.FindAllSubmatchIndex(readme, -1)
-	files := fence.FindAllSubmatch(readme, -1)
-	if all := strings.Count(string(readme), "```go"); all != len(files)+len(snippets) || len(snippets) < 8 {
-		t.Errorf("%d blocks begin as Go; %d are files and %d snippets", all, len(files), len(snippets))
-	}
-	c := checker{fset: token.NewFileSet(), packages: map[string]*types.Package{}, exports: exports(t, around)}
-	c.gc = importer.ForCompiler(c.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(c.exports[path]) })
-	for _, f := range files {
-		if string(f[1]) == "bank.go" {
-			c.check(t, "example.com/bank", string(f[2]))
+	bankGo := ""
+	for _, page := range []string{"README.md", ".github/GUIDE.md"} {
+		text, err := os.ReadFile(filepath.Join("..", page))
+		if err != nil {
+			t.Fatal(err)
 		}
+		snippets := snippet.FindAllSubmatchIndex(text, -1)
+		files := fence.FindAllSubmatch(text, -1)
+		if all := strings.Count(string(text), "```go"); all != len(files)+len(snippets) || len(snippets) < 8 {
+			t.Errorf("%s: %d blocks begin as Go; %d are files and %d snippets", page, all, len(files), len(snippets))
+		}
+		for _, f := range files {
+			if string(f[1]) == "bank.go" {
+				bankGo = string(f[2])
+			}
+		}
+		c := checker{fset: token.NewFileSet(), packages: map[string]*types.Package{}, exports: exports(t, around)}
+		c.gc = importer.ForCompiler(c.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(c.exports[path]) })
+		c.check(t, "example.com/bank", bankGo)
+		code := around
+		for i, at := range snippets {
+			line := strings.Count(string(text[:at[2]]), "\n") + 1
+			code += fmt.Sprintf("\nfunc snippet%d() error {\n//line %s:%d\n%s\n\treturn nil\n}\n", i, page, line, text[at[2]:at[3]])
+		}
+		c.check(t, "snippets", code)
 	}
-	code := around
-	for i, at := range snippets {
-		line := strings.Count(string(readme[:at[2]]), "\n") + 1
-		code += fmt.Sprintf("\nfunc snippet%d() error {\n//line README.md:%d\n%s\n\treturn nil\n}\n", i, line, readme[at[2]:at[3]])
-	}
-	c.check(t, "snippets", code)
 }
 
 // exports tells where the compiler's notes on the packages are that a file imports, and on

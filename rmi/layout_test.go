@@ -141,7 +141,7 @@ func TestPackageRmiNeedsLittle(t *testing.T) {
 }
 
 func TestRootHoldsWhatTheLayoutSays(t *testing.T) {
-	want := strings.Fields("go.mod go.sum rmi registry refs proxy skeleton callback cmd examples README.md")
+	want := strings.Fields("go.mod go.sum rmi registry refs proxy skeleton callback cmd examples README.md LICENSE")
 	entries, err := os.ReadDir("..")
 	if err != nil {
 		t.Fatal(err)

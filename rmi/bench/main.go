@@ -3,7 +3,7 @@
 //	cd rmi/bench && go run . -quick              # a look at everything, in less than 30 s
 //	go run . -suite peers -pin -callers 1        # latency: both processes on one core
 //	go run . -systems 'gormi*,grpc' -works null  # two of them, one work
-//	go run . -json | -plot DIR | -readme FILE    # for programs, as pictures, as Markdown
+//	go run . -json | -plot DIR | -readme FILE    # for programs, as pictures, as Markdown (RESULTS.md)
 //	go run . -breakdown                          # where the time of a null call goes
 //
 // Client and server are separate processes on this machine. The systems run in

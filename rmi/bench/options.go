@@ -109,7 +109,7 @@ func matches(patterns []string, name string) bool {
 func (o options) wantsWork(name string) bool   { return matches(o.works, name) }
 func (o options) wantsSystem(name string) bool { return matches(o.systems, name) }
 
-// passes are the runs that make up this one. What goes into a README is
+// passes are the runs that make up this one. What goes into RESULTS.md is
 // measured twice: one caller with both processes on one core, more on all cores, where
 // the shortest calls of one caller are shown as well.
 func (o options) passes() []options {

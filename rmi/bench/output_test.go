@@ -171,3 +171,17 @@ func TestWriteSection(t *testing.T) {
 	}
 	is("mine\n" + sectionEnds + sectionBegins)
 }
+
+// RESULTS.md is where -readme writes by habit: it has the one section.
+func TestResultsHaveASection(t *testing.T) {
+	for name, want := range map[string]int{"RESULTS.md": 1, "../../README.md": 0} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begins, ends := strings.Count(string(text), sectionBegins), strings.Count(string(text), sectionEnds)
+		if begins != want || ends != want {
+			t.Errorf("%s has %d beginnings and %d ends of a section, want %d", name, begins, ends, want)
+		}
+	}
+}

@@ -36,7 +36,7 @@ func writeSection(name, text string) error {
 	return os.WriteFile(name, []byte(before+text+after), 0o666)
 }
 
-// markdown is the rows as a section for the README.
+// markdown is the rows as a section for RESULTS.md.
 func (o options) markdown(rows []row) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s%s, %s. Medians of %d interleaved rounds of %v; client and server in separate processes on\nthis machine; ratios, **in bold, say how many times as many calls GoRMI makes** (with stubs) and are medians of the rounds'. To repeat it:\n\n    cd rmi/bench && go run . %s\n",
