@@ -7,7 +7,7 @@
 //
 // An object is exported as one Go interface (or one func type), and only that
 // interface's methods can be called, never the others that the value's type
-// has. Package wire checks the rules when the interface is described; an
+// has. Package codec checks the rules when the interface is described; an
 // interface that breaks some is refused with all of them listed.
 //
 //  1. The interface has at least one method, and all its methods are exported.

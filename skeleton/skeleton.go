@@ -17,7 +17,7 @@ type Skeleton struct {
 	Interface *codec.Interface
 	value     reflect.Value   // of the interface's or func's type
 	served    Served          // by linked code; nil: by reflection
-	methods   []reflect.Value // by wire.Method.Index, for reflection
+	methods   []reflect.Value // by codec.Method.Index, for reflection
 }
 
 // Served runs a method of one value: the one of a number, in the order of the
