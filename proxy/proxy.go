@@ -322,9 +322,6 @@ func (t *Table) CoreOf(v reflect.Value) *Core {
 		return nil
 	}
 	if v.Kind() == reflect.Func {
-		if v.IsNil() {
-			return nil
-		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		return t.funcs[uintptr(closureOf(v))].Value()
@@ -342,9 +339,9 @@ func (t *Table) CoreOf(v reflect.Value) *Core {
 
 // closureOf is the address of a func value's closure, which is its own for
 // every func that reflect.MakeFunc made, and for those of stubs, which capture
-// the core. (A collected closure's address may be
-// used again, but its Core is collected with it, and the table's weak pointer
-// is nil by then.)
+// the core. It is nil for a nil func. (A collected closure's address may be used
+// again, but its Core is collected with it, and the table's weak pointer is nil
+// by then.)
 func closureOf(v reflect.Value) unsafe.Pointer {
 	p := reflect.New(v.Type())
 	p.Elem().Set(v)

@@ -19,10 +19,10 @@ const maxRegistered = 1_000_000
 
 // Hold exports v as interface i, or finds its export, because a reference to it
 // is given to holder, and counts that one.
-func (t *Table) Hold(i *codec.Interface, v reflect.Value, holder Holder, make func(*Export)) (*Export, error) {
+func (t *Table) Hold(i *codec.Interface, v reflect.Value, holder Holder, fill func(*Export)) (*Export, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, _, err := t.put(i, v, 0, make)
+	e, _, err := t.put(i, v, 0, fill)
 	if err != nil {
 		return nil, err
 	}

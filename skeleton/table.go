@@ -89,13 +89,13 @@ type Again func(old *Export, known bool) (*Export, error)
 
 // Pin exports v as interface i for a handle, or finds its export: a pointer has
 // one per interface, a func or another value a new one each time. num is 0, or
-// a well-known number. make is called for a new export before it can be seen,
+// a well-known number. fill is called for a new export before it can be seen,
 // again, if it is not nil, for one that is found; both under the table's lock. The
 // caller must Unpin it.
-func (t *Table) Pin(i *codec.Interface, v reflect.Value, num refs.ObjNum, make func(*Export), again Again) (*Export, error) {
+func (t *Table) Pin(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill func(*Export), again Again) (*Export, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, found, err := t.put(i, v, num, make)
+	e, found, err := t.put(i, v, num, fill)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (t *Table) Clear() {
 }
 
 // put finds or makes an export, without a pin. mu is held.
-func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, make func(*Export)) (e *Export, found bool, err error) {
+func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill func(*Export)) (e *Export, found bool, err error) {
 	var key valueKey
 	if c := concrete(v); c.Kind() == reflect.Pointer {
 		key = valueKey{i.Type, c.Interface()}
@@ -187,7 +187,7 @@ func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, make f
 		return nil, false, fault.New(fault.AlreadyBound, fault.NotExecuted, "another object of this node has the well-known number %d", uint64(num))
 	}
 	e = &Export{Skeleton: New(i, v), Num: num, Since: time.Now(), key: key, known: num < refs.ReservedObjects}
-	make(e)
+	fill(e)
 	if key != (valueKey{}) {
 		t.byValue[key] = e
 	}

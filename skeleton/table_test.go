@@ -143,13 +143,13 @@ func TestAnExportIsReplacedWithoutANewNumber(t *testing.T) {
 		t.Error("it is left")
 	}
 	// Passed in a call, or under a well-known number, an object is known from the start.
-	for name, make := range map[string]func(v reflect.Value) (*skeleton.Export, error){
+	for name, export := range map[string]func(v reflect.Value) (*skeleton.Export, error){
 		"passed":     func(v reflect.Value) (*skeleton.Export, error) { return all.Hold(i, v, "a", none) },
 		"well known": func(v reflect.Value) (*skeleton.Export, error) { return all.Pin(i, v, 7, none, nil) },
 	} {
 		told = nil
 		v := reflect.ValueOf(&servant{})
-		e, err := make(v)
+		e, err := export(v)
 		if err != nil {
 			t.Fatal(err)
 		}
