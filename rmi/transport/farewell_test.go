@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"gormi/refs"
 	"gormi/rmi/fault"
@@ -191,7 +192,7 @@ func TestWhatAPeerSaysIsCleanedAndNotAnswered(t *testing.T) {
 		wantKind(t, err, fault.Protocol, fault.Unknown, "W-1:  [31mred  level=ERROR")
 		a.logs.wait(t, "session ended")
 		for _, text := range []string{err.Error(), a.logs.String()} {
-			if strings.ContainsAny(text, "\x1b\r\u202e\u0085\u2028\xff") || strings.Contains(text, "\\x1b") || strings.Contains(text, "\\u") {
+			if strings.ContainsAny(text, "\x1b\r\u202e\u0085\u2028\ufffd") || !utf8.ValidString(text) || strings.Contains(text, "\\x1b") || strings.Contains(text, "\\u") {
 				t.Errorf("not clean: %q", text)
 			}
 		}

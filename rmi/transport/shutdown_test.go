@@ -279,6 +279,43 @@ func TestTheCloseRecordOvertakesPayloads(t *testing.T) {
 	})
 }
 
+// Close gives a peer more time for the close record that takes, slowly, what is before it,
+// and says nothing meanwhile.
+func TestCloseWaitsForASlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := alone(t, func(c *Config) { c.Limits.Pending = 1 << 20 })
+		p := enter(t, b)
+		b.handler.methods[first] = func(in *Incoming) { in.Reply(0, nil, make([]byte, 30000)) }
+		const calls = 16 // more than the network holds
+		for slot := range wire.Slot(calls) {
+			p.write(p.call(slot, first, ""))
+		}
+		synctest.Wait() // it reads nothing: the replies wait
+		closed := make(chan struct{})
+		go func() {
+			b.Close(time.Second)
+			close(closed)
+		}()
+		synctest.Wait()
+		for n := 0; ; n++ {
+			time.Sleep(closeTimeout * 2 / 5) // of the test's own clock
+			pre, _, err := p.record()
+			if err != nil {
+				t.Errorf("after %d records: %v", n, err)
+				break
+			}
+			if pre.Kind == wire.FrameClose {
+				if n < calls {
+					t.Errorf("the close record came after %d replies", n)
+				}
+				break
+			}
+		}
+		p.conn.Close()
+		<-closed
+	})
+}
+
 // Close gives a peer that goes on talking more time to close the connection, and not
 // for ever.
 func TestCloseWaitsLongerForAPeerThatIsThere(t *testing.T) {
