@@ -542,16 +542,25 @@ func TestACallMayWaitForADay(t *testing.T) {
 			time.Sleep(23 * time.Hour)
 			return n, nil
 		}
-		if n, err := hire(t, owner, patient, &worker{do: slow}).Do(t.Context(), 1); n != 1 || err != nil {
-			t.Errorf("by the node's option: %v, %v", n, err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), rmi.MaxTimeout)
-		defer cancel()
-		if n, err := hire(t, owner, usual, &worker{do: slow}).Do(ctx, 1); n != 1 || err != nil {
-			t.Errorf("by the context: %v, %v", n, err)
-		}
+		byOption, byContext := hire(t, owner, patient, &worker{do: slow}), hire(t, owner, usual, &worker{do: slow})
 		ended := make(chan error, 1)
-		_, err := hire(t, owner, patient, &worker{do: block(ended)}).Do(t.Context(), 1)
+		endless := hire(t, owner, patient, &worker{do: block(ended)})
+		// All at once, for each hour of a connection has many heartbeats.
+		var calls sync.WaitGroup
+		defer calls.Wait()
+		calls.Go(func() {
+			if n, err := byOption.Do(t.Context(), 1); n != 1 || err != nil {
+				t.Errorf("by the node's option: %v, %v", n, err)
+			}
+		})
+		calls.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), rmi.MaxTimeout)
+			defer cancel()
+			if n, err := byContext.Do(ctx, 1); n != 1 || err != nil {
+				t.Errorf("by the context: %v, %v", n, err)
+			}
+		})
+		_, err := endless.Do(t.Context(), 1)
 		if !errors.Is(err, rmi.Deadline) || !errors.Is(<-ended, context.DeadlineExceeded) {
 			t.Errorf("after a day: %v", err)
 		}
