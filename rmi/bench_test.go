@@ -16,6 +16,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/internal/proctest"
 )
 
 // The benchmarks compare with net/rpc: same methods, loopback TCP, client and
@@ -106,24 +107,13 @@ func peers(b *testing.B) (Bench, *rpc.Client) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), benchServerEnv+"=1")
-	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		b.Fatal(err)
-	}
-	refText, addr, _ := strings.Cut(strings.TrimSpace(line), " ")
+	p := proctest.Start(b, cmd)
+	b.Cleanup(func() { in.Close(); _ = p.Wait() })
+	refText, addr, _ := strings.Cut(p.Says(""), " ")
 	ref, err := refs.Parse(refText)
 	if err != nil {
 		b.Fatal(err)

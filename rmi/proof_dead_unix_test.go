@@ -3,13 +3,11 @@
 package rmi_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +18,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/internal/proctest"
 	"gormi/rmi/rmitest"
 )
 
@@ -67,55 +66,25 @@ func TestMortalProcess(t *testing.T) {
 
 // mortal is such a process.
 type mortal struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	lines *bufio.Scanner
+	*proctest.Process
+	t *testing.T
 }
 
 // begin starts a process and returns what it says when it is ready.
 func begin(t *testing.T, what string) (m *mortal, ready string) {
 	t.Helper()
-	m = &mortal{t: t, cmd: exec.Command(os.Args[0], "-test.run=^TestMortalProcess$", "-test.count=1")}
-	m.cmd.Env = append(os.Environ(), mortalEnv+"="+what)
-	m.cmd.Stderr = os.Stderr
-	if _, err := m.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := m.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.lines = bufio.NewScanner(out)
-	if err := m.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = m.cmd.Process.Kill()
-		_ = m.cmd.Wait()
-	})
-	return m, m.says("ready ")
-}
-
-// says waits for a line that begins so, and returns the rest.
-func (m *mortal) says(prefix string) string {
-	m.t.Helper()
-	for m.lines.Scan() {
-		if rest, ok := strings.CutPrefix(m.lines.Text(), prefix); ok {
-			return rest
-		}
-	}
-	m.t.Fatal("the process ended")
-	panic("not reached")
+	m = &mortal{proctest.Start(t, proctest.Self("TestMortalProcess", mortalEnv+"="+what)), t}
+	return m, m.Says("ready ")
 }
 
 func (m *mortal) signal(s os.Signal) {
 	m.t.Helper()
-	if err := m.cmd.Process.Signal(s); err != nil {
+	if err := m.Cmd.Process.Signal(s); err != nil {
 		m.t.Fatal(err)
 	}
 	if s == syscall.SIGSTOP {
 		var status syscall.WaitStatus // the signal returns before all its threads stand still
-		if _, err := syscall.Wait4(m.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		if _, err := syscall.Wait4(m.Cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
 			m.t.Fatal(status, err)
 		}
 	}
@@ -159,7 +128,7 @@ func TestProofAKilledServerIsNoticed(t *testing.T) {
 				ctx := duration(t, time.Minute)
 				end := make(chan error, 1)
 				go func() { _, err := w.Do(ctx, -1); end <- err }()
-				server.says("running")
+				server.Says("running")
 				over := rmi.Gone(w)
 				start := time.Now()
 				server.signal(syscall.SIGKILL)
@@ -172,7 +141,7 @@ func TestProofAKilledServerIsNoticed(t *testing.T) {
 				_, err = w.Do(ctx, 1)
 				next = append(next, time.Since(start))
 				expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
-				_ = server.cmd.Wait()
+				_ = server.Wait()
 			}
 			figure(t, "%d kills; a call under way fails after %v; Gone after %v; new calls fail after %v", len(told), told, gone, next)
 			if worst := max(slices.Max(told), slices.Max(gone), slices.Max(next)); worst > tooLong {
@@ -217,7 +186,7 @@ func TestProofAKilledClientHoldsUpNobody(t *testing.T) {
 	ctx := duration(t, 5*time.Minute)
 	end := make(chan error, 1)
 	go func() { _, err := w.Do(ctx, -1); end <- err }()
-	client.says("running")
+	client.Says("running")
 	gone := rmi.Gone(w)
 	start := time.Now()
 	client.signal(syscall.SIGKILL)

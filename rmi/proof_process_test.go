@@ -1,13 +1,11 @@
 package rmi_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -20,6 +18,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/internal/proctest"
 )
 
 // provenEnv makes TestProvenServer a server: "address|log".
@@ -84,10 +83,10 @@ func TestProvenServer(t *testing.T) {
 // proven is a server in a process of its own, which can be ended and started
 // again in the same place.
 type proven struct {
-	t    *testing.T
-	addr string
-	log  string
-	cmd  *exec.Cmd
+	t       *testing.T
+	addr    string
+	log     string
+	process *proctest.Process
 
 	mu sync.Mutex // guards up
 	up chan struct{}
@@ -109,39 +108,23 @@ func prove(t *testing.T, n *rmi.Node) (*proven, Worker) {
 // start returns when the server listens.
 func (p *proven) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(os.Args[0], "-test.run=^TestProvenServer$", "-test.count=1")
-	p.cmd.Env = append(os.Environ(), provenEnv+"="+p.addr+"|"+p.log)
-	p.cmd.Stderr = os.Stderr
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if at, ok := strings.CutPrefix(lines.Text(), "serving "); ok {
-			p.addr = at
-			p.mu.Lock()
-			close(p.up)
-			p.mu.Unlock()
-			return
-		}
-	}
-	p.t.Fatal("the server's process ended")
+	p.process = proctest.Start(p.t, proctest.Self("TestProvenServer", provenEnv+"="+p.addr+"|"+p.log))
+	p.addr = p.process.Says("serving ")
+	p.mu.Lock()
+	close(p.up)
+	p.mu.Unlock()
 }
 
 // kill ends the process as kill -9 does, and returns when it is gone.
 func (p *proven) kill() {
-	if p.cmd == nil {
+	if p.process == nil {
 		return
 	}
 	p.mu.Lock()
 	p.up = make(chan struct{})
 	p.mu.Unlock()
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
-	p.cmd = nil
+	p.process.Kill()
+	p.process = nil
 }
 
 // listens waits until the process that is there or to come listens.

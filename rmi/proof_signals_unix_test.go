@@ -41,11 +41,11 @@ func TestProofProcessStaysUpForCallsInFlight(t *testing.T) {
 	for range calls {
 		receive(t, running)
 	}
-	if err := server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := server.process.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	callers.Wait()
-	if err := server.cmd.Wait(); err != nil {
+	if err := server.process.Wait(); err != nil {
 		t.Errorf("the process ended with %v", err)
 	}
 	ran := server.ledger()
@@ -64,7 +64,7 @@ func TestProofDeadlinesOfAStoppedProcess(t *testing.T) {
 	if _, err := w.Sum(ctx, 1); err != nil {
 		t.Fatal(err)
 	}
-	process := server.cmd.Process
+	process := server.process.Process
 	if err := process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

@@ -3,14 +3,11 @@
 package rmi_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -18,6 +15,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/internal/proctest"
 )
 
 const ownerProcessEnv = "GORMI_OWNER_PROCESS"
@@ -44,34 +42,12 @@ func TestOwnerProcess(t *testing.T) {
 // ownerProcess starts a process that owns a worker.
 func ownerProcess(t *testing.T) (*os.Process, refs.Ref) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestOwnerProcess$", "-test.count=1")
-	cmd.Env = append(os.Environ(), ownerProcessEnv+"=1")
-	cmd.Stderr = os.Stderr
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
+	p := proctest.Start(t, proctest.Self("TestOwnerProcess", ownerProcessEnv+"=1"))
+	r, err := refs.Parse(p.Says("serving "))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), "serving "); ok {
-			r, err := refs.Parse(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return cmd.Process, r
-		}
-	}
-	t.Fatal("the owner's process ended")
-	panic("not reached")
+	return p.Process, r
 }
 
 func TestAStoppedPeerHoldsNoCallerBeyondItsDeadline(t *testing.T) {

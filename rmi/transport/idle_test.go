@@ -1,18 +1,18 @@
 package transport
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"gormi/refs"
 	"gormi/rmi/internal/memnet"
+	"gormi/rmi/internal/proctest"
 )
 
 // idleSessions is how many sessions are measured together.
@@ -25,28 +25,14 @@ func BenchmarkIdleSession(b *testing.B) {
 		for b.Loop() {
 			server := newNode(b, &tcp{}, "127.0.0.1")
 			before := inUse()
-			clients := exec.Command(os.Args[0], "-test.run=^TestIdleClients$", "-test.count=1")
-			clients.Env = append(os.Environ(), "RMI_IDLE_AT="+server.at.Address())
-			clients.Stderr = os.Stderr
+			clients := proctest.Self("TestIdleClients", "RMI_IDLE_AT="+server.at.Address())
 			until, err := clients.StdinPipe()
 			if err != nil {
 				b.Fatal(err)
 			}
-			out, err := clients.StdoutPipe()
+			theirs, err := strconv.ParseUint(proctest.Start(b, clients).Says("idle "), 10, 64)
 			if err != nil {
 				b.Fatal(err)
-			}
-			if err := clients.Start(); err != nil {
-				b.Fatal(err)
-			}
-			var theirs uint64
-			var told []string
-			for lines := bufio.NewScanner(out); theirs == 0; told = append(told, lines.Text()) {
-				if !lines.Scan() {
-					_ = clients.Wait()
-					b.Fatalf("the clients said %q", told)
-				}
-				_, _ = fmt.Sscanf(lines.Text(), "idle %d", &theirs)
 			}
 			peers := make(map[refs.NodeID]bool) // an attempt that came to nothing may have left a session
 			for _, s := range server.Sessions() {

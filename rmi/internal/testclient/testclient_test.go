@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"os"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gormi/rmi/internal/proctest"
 )
 
 // build compiles the client and its counterparts, with the race detector if this test has it, and returns where they are.
@@ -46,25 +47,12 @@ func start(ctx context.Context, t *testing.T, path string, args ...string) strin
 	c := command(ctx, path, args...)
 	var log strings.Builder
 	c.Stderr = &log
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c.Process.Kill()
-		c.Wait()
+	t.Cleanup(func() { // behind that of Start
 		if t.Failed() {
 			t.Logf("%s wrote:\n%s", filepath.Base(path), log.String())
 		}
 	})
-	lines := bufio.NewScanner(out)
-	if !lines.Scan() {
-		t.Fatalf("%s printed nothing", path)
-	}
-	return lines.Text()
+	return proctest.Start(t, c).Says("")
 }
 
 // steps that the client prints, one a line. What comes behind … are the peers' own words.
