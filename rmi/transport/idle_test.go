@@ -30,7 +30,8 @@ func BenchmarkIdleSession(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			theirs, err := strconv.ParseUint(proctest.Start(b, clients).Says("idle "), 10, 64)
+			process := proctest.Start(b, clients)
+			theirs, err := strconv.ParseUint(process.Says("idle "), 10, 64)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -44,7 +45,7 @@ func BenchmarkIdleSession(b *testing.B) {
 			b.ReportMetric(float64(inUse()-before)/idleSessions, "B/server")
 			b.ReportMetric(float64(theirs)/idleSessions, "B/client")
 			until.Close()
-			if err := clients.Wait(); err != nil {
+			if err := process.Wait(); err != nil {
 				b.Error(err)
 			}
 			server.Close(time.Second)
