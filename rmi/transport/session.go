@@ -42,11 +42,21 @@ import (
 //
 // # Locks
 //
-// callTable.mu, callee.mu, outbox.mu, Turn.mu, Session.mu and the transport's own
-// are leaves: none is held while another is taken, but for callee.mu over Turn.mu,
-// outbox.mu over callTable.mu when a session is resumed, and callTable.mu over
-// Session.mu for the text of an error. No I/O, no user code
-// and no logging under any of them.
+// Who holds a lock takes no other, but for these:
+//
+//	held           taken             where
+//	dials.mu       peers.mu,         a dial begins
+//	               Transport.mu
+//	outbox.mu      callTable.mu      a session is resumed; acknowledgements are sent
+//	callee.mu      Turn.mu,          a call is served in its turn; a queued call's
+//	               callContext.mu    context is asked whether it ended
+//	callTable.mu   Session.mu        the text of an error says since when a connection
+//	                                 is lost
+//	Session.mu     (none here)       Config.OnLink is called, which takes no lock of this
+//	                                 package
+//
+// So the order is dials, then peers and Transport; outbox or callee, then callTable, then
+// Session. No I/O and no logging is done under any of them, and no user code runs.
 //
 // # The end
 //
