@@ -25,12 +25,13 @@ type Threading = transport.Threading
 const (
 	// Concurrent: every call runs on its own goroutine. The default.
 	Concurrent Threading = transport.Concurrent
-	// PerConnection: the calls of one client run one after the other, in the order they were made,
-	// whatever carries them. A large one begins when all of it is here: later small ones may pass it.
+	// PerConnection: the calls of one client run one after the other, in the order they were
+	// made, over every kind of connection. A large call begins when all of it has arrived;
+	// small calls made after it may run before it.
 	PerConnection Threading = transport.PerConnection
-	// Serial: one call runs at a time, so the object needs no locks. A call
-	// that comes back in the chain of the one that runs is let in: the one that
-	// runs waits for it. Those of one client run in its order, as with PerConnection.
+	// Serial: one call runs at a time, so the object needs no locks. A call that belongs to
+	// the chain of the running one may run, because the running one waits for it. The calls
+	// of one client run in that client's order, as with PerConnection.
 	Serial Threading = transport.Serial
 )
 
@@ -38,17 +39,17 @@ const (
 type ExportOptions struct {
 	Threading Threading
 
-	// MaxMessage bounds the arguments of one call, in bytes. If zero, Limits.Message.
+	// MaxMessage bounds the bytes of the arguments of one call. If zero, Limits.Message.
 	MaxMessage int
 
-	// Methods says of methods, by name, what becomes of their calls when messages
-	// are lost. Those not named are at-most-once, unless the interface's generated
+	// Methods maps the names of methods to what becomes of their calls when messages are
+	// lost. A method that it does not name is at-most-once, unless the interface's generated
 	// code says otherwise. Callers learn it with the object's description.
 	Methods map[string]Semantics
 
-	// Number is a well-known object number, below refs.ReservedObjects. If
-	// zero, the number is random and cannot be guessed. Export such an object
-	// before the node listens: who calls it in between finds no object.
+	// Number is a well-known object number, below refs.ReservedObjects. If zero, the number
+	// is random and cannot be guessed. Export an object with a well-known number before the
+	// node listens: a call that arrives in between finds no object.
 	Number refs.ObjNum
 }
 
@@ -56,13 +57,13 @@ type ExportOptions struct {
 // zero value is at-most-once.
 //
 //	type Semantics struct {
-//		// At-least-once. The method may run twice for one call: a call of
-//		// which nobody knows whether it ran is made again.
+//		// At-least-once. If nobody knows whether a call ran, it is made
+//		// again. So the method may run twice for one call.
 //		Idempotent bool
-//		// Maybe. A call is over when it was sent. The method has no results,
+//		// Maybe. A call ends when it was sent. The method has no results,
 //		// and its error is dropped.
 //		OneWay bool
-//		// The deadline of calls whose context has none. If zero, the node's.
+//		// The time limit of calls whose context has no deadline. If zero, the node's.
 //		Timeout time.Duration
 //	}
 //
@@ -70,7 +71,7 @@ type ExportOptions struct {
 //	func (s Semantics) Check(results int) error  // whether a method with so many results can have them
 type Semantics = codec.Semantics
 
-// served is what the node keeps with an export.
+// served is what the node stores with an export.
 type served struct {
 	ExportOptions
 	turn transport.Turn // of Serial
@@ -91,8 +92,8 @@ func (x *served) place() string {
 	return "by being passed in an event"
 }
 
-// with returns the options of an export that is asked for once more, with o, and
-// whether there is more in o than in x.
+// with returns the options of an object that is exported again with o. more reports
+// whether o sets an option that x does not have.
 func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err error) {
 	both = x.ExportOptions
 	if o.Threading != Concurrent && o.Threading != x.Threading {
@@ -116,7 +117,7 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 	return both, more, nil
 }
 
-// Handle is an explicit export: the object is exported at least until it is closed.
+// Handle is an explicit export. The object stays exported at least until the handle is closed.
 type Handle[T any] struct {
 	node   *Node
 	export *skeleton.Export
@@ -130,29 +131,30 @@ func (h *Handle[T]) Value() T { return h.value }
 // Ref is the object's reference.
 func (h *Handle[T]) Ref() refs.Ref { return h.node.refTo(h.node.exports.Known(h.export)) }
 
-// Close gives the handle back. The object stays exported while another handle or
-// binding, or a proxy at another node, holds it: who has a reference can go on. See
-// Revoke.
+// Close gives the handle back. The object stays exported while another handle or binding,
+// or a proxy at another node, holds it. So those who have a reference can go on. See Revoke.
 func (h *Handle[T]) Close() error {
 	h.once.Do(func() { h.node.exports.Unpin(h.export) })
 	return nil
 }
 
-// Revoke takes the object back from everybody, and closes the handle: calls by those
-// who hold proxies fail with NoSuchObject from now on, and so does what other handles
-// and bindings of the object lead to. Calls that run go on. Exported or passed again,
-// the object gets another reference.
+// Revoke takes the object back from everybody, and closes the handle. From now on calls
+// through proxies fail with NoSuchObject, and so do calls through other handles' references
+// and through bindings of the object. Running calls go on. If the object is exported or
+// passed again, it gets another reference.
 func (h *Handle[T]) Revoke() error {
 	h.node.exports.Revoke(h.export)
 	return h.Close()
 }
 
-// Export makes v callable from other nodes as the interface T (or as the func
-// type T), and nothing else of v. o may be nil. A pointer exported twice as the
-// same interface is one object, whether by Export or by being passed in a call. The
-// options that o sets are then applied if nobody can have called the object yet, since
-// no reference to it was made; else they must be what it was exported with, and Export
-// fails (Invalid), naming both places: so export with options first.
+// Export makes v callable from other nodes as the interface T (or as the func type T), and
+// nothing else of v. o may be nil.
+//
+// A pointer exported twice as the same interface is one object, whether by Export or by
+// being passed in a call. The second export may set options with o. If no reference to the
+// object was made yet, nobody can have called it, and they are applied. Otherwise they must
+// be those that it was exported with; if they differ, Export fails (Invalid) and names both
+// places. So export with options first.
 func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 	i, err := exportable[T]("Export")
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"gormi/rmi/transport"
 )
 
-// Inventory tells which objects a node exports, and for whom, and which objects
-// of others it holds: what to look at when something is not collected, or was.
-// Objects that nodes hold in a circle are found here; they are not collected.
+// Inventory lists which objects a node exports, and for whom, and which objects of other
+// nodes it holds. Look at it when an object is not collected, or was collected too early.
+// Objects that nodes hold in a circle are not collected; they are found here.
 type Inventory struct {
 	Time    time.Time
 	Exports []Exported // the oldest first

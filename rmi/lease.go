@@ -384,11 +384,10 @@ func (k *keeper) farewell(ctx context.Context) {
 	wg.Wait()
 }
 
-// Release gives up a proxy by hand, before the garbage collector finds that
-// nobody uses it: the owner may then collect the object. Calls through the proxy
-// go on to work for as long as somebody else keeps the object exported; the
-// proxy holds it again when another reference to the object arrives. It reports
-// false if v is no proxy of this node.
+// Release gives up a proxy by hand, before the garbage collector finds that nobody uses it.
+// The owner may then collect the object. Calls through the proxy still work while somebody
+// else keeps the object exported. The proxy holds the object again when another reference to
+// it arrives. Release returns false if v is no proxy of this node.
 func (n *Node) Release(v any) bool {
 	c := n.proxies.CoreOf(reflect.ValueOf(v))
 	if c == nil || c.Caller != any(n) {

@@ -5,33 +5,35 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Limits bound what peers can make a node hold. A zero field means its default, which
-// stands behind it. An error of kind TooLarge or Overloaded names the field that it met.
+// Limits bound what peers can make a node hold. Zero means the default, which the field's
+// comment gives. An error of kind TooLarge or Overloaded names the field whose limit was met.
 type Limits struct {
 	Message    int // bytes of one message, arguments or results; 4 MiB, at most 1 GiB
-	Depth      int // nesting of arrays and maps in a message, that of the arguments included; 64, at most 255
+	Depth      int // nested arrays and maps in a message, with the list of arguments; 64, at most 255
 	Elements   int // array elements, map keys and map values in a message; 1,048,576
 	Memory     int // bytes of Go values that one message may be decoded into; 256 MiB
 	References int // references in a message; 16,384, at most 65,535
 	Name       int // bytes of a method's, type's or interface's name; 255, which is the most
 
 	Assembly      int // bytes of fragmented messages under assembly on a connection; 16 MiB
-	AssemblyTotal int // the same, of all connections together, a quarter of it for one peer; 256 MiB
-	Slots         int // calls in flight from one peer; 65,536, of which a quarter may be of depth 0
-	Handlers      int // calls of one peer being served or waiting for a servant's turn; 1,024
-	HandlersTotal int // the same, of all peers together; 8,192
-	Nested        int // nested calls of one peer being served, which pass the two limits above; 8,192
+	AssemblyTotal int // the same, for all connections; one peer may use a quarter of it; 256 MiB
+	Slots         int // calls in flight from one peer; 65,536; a quarter of them may be of depth 0
+	Handlers      int // calls of one peer that run, or wait for an object's turn; 1,024
+	HandlersTotal int // the same, for all peers; 8,192
+	Nested        int // nested calls of one peer that run, exempt from the two limits above; 8,192
 	Queue         int // calls of depth 0 of one peer that wait for a handler; 4,096
 	Streams       int // open streams on a connection; 256
-	Connections   int // connections, handshakes under way included; 16,384
+	Connections   int // connections, including handshakes under way; 16,384
 	Pending       int // bytes of small frames that wait to be written to one peer; 256 KiB
 
 	// Kept is how many bytes of replies to one peer the node keeps until the peer says
-	// that they arrived. At the limit its new calls are refused. 32 MiB; it is to be well
-	// above 1 MiB, which a caller may owe.
+	// that they arrived. At the limit the node refuses the peer's new calls. The default is
+	// 32 MiB. It should be well above 1 MiB: that much a caller may leave unacknowledged.
 	Kept int
 
-	Detached int // sessions whose connection is lost; past it the one that is so for longest ends; 4,096
+	// Detached is the number of sessions whose connection is lost. Above it, the session
+	// that has been without a connection for longest ends. The default is 4,096.
+	Detached int
 }
 
 // transport is l as the layers below know it.

@@ -52,8 +52,8 @@ func PeerOf(ctx context.Context) *Peer {
 // PeerOf is not the caller.
 func Relayed(ctx context.Context) bool { return transport.Relayed(ctx) }
 
-// Peer returns the connection with a node, nil if there is no session with it.
-// It may just have been lost.
+// Peer returns the connection with a node, or nil if there is no session with it.
+// The connection may just have been lost.
 func (n *Node) Peer(id refs.NodeID) *Peer {
 	s := n.transport.Live(id)
 	if s == nil {

@@ -44,8 +44,8 @@ type receivers struct {
 	byID map[ReceiverID]Receiver
 }
 
-// Receive gives r an id by which peers can send to it, until stop is called. A
-// Receive or Flush under way may still end after that.
+// Receive registers r under an id by which peers can send to it, until stop is called. A
+// call of r.Receive or r.Flush that is under way then may still end later.
 func (n *Node) Receive(r Receiver) (id ReceiverID, stop func()) {
 	x := &n.receivers
 	id = ReceiverID(x.last.Add(1))

@@ -27,68 +27,63 @@ type Network interface {
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
 }
 
-// MaxTimeout is the longest that a method gets to return: a day. A call that is to wait
-// without a limit of its own gets
+// MaxTimeout is the longest that a method gets to return: a day. A call without a deadline
+// gets Options.Timeout. So a call that is to wait without a limit of its own needs
 //
 //	ctx, cancel := context.WithTimeout(ctx, rmi.MaxTimeout)
 //
-// for without a deadline it gets Options.Timeout; or set that to a negative value, for
-// all calls of the node. What may take longer is called again when the error is a Deadline.
+// A negative Options.Timeout does the same for all calls of the node. If a call may take
+// longer than a day, make it again when it fails with Deadline.
 const MaxTimeout = 24 * time.Hour
 
 // Options configure a node. The zero value is a good client.
 type Options struct {
-	// TLS secures all TCP connections of the node, those it accepts and those
-	// it dials, so it wants a certificate to listen and roots to dial. Nil:
-	// connections are in the clear, and Listen accepts loopback addresses only.
-	// Datagrams ("udp:host:port") always go in the clear.
+	// TLS secures all TCP connections of the node, those it accepts and those it dials.
+	// So it needs a certificate to listen and roots to dial. If nil, connections are not
+	// encrypted, and Listen accepts loopback addresses only. Datagrams ("udp:host:port")
+	// are never encrypted.
 	TLS *tls.Config
 
-	// Insecure lets Listen accept any address without TLS, and datagrams go to
-	// and come from other machines.
+	// Insecure lets Listen accept any address without TLS. It also lets datagrams go to
+	// other machines and come from them.
 	Insecure bool
 
-	// Advertise is the "host:port" by which others reach this node, if it is
-	// not what Listen was given: behind NAT, or a name instead of an address.
+	// Advertise is the "host:port" at which others reach this node, if that differs from
+	// what Listen was given: behind NAT, or to show a name instead of an address.
 	Advertise string
 
-	// Timeout is the deadline of calls whose context has none. If zero, 30 s; if
+	// Timeout is the time limit of calls whose context has no deadline. If zero, 30 s. If
 	// negative, MaxTimeout: calls wait for as long as they can.
 	Timeout time.Duration
 
-	// SessionLease is how long a session with another node outlives its connection:
-	// for as long calls in flight wait for the connection to be made again, and
-	// what the other node holds stays exported. If zero, a minute.
+	// SessionLease is how long a session with another node outlives its connection. For
+	// that time calls in flight wait for the connection to be made again, and what the
+	// other node holds stays exported. If zero, a minute.
 	SessionLease time.Duration
 
-	// Grace is for how long calls wait for another node whose connection was lost and
-	// that this node cannot dial, because it was the one that dialled: a client that
-	// listens nowhere, say. One that lives is back within a second or two. After it such
-	// calls fail with PeerGone, new ones at once, until the other node is back or the
-	// session is over. If zero, 5 s; if negative, calls wait until their deadline.
+	// Grace is how long calls wait for a node whose connection was lost and that this node
+	// cannot dial, because only the other node dials: a client that listens nowhere, for
+	// example. A client that is alive is back within a second or two. After Grace the calls
+	// that wait fail with PeerGone. New calls fail at once, until the other node is back or
+	// the session is over. If zero, 5 s. If negative, calls wait until their deadline.
 	Grace time.Duration
 
-	// RefusalsPass says that this node dials others through what may refuse connections
-	// for a while although they live: a load balancer, or a firewall that rejects. If it
-	// is false, a node whose connection was lost is gone once its address has refused
-	// two more, 200 ms apart; else it may come back for as long as SessionLease.
+	// RefusalsPass says that this node dials others through something that may refuse
+	// connections for a while although the others are alive: a load balancer, or a firewall
+	// that rejects. If false, a node whose connection was lost counts as gone once its
+	// address has refused two more connections, 200 ms apart. If true, it may come back for
+	// as long as SessionLease.
 	RefusalsPass bool
 
-	// BusyPoll is for how long a TCP or unix connection that was just in use is looked
-	// at again and again before the node waits for more to come: what comes sooner is
-	// served without the wait for a thread to wake up, which is most of the time of a
-	// call between two processes of a machine. It takes a processor's time instead, so
-	// only a node's one connection in use is treated so, without TLS, and only while
-	// that pays: it costs no more than the waiting that it saves and a 32nd of one
-	// processor's time. If zero, 100 µs, and at most 5 ms; if negative, the node waits at
-	// once, which is better for processes with many nodes, and for those that may use
-	// less than two processors' time of a machine that has more. It has an effect on
-	// Linux and macOS only.
+	// BusyPoll is how long a reader spins for more bytes before it blocks. Zero means
+	// 100 µs; negative disables it, which is better for processes with many nodes. The most
+	// is 5 ms. It has an effect on Linux and macOS only. See package transport for what it
+	// costs.
 	BusyPoll time.Duration
 
-	// Drain bounds how long Run waits for calls in flight, their arguments and replies
-	// when its context ends, and how long Close waits for methods to return. If zero,
-	// 10 s and 2 s.
+	// Drain bounds two waits. When its context ends, Run waits for calls in flight, their
+	// arguments and their replies; Close waits for methods to return. If zero, Run waits
+	// for 10 s at most, and Close for 2 s.
 	Drain time.Duration
 
 	// MaxExports bounds the objects that the node exports. If zero, a million.
@@ -104,7 +99,7 @@ type Options struct {
 	Network Network
 }
 
-// Node is one process's place in the system: it exports objects, holds proxies
+// Node is one process's place in the system. It exports objects, holds proxies
 // and owns connections. It is safe for concurrent use.
 type Node struct {
 	opts      Options
@@ -135,8 +130,8 @@ type Node struct {
 
 type hook struct{ f func(context.Context) }
 
-// NewNode returns a node that listens nowhere: a client, until Listen is
-// called. o may be nil. The caller must Close it.
+// NewNode returns a node that does not listen: it is a client until Listen is
+// called. o may be nil. The caller must Close the node.
 func NewNode(o *Options) *Node {
 	n := &Node{hooks: make(map[*hook]bool), attached: make(map[any]any), closed: make(chan struct{})}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -177,7 +172,7 @@ func NewNode(o *Options) *Node {
 	return n
 }
 
-// Listen returns a node that listens on addr and has no options. With options it is
+// Listen returns a node that listens on addr and has no options. For one with options write
 //
 //	node := rmi.NewNode(&rmi.Options{Drain: time.Minute})
 //	addr, err := node.Listen("127.0.0.1:7000")
@@ -211,11 +206,11 @@ func (s systemNetwork) Listen(ctx context.Context, network, address string) (net
 	return l, err
 }
 
-// Listen makes the node accept connections on addr, "host:port", the path of a
-// unix socket, or "udp:host:port" for datagrams, and returns the address that it
-// got (the port, if 0 was asked for). Addresses beyond loopback need Options.TLS
-// or Options.Insecure, and for datagrams the latter. At the path of a unix socket, a
-// socket that a killed program left is replaced, and nothing else. When Listen fails,
+// Listen makes the node accept connections on addr. That is "host:port", the path of a unix
+// socket, or "udp:host:port" for datagrams. Listen returns the address that it got, with the
+// port that was chosen if addr has port 0. Addresses beyond loopback need Options.TLS or
+// Options.Insecure; for datagrams only Options.Insecure helps. At the path of a unix socket,
+// Listen replaces a socket that a killed program left, and nothing else. When Listen fails,
 // the node does not listen on addr.
 func (n *Node) Listen(addr string) (net.Addr, error) {
 	ep, err := refs.ParseEndpoint(addr)
@@ -290,11 +285,11 @@ func (n *Node) advertised(asked refs.Endpoint, got net.Addr) (refs.Endpoint, err
 	return ep, nil
 }
 
-// ID is the node's id. It is made anew for each node.
+// ID is the node's id. Each node gets a new one.
 func (n *Node) ID() refs.NodeID { return n.transport.Node() }
 
-// Endpoint is where the node's references say that it listens; zero if it
-// does not, with a blank host if it listens on all its addresses.
+// Endpoint is where the node listens, as its references say. It is zero if the node does
+// not listen. Its host is blank if the node listens on all its addresses.
 func (n *Node) Endpoint() refs.Endpoint {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -309,9 +304,9 @@ func (n *Node) Public() bool {
 	return n.public
 }
 
-// Detached reports whether this node has no connection with another one: that
-// node may come back, or is gone. A node is never detached from itself. It is
-// meant for nodes that this one had a session with.
+// Detached reports whether this node has no connection with another one. That node may
+// come back, or is gone. A node is never detached from itself. Detached is meant for nodes
+// that this one had a session with.
 func (n *Node) Detached(id refs.NodeID) bool {
 	if id == n.ID() {
 		return false
@@ -323,9 +318,8 @@ func (n *Node) Detached(id refs.NodeID) bool {
 // Logger is the node's logger.
 func (n *Node) Logger() *slog.Logger { return n.opts.Logger }
 
-// BeforeClose has f called when the node begins to shut down or to close,
-// while calls can still be made; bindings use it to take themselves back. The
-// returned function takes f back.
+// BeforeClose calls f when the node begins to shut down or to close, while calls can still
+// be made. Bindings use it to unbind their names. The returned function removes f.
 func (n *Node) BeforeClose(f func(ctx context.Context)) (remove func()) {
 	h := &hook{f}
 	n.mu.Lock()
@@ -341,8 +335,8 @@ func (n *Node) BeforeClose(f func(ctx context.Context)) (remove func()) {
 // Context ends when the node begins to shut down or to close.
 func (n *Node) Context() context.Context { return n.ctx }
 
-// Attachment is what a package keeps with the node, under a key of a type of its
-// own. It is made when it is first asked for; make must not use the node.
+// Attachment returns what a package stores in the node, under a key of a type of its own.
+// The first call for a key creates the value with make, which must not use the node.
 func (n *Node) Attachment(key any, make func() any) any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -354,7 +348,7 @@ func (n *Node) Attachment(key any, make func() any) any {
 	return x
 }
 
-// runHooks calls what BeforeClose was given, once, all at a time.
+// runHooks calls the functions given to BeforeClose, once, concurrently.
 func (n *Node) runHooks(ctx context.Context) {
 	n.cancel()
 	n.mu.Lock()
@@ -368,9 +362,9 @@ func (n *Node) runHooks(ctx context.Context) {
 	wg.Wait()
 }
 
-// Close ends the node at once: calls in flight fail with an error that is
-// net.ErrClosed, contexts of methods that run are cancelled. It waits for the
-// node's goroutines.
+// Close ends the node at once. Calls in flight fail with an error that matches
+// net.ErrClosed. The contexts of running methods are cancelled. Close waits for the node's
+// goroutines.
 func (n *Node) Close() error {
 	n.mu.Lock()
 	if n.closing {
@@ -402,7 +396,7 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// sessionEnded gives back what the peer held, and tells who wanted to know.
+// sessionEnded gives back what the peer held, and tells those who wanted to know.
 func (n *Node) sessionEnded(s *transport.Session) {
 	n.sessionGone(s)
 	sideOf(s).end.run()

@@ -194,13 +194,14 @@ func (x *keeping) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, erro
 // KeepRef implements codec.Keeper: the program may want a proxy for the reference.
 func (x *keeping) KeepRef(r refs.Ref) { x.n.keeper.table.Keep(r.ID) }
 
-// Hold keeps the object of a reference exported by its owner, as a proxy does,
-// until release is called. It is for programs that keep references as values or
-// offer them to others, as the binder of a name does: if the owner listens
-// nowhere, n relays calls of the object, whoever has the reference. What came as a
-// value of type refs.Ref can be held, or made a proxy by Resolve, for 30 s if it
-// was a result or in an event, and while the method runs if it was an argument;
-// after that the owner may have collected the object.
+// Hold makes the owner keep the object of a reference exported, as a proxy does, until
+// release is called. It is for programs that store references as values, or offer them to
+// others as the binder of a name does. If the owner listens nowhere, n relays calls of the
+// object for whoever has the reference.
+//
+// A reference that came as a value of type refs.Ref can be held, or made a proxy by Resolve,
+// for a limited time: 30 s if it was a result or in an event; while the method runs if it was
+// an argument. After that the owner may have collected the object.
 func (n *Node) Hold(r refs.Ref) (release func()) {
 	if r.ID.Node == n.ID() {
 		e := n.exports.PinNum(r.Object)

@@ -167,8 +167,8 @@ func RefOf(v any) (r refs.Ref, ok bool) {
 	return r, false
 }
 
-// RefOf returns the reference of a proxy, be it of an interface, a func or a
-// struct of funcs that embeds Proxy.
+// RefOf returns the reference of a proxy. v may be an interface, a func, or a struct of
+// funcs that embeds Proxy.
 func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
 	if c := n.proxies.CoreOf(reflect.ValueOf(v)); c != nil {
 		return c.Ref(), true
@@ -176,10 +176,10 @@ func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
 	return r, false
 }
 
-// Invoke calls a method by name, for tools that do not know the object's Go
-// interface. The object is asked what its interface is. Arguments travel as
-// their own types, proxies by reference; results are what MessagePack makes of them (int64, float64,
-// string, []byte, []any, map[string]any, ...), references are refs.Ref.
+// Invoke calls a method by name, for tools that do not know the object's Go interface. It
+// asks the object what its interface is. Arguments travel as their own types, proxies by
+// reference. Results are what MessagePack makes of them (int64, float64, string, []byte,
+// []any, map[string]any, ...). References among them are of type refs.Ref.
 func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...any) ([]any, error) {
 	to, err := n.route(ctx, r)
 	if err != nil {

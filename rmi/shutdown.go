@@ -11,8 +11,8 @@ import (
 	"gormi/rmi/transport"
 )
 
-// Run serves until ctx ends, then shuts down in good order (Shutdown, within
-// Options.Drain) and closes the node. It returns nil if nothing had to be given up.
+// Run serves until ctx ends. Then it shuts the node down in good order (Shutdown, within
+// Options.Drain) and closes it. It returns nil if nothing had to be given up.
 func (n *Node) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -29,16 +29,17 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(err, n.Close())
 }
 
-// Shutdown takes bindings back, tells peers that no new calls are taken, and waits
-// for those in flight, at most until ctx ends: until methods have returned, arguments
-// that are arriving have come and their methods have returned, and callers have the
-// replies; and for this node's own calls. Then the node listens no more. Close must follow.
+// Shutdown ends the node's service in good order. It removes the node's bindings, tells
+// peers that it takes no new calls, and waits for the calls in flight, at most until ctx
+// ends. It waits until methods have returned, also those whose arguments are still arriving,
+// and until callers have the replies. It also waits for this node's own calls. After that
+// the node no longer listens. Close must follow.
 //
-// The error says how much was given up, and which calls. There is none if callers lost
-// nothing: what they cancelled, or died over, is not waited for.
+// The error says how much was given up, and which calls. There is no error if callers lost
+// nothing: Shutdown does not wait for calls that were cancelled or whose callers died.
 //
-// A method that calls Shutdown passes its own context, or one made of it: then its call,
-// and those of its chain, are not waited for.
+// A method that calls Shutdown passes its own context, or one derived from it. Then
+// Shutdown does not wait for that call and those of its chain.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.runHooks(ctx)
 	err := n.transport.Shutdown(ctx)

@@ -1,17 +1,17 @@
 package rmi
 
-// Stats counts what a node has, and what became of its connections.
+// Stats are counts of what a node has, and of what happened to its connections.
 type Stats struct {
-	Sessions, Detached int // now: with other nodes, and of these without a connection
+	Sessions, Detached int // now: sessions with other nodes, and how many have no connection
 	Exports            int // now
-	Streams            int // now: open on the connections, of either side
+	Streams            int // now: open on the connections, opened by either side
 
 	Cuts, Resumes     int64 // connections lost, and made again, by either side
-	DuplicatesRunning int64 // calls that came again while they ran, and attached
-	DuplicatesKept    int64 // calls that came again after they were answered, and got the kept reply
+	DuplicatesRunning int64 // calls that arrived again while they ran, and joined the running one
+	DuplicatesKept    int64 // calls that arrived again after their reply, and got the kept reply
 
-	Polled       int64 // times that bytes came while a connection was looked at for them; see Options.BusyPoll
-	PolledInVain int64 // times that none did for so long
+	Polled       int64 // times that bytes came while a reader spun for them; see Options.BusyPoll
+	PolledInVain int64 // times that none came for that long
 
 	KeptReplies int64 // now: replies that the caller has not acknowledged
 	KeptBytes   int64 // now: their bytes
