@@ -127,7 +127,7 @@
 //
 // Large bodies: one system call writes four fragments, and their memory is reused
 // (mempool.Put). A value decoded from a body that came in fragments keeps the body's memory if
-// it is most of it. Echo of 1 MiB by four callers went from 0.85 to 1.5 of net/rpc's calls per
+// the value is most of the body. Echo of 1 MiB by four callers went from 0.85 to 1.5 of net/rpc's calls per
 // second. The caller's own bytes are not sent without a copy, because a caller that gives up
 // may change them while they are sent.
 //
