@@ -6,7 +6,8 @@ import (
 	"errors"
 )
 
-// MaxBinary is the length of the longest wire form, in bytes. Readers of messages refuse more before they look at it.
+// MaxBinary is the length of the longest wire form, in bytes. Readers of messages refuse more
+// before they look at it.
 const MaxBinary = 1 + 16 + 8 + 8 + 2 + 1 + MaxHost + 1 + MaxName + 16 + 16 + 2 + 1 + MaxHost
 
 const (
@@ -20,8 +21,8 @@ const (
 
 var _ encoding.BinaryAppender = Ref{}
 
-// AppendBinary appends the wire form that the package comment specifies to b. It fails, and returns b as it was, if r
-// holds what no reference may hold.
+// AppendBinary appends the wire form that the package comment specifies to b. It fails, and returns
+// b as it was, if r holds what no reference may hold.
 func (r Ref) AppendBinary(b []byte) ([]byte, error) {
 	if err := r.check(); err != nil {
 		return b, err
@@ -63,7 +64,8 @@ func appendEndpoint(b []byte, e Endpoint) []byte {
 	return append(b, e.Host...)
 }
 
-// ParseBinary reads one wire form, which must fill b. It copies what it keeps of b, at most MaxBinary bytes.
+// ParseBinary reads one wire form, which must fill b. It copies what it keeps of b, at most
+// MaxBinary bytes.
 func ParseBinary(b []byte) (Ref, error) {
 	if len(b) > MaxBinary {
 		return Ref{}, errors.New("refs: bytes follow the reference")

@@ -7,8 +7,8 @@ import (
 	"gormi/refs"
 )
 
-// Whatever a parser takes, both forms of it read back to the same value, and the form that was read is the one that is
-// written.
+// Whatever a parser takes, both forms of it read back to the same value, and the form that was read
+// is the one that is written.
 
 func FuzzParse(f *testing.F) {
 	for text := range legal(f) {

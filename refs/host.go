@@ -24,12 +24,12 @@ const (
 
 // ValidHost tells why host cannot stand in a reference, or returns nil. Legal are:
 //
-//   - a DNS name: labels of ASCII letters, digits, "-" (not first or last) and "_", with or without a final dot; the
-//     last label is no number, so that nothing but an IPv4 address looks like one
+//   - a DNS name: labels of ASCII letters, digits, "-" (not first or last) and "_", with or without
+//     a final dot; the last label is no number, so that nothing but an IPv4 address looks like one
 //   - an IPv4 address of four decimal numbers
 //   - an IPv6 address without brackets, with an optional zone of ASCII letters, digits and - . _ ~
-//   - the path of a unix socket, absolute and without "//", "." and "..", or "@" and the name of an abstract one: at most
-//     107 bytes of printable UTF-8
+//   - the path of a unix socket, absolute and without "//", "." and "..", or "@" and the name of an
+//     abstract one: at most 107 bytes of printable UTF-8
 func ValidHost(host string) error {
 	switch {
 	case host == "":
@@ -44,7 +44,8 @@ func ValidHost(host string) error {
 	return validName(host)
 }
 
-// isSocket reports whether a host is the address of a unix socket rather than a name or an IP address.
+// isSocket reports whether a host is the address of a unix socket rather than a name or an IP
+// address.
 func isSocket(host string) bool { return host != "" && (host[0] == '/' || host[0] == '@') }
 
 func validSocket(host string) error {
@@ -140,7 +141,8 @@ func validInterface(name string) error {
 	return nil
 }
 
-// printable reports whether s is UTF-8 without control characters and without spaces other than U+0020.
+// printable reports whether s is UTF-8 without control characters and without spaces other than
+// U+0020.
 func printable(s string) bool {
 	for i, r := range s {
 		if r == utf8.RuneError {

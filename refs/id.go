@@ -12,12 +12,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// NodeID names a node: a version 8 UUID made of the node's public key, so that only the holder of the key can claim
-// it. The zero NodeID stands for "whoever answers at that place" in the reference of a well-known object.
+// NodeID names a node: a version 8 UUID made of the node's public key, so that only the holder of
+// the key can claim it. The zero NodeID stands for "whoever answers at that place" in the reference
+// of a well-known object.
 type NodeID [16]byte
 
-// NodeIDFromKey returns the id of the node that holds the private half of key: the first 16 bytes of the key's
-// SHA-256, with the version and variant bits of a version 8 UUID (RFC 9562).
+// NodeIDFromKey returns the id of the node that holds the private half of key: the first 16 bytes
+// of the key's SHA-256, with the version and variant bits of a version 8 UUID (RFC 9562).
 func NodeIDFromKey(key ed25519.PublicKey) NodeID {
 	sum := sha256.Sum256(key)
 	n := NodeID(sum[:16])
@@ -38,7 +39,8 @@ func ParseNodeID(s string) (NodeID, error) {
 // String returns the id as a UUID in lower case.
 func (n NodeID) String() string { return uuid.UUID(n).String() }
 
-// Short returns the first 8 hexadecimal digits, enough to tell nodes apart in a log; "-" for the zero id.
+// Short returns the first 8 hexadecimal digits, enough to tell nodes apart in a log; "-" for the
+// zero id.
 func (n NodeID) Short() string {
 	if n.IsZero() {
 		return "-"
@@ -61,19 +63,20 @@ func (n *NodeID) UnmarshalText(text []byte) error {
 	return err
 }
 
-// ObjNum is the number of an object at its owner. Numbers from [ReservedObjects] up are random, and knowing one is the
-// right to call the object: they print as "…".
+// ObjNum is the number of an object at its owner. Numbers from [ReservedObjects] up are random, and
+// knowing one is the right to call the object: they print as "…".
 type ObjNum uint64
 
 const (
 	// RegistryObject is the number of a node's registry.
 	RegistryObject ObjNum = 1
 
-	// LeaseObject is the number of the object by which nodes give references back to each other. Every node has it.
+	// LeaseObject is the number of the object by which nodes give references back to each other.
+	// Every node has it.
 	LeaseObject ObjNum = 2
 
-	// ReservedObjects is the first number that is not well known. Those below are the same at every node, no secret,
-	// and print as they are.
+	// ReservedObjects is the first number that is not well known. Those below are the same at every
+	// node, no secret, and print as they are.
 	ReservedObjects ObjNum = 1 << 16
 )
 
@@ -91,8 +94,9 @@ func NewObjNum() ObjNum {
 // Hex returns the number in full as 16 hexadecimal digits. Keep it out of logs.
 func (n ObjNum) Hex() string { return fmt.Sprintf("%016x", uint64(n)) }
 
-// Time is when the owner of an object started, in nanoseconds since 1970 UTC. A reference from before a restart is
-// stale, and this tells. Zero in the reference of a well-known object, which outlives restarts.
+// Time is when the owner of an object started, in nanoseconds since 1970 UTC. A reference from
+// before a restart is stale, and this tells. Zero in the reference of a well-known object, which
+// outlives restarts.
 type Time int64
 
 // String returns the time in RFC 3339 form, "-" for zero.
@@ -103,7 +107,8 @@ func (t Time) String() string {
 	return time.Unix(0, int64(t)).UTC().Format(time.RFC3339Nano)
 }
 
-// Fingerprint stands for the description of an interface: equal fingerprints, equal descriptions. Zero is "not known".
+// Fingerprint stands for the description of an interface: equal fingerprints, equal descriptions.
+// Zero is "not known".
 type Fingerprint [16]byte
 
 // ParseFingerprint reads what [Fingerprint.String] writes: 32 hexadecimal digits, lower case.
@@ -143,6 +148,6 @@ type ID struct {
 	Object ObjNum
 }
 
-// IsWellKnown reports whether the id names an object of whichever node answers, now and after its next restart: it has
-// no node and no time.
+// IsWellKnown reports whether the id names an object of whichever node answers, now and after its
+// next restart: it has no node and no time.
 func (id ID) IsWellKnown() bool { return id.Node.IsZero() && id.Time == 0 }

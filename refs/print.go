@@ -21,13 +21,15 @@ func (n ObjNum) String() string {
 // GoString is String.
 func (n ObjNum) GoString() string { return n.String() }
 
-// Format prints String for every verb, so that %d and %x do not reveal the number. Width and flags have no effect.
+// Format prints String for every verb, so that %d and %x do not reveal the number. Width and flags
+// have no effect.
 func (n ObjNum) Format(s fmt.State, _ rune) { io.WriteString(s, n.String()) }
 
 // LogValue is String.
 func (n ObjNum) LogValue() slog.Value { return slog.StringValue(n.String()) }
 
-// String returns the start of the node id, the time and the redacted object number: "6ba7b810/2026-01-02T03:04:05Z/…".
+// String returns the start of the node id, the time and the redacted object number:
+// "6ba7b810/2026-01-02T03:04:05Z/…".
 func (id ID) String() string {
 	return id.Node.Short() + "/" + id.Time.String() + "/" + id.Object.String()
 }
@@ -41,9 +43,9 @@ func (id ID) Format(s fmt.State, _ rune) { io.WriteString(s, id.String()) }
 // LogValue is String.
 func (id ID) LogValue() slog.Value { return slog.StringValue(id.String()) }
 
-// String describes r for people, without what would allow to call the object: place, start of the node id, "…" for
-// the object number (unless it is well known), interface and relay. It is safe to log whatever r holds. Use
-// [Ref.MarshalText] for the form that [Parse] reads.
+// String describes r for people, without what would allow to call the object: place, start of the
+// node id, "…" for the object number (unless it is well known), interface and relay. It is safe to
+// log whatever r holds. Use [Ref.MarshalText] for the form that [Parse] reads.
 func (r Ref) String() string {
 	b := append([]byte(scheme), appendPlace(nil, r.Endpoint)...)
 	b = append(b, '/')

@@ -10,8 +10,8 @@ import (
 	"gormi/refs"
 )
 
-// leaks looks for the secret object number in any base and case that package fmt knows, and as hexadecimal of its
-// own digits.
+// leaks looks for the secret object number in any base and case that package fmt knows, and as
+// hexadecimal of its own digits.
 func leaks(s string) bool {
 	for _, verb := range []string{"%d", "%x", "%X", "%o", "%b", "%U", "%e", "%g"} {
 		digits := fmt.Sprintf(verb, uint64(secret))

@@ -11,8 +11,8 @@ import (
 const (
 	scheme = "rmi+ref://"
 
-	// maxText bounds what Parse looks at: more than the longest text form, in which each byte of a host and of a name
-	// takes three characters.
+	// maxText bounds what Parse looks at: more than the longest text form, in which each byte of a
+	// host and of a name takes three characters.
 	maxText = 4096
 )
 
@@ -22,8 +22,9 @@ var (
 	_ encoding.TextUnmarshaler = (*Ref)(nil)
 )
 
-// MarshalText returns the text form that the package comment specifies, object number included: whoever reads it can
-// call the object. It fails if r holds what no reference may hold, for example an illegal host.
+// MarshalText returns the text form that the package comment specifies, object number included:
+// whoever reads it can call the object. It fails if r holds what no reference may hold, for example
+// an illegal host.
 func (r Ref) MarshalText() ([]byte, error) { return r.AppendText(nil) }
 
 // AppendText appends what MarshalText returns to b. On an error it returns b as it was.
@@ -76,8 +77,8 @@ func (r *Ref) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Parse reads the text form that [Ref.MarshalText] writes, and nothing else: every reference has one spelling. Errors
-// do not repeat the object number.
+// Parse reads the text form that [Ref.MarshalText] writes, and nothing else: every reference has
+// one spelling. Errors do not repeat the object number.
 func Parse(s string) (Ref, error) {
 	if len(s) > maxText {
 		return Ref{}, fmt.Errorf("refs: a reference of %d bytes is too long", len(s))
@@ -133,8 +134,8 @@ func Parse(s string) (Ref, error) {
 	return r, nil
 }
 
-// parseParams reads what follows the question mark. The order of the parameters is fixed, so each step takes its own
-// from the front and the next must start where it ended.
+// parseParams reads what follows the question mark. The order of the parameters is fixed, so each
+// step takes its own from the front and the next must start where it ended.
 func (r *Ref) parseParams(s string) error {
 	more := true
 	take := func(ok bool, rest string, found bool) bool {
@@ -174,8 +175,8 @@ func (r *Ref) parseParams(s string) error {
 	return nil
 }
 
-// appendPlace writes an endpoint so that it can stand where a URL has its authority. It serves String as well, and so
-// copes with hosts that are not legal.
+// appendPlace writes an endpoint so that it can stand where a URL has its authority. It serves
+// String as well, and so copes with hosts that are not legal.
 func appendPlace(b []byte, e Endpoint) []byte {
 	if e.IsUnix() {
 		return appendEscaped(b, e.Host, unreserved)
@@ -256,8 +257,8 @@ func parseNode(s string) (NodeID, error) {
 	return n, err
 }
 
-// nameByte reports whether c stands for itself in the name of an interface. Beyond RFC 3986's unreserved characters
-// these are what names of Go types are made of, which keeps them readable.
+// nameByte reports whether c stands for itself in the name of an interface. Beyond RFC 3986's
+// unreserved characters these are what names of Go types are made of, which keeps them readable.
 func nameByte(c byte) bool { return unreserved(c) || strings.IndexByte("()[]*,", c) >= 0 }
 
 const upperHex = "0123456789ABCDEF"

@@ -9,8 +9,9 @@ import (
 	"gormi/refs"
 )
 
-// Grants are the references that an owner gave out to its objects, and who holds them. S names a session. Grants are
-// not safe for concurrent use: the table of exports guards them. The zero value is empty.
+// Grants are the references that an owner gave out to its objects, and who holds them. S names a
+// session. Grants are not safe for concurrent use: the table of exports guards them. The zero value
+// is empty.
 //
 // An object is held while holders > 0, where
 //
@@ -38,7 +39,8 @@ type lingerer struct {
 	until  time.Time
 }
 
-// Give counts one reference to an object that s was given. It counts whether or not the object is exported.
+// Give counts one reference to an object that s was given. It counts whether or not the object is
+// exported.
 func (g *Grants[S]) Give(s S, n refs.ObjNum, now time.Time) {
 	if g.to == nil {
 		g.to, g.holders = make(map[S]*grantee), make(map[refs.ObjNum]int)
@@ -59,8 +61,9 @@ func (g *Grants[S]) Give(s S, n refs.ObjNum, now time.Time) {
 	to.counts[n] = c
 }
 
-// Take takes count references to an object back from s, or as many as it has. It reports whether that was the last
-// that anybody held. A count that reached its maximum is not known any more and stays until the session is over.
+// Take takes count references to an object back from s, or as many as it has. It reports whether
+// that was the last that anybody held. A count that reached its maximum is not known any more and
+// stays until the session is over.
 func (g *Grants[S]) Take(s S, n refs.ObjNum, count uint32) (last bool) {
 	to := g.to[s]
 	if to == nil {
@@ -119,8 +122,8 @@ func (g *Grants[S]) Linger(s S, objects []refs.ObjNum) {
 	}
 }
 
-// Gone takes everything back from a session that is over for good, but for what lingers. It returns the objects that
-// nobody holds any more.
+// Gone takes everything back from a session that is over for good, but for what lingers. It returns
+// the objects that nobody holds any more.
 func (g *Grants[S]) Gone(s S, until time.Time) (last []refs.ObjNum) {
 	to := g.to[s]
 	if to == nil {
@@ -161,7 +164,8 @@ type Grant[S comparable] struct {
 	Count  uint32
 	Since  time.Time
 
-	// Until is not zero for a holder that closed and whose references are kept for others until then; To is zero.
+	// Until is not zero for a holder that closed and whose references are kept for others until
+	// then; To is zero.
 	Until time.Time
 }
 

@@ -19,8 +19,9 @@ type Session interface {
 // ErrTooMany says that a peer gave more references than a node keeps for one session.
 var ErrTooMany = errors.New("lease: the peer gave more references than this node holds for one session")
 
-// Holder is what a node holds of other nodes' objects, from whom it has it, and to whom it handed it on. It is safe
-// for concurrent use; its lock is a leaf. References without node, to well-known objects, are not counted.
+// Holder is what a node holds of other nodes' objects, from whom it has it, and to whom it handed
+// it on. It is safe for concurrent use; its lock is a leaf. References without node, to well-known
+// objects, are not counted.
 type Holder[S Session] struct {
 	self  refs.NodeID
 	limit int // objects that one session may have given
@@ -35,7 +36,8 @@ type Holder[S Session] struct {
 	period    time.Time                 // when this period began
 }
 
-// entry is one object that this node holds or handed on. The package comment says what its counts are.
+// entry is one object that this node holds or handed on. The package comment says what its counts
+// are.
 type entry[S Session] struct {
 	ref     refs.Ref
 	since   time.Time
@@ -78,8 +80,8 @@ type lingering[S Session] struct {
 	until time.Time
 }
 
-// NewHolder returns the table of node self. limit bounds the objects that one session may have given and that were not
-// given back.
+// NewHolder returns the table of node self. limit bounds the objects that one session may have
+// given and that were not given back.
 func NewHolder[S Session](self refs.NodeID, limit int, now func() time.Time) *Holder[S] {
 	return &Holder[S]{self: self, limit: limit, now: now, entries: make(map[refs.ID]*entry[S]), peers: make(map[S]*peer[S]),
 		wanting: make(map[refs.NodeID]map[refs.ID]*entry[S])}
@@ -106,8 +108,8 @@ func (h *Holder[S]) entry(r refs.Ref) *entry[S] {
 	return e
 }
 
-// Receive counts the references of a table that came on s, and pins them until Decoded is called with the same. On
-// error nothing was counted.
+// Receive counts the references of a table that came on s, and pins them until Decoded is called
+// with the same. On error nothing was counted.
 func (h *Holder[S]) Receive(s S, rs []refs.Ref) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -167,8 +169,8 @@ func (h *Holder[S]) Unpin(id refs.ID) {
 	}
 }
 
-// Keep holds a reference that Receive pinned and that became a value which holds nothing, until Taken, and at most for
-// two of KeepFor, so that whoever got the value can Pin it.
+// Keep holds a reference that Receive pinned and that became a value which holds nothing, until
+// Taken, and at most for two of KeepFor, so that whoever got the value can Pin it.
 func (h *Holder[S]) Keep(id refs.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -215,8 +217,9 @@ func (h *Holder[S]) unkeep(now time.Time) {
 	h.kept[0], h.kept[1], h.period = nil, h.kept[0], now
 }
 
-// Offer pins a reference that others will hand to whoever asks for it, as registries do, until Withdraw. relay says that
-// it leads through this node, which relays the calls of all who have it meanwhile.
+// Offer pins a reference that others will hand to whoever asks for it, as registries do, until
+// Withdraw. relay says that it leads through this node, which relays the calls of all who have it
+// meanwhile.
 func (h *Holder[S]) Offer(r refs.Ref, relay bool) {
 	if r.ID.Node.IsZero() || r.ID.Node == h.self {
 		return
@@ -244,7 +247,8 @@ func (h *Holder[S]) Withdraw(id refs.ID) {
 	}
 }
 
-// Hand counts a reference to another node's object that is being sent on s. relay says that it leads through this node.
+// Hand counts a reference to another node's object that is being sent on s. relay says that it
+// leads through this node.
 func (h *Holder[S]) Hand(s S, r refs.Ref, relay bool) {
 	if r.ID.Node.IsZero() {
 		return
@@ -307,8 +311,9 @@ func (h *Holder[S]) unhand(e *entry[S]) {
 	h.settle(e)
 }
 
-// Relay returns the reference by which to relay a call to an object, pinned: call Unpin after it. ok is false unless
-// the object was handed on to be called through this node, and somebody still holds that.
+// Relay returns the reference by which to relay a call to an object, pinned: call Unpin after it.
+// ok is false unless the object was handed on to be called through this node, and somebody still
+// holds that.
 func (h *Holder[S]) Relay(id refs.ID) (r refs.Ref, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -334,10 +339,11 @@ func (h *Holder[S]) add(e *entry[S], s S, n uint32) {
 	h.peer(s).received[e.ref.ID] = e
 }
 
-// parent is the one session whose references an entry keeps: the owner's, if the owner itself counts this node, else
-// the first. What comes on others goes back at once. So nodes that hold an object through each other form a tree, and
-// no circle of them keeps itself alive: who takes a parent has none, and unless it lost one, or hands on what it does
-// not hold, it has no children either.
+// parent is the one session whose references an entry keeps: the owner's, if the owner itself
+// counts this node, else the first. What comes on others goes back at once. So nodes that hold an
+// object through each other form a tree, and no circle of them keeps itself alive: who takes a
+// parent has none, and unless it lost one, or hands on what it does not hold, it has no children
+// either.
 func (e *entry[S]) parent() (s S, direct bool) {
 	for _, f := range e.from {
 		if f.session.Peer() == e.ref.ID.Node {

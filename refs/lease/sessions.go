@@ -7,8 +7,8 @@ import (
 	"gormi/refs"
 )
 
-// Wanting lists the owners of objects that came from others than them, and that this node should register for as soon
-// as it has a session with the owner; see Ask.
+// Wanting lists the owners of objects that came from others than them, and that this node should
+// register for as soon as it has a session with the owner; see Ask.
 func (h *Holder[S]) Wanting() []refs.NodeID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -56,8 +56,8 @@ func (h *Holder[S]) Due() []S {
 	return due
 }
 
-// Next returns what to send to the peer of s now, nil if there is nothing: the same until Done or Mute was called.
-// The caller does not change it.
+// Next returns what to send to the peer of s now, nil if there is nothing: the same until Done or
+// Mute was called. The caller does not change it.
 func (h *Holder[S]) Next(s S) *Batch {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -119,8 +119,8 @@ func (p *peer[S]) batch(s S) *Batch {
 	return b
 }
 
-// Done notes that the peer took the batch of s in. missing are the indices of those that it was to register and that it
-// does not export.
+// Done notes that the peer took the batch of s in. missing are the indices of those that it was to
+// register and that it does not export.
 func (h *Holder[S]) Done(s S, missing []uint32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -158,7 +158,8 @@ func (h *Holder[S]) Done(s S, missing []uint32) {
 	}
 }
 
-// Mute notes that the peer of s does not know of leases: nothing is given back before the session is over.
+// Mute notes that the peer of s does not know of leases: nothing is given back before the session
+// is over.
 func (h *Holder[S]) Mute(s S) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -183,8 +184,8 @@ func (h *Holder[S]) unask(p *peer[S], refused bool) {
 	}
 }
 
-// Cut returns what this node holds through s and not from its owner. The connection of s is lost: the owners are to be
-// found, if they listen, before the session is over. Ask does the rest.
+// Cut returns what this node holds through s and not from its owner. The connection of s is lost:
+// the owners are to be found, if they listen, before the session is over. Ask does the rest.
 func (h *Holder[S]) Cut(s S) []refs.Ref {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -207,7 +208,8 @@ func (h *Holder[S]) orphan(e *entry[S]) bool {
 	return want[e.ref.ID] == e && e.ref.Listens()
 }
 
-// Linger has objects that were handed on to s kept after the end of s, until the time that is given to Gone.
+// Linger has objects that were handed on to s kept after the end of s, until the time that is given
+// to Gone.
 func (h *Holder[S]) Linger(s S, objects []Object) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -225,8 +227,8 @@ func (h *Holder[S]) Linger(s S, objects []Object) {
 	}
 }
 
-// Gone takes note that a session is over for good. What was handed on on it is given back, but for what lingers until
-// the time given. It returns what came on no other session, as Cut does.
+// Gone takes note that a session is over for good. What was handed on on it is given back, but for
+// what lingers until the time given. It returns what came on no other session, as Cut does.
 func (h *Holder[S]) Gone(s S, until time.Time) []refs.Ref {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -275,7 +277,8 @@ type Farewell struct {
 	Others []Object      // others', that the peer handed on to this node
 }
 
-// Farewells returns what this node handed on and nobody took over yet, by the sessions that it came on.
+// Farewells returns what this node handed on and nobody took over yet, by the sessions that it came
+// on.
 func (h *Holder[S]) Farewells() map[S]Farewell {
 	h.mu.Lock()
 	defer h.mu.Unlock()
