@@ -6,8 +6,8 @@ import (
 	"errors"
 )
 
-// MaxBinary is the length of the longest wire form, in bytes. Readers of messages refuse more
-// before they look at it.
+// MaxBinary is the length of the longest wire form, in bytes. Readers of messages refuse a longer
+// one before they look at it.
 const MaxBinary = 1 + 16 + 8 + 8 + 2 + 1 + MaxHost + 1 + MaxName + 16 + 16 + 2 + 1 + MaxHost
 
 const (
@@ -64,7 +64,7 @@ func appendEndpoint(b []byte, e Endpoint) []byte {
 	return append(b, e.Host...)
 }
 
-// ParseBinary reads one wire form, which must fill b. It copies what it keeps of b, at most
+// ParseBinary reads one wire form, which must fill b. What it stores of b it copies; that is at most
 // MaxBinary bytes.
 func ParseBinary(b []byte) (Ref, error) {
 	if len(b) > MaxBinary {

@@ -1,22 +1,25 @@
 // Package refs says what a reference to a remote object is, and how it is written down.
 //
-// A [Ref] has an identity and directions. The identity is [ID]: the owner's node id, the time the
-// owner started and the number of the object there. Two references with equal ID name the same
-// object. The rest tells how to use the object (the interface) and how to reach its owner (host,
-// port and, for an owner that does not listen, the relay nearest to it), and may differ between two
-// references to one object.
+// A [Ref] has two parts: who the object is, and how to use it. The identity is [ID]: the owner's
+// node id, the time the owner started, and the number of the object there. Two references with
+// equal ID name the same object. The rest tells how to use the object (the interface) and how to
+// reach its owner. That is the owner's host and port. For an owner that does not listen, it is the
+// relay nearest to it. This rest may differ between two references to one object.
 //
 // # The object number is a capability
 //
-// Whoever knows the number of an object can call it, so numbers are random (except the well-known
-// ones below [ReservedObjects]) and are left out wherever a reference is printed: String, GoString,
-// every verb of package fmt that asks the value how to print itself, and slog. Three ways lead past
-// this, and callers keep away from them. [Ref.MarshalText], [Ref.AppendBinary] and [ObjNum.Hex]
-// give the full form, because a reference must be able to travel; encoding/json uses the first of
-// them, so a struct that holds references is not to be handed to a JSON log whole. Package fmt
-// prints unexported fields without asking them, so a type that keeps a reference in one needs a
-// String method of its own. And it asks nobody for the verbs %p and %w on a value that is neither
-// pointer nor error, which go vet reports.
+// Whoever knows the number of an object can call it. So numbers are random, except the well-known
+// ones below [ReservedObjects]. And they are left out wherever a reference is printed: by String,
+// GoString, every verb of package fmt that asks the value how to print itself, and slog. Three ways
+// lead past this, and callers must avoid them:
+//
+//   - [Ref.MarshalText], [Ref.AppendBinary] and [ObjNum.Hex] give the full form, because a reference
+//     must be able to travel. encoding/json uses the first of them. So do not hand a struct that
+//     holds references to a JSON log whole.
+//   - Package fmt prints unexported fields without asking them. So a type that stores a reference in
+//     such a field needs a String method of its own.
+//   - Package fmt asks nobody for the verbs %p and %w on a value that is neither pointer nor error.
+//     go vet reports these.
 //
 // # Wire form
 //
@@ -40,27 +43,31 @@
 //	1     length of the relay's host
 //	n     relay's host
 //
-// Nothing follows: whoever puts several references into one message gives each its length. A reader
-// refuses a flag it does not know, a byte too many or too few, a host that [ValidHost] refuses, a
-// host with port 0 that is no unix socket, a unix socket with a port, an interface name that is not
-// printable UTF-8, COMPLETED with a host that is not an IP host on loopback, UDP with port 0, and
-// VIA_COMPLETED and VIA_UDP likewise for the relay's place or without VIA. Hence every Ref has one
-// wire form. The longest takes [MaxBinary] bytes.
+// Nothing follows: a message with several references gives the length of each. A reader refuses
+//   - a flag that it does not know, and a byte too many or too few;
+//   - a host that [ValidHost] refuses, a host with port 0 that is no unix socket, and a unix socket
+//     with a port;
+//   - an interface name that is not printable UTF-8;
+//   - COMPLETED with a host that is not an IP host on loopback, and UDP with port 0;
+//   - VIA_COMPLETED and VIA_UDP likewise for the relay's place, and either of them without VIA.
 //
-// UDP says that the owner's port is one of UDP, where it speaks in datagrams, and not of TCP;
-// VIA_UDP says so of the relay's. A reader of before these two flags refuses a reference that has
-// one: it could not dial it.
+// Hence every Ref has one wire form. The longest takes [MaxBinary] bytes.
+//
+// UDP says that the owner's port is a UDP port, where it speaks in datagrams, and not a TCP port.
+// VIA_UDP says so of the relay's port. A reader that is older than these two flags refuses a
+// reference that has one: it could not dial it.
 //
 // A blank host with a port means: the owner listens, on the machine that sent this reference. The
-// receiver puts in the address by which it reached the sender ([Ref.Complete]). When that address
-// is loopback the reference is of use only on this machine, so the receiver remembers that it
-// filled the host in and sends it on blank ([Ref.Outgoing]). The two COMPLETED flags keep that
-// memory for a reference in storage; on a connection they are not set, and a receiver completes a
-// host marked so as if it were blank.
+// receiver fills in the address by which it reached the sender ([Ref.Complete]). If that address is
+// loopback, the reference is of use only on this machine. So the receiver remembers that it filled
+// the host in, and sends it on blank ([Ref.Outgoing]). The two COMPLETED flags keep that memory for
+// a reference in storage. On a connection they are not set. A receiver that gets a host with the
+// flag completes it as if it were blank.
 //
 // # Text form
 //
-//	ref         = "rmi+ref://" place "/" node "/" time "/" object "/" name "/" fingerprint [ "?" params ]
+//	ref         = "rmi+ref://" place "/" node "/" time "/" object "/" name "/" fingerprint
+//	              [ "?" params ]
 //	place       = "" / [ "udp:" ] [ host ] ":" port / socket
 //	host        = DNS name / IPv4 address / "[" IPv6 address [ "%25" zone ] "]"
 //	socket      = path or "@" name of a unix socket, escaped ("%2Frun%2Fx.sock")
@@ -73,17 +80,17 @@
 //	params      = param *( "&" param )     ; each at most once, in this order
 //	param       = "completed" / "via=" node "@" place / "via-completed"
 //
-// In socket, zone and name every byte stands for itself if it is an ASCII letter, a digit or one of
-// - . _ ~, and name may also hold ( ) [ ] * , unescaped; every other byte is written as "%" and two
-// upper-case hexadecimal digits. Every Ref has one text form, and [Parse] refuses any other
-// spelling of it, as well as what the wire form refuses.
+// In socket, zone and name, a byte stands for itself if it is an ASCII letter, a digit or one of
+// - . _ ~. In name, the bytes ( ) [ ] * , stand for themselves too. Every other byte is written as
+// "%" and two upper-case hexadecimal digits. Every Ref has one text form. [Parse] refuses any other
+// spelling of it, and also what the wire form refuses.
 //
 //	rmi+ref://bank.example:7000/6ba7b810-9dad-81d1-80b4-00c04fd430c8/1700000000000000000/9f3c5d7e11aa22bb/bank.Account/-
 //	rmi+ref://localhost:1099/-/0/0000000000000001/registry.Registry/-
 //	rmi+ref://udp:sensor.example:7000/6ba7b810-9dad-81d1-80b4-00c04fd430c8/1700000000000000000/9f3c5d7e11aa22bb/Sensor/-
 //
-// What String prints has another shape, without time and fingerprint and with … in place of the
-// object number, and is refused by Parse:
+// String prints another form. It has no time and no fingerprint, and … in place of the object
+// number. Parse refuses it:
 //
 //	rmi+ref://bank.example:7000/6ba7b810/…/bank.Account
 package refs

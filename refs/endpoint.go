@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// Endpoint is where a node listens: a host and a port, of TCP or of UDP, or a unix socket, whose
-// path ("/run/x.sock") or abstract name ("@x") stands in Host while Port is 0. The zero Endpoint is
-// that of a node that does not listen. A blank Host with a port is "here", said by the sender of a
-// reference; see [Ref.Complete].
+// Endpoint is where a node listens. It is a host and a TCP or UDP port, or a unix socket. For a unix
+// socket, Host is its path ("/run/x.sock") or abstract name ("@x"), and Port is 0. The zero Endpoint
+// is that of a node that does not listen. A blank Host with a port means "on the machine that sent
+// this reference"; see [Ref.Complete].
 type Endpoint struct {
 	Host string
 	Port uint16
 	UDP  bool // the port is of UDP: the node speaks in datagrams there
 }
 
-// ParseEndpoint reads "host:port", "[IPv6 address]:port", ":port", any of them with "udp:" in
-// front, and for a unix socket "unix:/path", "unix:@name" or either without "unix:". It also takes
-// port 0, by which a listener asks for any free port and which no reference can carry. "udp:7000"
-// is port 7000 of a host called udp.
+// ParseEndpoint reads "host:port", "[IPv6 address]:port" or ":port", any of them with "udp:" in
+// front. For a unix socket it reads "unix:/path", "unix:@name", or either without "unix:". It also
+// accepts port 0, with which a listener asks for any free port; no reference can carry it.
+// "udp:7000" is port 7000 of a host called udp.
 func ParseEndpoint(s string) (Endpoint, error) {
 	if sock := strings.TrimPrefix(s, "unix:"); isSocket(sock) {
 		if err := validSocket(sock); err != nil {
@@ -84,9 +84,9 @@ func (e Endpoint) IsBlank() bool { return e.Host == "" && e.Port != 0 }
 // Listens reports whether there is something to dial here, once a blank host is filled in.
 func (e Endpoint) Listens() bool { return e.Port != 0 || e.IsUnix() }
 
-// IsLoopback reports whether the host is given and can be reached from its own machine alone: a
-// loopback address, "localhost" or a unix socket. A listener on a blank host or on 0.0.0.0 is open
-// to others, and the answer is false.
+// IsLoopback reports whether the host is given and can be reached from its own machine only. Such
+// hosts are loopback addresses, "localhost" and unix sockets. For a blank host and 0.0.0.0 it is
+// false, because a listener there is open to others.
 func (e Endpoint) IsLoopback() bool { return e.IsUnix() || loopback(e.Host) }
 
 // loopback is IsLoopback for hosts that are no unix socket.
@@ -98,8 +98,7 @@ func loopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
-// unspecified reports whether host is 0.0.0.0 or ::, which lead whoever dials them to his own
-// machine.
+// unspecified reports whether host is 0.0.0.0 or ::. Whoever dials these reaches his own machine.
 func unspecified(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Unmap().WithZone("").IsUnspecified()
@@ -124,8 +123,8 @@ func (e Endpoint) Address() string {
 	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
 }
 
-// String returns the endpoint as [ParseEndpoint] reads it, and "" for the zero Endpoint, which it
-// refuses.
+// String returns the endpoint as [ParseEndpoint] reads it. For the zero Endpoint, which ParseEndpoint
+// refuses, it returns "".
 func (e Endpoint) String() string {
 	switch {
 	case e.IsZero():

@@ -63,8 +63,8 @@ func (n *NodeID) UnmarshalText(text []byte) error {
 	return err
 }
 
-// ObjNum is the number of an object at its owner. Numbers from [ReservedObjects] up are random, and
-// knowing one is the right to call the object: they print as "…".
+// ObjNum is the number of an object at its owner. Numbers from [ReservedObjects] up are random.
+// Whoever knows one may call the object, so they print as "…".
 type ObjNum uint64
 
 const (
@@ -75,8 +75,8 @@ const (
 	// Every node has it.
 	LeaseObject ObjNum = 2
 
-	// ReservedObjects is the first number that is not well known. Those below are the same at every
-	// node, no secret, and print as they are.
+	// ReservedObjects is the first number that is not well known. Numbers below it are the same at
+	// every node. They are not secret, and print as they are.
 	ReservedObjects ObjNum = 1 << 16
 )
 
@@ -94,8 +94,8 @@ func NewObjNum() ObjNum {
 // Hex returns the number in full as 16 hexadecimal digits. Keep it out of logs.
 func (n ObjNum) Hex() string { return fmt.Sprintf("%016x", uint64(n)) }
 
-// Time is when the owner of an object started, in nanoseconds since 1970 UTC. A reference from
-// before a restart is stale, and this tells. Zero in the reference of a well-known object, which
+// Time is when the owner of an object started, in nanoseconds since 1970 UTC. It shows that a
+// reference from before a restart is stale. It is zero in the reference of a well-known object, which
 // outlives restarts.
 type Time int64
 
@@ -107,8 +107,8 @@ func (t Time) String() string {
 	return time.Unix(0, int64(t)).UTC().Format(time.RFC3339Nano)
 }
 
-// Fingerprint stands for the description of an interface: equal fingerprints, equal descriptions.
-// Zero is "not known".
+// Fingerprint stands for the description of an interface. Equal fingerprints mean equal descriptions.
+// Zero means "not known".
 type Fingerprint [16]byte
 
 // ParseFingerprint reads what [Fingerprint.String] writes: 32 hexadecimal digits, lower case.
@@ -148,6 +148,6 @@ type ID struct {
 	Object ObjNum
 }
 
-// IsWellKnown reports whether the id names an object of whichever node answers, now and after its
-// next restart: it has no node and no time.
+// IsWellKnown reports whether the id has no node and no time. Such an id names an object of whichever
+// node answers, now and after its next restart.
 func (id ID) IsWellKnown() bool { return id.Node.IsZero() && id.Time == 0 }

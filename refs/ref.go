@@ -10,8 +10,8 @@ type Interface struct {
 	Fingerprint Fingerprint
 }
 
-// Via is a node that forwards calls to an owner who does not listen: of the relays between holder
-// and owner, the one nearest the owner. The zero Via is none.
+// Via is a relay: a node that forwards calls to an owner that does not listen. If there are several
+// relays between holder and owner, it is the one nearest the owner. The zero Via means no relay.
 type Via struct {
 	Node NodeID
 	Endpoint
@@ -22,28 +22,29 @@ type Via struct {
 func (v Via) IsZero() bool { return v == Via{} }
 
 // Ref is a reference to a remote object. It is a value: comparable, and safe to copy and share. Use
-// == for "written the same", and compare the ID of both for "the same object".
+// == to ask whether two are written the same. Compare their ID to ask whether they name the same
+// object.
 type Ref struct {
 	Endpoint // where the owner listens; zero when it does not
 	ID
 	Interface Interface
 	Via       Via
 
-	// Completed means that Host came blank and was filled in by this node with a loopback address,
-	// which says nothing to others: Outgoing makes it blank again.
+	// Completed means that Host arrived blank and this node filled in a loopback address. That
+	// address says nothing to other machines, so Outgoing makes it blank again.
 	Completed bool
 }
 
 // IsZero reports whether r is the zero Ref, which refers to nothing.
 func (r Ref) IsZero() bool { return r == Ref{} }
 
-// Complete returns r as its receiver keeps it. Blank hosts, of the owner and of the relay, become
-// peerHost: the host, without port and brackets, by which the receiver reached the node that sent
-// r. A peer reached over a unix socket is on this machine, so the host becomes "localhost". An
-// empty peerHost changes nothing: it is not known.
+// Complete returns r as its receiver stores it. Blank hosts of the owner and the relay become
+// peerHost. That is the host, without port and brackets, by which the receiver reached the node that
+// sent r. A peer reached over a unix socket is on this machine, so then the host becomes
+// "localhost". An empty peerHost is not known, and changes nothing.
 //
-// Hosts that a careless sender marked as completed are taken for blank, because its loopback is not
-// ours.
+// A host that a careless sender marked as completed counts as blank, because the sender's loopback
+// is not ours.
 func (r Ref) Complete(peerHost string) Ref {
 	if peerHost == "" {
 		return r
@@ -61,8 +62,8 @@ func (r Ref) Complete(peerHost string) Ref {
 	return r
 }
 
-// Outgoing returns r as it is sent on: hosts that this node filled in with loopback are blank
-// again, so that the next receiver fills in how it reached us, which leads to the same machine.
+// Outgoing returns r as it is sent on. Hosts that this node filled in with loopback are blank again.
+// The next receiver then fills in how it reached us, which leads to the same machine.
 func (r Ref) Outgoing() Ref {
 	if r.Completed {
 		r.Host, r.Completed = "", false
@@ -73,11 +74,11 @@ func (r Ref) Outgoing() Ref {
 	return r
 }
 
-// OnlyLoopback reports whether nobody but processes on the owner's machine can dial r, neither the
-// owner nor the relay: those that listen have an explicit loopback host, 0.0.0.0 or ::, or a unix
-// socket. A registry that others can reach refuses such a reference. A blank or completed host is
-// fine, since each receiver fills in its own; and where nobody listens, nobody dials, so the answer
-// is false.
+// OnlyLoopback reports whether only processes on the owner's machine can dial r, be it the owner or
+// the relay. That is so if those that listen have an explicit loopback host, 0.0.0.0 or ::, or a unix
+// socket. A registry that others can reach refuses such a reference. For a blank or completed host it
+// is false, because each receiver fills in its own. If neither listens, it is false, because nobody
+// dials.
 func (r Ref) OnlyLoopback() bool {
 	owner, relay := r.Listens(), r.Via.Listens()
 	if owner && (r.Completed || !captive(r.Endpoint)) {
@@ -89,7 +90,7 @@ func (r Ref) OnlyLoopback() bool {
 	return owner || relay
 }
 
-// captive reports whether an endpoint that others were told of leads them to their own machine.
+// captive reports whether an endpoint leads others who dial it to their own machine.
 func captive(e Endpoint) bool { return e.IsLoopback() || unspecified(e.Host) }
 
 // check tells why r cannot be written down: what it would be read back as is not r, or is refused.

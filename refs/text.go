@@ -22,9 +22,9 @@ var (
 	_ encoding.TextUnmarshaler = (*Ref)(nil)
 )
 
-// MarshalText returns the text form that the package comment specifies, object number included:
-// whoever reads it can call the object. It fails if r holds what no reference may hold, for example
-// an illegal host.
+// MarshalText returns the text form that the package comment specifies. It includes the object
+// number, so whoever reads it can call the object. It fails if r holds what no reference may hold,
+// for example an illegal host.
 func (r Ref) MarshalText() ([]byte, error) { return r.AppendText(nil) }
 
 // AppendText appends what MarshalText returns to b. On an error it returns b as it was.
@@ -68,7 +68,7 @@ func (r Ref) AppendText(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalText is [Parse]. It leaves r alone on an error.
+// UnmarshalText is [Parse]. On an error it does not change r.
 func (r *Ref) UnmarshalText(text []byte) error {
 	p, err := Parse(string(text))
 	if err == nil {
