@@ -64,8 +64,8 @@ func appendEndpoint(b []byte, e Endpoint) []byte {
 	return append(b, e.Host...)
 }
 
-// ParseBinary reads one wire form, which must fill b. What it stores of b it copies; that is at most
-// MaxBinary bytes.
+// ParseBinary reads one wire form, which must fill b. What it stores of b it copies; that is at
+// most MaxBinary bytes.
 func ParseBinary(b []byte) (Ref, error) {
 	if len(b) > MaxBinary {
 		return Ref{}, errors.New("refs: bytes follow the reference")

@@ -13,11 +13,11 @@
 // GoString, every verb of package fmt that asks the value how to print itself, and slog. Three ways
 // lead past this, and callers must avoid them:
 //
-//   - [Ref.MarshalText], [Ref.AppendBinary] and [ObjNum.Hex] give the full form, because a reference
-//     must be able to travel. encoding/json uses the first of them. So do not hand a struct that
-//     holds references to a JSON log whole.
-//   - Package fmt prints unexported fields without asking them. So a type that stores a reference in
-//     such a field needs a String method of its own.
+//   - [Ref.MarshalText], [Ref.AppendBinary] and [ObjNum.Hex] give the full form, because a
+//     reference must be able to travel. encoding/json uses the first of them. So do not hand a
+//     struct that holds references to a JSON log whole.
+//   - Package fmt prints unexported fields without asking them. So a type that stores a reference
+//     in such a field needs a String method of its own.
 //   - Package fmt asks nobody for the verbs %p and %w on a value that is neither pointer nor error.
 //     go vet reports these.
 //

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Endpoint is where a node listens. It is a host and a TCP or UDP port, or a unix socket. For a unix
-// socket, Host is its path ("/run/x.sock") or abstract name ("@x"), and Port is 0. The zero Endpoint
-// is that of a node that does not listen. A blank Host with a port means "on the machine that sent
-// this reference"; see [Ref.Complete].
+// Endpoint is where a node listens. It is a host and a TCP or UDP port, or a unix socket. For a
+// unix socket, Host is its path ("/run/x.sock") or abstract name ("@x"), and Port is 0. The zero
+// Endpoint is that of a node that does not listen. A blank Host with a port means "on the machine
+// that sent this reference"; see [Ref.Complete].
 type Endpoint struct {
 	Host string
 	Port uint16
@@ -123,8 +123,8 @@ func (e Endpoint) Address() string {
 	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
 }
 
-// String returns the endpoint as [ParseEndpoint] reads it. For the zero Endpoint, which ParseEndpoint
-// refuses, it returns "".
+// String returns the endpoint as [ParseEndpoint] reads it. For the zero Endpoint, which
+// ParseEndpoint refuses, it returns "".
 func (e Endpoint) String() string {
 	switch {
 	case e.IsZero():

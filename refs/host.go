@@ -16,7 +16,7 @@ const (
 	// MaxName is the longest legal name of an interface, in bytes.
 	MaxName = 255
 
-	maxSocket = 107 // sun_path of Linux, less the final NUL; the shortest limit of a system that has abstract sockets
+	maxSocket = 107 // sun_path of Linux less the NUL: the lowest limit where abstract sockets exist
 	maxDNS    = 253 // RFC 1035, without the final dot
 	maxLabel  = 63
 	maxZone   = 64

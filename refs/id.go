@@ -95,8 +95,8 @@ func NewObjNum() ObjNum {
 func (n ObjNum) Hex() string { return fmt.Sprintf("%016x", uint64(n)) }
 
 // Time is when the owner of an object started, in nanoseconds since 1970 UTC. It shows that a
-// reference from before a restart is stale. It is zero in the reference of a well-known object, which
-// outlives restarts.
+// reference from before a restart is stale. It is zero in the reference of a well-known object,
+// which outlives restarts.
 type Time int64
 
 // String returns the time in RFC 3339 form, "-" for zero.
@@ -107,8 +107,8 @@ func (t Time) String() string {
 	return time.Unix(0, int64(t)).UTC().Format(time.RFC3339Nano)
 }
 
-// Fingerprint stands for the description of an interface. Equal fingerprints mean equal descriptions.
-// Zero means "not known".
+// Fingerprint stands for the description of an interface. Equal fingerprints mean equal
+// descriptions. Zero means "not known".
 type Fingerprint [16]byte
 
 // ParseFingerprint reads what [Fingerprint.String] writes: 32 hexadecimal digits, lower case.
@@ -148,6 +148,6 @@ type ID struct {
 	Object ObjNum
 }
 
-// IsWellKnown reports whether the id has no node and no time. Such an id names an object of whichever
-// node answers, now and after its next restart.
+// IsWellKnown reports whether the id has no node and no time. Such an id names an object of
+// whichever node answers, now and after its next restart.
 func (id ID) IsWellKnown() bool { return id.Node.IsZero() && id.Time == 0 }

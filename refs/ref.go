@@ -39,8 +39,8 @@ type Ref struct {
 func (r Ref) IsZero() bool { return r == Ref{} }
 
 // Complete returns r as its receiver stores it. Blank hosts of the owner and the relay become
-// peerHost. That is the host, without port and brackets, by which the receiver reached the node that
-// sent r. A peer reached over a unix socket is on this machine, so then the host becomes
+// peerHost. That is the host, without port and brackets, by which the receiver reached the node
+// that sent r. A peer reached over a unix socket is on this machine, so then the host becomes
 // "localhost". An empty peerHost is not known, and changes nothing.
 //
 // A host that a careless sender marked as completed counts as blank, because the sender's loopback
@@ -62,8 +62,8 @@ func (r Ref) Complete(peerHost string) Ref {
 	return r
 }
 
-// Outgoing returns r as it is sent on. Hosts that this node filled in with loopback are blank again.
-// The next receiver then fills in how it reached us, which leads to the same machine.
+// Outgoing returns r as it is sent on. Hosts that this node filled in with loopback are blank
+// again. The next receiver then fills in how it reached us, which leads to the same machine.
 func (r Ref) Outgoing() Ref {
 	if r.Completed {
 		r.Host, r.Completed = "", false
@@ -75,10 +75,10 @@ func (r Ref) Outgoing() Ref {
 }
 
 // OnlyLoopback reports whether only processes on the owner's machine can dial r, be it the owner or
-// the relay. That is so if those that listen have an explicit loopback host, 0.0.0.0 or ::, or a unix
-// socket. A registry that others can reach refuses such a reference. For a blank or completed host it
-// is false, because each receiver fills in its own. If neither listens, it is false, because nobody
-// dials.
+// the relay. That is so if those that listen have an explicit loopback host, 0.0.0.0 or ::, or a
+// unix socket. A registry that others can reach refuses such a reference. For a blank or completed
+// host it is false, because each receiver fills in its own. If neither listens, it is false,
+// because nobody dials.
 func (r Ref) OnlyLoopback() bool {
 	owner, relay := r.Listens(), r.Via.Listens()
 	if owner && (r.Completed || !captive(r.Endpoint)) {

@@ -10,8 +10,8 @@ type Count struct {
 	N        uint32
 }
 
-// Object names an object of any node. Its fields are refs.ID's, in the form that is shortest on the
-// wire.
+// Object names an object of any node. It has the fields of refs.ID, in the form that is shortest on
+// the wire.
 type Object struct {
 	//lint:ignore U1000 the codec looks at the tag
 	_msgpack struct{} `msgpack:",as_array"`
@@ -20,7 +20,7 @@ type Object struct {
 	Number   refs.ObjNum
 }
 
-// CountOf gives back N references to another's object that the receiver handed on.
+// CountOf gives back N references to another node's object that the receiver handed on.
 type CountOf struct {
 	//lint:ignore U1000 the codec looks at the tag
 	_msgpack struct{} `msgpack:",as_array"`
@@ -42,8 +42,8 @@ func (c CountOf) id() refs.ID {
 	return refs.ID{Node: c.Node, Time: refs.Time(c.Time), Object: c.Number}
 }
 
-// Batch is what a holder has to tell the peer of a session at once: either what it gives back, or
-// the peer's objects that it registers.
+// Batch is what a holder tells the peer of a session in one message. It is either what the holder
+// gives back, or the peer's objects that it registers for.
 type Batch struct {
 	Number   uint64 // 1 for the first of a session, then one more each
 	Own      []Count
@@ -59,15 +59,16 @@ const (
 	numberSize  = 9
 )
 
-// Intake is the receiver's side of a session's batches: it takes each number in once. The zero
-// value is ready.
+// Intake is the receiver's side of a session's batches. It takes each number in once. The zero
+// value is ready to use.
 type Intake struct {
 	last    uint64
 	missing []uint32 // the answer to the last batch
 }
 
-// Take calls f for a batch that was not taken in yet, and returns its answer. For the last one it
-// returns the answer that f gave then; a batch before that is a late arrival that nobody waits for.
+// Take calls f for a batch that was not taken in yet, and returns f's answer. If the last batch
+// comes again, it returns the answer that f gave then. An older batch is a late arrival that nobody
+// waits for.
 func (in *Intake) Take(number uint64, f func() (missing []uint32)) (missing []uint32) {
 	switch {
 	case number > in.last:

@@ -61,8 +61,8 @@ func (g *Grants[S]) Give(s S, n refs.ObjNum, now time.Time) {
 	to.counts[n] = c
 }
 
-// Take takes count references to an object back from s, or as many as it has. It reports whether
-// that was the last that anybody held. A count that reached its maximum is not known any more and
+// Take takes count references to an object back from s, or as many as s has. It reports whether
+// that was the last that anybody held. A count that reached its maximum is not exact any more. It
 // stays until the session is over.
 func (g *Grants[S]) Take(s S, n refs.ObjNum, count uint32) (last bool) {
 	to := g.to[s]
@@ -86,7 +86,7 @@ func (g *Grants[S]) Take(s S, n refs.ObjNum, count uint32) (last bool) {
 	return g.release(n)
 }
 
-// release takes one holder off.
+// release subtracts one holder.
 func (g *Grants[S]) release(n refs.ObjNum) (last bool) {
 	if g.holders[n]--; g.holders[n] > 0 {
 		return false
@@ -106,7 +106,7 @@ func (g *Grants[S]) Len(s S) int {
 	return 0
 }
 
-// Linger has objects that s holds kept after the end of s, until the time that is given to Gone.
+// Linger keeps objects that s holds after the end of s, until the time that is given to Gone.
 func (g *Grants[S]) Linger(s S, objects []refs.ObjNum) {
 	to := g.to[s]
 	if to == nil {
@@ -122,7 +122,7 @@ func (g *Grants[S]) Linger(s S, objects []refs.ObjNum) {
 	}
 }
 
-// Gone takes everything back from a session that is over for good, but for what lingers. It returns
+// Gone takes everything back from a session that is over for good, except what lingers. It returns
 // the objects that nobody holds any more.
 func (g *Grants[S]) Gone(s S, until time.Time) (last []refs.ObjNum) {
 	to := g.to[s]
@@ -154,7 +154,7 @@ func (g *Grants[S]) Expire(now time.Time) (last []refs.ObjNum) {
 	return last
 }
 
-// Lingering reports whether Expire has to be called.
+// Lingering reports whether something lingers, so that Expire has to be called.
 func (g *Grants[S]) Lingering() bool { return len(g.lingering) > 0 }
 
 // Grant is what one session holds of one object.
@@ -164,12 +164,12 @@ type Grant[S comparable] struct {
 	Count  uint32
 	Since  time.Time
 
-	// Until is not zero for a holder that closed and whose references are kept for others until
-	// then; To is zero.
+	// Until is not zero for a holder that closed: its references are kept for others until then,
+	// and To is zero.
 	Until time.Time
 }
 
-// All lists what was given, by object and, within one, the oldest first.
+// All lists what was given, by object. For one object the oldest comes first.
 func (g *Grants[S]) All() []Grant[S] {
 	var all []Grant[S]
 	for s, to := range g.to {

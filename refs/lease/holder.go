@@ -16,12 +16,12 @@ type Session interface {
 	Peer() refs.NodeID
 }
 
-// ErrTooMany says that a peer gave more references than a node keeps for one session.
+// ErrTooMany says that a peer gave more references than a node accepts on one session.
 var ErrTooMany = errors.New("lease: the peer gave more references than this node holds for one session")
 
-// Holder is what a node holds of other nodes' objects, from whom it has it, and to whom it handed
-// it on. It is safe for concurrent use; its lock is a leaf. References without node, to well-known
-// objects, are not counted.
+// Holder lists the objects of other nodes that a node holds, who gave it the references, and to
+// whom it handed them on. It is safe for concurrent use. No other lock is taken under its lock.
+// References without node, to well-known objects, are not counted.
 type Holder[S Session] struct {
 	self  refs.NodeID
 	limit int // objects that one session may have given
@@ -32,7 +32,7 @@ type Holder[S Session] struct {
 	peers     map[S]*peer[S]
 	wanting   map[refs.NodeID]map[refs.ID]*entry[S] // to be registered with the owner; see settle
 	lingering []lingering[S]
-	kept      [2]map[*entry[S]]struct{} // for refs.Ref values: those of this period, and of the one before; see Keep
+	kept      [2]map[*entry[S]]struct{} // see Keep: those of this period, and of the last
 	period    time.Time                 // when this period began
 }
 
@@ -48,7 +48,7 @@ type entry[S Session] struct {
 	offers  int  // pins that are offers
 	kept    bool // it is in Holder.kept
 	handed  int  // sessions with a count, and lingering
-	relay   bool // it was handed on, or is offered, to be called through this node; false when handed and offers are 0
+	relay   bool // handed on or offered to be called through this node; false if neither is left
 	asking  bool // a Dirty for it is queued or on its way, on asked
 	asked   S
 	refused bool // the owner does not export it, or does not know of leases
@@ -108,8 +108,8 @@ func (h *Holder[S]) entry(r refs.Ref) *entry[S] {
 	return e
 }
 
-// Receive counts the references of a table that came on s, and pins them until Decoded is called
-// with the same. On error nothing was counted.
+// Receive counts the references of a table that came on s. It pins them until Decoded is called
+// with the same references. On error nothing was counted.
 func (h *Holder[S]) Receive(s S, rs []refs.Ref) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -169,8 +169,9 @@ func (h *Holder[S]) Unpin(id refs.ID) {
 	}
 }
 
-// Keep holds a reference that Receive pinned and that became a value which holds nothing, until
-// Taken, and at most for two of KeepFor, so that whoever got the value can Pin it.
+// Keep holds a reference that Receive pinned and that became a plain value, which holds nothing.
+// Who got the value can then Pin it. Keep holds until Taken is called, and at most for twice
+// KeepFor.
 func (h *Holder[S]) Keep(id refs.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -190,7 +191,7 @@ func (h *Holder[S]) Keep(id refs.ID) {
 	h.settle(e)
 }
 
-// Taken ends what Keep began: the value was pinned, or nobody wants it.
+// Taken ends the hold that Keep began: the value was pinned, or nobody wants it.
 func (h *Holder[S]) Taken(id refs.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -202,7 +203,7 @@ func (h *Holder[S]) Taken(id refs.ID) {
 	}
 }
 
-// KeepFor is for how long Keep holds at least.
+// KeepFor is how long Keep holds at least.
 const KeepFor = 30 * time.Second
 
 // unkeep ends what was kept for longer than KeepFor. mu is held.
@@ -217,9 +218,9 @@ func (h *Holder[S]) unkeep(now time.Time) {
 	h.kept[0], h.kept[1], h.period = nil, h.kept[0], now
 }
 
-// Offer pins a reference that others will hand to whoever asks for it, as registries do, until
-// Withdraw. relay says that it leads through this node, which relays the calls of all who have it
-// meanwhile.
+// Offer pins a reference, until Withdraw, that others will hand to whoever asks for it, as
+// registries do. relay says that the reference leads through this node. Then this node relays the
+// calls of all who have it until Withdraw.
 func (h *Holder[S]) Offer(r refs.Ref, relay bool) {
 	if r.ID.Node.IsZero() || r.ID.Node == h.self {
 		return
@@ -268,14 +269,14 @@ func (h *Holder[S]) Hand(s S, r refs.Ref, relay bool) {
 	h.settle(e)
 }
 
-// Unhand takes one Hand back whose frame the peer never took in.
+// Unhand takes one Hand back. The peer never took in its frame.
 func (h *Holder[S]) Unhand(s S, id refs.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.takeBack(s, id, 1)
 }
 
-// GivenBack takes in what the peer of s gave back of what it was handed.
+// GivenBack notes which of the handed references the peer of s gave back.
 func (h *Holder[S]) GivenBack(s S, counts []CountOf) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -284,7 +285,7 @@ func (h *Holder[S]) GivenBack(s S, counts []CountOf) {
 	}
 }
 
-// takeBack takes n off what s was handed, or what there is; like Grants.Take. mu is held.
+// takeBack subtracts n, or what there is, from what s was handed, like Grants.Take. mu is held.
 func (h *Holder[S]) takeBack(s S, id refs.ID, n uint32) {
 	p := h.peers[s]
 	if p == nil {
@@ -303,7 +304,7 @@ func (h *Holder[S]) takeBack(s S, id refs.ID, n uint32) {
 	h.unhand(h.entries[id])
 }
 
-// unhand takes one session off those that an entry was handed to. mu is held.
+// unhand subtracts one from the sessions that an entry was handed to. mu is held.
 func (h *Holder[S]) unhand(e *entry[S]) {
 	if e.handed--; e.handed+e.offers == 0 {
 		e.relay = false
@@ -311,9 +312,9 @@ func (h *Holder[S]) unhand(e *entry[S]) {
 	h.settle(e)
 }
 
-// Relay returns the reference by which to relay a call to an object, pinned: call Unpin after it.
-// ok is false unless the object was handed on to be called through this node, and somebody still
-// holds that.
+// Relay returns the reference by which to relay a call to an object. The reference is pinned: call
+// Unpin after the call. ok is true only if the object was handed on to be called through this node,
+// and somebody still holds it.
 func (h *Holder[S]) Relay(id refs.ID) (r refs.Ref, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -339,11 +340,11 @@ func (h *Holder[S]) add(e *entry[S], s S, n uint32) {
 	h.peer(s).received[e.ref.ID] = e
 }
 
-// parent is the one session whose references an entry keeps: the owner's, if the owner itself
-// counts this node, else the first. What comes on others goes back at once. So nodes that hold an
-// object through each other form a tree, and no circle of them keeps itself alive: who takes a
-// parent has none, and unless it lost one, or hands on what it does not hold, it has no children
-// either.
+// parent is the one session whose references an entry keeps. It is the owner's session, if the
+// owner itself counts this node, else the first. References that come on other sessions go back at
+// once. So nodes that hold an object through each other form a tree, and no circle of them keeps
+// itself alive: a node that takes a parent has none. It has no children either, unless it lost a
+// parent, or hands on what it does not hold.
 func (e *entry[S]) parent() (s S, direct bool) {
 	for _, f := range e.from {
 		if f.session.Peer() == e.ref.ID.Node {

@@ -7,8 +7,8 @@ import (
 	"gormi/refs"
 )
 
-// Wanting lists the owners of objects that came from others than them, and that this node should
-// register for as soon as it has a session with the owner; see Ask.
+// Wanting lists the owners of objects that this node got from other nodes than the owner. This node
+// should register for these objects as soon as it has a session with the owner; see Ask.
 func (h *Holder[S]) Wanting() []refs.NodeID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -22,7 +22,7 @@ func (h *Holder[S]) Wanting() []refs.NodeID {
 	return owners
 }
 
-// Ask queues what is wanting of the owner at the other end of s to be registered there.
+// Ask queues the objects that this node should register for with the owner at the other end of s.
 func (h *Holder[S]) Ask(s S) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,7 +43,7 @@ func (h *Holder[S]) Ask(s S) {
 	}
 }
 
-// Due lists the sessions that Next has something for.
+// Due lists the sessions for which Next has a batch.
 func (h *Holder[S]) Due() []S {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -56,8 +56,8 @@ func (h *Holder[S]) Due() []S {
 	return due
 }
 
-// Next returns what to send to the peer of s now, nil if there is nothing: the same until Done or
-// Mute was called. The caller does not change it.
+// Next returns the batch to send to the peer of s now, or nil if there is nothing to send. It
+// returns the same batch until Done or Mute is called. The caller must not change it.
 func (h *Holder[S]) Next(s S) *Batch {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -78,8 +78,8 @@ func (h *Holder[S]) Next(s S) *Batch {
 	return b
 }
 
-// batch makes a batch of what is first in the queue: references to be given
-// back, or objects to be registered, as many of the kind as follow. mu is held.
+// batch makes a batch of what is first in the queue. That is references to be given back, or
+// objects to be registered, as many of the same kind as follow. mu is held.
 func (p *peer[S]) batch(s S) *Batch {
 	var b *Batch
 	size, taken := 0, 0
@@ -96,7 +96,8 @@ func (p *peer[S]) batch(s S) *Batch {
 			b = new(Batch)
 		}
 		switch {
-		case e != nil && size > 0 && len(b.Register) == 0, e == nil && len(b.Register) > 0: // of the other kind
+		case e != nil && size > 0 && len(b.Register) == 0, e == nil && len(b.Register) > 0:
+			// Of the other kind.
 			p.queue = p.queue[taken:]
 			return b
 		case e != nil:
@@ -119,8 +120,8 @@ func (p *peer[S]) batch(s S) *Batch {
 	return b
 }
 
-// Done notes that the peer took the batch of s in. missing are the indices of those that it was to
-// register and that it does not export.
+// Done notes that the peer took the batch of s in. missing are the indices of the objects that it
+// was asked to register and does not export.
 func (h *Holder[S]) Done(s S, missing []uint32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -158,8 +159,8 @@ func (h *Holder[S]) Done(s S, missing []uint32) {
 	}
 }
 
-// Mute notes that the peer of s does not know of leases: nothing is given back before the session
-// is over.
+// Mute notes that the peer of s does not know of leases. So nothing is given back before the
+// session is over.
 func (h *Holder[S]) Mute(s S) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -184,8 +185,9 @@ func (h *Holder[S]) unask(p *peer[S], refused bool) {
 	}
 }
 
-// Cut returns what this node holds through s and not from its owner. The connection of s is lost:
-// the owners are to be found, if they listen, before the session is over. Ask does the rest.
+// Cut returns the references that this node holds through s and not from their owners. The
+// connection of s is lost. The caller finds the owners, if they listen, before the session is over.
+// Ask does the rest.
 func (h *Holder[S]) Cut(s S) []refs.Ref {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -208,8 +210,8 @@ func (h *Holder[S]) orphan(e *entry[S]) bool {
 	return want[e.ref.ID] == e && e.ref.Listens()
 }
 
-// Linger has objects that were handed on to s kept after the end of s, until the time that is given
-// to Gone.
+// Linger keeps objects that were handed on to s after the end of s, until the time that is given to
+// Gone.
 func (h *Holder[S]) Linger(s S, objects []Object) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -227,8 +229,8 @@ func (h *Holder[S]) Linger(s S, objects []Object) {
 	}
 }
 
-// Gone takes note that a session is over for good. What was handed on on it is given back, but for
-// what lingers until the time given. It returns what came on no other session, as Cut does.
+// Gone notes that a session is over for good. What was handed on to its peer counts as given back,
+// except what lingers until the given time. Like Cut, it returns what came on no other session.
 func (h *Holder[S]) Gone(s S, until time.Time) []refs.Ref {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -257,7 +259,7 @@ func (h *Holder[S]) Gone(s S, until time.Time) []refs.Ref {
 	return orphans
 }
 
-// Expire ends the lingering that is due, and what was kept long enough.
+// Expire ends the lingering that is due, and the holds of Keep that lasted long enough.
 func (h *Holder[S]) Expire(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -271,14 +273,14 @@ func (h *Holder[S]) Expire(now time.Time) {
 	})
 }
 
-// Farewell is what to ask of one session's peer, by Linger, before this node closes.
+// Farewell is what this node asks of one session's peer, by Linger, before it closes.
 type Farewell struct {
 	Own    []refs.ObjNum // the peer's objects
 	Others []Object      // others', that the peer handed on to this node
 }
 
-// Farewells returns what this node handed on and nobody took over yet, by the sessions that it came
-// on.
+// Farewells returns the references that this node handed on and that nobody has taken over yet, by
+// the sessions on which they came.
 func (h *Holder[S]) Farewells() map[S]Farewell {
 	h.mu.Lock()
 	defer h.mu.Unlock()
