@@ -8,9 +8,8 @@ import (
 	"gormi/rmi/fault"
 )
 
-// Error is what every failed call returns: what was tried, what kind of
-// failure it was, who noticed it, and what the call may have done. See the
-// package documentation of fault.
+// Error is what every failed call returns. It says what was tried, what kind of failure it was,
+// who noticed it, and what the call may have done. See the documentation of package fault.
 //
 //	type Error struct {
 //		Op        string       // what was tried: "call", "lookup", "bind", "export", "dial", ...
@@ -30,9 +29,8 @@ import (
 //	func (e *Error) Is(target error) bool  // whether it is of a Kind, or what the kind stands for
 type Error = fault.Error
 
-// Kind says what went wrong. A Kind is an error itself, so that
-// errors.Is(err, rmi.NotBound) works. KindOf tells that of an error, and
-// "go doc gormi/rmi Invalid" lists all.
+// Kind says what went wrong. A Kind is an error itself, so that errors.Is(err, rmi.NotBound)
+// works. KindOf returns the kind of an error. "go doc gormi/rmi Invalid" lists all kinds.
 //
 //	type Kind uint8
 //
@@ -65,7 +63,7 @@ const (
 	Internal       Kind = fault.Internal
 )
 
-// Outcome says what a failed call may have done. OutcomeOf tells that of an error.
+// Outcome says what a failed call may have done. OutcomeOf returns the outcome of an error.
 //
 //	type Outcome uint8
 //
@@ -79,14 +77,13 @@ const (
 	Executed    Outcome = fault.Executed    // it ran
 )
 
-// OutcomeOf tells what the call that failed with err may have done. It is Unknown if
-// err is nil, which is no failure: the call ran, unless its method is one-way.
+// OutcomeOf returns what the call that failed with err may have done. If err is nil, the call did
+// not fail, and OutcomeOf returns Unknown: the call ran, unless its method is one-way.
 func OutcomeOf(err error) Outcome { return fault.OutcomeOf(err) }
 
-// KindOf tells the kind of err, of the outermost Error in it: what happened to
-// this call. (errors.Is also finds the kinds of calls that the method itself made
-// and whose errors it returned.) It is 0, which
-// prints as none, if err is no error of this module.
+// KindOf returns the kind of the outermost Error in err: what happened to this call. (errors.Is
+// also finds the kinds of calls that the method itself made and whose errors it returned.) If err
+// is no error of this module, KindOf returns 0, which prints as none.
 func KindOf(err error) Kind { return fault.KindOf(err) }
 
 // RegisterError gives a sentinel error (a package-level errors.New) a name, so
@@ -95,11 +92,10 @@ func KindOf(err error) Kind { return fault.KindOf(err) }
 // name or the error is registered already.
 func RegisterError(name string, sentinel error) { fault.Register(name, sentinel) }
 
-// RegisterErrorType gives an error type a name, so that errors.As finds its
-// values, fields and all, across the wire. Its exported fields travel as those
-// of any struct. It panics if the name or the type is registered already, or if
-// values of the type cannot travel: one without exported fields, say, or with a
-// remote interface in it.
+// RegisterErrorType gives an error type a name, so that errors.As finds its values, with their
+// fields, across the wire. Its exported fields travel like those of any struct. It panics if the
+// name or the type is registered already. It also panics if values of the type cannot travel, for
+// example because it has no exported fields, or a remote interface in it.
 func RegisterErrorType[E error](name string) {
 	if t := reflect.TypeFor[E](); t.Kind() != reflect.Interface {
 		if err := codec.CheckErrorType(t); err != nil {
@@ -109,8 +105,7 @@ func RegisterErrorType[E error](name string) {
 	fault.RegisterType[E](name)
 }
 
-// RegisterType gives a concrete type a name, so that its values can travel in
-// fields and parameters of interface types that are not remote ("any" too). It
-// panics if the name or the type is registered already, or if values of the type
-// cannot travel.
+// RegisterType gives a concrete type a name. Then its values can travel in fields and parameters
+// of interface types that are not remote, "any" among them. It panics if the name or the type is
+// registered already, or if values of the type cannot travel.
 func RegisterType[T any](name string) { codec.RegisterType(name, reflect.TypeFor[T]()) }

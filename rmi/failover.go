@@ -18,19 +18,19 @@ const (
 	refreshTimeout    = 5 * time.Second       // of one refresh
 )
 
-// ResolveWith is Resolve for an object that may be replaced by another: the
-// proxy calls refresh to learn where to send its calls when the object that it
-// stood for is gone. It is a proxy of its own, equal to no other, also where the
-// object is n's.
+// ResolveWith is Resolve for an object that may be replaced by another. When the object that the
+// proxy stood for is gone, the proxy calls refresh to learn where to send its calls. The proxy is
+// one of its own, equal to no other, even if the object is n's.
 //
-// It does so when a call was NotExecuted and the kind of its error is
-// StaleReference, NoSuchObject, PeerGone or ConnectFailed, and when it would have
-// to wait for a connection that was lost. Then the call is made again, and so on
-// until its deadline, with pauses of up to 2 s while refresh leads to the same
-// object. refresh is called by one call at a time, for all that wait, and gets 5 s.
-// If its error is of one of these kinds, NotBound, Overloaded or Deadline, it is
-// asked again later; another one is the call's. A call that ran out of time meanwhile
-// fails with Deadline (or Cancelled) and NotExecuted.
+// The proxy calls refresh in two cases: when a call was NotExecuted and the kind of its error is
+// StaleReference, NoSuchObject, PeerGone or ConnectFailed; and when a call would have to wait for
+// a connection that was lost. Then the call is made again, and so on until its deadline, with
+// pauses of up to 2 s while refresh leads to the same object.
+//
+// Only one call of refresh runs at a time, for all calls that wait, and it gets 5 s. If its error
+// is of one of the kinds above, or NotBound, Overloaded or Deadline, refresh is called again
+// later. Any other error becomes the call's error. A call that runs out of time meanwhile fails
+// with Deadline (or Cancelled) and NotExecuted.
 func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx context.Context, failed refs.Ref, cause error) (refs.Ref, error)) (T, error) {
 	var zero T
 	i, err := fitting[T](n, r, d)

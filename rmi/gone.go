@@ -11,19 +11,19 @@ import (
 	"gormi/refs"
 )
 
-// Gone returns a channel that is closed when the node behind a proxy is gone for
-// good: it was closed, or killed, or could not be reached for the session lease
-// (Options.SessionLease); in the last case at most a second after that. That it was
-// killed is known, in a fraction of a second, of a node that this one dialled, by its
-// address, which refuses connections; of a node that dialled this one by the lease. A
-// connection that is lost and made again closes nothing. When the proxy's own
-// node is closed the channel is closed too.
+// Gone returns a channel that is closed when the node behind a proxy is gone for good. That is
+// when the node was closed or killed, or could not be reached for the session lease
+// (Options.SessionLease); in the last case at most a second after the lease. If this node had
+// dialled the other one, it learns within a fraction of a second that the other was killed,
+// because the address refuses connections. If the other node had dialled this one, it learns
+// that by the lease. A connection that is lost and made again closes nothing. When the proxy's
+// own node is closed, the channel is closed too.
 //
-// From the first call on, the node keeps a session with the other one: it dials
-// now if there is none. Of an owner that is called through a relay it learns by
-// asking the relay every few seconds. All proxies of a node's objects share a
-// channel. v is a proxy of an interface type. Gone of another value, be it an
-// object of this process or a func, is nil, and so never closed.
+// From the first call of Gone on, the node has a session with the other one: it dials now if
+// there is none. If the owner is called through a relay, the node asks the relay every few
+// seconds. All proxies of a node's objects share a channel. v is a proxy of an interface type.
+// For another value, be it an object of this process or a func, Gone returns nil, a channel
+// that is never closed.
 func Gone(v any) <-chan struct{} {
 	var none proxy.Table
 	c := none.CoreOf(reflect.ValueOf(v))

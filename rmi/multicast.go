@@ -13,17 +13,15 @@ import (
 	"gormi/rmi/transport/streams"
 )
 
-// Peer is another node as this node has a connection with it. It is not for
-// programs but for packages that send values to many: see Peer.Multicast. There
-// is one Peer per connection; it is comparable and safe for concurrent use. The
-// session between the two nodes outlives the Peer, for calls: whether the other
-// node is gone for good, Gone tells.
+// Peer is one connection with another node. It is not for programs but for packages that send
+// values to many: see Peer.Multicast. There is one Peer per connection. It is comparable and safe
+// for concurrent use. For calls, the session between the two nodes outlives the Peer. Gone tells
+// whether the other node is gone for good.
 //
-// Multicast goes over one stream per direction of the connection, opened when the
-// first packet is sent. A packet names the receivers that it is for (Node.Receive)
-// and carries a value that was encoded once (Codec.Packet), whatever the number
-// of peers and receivers. Order is kept within a peer; what was accepted by
-// Multicast is lost only with the connection.
+// Multicast uses one stream per direction of the connection, which is opened when the first packet
+// is sent. A packet names the receivers that it is for (Node.Receive). It carries a value that was
+// encoded once (Codec.Packet), whatever the number of peers and receivers. The order of packets to
+// one peer is kept. What Multicast accepted is lost only with the connection.
 type Peer struct {
 	side *side
 	link *transport.Link
@@ -34,12 +32,12 @@ type Peer struct {
 	in  inlet
 }
 
-// SessionID names a connection of a session; both its ends know it by the same one.
+// SessionID names a connection of a session. Both ends of the connection use the same SessionID.
 type SessionID [16]byte
 
-// PeerOf returns the peer that made the call which ctx belongs to: the relay, if
-// the call was relayed. Its connection is the one there is now, or was last. It
-// is nil in a context that no remote call made.
+// PeerOf returns the peer that made the call to which ctx belongs. If the call was relayed, that is
+// the relay. The Peer is the current connection, or the last one. PeerOf returns nil if ctx is not
+// of a remote call.
 func PeerOf(ctx context.Context) *Peer {
 	s := transport.SessionOf(ctx)
 	if s == nil {
@@ -48,8 +46,8 @@ func PeerOf(ctx context.Context) *Peer {
 	return sideOf(s).peer.Load()
 }
 
-// Relayed reports whether the call that ctx belongs to came through a relay, so that
-// PeerOf is not the caller.
+// Relayed reports whether the call to which ctx belongs came through a relay. Then PeerOf is not
+// the caller.
 func Relayed(ctx context.Context) bool { return transport.Relayed(ctx) }
 
 // Peer returns the connection with a node, or nil if there is no session with it.

@@ -14,14 +14,14 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Receiver gets the packets that peers send to its id. A peer's packets come
-// on one goroutine, in order; those of different peers may come at a time. It
-// must not block: all other receivers of that peer's packets wait meanwhile.
+// Receiver gets the packets that peers send to its id. A peer's packets arrive on one goroutine, in
+// order. Packets from different peers may arrive concurrently. A Receiver must not block, because
+// all other receivers of that peer's packets wait meanwhile.
 type Receiver interface {
 	// Receive takes a packet. d is valid until it returns.
 	Receive(d *Delivery)
-	// Flush is called after Receive was, once nothing more is there to be read
-	// at once, or many packets were.
+	// Flush is called after calls of Receive: when nothing more can be read at once, or after
+	// many packets.
 	Flush(p *Peer)
 }
 
@@ -62,8 +62,8 @@ func (n *Node) Receive(r Receiver) (id ReceiverID, stop func()) {
 	}
 }
 
-// Value decodes the packet's value. It is decoded once for all receivers of
-// the packet that ask for the same type, who share it: *T is read-only.
+// Value decodes the packet's value. It is decoded once for all receivers of the packet that ask for
+// the same type. They share the value, so *T is read-only.
 func (c *Codec[T]) Value(d *Delivery) (*T, error) {
 	if v, ok := d.value.(*T); ok {
 		return v, d.err

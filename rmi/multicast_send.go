@@ -33,8 +33,8 @@ func CodecOf[T any]() (*Codec[T], error) {
 	return &Codec[T]{i.Methods[0]}, nil
 }
 
-// Packet is a value encoded once, to be sent to any number of peers. It is
-// immutable. What it refers to stays exported, or held, while it is reachable.
+// Packet is a value that is encoded once and sent to any number of peers. It is immutable. While it
+// is reachable, the objects that it refers to stay exported, or held.
 type Packet struct {
 	body []byte
 	refs []refs.Ref
@@ -152,11 +152,10 @@ const batchSize = 32 << 10
 // MaxMessage is how many bytes of one encoded value the peer accepts.
 func (p *Peer) MaxMessage() int { return p.side.s.PeerMessage() }
 
-// Multicast sends messages, in order. It waits while the stream's window is
-// full, at most until the connection is lost. Messages may be used again when it
-// returns. A packet over MaxMessage is an error of kind TooLarge: nothing of
-// ms from it on is sent then, and sent tells how many were before it. Other
-// errors are for good.
+// Multicast sends messages, in order. It waits while the stream's window is full, at most until the
+// connection is lost. The caller may reuse ms when it returns. For a packet over MaxMessage it
+// returns an error of kind TooLarge. Then it sends neither that message nor those after it, and
+// sent is the number of messages before it. After any other error nothing can be sent any more.
 func (p *Peer) Multicast(ms []Message) (sent int, err error) {
 	o := &p.out
 	o.mu.Lock()

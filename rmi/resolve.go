@@ -69,11 +69,10 @@ func (n *Node) named(op string, err error, r refs.Ref) error {
 	return f
 }
 
-// Resolve returns the value that a reference stands for, as a T: an interface,
-// a func type or a struct of func fields. If the object is this node's own, and
-// T is an interface, that is the object itself. d is the description of the
-// object's interface, if it is known: then a T that does not fit it is refused
-// now, otherwise at the first call. Nothing is dialled.
+// Resolve returns the value that a reference stands for, as a T: an interface, a func type or a
+// struct of func fields. If the object is this node's own, and T is an interface, that is the
+// object itself. d is the description of the object's interface, or nil if it is not known. With
+// d, a T that does not fit is refused now, otherwise at the first call. Resolve dials nothing.
 func Resolve[T any](n *Node, r refs.Ref, d *Description) (T, error) {
 	var zero T
 	i, err := fitting[T](n, r, d)
@@ -102,18 +101,18 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*codec.Interface, erro
 	return i, nil
 }
 
-// Proxy is what a struct of funcs may embed, to be as much of a proxy as a value of
-// an interface is:
+// Proxy can be embedded in a struct of funcs. Then the struct behaves like a proxy of an
+// interface type:
 //
 //	type Account struct {
 //		rmi.Proxy
 //		Deposit func(ctx context.Context, cents int64) (int64, error)
 //	}
 //
-// Proxies of all forms print as "proxy of INTERFACE at REFERENCE" (by every verb of
-// package fmt, and in logs), and fail to marshal: what can be stored is RefOf(p).
-// RefOf, As, Gone and Node.Release take them. Structs of funcs without Proxy, and
-// funcs, print as package fmt prints any func.
+// Proxies of all forms print as "proxy of INTERFACE at REFERENCE", by every verb of package fmt
+// and in logs. Marshalling them fails: what can be stored is RefOf(p). RefOf, As, Gone and
+// Node.Release accept them. Structs of funcs without Proxy, and funcs, print as package fmt
+// prints any func.
 //
 //	func (p Proxy) String() string                  // "proxy of INTERFACE at REFERENCE"
 //	func (p Proxy) GoString() string                // the same
@@ -131,9 +130,9 @@ func WellKnown(at refs.Endpoint, num refs.ObjNum) refs.Ref {
 	return refs.Ref{Endpoint: at, ID: refs.ID{Object: num}}
 }
 
-// As returns the object behind a proxy as another interface, T, if the owner's
-// interface has its methods; it asks the owner. A value that is no proxy is
-// converted as by a type assertion.
+// As returns the object behind a proxy as another interface, T. It asks the owner whether the
+// object's interface has the methods of T. A value that is no proxy is converted as by a type
+// assertion.
 func As[T any](ctx context.Context, v any) (T, error) {
 	var zero T
 	var none proxy.Table
@@ -156,9 +155,8 @@ func As[T any](ctx context.Context, v any) (T, error) {
 	return Resolve[T](n, c.Ref(), d)
 }
 
-// RefOf returns the reference of a proxy of an interface type; ok is false if
-// v is none. Node.RefOf knows more. The reference holds nothing: keep the proxy,
-// or see Node.Hold.
+// RefOf returns the reference of a proxy of an interface type. ok is false if v is no such proxy.
+// Node.RefOf knows more forms. The reference holds nothing: keep the proxy, or see Node.Hold.
 func RefOf(v any) (r refs.Ref, ok bool) {
 	var none proxy.Table
 	if c := none.CoreOf(reflect.ValueOf(v)); c != nil {

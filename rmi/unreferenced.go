@@ -9,14 +9,13 @@ import (
 	"gormi/skeleton"
 )
 
-// Unreferencer is implemented by exported objects that want to know when no
-// other node holds a reference to them any more. Handles and bindings do not
-// count: such an object may well be called by those who look it up later.
+// Unreferencer is implemented by exported objects that want to know when no other node holds a
+// reference to them any more. Handles and bindings do not count. So an object that was told may
+// still be called by those who look it up later.
 //
-// Unreferenced is called once each time the number of holders comes to zero, on
-// a goroutine of the node's, one object after the other, so it should be short;
-// not while the node closes. It is not called again for an object whose turn has
-// not come yet.
+// Unreferenced is called once each time the number of holders comes to zero, but not while the
+// node closes. One goroutine of the node calls it for one object after the other, so it should
+// be short. An object that still waits for its call is not called a second time.
 type Unreferencer interface {
 	Unreferenced()
 }
