@@ -41,11 +41,11 @@ type Kind = fault.Kind
 
 // The kinds of errors.
 const (
-	Invalid        Kind = fault.Invalid        // the caller's own mistake: a type that cannot travel, an illegal name
+	Invalid        Kind = fault.Invalid        // the caller's mistake: a type that cannot travel, an illegal name
 	NotBound       Kind = fault.NotBound       // no such name in the registry
 	AlreadyBound   Kind = fault.AlreadyBound   // the name, or the well-known number, is taken
 	NoSuchObject   Kind = fault.NoSuchObject   // the owner does not export the object (any more)
-	StaleReference Kind = fault.StaleReference // the owner is gone; another process answers in its place
+	StaleReference Kind = fault.StaleReference // the owner is gone; another process answers there
 	NoSuchMethod   Kind = fault.NoSuchMethod
 	BadArguments   Kind = fault.BadArguments
 	TooLarge       Kind = fault.TooLarge

@@ -25,7 +25,7 @@ import (
 //	}
 //
 //	func (d *Description) Accepts(caller *Description) error   // whether a caller's interface fits
-//	func (d *Description) Fingerprint() refs.Fingerprint       // equal for interfaces that are called alike
+//	func (d *Description) Fingerprint() refs.Fingerprint       // equal if interfaces are called alike
 //	func (d *Description) MarshalBinary() ([]byte, error)      // for ParseDescription
 //	func (d *Description) Signature(m codec.DescribedMethod) string
 //	func (d *Description) SemanticsFor(i *codec.Interface) []Semantics
