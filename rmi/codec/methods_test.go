@@ -137,6 +137,26 @@ func TestStructsThatEmbedATypeWithACodecKeepTheirOtherFields(t *testing.T) {
 	}{N: 1})
 }
 
+// looped and the two others embed pointers to what embeds them.
+type (
+	looped  struct{ *looped }
+	forth   struct{ *back }
+	back    struct{ *forth }
+	Chained struct {
+		*Chained
+		N int
+	}
+)
+
+func TestAStructMayEmbedAPointerToItself(t *testing.T) {
+	same(t, Chained{N: 1, Chained: &Chained{N: 2}})
+	for _, typ := range []reflect.Type{reflect.TypeFor[looped](), reflect.TypeFor[forth](), reflect.TypeFor[*back](), reflect.TypeFor[Chained]()} {
+		if names := remoteNames(typ); len(names) != 0 {
+			t.Errorf("%v has the remote methods %v", typ, names)
+		}
+	}
+}
+
 func TestWhatIsEmbeddedTravelsOrIsRefused(t *testing.T) {
 	type unexported struct{ textForm }
 	type Sub struct{ A, B int }
