@@ -137,6 +137,21 @@ func TestStructsThatEmbedATypeWithACodecKeepTheirOtherFields(t *testing.T) {
 	}{N: 1})
 }
 
+// fickle tells by what it points to whether it is zero.
+type fickle struct {
+	p *int
+	N int
+}
+
+func (f fickle) IsZero() bool { return *f.p == 0 }
+
+func TestAnIsZeroThatPanicsLeavesNothingOut(t *testing.T) {
+	same(t, struct {
+		F fickle `msgpack:",omitempty"`
+		N int
+	}{fickle{N: 3}, 1})
+}
+
 // looped and the two others embed pointers to what embeds them.
 type (
 	looped  struct{ *looped }
