@@ -155,8 +155,8 @@ func TestAnIsZeroThatPanicsLeavesNothingOut(t *testing.T) {
 // looped and the two others embed pointers to what embeds them.
 type (
 	looped  struct{ *looped }
-	forth   struct{ *back }
-	back    struct{ *forth }
+	Forth   struct{ *Back }
+	Back    struct{ *Forth }
 	Chained struct {
 		*Chained
 		N int
@@ -165,7 +165,7 @@ type (
 
 func TestAStructMayEmbedAPointerToItself(t *testing.T) {
 	same(t, Chained{N: 1, Chained: &Chained{N: 2}})
-	for _, typ := range []reflect.Type{reflect.TypeFor[looped](), reflect.TypeFor[forth](), reflect.TypeFor[*back](), reflect.TypeFor[Chained]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[looped](), reflect.TypeFor[Forth](), reflect.TypeFor[*Back](), reflect.TypeFor[Chained]()} {
 		if names := remoteNames(typ); len(names) != 0 {
 			t.Errorf("%v has the remote methods %v", typ, names)
 		}
