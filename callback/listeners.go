@@ -185,7 +185,7 @@ func (l *Listeners[T]) same(a, b T) bool {
 	if reflect.TypeFor[T]().Kind() == reflect.Func {
 		return *(*unsafe.Pointer)(unsafe.Pointer(&a)) == *(*unsafe.Pointer)(unsafe.Pointer(&b)) // the closure
 	}
-	return reflect.TypeOf(any(a)).Comparable() && any(a) == any(b)
+	return reflect.ValueOf(a).Comparable() && any(a) == any(b) // if a is, so is what has its type and equals it
 }
 
 // Len is the number of listeners.

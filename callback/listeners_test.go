@@ -478,6 +478,32 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// listening is a listener of an interface type; as a struct it may hold what cannot be compared.
+type (
+	listening interface {
+		Told(ctx context.Context) error
+	}
+	ears struct{ by any }
+)
+
+func (ears) Told(context.Context) error { return nil }
+
+func TestRemoveOfWhatCannotBeComparedFindsNothing(t *testing.T) {
+	set := callback.NewListeners[listening](rmitest.New(t).Node(), nil)
+	defer set.Close()
+	for _, v := range []listening{ears{[]int{1}}, ears{7}} {
+		if _, err := set.Add(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if set.Remove(ears{[]int{1}}) {
+		t.Error("it is equal to another")
+	}
+	if !set.Remove(ears{7}) || set.Len() != 1 {
+		t.Errorf("%d listeners are left", set.Len())
+	}
+}
+
 func TestListenerThatBlocksForEver(t *testing.T) {
 	net := rmitest.New(t)
 	failures := make(chan error, 10)

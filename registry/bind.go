@@ -57,7 +57,7 @@ type bindOptions struct {
 	export    *rmi.ExportOptions
 }
 
-// With sets how the object is exported.
+// With sets how the object is exported. It is not for a proxy, which its owner exports.
 func With(o rmi.ExportOptions) BindOption { return func(b *bindOptions) { b.export = &o } }
 
 // Relayed permits a node that does not listen to bind an object. Calls of it go through the
@@ -105,6 +105,9 @@ func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options
 	for _, set := range options {
 		set(&o)
 	}
+	if o.permanent && o.lease != 0 {
+		return nil, failed(op, u.String(), invalid("both Permanent and Lease were passed: choose one"))
+	}
 	e, release, unhold, err := offer(ctx, n, op, name, v, o.export)
 	if err != nil {
 		return nil, failed(op, u.String(), err)
@@ -135,6 +138,9 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 		return e, release, unhold, err
 	}
 	if r, ok := n.RefOf(v); ok {
+		if o != nil && !reflect.ValueOf(*o).IsZero() {
+			return e, release, unhold, invalid("the object is another node's, which exports it as it likes: With sets options for the export of an object of one's own")
+		}
 		give := n.Hold(r)
 		// v itself is kept too: if it is another node's, that one has the hold.
 		e.Ref, unhold = r, func() { give(); runtime.KeepAlive(v) }

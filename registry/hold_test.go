@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,4 +248,28 @@ func TestABindingIsServedAsWithSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Options that could not count are refused, so that nobody relies on them.
+func TestOptionsThatABindingCannotObeyAreRefused(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		clerk := w.Node()
+		p := open(t, w.Node(), clerk, newWatchedAccount())
+		for name, c := range map[string]struct {
+			v    Account
+			o    []registry.BindOption
+			says string
+		}{
+			"With, of a proxy":    {p, []registry.BindOption{registry.With(rmi.ExportOptions{Threading: rmi.Serial})}, "With sets options"},
+			"Permanent and Lease": {&account{}, []registry.BindOption{registry.Permanent(), registry.Lease(time.Minute)}, "choose one"},
+		} {
+			_, err := registry.Bind[Account](t.Context(), clerk, w.reg.URL("a"), c.v, c.o...)
+			if rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := registry.Bind[Account](t.Context(), clerk, w.reg.URL("a"), p, registry.With(rmi.ExportOptions{})); err != nil {
+			t.Errorf("a proxy with no option set: %v", err)
+		}
+	})
 }

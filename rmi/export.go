@@ -49,7 +49,8 @@ type ExportOptions struct {
 
 	// Number is a well-known object number, below refs.ReservedObjects. If zero, the number
 	// is random and cannot be guessed. Export an object with a well-known number before the
-	// node listens: a call that arrives in between finds no object.
+	// node listens: a call that arrives in between finds no object. An object has one
+	// number for each interface.
 	Number refs.ObjNum
 }
 
@@ -96,6 +97,12 @@ func (x *served) place() string {
 // whether o sets an option that x does not have.
 func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err error) {
 	both = x.ExportOptions
+	if o.Number != 0 && o.Number != x.Number {
+		if more = true; x.Number != 0 {
+			return both, more, fmt.Errorf("Number %d there, %d here", x.Number, o.Number)
+		}
+		both.Number = o.Number
+	}
 	if o.Threading != Concurrent && o.Threading != x.Threading {
 		if more = true; x.Threading != Concurrent {
 			return both, more, fmt.Errorf("Threading %v there, %v here", x.Threading, o.Threading)
@@ -192,7 +199,7 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 				if err != nil {
 					return nil, err
 				}
-				return &skeleton.Export{Skeleton: skeleton.New(as, rv), Extra: &served{ExportOptions: both, by: x.by, to: x.to}}, nil
+				return &skeleton.Export{Skeleton: skeleton.New(as, rv), Num: both.Number, Extra: &served{ExportOptions: both, by: x.by, to: x.to}}, nil
 			}
 			return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf(
 				"the object was exported %s, with other options than here, at %s: export it with its options first, before it is passed or bound", x.place(), here), Err: err}

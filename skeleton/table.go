@@ -84,7 +84,8 @@ func (t *Table) Len() int {
 
 // Again is asked when an object is exported that is exported already, which old
 // is. known says that somebody may have called it. What Again returns stands in old's
-// place from now on, under its number; nil leaves old there. An error refuses.
+// place from now on, under its number, or its own well-known one; nil leaves old there. An
+// error refuses.
 type Again func(old *Export, known bool) (*Export, error)
 
 // Pin exports v as interface i for a handle, or finds its export: a pointer has
@@ -105,7 +106,18 @@ func (t *Table) Pin(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill f
 			return nil, err
 		}
 		if x != nil {
-			x.Num, x.Since, x.key, x.handles, x.known = e.Num, e.Since, e.key, e.handles, e.known
+			known := e.known
+			switch x.Num {
+			case 0, e.Num:
+				x.Num = e.Num
+			default:
+				if t.Get(x.Num) != nil {
+					return nil, taken(x.Num)
+				}
+				t.byNum.Delete(e.Num)
+				known = true
+			}
+			x.Since, x.key, x.handles, x.known = e.Since, e.key, e.handles, known
 			t.byNum.Store(x.Num, x)
 			t.byValue[x.key] = x
 			e.next = x
@@ -174,7 +186,7 @@ func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill f
 	var key valueKey
 	if c := concrete(v); c.Kind() == reflect.Pointer {
 		key = valueKey{i.Type, c.Interface()}
-		if e := t.byValue[key]; e != nil && (num == 0 || num == e.Num) {
+		if e := t.byValue[key]; e != nil { // whatever the number: again tells
 			return e, true, nil
 		}
 	}
@@ -184,7 +196,7 @@ func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill f
 	if num == 0 {
 		num = refs.NewObjNum()
 	} else if t.Get(num) != nil {
-		return nil, false, fault.New(fault.AlreadyBound, fault.NotExecuted, "another object of this node has the well-known number %d", uint64(num))
+		return nil, false, taken(num)
 	}
 	e = &Export{Skeleton: New(i, v), Num: num, Since: time.Now(), key: key, known: num < refs.ReservedObjects}
 	fill(e)
@@ -194,6 +206,10 @@ func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill f
 	t.byNum.Store(num, e)
 	t.count++
 	return e, false, nil
+}
+
+func taken(num refs.ObjNum) error {
+	return fault.New(fault.AlreadyBound, fault.NotExecuted, "another object of this node has the well-known number %d", uint64(num))
 }
 
 // settle takes e out of the table if nothing keeps it there. mu is held.

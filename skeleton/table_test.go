@@ -159,6 +159,38 @@ func TestAnExportIsReplacedWithoutANewNumber(t *testing.T) {
 	}
 }
 
+// An object has one number: what is exported again under a well-known one, before anybody
+// can know it, moves there.
+func TestAnExportMovesToItsWellKnownNumber(t *testing.T) {
+	all, _ := table(10)
+	i, v := described[Open](t), reflect.ValueOf(&servant{})
+	old, err := all.Pin(i, v, 0, none, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := func(num refs.ObjNum) (*skeleton.Export, error) {
+		return all.Pin(i, v, num, none, func(*skeleton.Export, bool) (*skeleton.Export, error) {
+			return &skeleton.Export{Skeleton: skeleton.New(i, v), Num: num}, nil
+		})
+	}
+	other, err := all.Pin(i, reflect.ValueOf(&servant{}), 8, none, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to(8); !errors.Is(err, fault.AlreadyBound) || all.Get(8) != other || all.Get(old.Num) != old {
+		t.Errorf("moved to another object's number: %v", err)
+	}
+	e, err := to(7)
+	if err != nil || e.Num != 7 || all.Get(7) != e || all.Get(old.Num) != nil || all.Len() != 2 {
+		t.Fatalf("moved: %v, %v", e, err)
+	}
+	all.Unpin(old)
+	all.Unpin(e)
+	if all.Get(7) != nil || all.Len() != 1 {
+		t.Error("it is left")
+	}
+}
+
 func TestARevokedExportIsNobodys(t *testing.T) {
 	all, unheld := table(10)
 	i, v := described[Open](t), reflect.ValueOf(&servant{})

@@ -406,6 +406,7 @@ func TestWhatIsRefused(t *testing.T) {
 		{"an embedded error", remote("T") + "\n// T is data.\ntype T struct {\n\terror\n\tA int\n}\n", "field error: the embedded error is unexported"},
 		{"half a codec, the other half of an embedded type", strings.Replace(remote("T"), `"context"`, "(\n\t\"context\"\n\t\"time\"\n)", 1) + "\n// T is half.\ntype T struct{ time.Time }\n\n// MarshalText is one half.\nfunc (T) MarshalText() ([]byte, error) { return nil, nil }\n", "p.T has MarshalText, but no UnmarshalText"},
 		{"a servant in place of its interface", remote("[]*T") + "\n// T is an object.\ntype T struct{ ID int }\n\n// Close ends it.\nfunc (*T) Close(context.Context) error { return nil }\n", "argument 1: []: *p.T has remote methods (Close), but here a copy"},
+		{"a servant that embeds a pointer to itself", remote("T") + "\n// T is an object.\ntype T struct {\n\t*T\n\tID int\n}\n\n// Close ends it.\nfunc (*T) Close(context.Context) error { return nil }\n", "argument 1: p.T has remote methods (Close)"},
 		{"a servant that embeds another", remote("T") + "\n// T is an object.\ntype T struct{ *B }\n\n// B is too.\ntype B struct{ ID int }\n\n// Close ends it.\nfunc (*B) Close(context.Context) error { return nil }\n", "argument 1: p.T has remote methods (Close)"},
 		{"pointers without an end", remote("T") + "\n// T is a pointer.\ntype T *T\n", "more than 8 pointers deep"},
 		{"a stream", strings.Replace(remote("io.Reader"), `"context"`, "(\n\t\"context\"\n\t\"io\"\n)", 1), "streams (io.Reader) are not supported yet"},

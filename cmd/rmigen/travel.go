@@ -174,36 +174,45 @@ func isZeroer(t types.Type) bool {
 // remoteNames returns the methods of remote shape that t, which is no interface
 // and no func, or a pointer to it has: by them it looks like a remote object.
 func remoteNames(t types.Type) []string {
+	names := map[string]bool{}
+	addRemoteNames(names, t, nil)
+	return slices.Sorted(maps.Keys(names))
+}
+
+// addRemoteNames adds remoteNames of t. open are the structs that embed each other down to t: one
+// may embed a pointer to itself, and has no other methods by that.
+func addRemoteNames(names map[string]bool, t types.Type, open []types.Type) {
 	if p, ok := t.Underlying().(*types.Pointer); ok {
-		t = p.Elem()
+		t = types.Unalias(p.Elem())
 	}
 	switch t.Underlying().(type) {
 	case *types.Interface, *types.Pointer:
-		return nil
+		return
 	}
-	if isData(t) {
-		return nil
+	if isData(t) || slices.ContainsFunc(open, func(o types.Type) bool { return types.Identical(o, t) }) {
+		return
 	}
-	names := map[string]bool{}
 	set := types.NewMethodSet(types.NewPointer(t))
 	for m := range set.Methods() {
 		if s := m.Obj().Type().(*types.Signature); len(m.Index()) == 1 && m.Obj().Exported() && notRemoteFunc(s) == "" {
 			names[m.Obj().Name()] = true
 		}
 	}
-	if s, ok := t.Underlying().(*types.Struct); ok {
-		for f := range s.Fields() {
-			if !f.Anonymous() {
-				continue
-			}
-			for _, name := range remoteNames(types.Unalias(f.Type())) {
-				if set.Lookup(nil, name) != nil { // not hidden
-					names[name] = true
-				}
-			}
+	s, ok := t.Underlying().(*types.Struct)
+	if !ok {
+		return
+	}
+	lent := map[string]bool{}
+	for f := range s.Fields() {
+		if f.Anonymous() {
+			addRemoteNames(lent, types.Unalias(f.Type()), append(open, t))
 		}
 	}
-	return slices.Sorted(maps.Keys(names))
+	for name := range lent {
+		if set.Lookup(nil, name) != nil { // not hidden
+			names[name] = true
+		}
+	}
 }
 
 // isData reports whether a struct that has remote methods says that it is data

@@ -80,13 +80,20 @@ const valueTag = "value"
 // looks like a remote object. Those that an embedded interface lends do not
 // count, for that travels by itself, by reference.
 func remoteNames(t reflect.Type) []string {
+	names := map[string]bool{}
+	addRemoteNames(names, t, nil)
+	return slices.Sorted(maps.Keys(names))
+}
+
+// addRemoteNames adds remoteNames of t. open are the structs that embed each other down to t: one
+// may embed a pointer to itself, and has no other methods by that.
+func addRemoteNames(names map[string]bool, t reflect.Type, open []reflect.Type) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t.Kind() == reflect.Interface || t.Kind() == reflect.Pointer || isData(t) {
-		return nil
+	if t.Kind() == reflect.Interface || t.Kind() == reflect.Pointer || isData(t) || slices.Contains(open, t) {
+		return
 	}
-	names := map[string]bool{}
 	p := reflect.PointerTo(t)
 	for i := range p.NumMethod() {
 		m := p.Method(i)
@@ -95,20 +102,20 @@ func remoteNames(t reflect.Type) []string {
 			names[m.Name] = true
 		}
 	}
-	if t.Kind() == reflect.Struct {
-		for i := range t.NumField() {
-			f := t.Field(i)
-			if !f.Anonymous || t == f.Type {
-				continue
-			}
-			for _, name := range remoteNames(f.Type) {
-				if _, ok := p.MethodByName(name); ok { // not hidden
-					names[name] = true
-				}
-			}
+	if t.Kind() != reflect.Struct {
+		return
+	}
+	lent := map[string]bool{}
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Anonymous {
+			addRemoteNames(lent, f.Type, append(open, t))
 		}
 	}
-	return slices.Sorted(maps.Keys(names))
+	for name := range lent {
+		if _, ok := p.MethodByName(name); ok { // not hidden
+			names[name] = true
+		}
+	}
 }
 
 // isData reports whether a struct says that it is data.

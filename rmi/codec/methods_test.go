@@ -137,6 +137,41 @@ func TestStructsThatEmbedATypeWithACodecKeepTheirOtherFields(t *testing.T) {
 	}{N: 1})
 }
 
+// fickle tells by what it points to whether it is zero.
+type fickle struct {
+	p *int
+	N int
+}
+
+func (f fickle) IsZero() bool { return *f.p == 0 }
+
+func TestAnIsZeroThatPanicsLeavesNothingOut(t *testing.T) {
+	same(t, struct {
+		F fickle `msgpack:",omitempty"`
+		N int
+	}{fickle{N: 3}, 1})
+}
+
+// looped and the two others embed pointers to what embeds them.
+type (
+	looped  struct{ *looped }
+	Forth   struct{ *Back }
+	Back    struct{ *Forth }
+	Chained struct {
+		*Chained
+		N int
+	}
+)
+
+func TestAStructMayEmbedAPointerToItself(t *testing.T) {
+	same(t, Chained{N: 1, Chained: &Chained{N: 2}})
+	for _, typ := range []reflect.Type{reflect.TypeFor[looped](), reflect.TypeFor[Forth](), reflect.TypeFor[*Back](), reflect.TypeFor[Chained]()} {
+		if names := remoteNames(typ); len(names) != 0 {
+			t.Errorf("%v has the remote methods %v", typ, names)
+		}
+	}
+}
+
 func TestWhatIsEmbeddedTravelsOrIsRefused(t *testing.T) {
 	type unexported struct{ textForm }
 	type Sub struct{ A, B int }

@@ -371,7 +371,13 @@ func (d *Decoder) time() (time.Time, error) {
 	return d.mp.DecodeTime()
 }
 
-func emptyByMethod(v reflect.Value) bool {
+// emptyByMethod asks the value's own IsZero. One that panics says nothing: the value travels.
+func emptyByMethod(v reflect.Value) (empty bool) {
+	defer func() {
+		if recover() != nil {
+			empty = false
+		}
+	}()
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Map, reflect.Slice:
 		if v.IsNil() {

@@ -1,0 +1,9 @@
+package p
+
+import "context"
+
+// I is remote.
+type I interface {
+	Do(ctx context.Context,
+		v []context.Context) error
+}
