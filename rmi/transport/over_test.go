@@ -1,0 +1,48 @@
+package transport
+
+import (
+	"crypto/rand"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"gormi/rmi/wire"
+)
+
+// unattached is a connection of a new session of a peer that dialled, as its handshake leaves it.
+func unattached(t *testing.T, n *node) (*Link, net.Conn) {
+	t.Helper()
+	mine, its := net.Pipe()
+	t.Cleanup(func() { mine.Close(); its.Close() })
+	h, err := n.newHandshake(mine, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newRaw(t, its)
+	hello := p.makeHello()
+	h.peers = &hello
+	var id wire.SessionID
+	rand.Read(id[:])
+	return h.link(h.session(id, p.node(), "raw"), 1), mine
+}
+
+// Two connections of a peer may come at once, and the second session end the first in
+// the moment before that is entered.
+func TestASessionThatIsReplacedBeforeItHasAConnectionIsNotCounted(t *testing.T) {
+	b := alone(t)
+	l, conn := unattached(t, b)
+	s := l.session
+	if err := b.peers.accepted(b.Node(), s, wire.SessionID{}); err != nil {
+		t.Fatal(err)
+	}
+	if !b.shake(conn) {
+		t.Fatal("no room")
+	}
+	replaced(s, "another came")
+	<-s.gone
+	if err := b.shook(conn, l, nil); !errors.Is(err, ErrOver) {
+		t.Errorf("the connection of a session that is over: %v", err)
+	}
+	b.Close(time.Second) // panicked: the transport waits for one session fewer than it has
+}
