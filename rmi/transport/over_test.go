@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"gormi/rmi/fault"
 	"gormi/rmi/wire"
 )
 
@@ -45,4 +46,22 @@ func TestASessionThatIsReplacedBeforeItHasAConnectionIsNotCounted(t *testing.T) 
 		t.Errorf("the connection of a session that is over: %v", err)
 	}
 	b.Close(time.Second) // panicked: the transport waits for one session fewer than it has
+}
+
+func TestACallThatCameBehindTheEndIsNotCancelledAsAnother(t *testing.T) {
+	b := alone(t)
+	p := enter(t, b)
+	s := b.Live(p.node())
+	l := s.Link()
+	s.end(fault.New(fault.PeerGone, fault.Unknown, "a test"))
+	<-s.gone
+	in := incomings.Get().(*Incoming)
+	in.Session, in.Header, in.ctx = s, wire.CallHeader{Seq: 1}, &callContext{session: s}
+	if _, err := s.callee.occupy(in, l, 16, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.let(in)
+	if in, _, err := s.callee.cancel(l, 0, 1, 16, false); in != nil || err != nil {
+		t.Errorf("a cancel behind it is for %v, %v, which another session may use", in, err)
+	}
 }
