@@ -11,12 +11,26 @@ import (
 	"gormi/rmi/wire"
 )
 
+// deadlined tells of read deadlines.
+type deadlined struct {
+	net.Conn
+	told func()
+}
+
+func (d *deadlined) SetReadDeadline(t time.Time) error {
+	if d.told != nil {
+		d.told()
+	}
+	return d.Conn.SetReadDeadline(t)
+}
+
 // unattached is a connection of a new session of a peer that dialled, as its handshake leaves it.
-func unattached(t *testing.T, n *node) (*Link, net.Conn) {
+func unattached(t *testing.T, n *node) (*Link, *deadlined) {
 	t.Helper()
 	mine, its := net.Pipe()
 	t.Cleanup(func() { mine.Close(); its.Close() })
-	h, err := n.newHandshake(mine, false)
+	d := &deadlined{Conn: mine}
+	h, err := n.newHandshake(d, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +39,24 @@ func unattached(t *testing.T, n *node) (*Link, net.Conn) {
 	h.peers = &hello
 	var id wire.SessionID
 	rand.Read(id[:])
-	return h.link(h.session(id, p.node(), "raw"), 1), mine
+	return h.link(h.session(id, p.node(), "raw"), 1), d
+}
+
+// errBreach ends a session whose peer is told why.
+var errBreach = wire.ProtocolError("W-1: a test")
+
+func TestAReaderThatIsWokenByACutSeesIt(t *testing.T) {
+	l, conn := unattached(t, alone(t))
+	woken := 0
+	conn.told = func() {
+		if woken++; l.Err() == nil {
+			t.Error("the reader is woken before it can know why, and goes on to read")
+		}
+	}
+	l.cutAfter(errBreach, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), "W-1"))
+	if woken == 0 {
+		t.Error("the reader is not woken")
+	}
 }
 
 // Two connections of a peer may come at once, and the second session end the first in
