@@ -236,7 +236,7 @@ func (l *Link) onTick(now int64) {
 			return
 		}
 	}
-	if last := l.lastRead.Load(); l.polled != nil && last < now && last != l.nudged {
+	if last := l.lastRead.Load(); l.polled != nil && last < now && last != l.nudged && l.Err() == nil { // else lingerClose reads
 		l.nudged = last
 		_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // see readPolled
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +57,23 @@ func TestAReaderThatIsWokenByACutSeesIt(t *testing.T) {
 	l.cutAfter(errBreach, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), "W-1"))
 	if woken == 0 {
 		t.Error("the reader is not woken")
+	}
+}
+
+func TestTheClockLeavesAConnectionAloneThatIsClosed(t *testing.T) {
+	l, conn := unattached(t, alone(t))
+	l.polled = struct{ syscall.RawConn }{}
+	woken := 0
+	conn.told = func() { woken++ }
+	l.lastRead.Store(1)
+	if l.onTick(2); woken != 1 {
+		t.Fatalf("the reader was nudged %d times", woken)
+	}
+	l.lastRead.Store(2)
+	l.cutAfter(errBreach, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), "W-1"))
+	woken = 0
+	if l.onTick(3); woken != 0 {
+		t.Error("the clock ends the wait for what the peer still sends, and the close record may be lost")
 	}
 }
 
