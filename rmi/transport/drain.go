@@ -30,6 +30,7 @@ const comeBack = 2 * time.Second
 
 // settled is for how long a reply may be on its way to a peer that reads: older ones
 // are not asked for any more, when a node shuts down beside a peer that stands still.
+// Those that wait in the outbox do not get older.
 const settled = 2 * time.Second
 
 // Unfinished is what a transport gave up when it was shut down and its time was over.
@@ -185,12 +186,21 @@ func (s *Session) unfinished(u *Unfinished, begun int64, chain wire.ChainID, ins
 // unfinished adds the calls that are served, but those of the chain if inside is
 // true, and the replies that the peer may not have.
 func (c *callee) unfinished(u *Unfinished, begun int64, chain wire.ChainID, inside bool) {
+	l, now := c.session.link.Load(), c.session.transport.now.Load()
+	attached, behind := l != nil, l != nil && l.out.behind(now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
 		return
 	}
-	attached := c.session.link.Load() != nil
+	for _, chunk := range c.slots {
+		for i := range chunk {
+			behind = behind || chunk[i].body != nil && !chunk[i].body.over()
+		}
+	}
+	if behind {
+		c.replied = now
+	}
 	fresh := time.Duration(begun-c.replied)*tick < settled
 	begunOf := c.running + c.queued + len(c.held) // of which some are answered, and their replies not in the outbox
 	for _, chunk := range c.slots {
@@ -243,6 +253,13 @@ func (c *callTable) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
 	for range c.waiting {
 		u.Calls = append(u.Calls, Call{Peer: c.session.peer})
 	}
+}
+
+// behind reports whether something waits for the peer to take what is before it.
+func (o *outbox) behind(now int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err == nil && (len(o.bodies)+len(o.waiting) > 0 || o.since != 0 && (now > o.since || len(o.small) > 0))
 }
 
 // empty reports whether everything was written.

@@ -169,9 +169,11 @@ func (l *Link) cutAfter(err error, last []byte) {
 		if last != nil {
 			l.parting, l.partBy = true, time.Now().Add(closeTimeout)
 			_ = l.raw.SetWriteDeadline(l.partBy)
-			_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // who read this may not be the reader
 		}
 		close(l.done)
+		if last != nil { // not before: readPolled takes what it is woken by for a nudge while done is open
+			_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // who read this may not be the reader
+		}
 		l.out.fail(err, last, time.Time{})
 		switch {
 		case last != nil:
@@ -234,7 +236,7 @@ func (l *Link) onTick(now int64) {
 			return
 		}
 	}
-	if last := l.lastRead.Load(); l.polled != nil && last < now && last != l.nudged {
+	if last := l.lastRead.Load(); l.polled != nil && last < now && last != l.nudged && l.Err() == nil { // else lingerClose reads
 		l.nudged = last
 		_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // see readPolled
 	}

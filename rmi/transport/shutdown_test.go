@@ -204,6 +204,67 @@ func TestShutdownCountsRepliesThatHaveNoConnection(t *testing.T) {
 	})
 }
 
+// However long ago replies were made: those that still wait to be written, to a peer that
+// takes them slowly, are waited for, and then for its word that it has them.
+func TestShutdownWaitsForRepliesThatWaitForLong(t *testing.T) {
+	for _, size := range []int{30000, 1 << 20} { // in one record, and in fragments
+		synctest.Test(t, func(t *testing.T) {
+			b := alone(t)
+			p := enter(t, b)
+			b.handler.methods[first] = func(in *Incoming) { in.Reply(0, nil, make([]byte, size)) }
+			const calls = 16
+			for slot := range wire.Slot(calls) {
+				p.write(p.call(slot, first, ""))
+			}
+			time.Sleep(settled + 2*time.Second) // it reads nothing
+			down := make(chan error, 1)
+			go func() { down <- b.Shutdown(t.Context()) }()
+			time.Sleep(2 * tick)
+			waits := func(what string) {
+				t.Helper()
+				synctest.Wait()
+				select {
+				case err := <-down:
+					t.Fatalf("%d bytes: Shutdown returned %v while %s", size, err, what)
+				default:
+				}
+			}
+			waits("replies wait")
+			left := 0
+			for returns := 0; returns < calls || left > 0; {
+				pre, rec, err := p.record()
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch l := (wire.Limits{}).WithDefaults(); pre.Kind {
+				case wire.FrameReturn:
+					var h wire.ReturnHeader
+					rest, err := wire.ParseReturn(pre, rec, &l, &h)
+					if err != nil {
+						t.Fatal(err)
+					}
+					returns++
+					left += h.Payload.Len() - len(rest)
+				case wire.FrameFragment:
+					f, err := wire.ParseFragment(pre, rec)
+					if err != nil {
+						t.Fatal(err)
+					}
+					left -= len(f.Piece)
+				}
+			}
+			waits("the peer has not said that it has them")
+			for slot := range wire.Slot(calls) {
+				p.write(wire.AppendAck(nil, slot, p.seq[slot]))
+			}
+			if err := <-down; err != nil {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+			p.conn.Close()
+		})
+	}
+}
+
 // A peer that was lost a moment ago is told of the shutdown when it is back, even if
 // nothing is in flight; one that was lost long ago is not waited for.
 func TestShutdownWaitsAMomentForPeersToComeBack(t *testing.T) {

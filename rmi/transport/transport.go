@@ -300,6 +300,7 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 func (t *Transport) ended(s *Session) {
 	t.peers.remove(s)
 	t.mu.Lock()
+	entered := t.sessions[s] // not if another took its place before it had a connection
 	delete(t.sessions, s)
 	if t.byID[s.id] == s {
 		delete(t.byID, s.id)
@@ -313,7 +314,9 @@ func (t *Transport) ended(s *Session) {
 	} else {
 		t.Logger.Debug("session ended", "peer", s.peer.String(), "reason", s.err)
 	}
-	t.wg.Done()
+	if entered {
+		t.wg.Done()
+	}
 }
 
 // clock advances the transport's time and looks after what depends on it.

@@ -182,6 +182,7 @@ func (s *Session) let(in *Incoming) {
 	t, c := s.transport, &s.callee
 	c.mu.Lock()
 	if c.over {
+		c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk].in = nil // it is another session's from here on
 		c.mu.Unlock()
 		in.recycle()
 		return
