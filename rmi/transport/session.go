@@ -436,7 +436,7 @@ func (s *Session) GoAway() {
 		return
 	}
 	if l := s.link.Load(); l != nil {
-		_ = l.out.fromReader(appendGoAway)
+		l.out.control(appendGoAway)
 	}
 }
 

@@ -1,9 +1,0 @@
-package p
-
-import "context"
-
-// I is remote.
-type I interface {
-	Getkrcdjm(ctx context.Context) error
-	Getxgmeiw(ctx context.Context) error
-}
