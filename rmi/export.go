@@ -99,7 +99,7 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 	both = x.ExportOptions
 	if o.Number != 0 && o.Number != x.Number {
 		if more = true; x.Number != 0 {
-			return both, more, fmt.Errorf("Number %d there, %d here", x.Number, o.Number)
+			return both, more, fmt.Errorf("ExportOptions.Number %d there, %d here", x.Number, o.Number)
 		}
 		both.Number = o.Number
 	}
