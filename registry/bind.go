@@ -108,12 +108,15 @@ func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options
 	if o.permanent && o.lease != 0 {
 		return nil, failed(op, u.String(), invalid("both Permanent and Lease were passed: choose one"))
 	}
+	if o.lease < 0 {
+		return nil, failed(op, u.String(), invalid("a Lease of %v: it is positive, or left out for the registry's own", o.lease))
+	}
 	e, release, unhold, err := offer(ctx, n, op, name, v, o.export)
 	if err != nil {
 		return nil, failed(op, u.String(), err)
 	}
 	b := &Binding{
-		url: u, claim: Claim{Name: u.Name, Entry: e, Lease: max(o.lease, 0), Replace: op == "rebind"}, stays: o.permanent,
+		url: u, claim: Claim{Name: u.Name, Entry: e, Lease: o.lease, Replace: op == "rebind"}, stays: o.permanent,
 		release: release, unhold: unhold, renewer: renewerOf(n, u, r), made: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := b.bind(ctx, n, o); err != nil {

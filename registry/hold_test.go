@@ -264,6 +264,7 @@ func TestOptionsThatABindingCannotObeyAreRefused(t *testing.T) {
 		}{
 			"With, of a proxy":    {p, []registry.BindOption{registry.With(rmi.ExportOptions{Threading: rmi.Serial})}, "With sets options"},
 			"Permanent and Lease": {&account{}, []registry.BindOption{registry.Permanent(), registry.Lease(time.Minute)}, "choose one"},
+			"a negative Lease":    {&account{}, []registry.BindOption{registry.Lease(-time.Second)}, "it is positive"},
 		} {
 			_, err := registry.Bind[Account](t.Context(), clerk, w.reg.URL("a"), c.v, c.o...)
 			if rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), c.says) {
