@@ -161,9 +161,13 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 	o := &SubscribeOptions{Policy: Disconnect, Queue: 1024} // so many fit at the subscriber, too
 	_, ended := start(t, src, o)
 	l := onlyLink(topic)
-	l.mu.Lock()
-	l.running = true // nothing is sent until this test does
-	l.mu.Unlock()
+	for held := false; !held; runtime.Gosched() {
+		l.mu.Lock()
+		if held = !l.running; held { // what began the subscription is sent
+			l.running = true // nothing more is sent until this test does
+		}
+		l.mu.Unlock()
+	}
 	for i := range 1025 {
 		if _, err := topic.Publish(i); err != nil {
 			t.Fatal(err)
