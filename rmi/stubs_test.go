@@ -17,6 +17,8 @@ func init() {
 	stub.Register(func(o stub.Object) Wrong { return wrongStub{o} })
 	stub.Register(func(o stub.Object) Desk { return deskStub{o} })
 	stub.Register(func(o stub.Object) eagerDesk { return deskStub{o} })
+	stub.Register(func(o stub.Object) Shelf { return shelfStub{o} })
+	stub.Register(func(o stub.Object) Mail { return mailStub{o} })
 }
 
 type workerStub struct{ stub.Object }
@@ -79,5 +81,27 @@ type wrongStub struct{ stub.Object }
 
 func (s wrongStub) Do(ctx context.Context, text string) (n int64, err error) {
 	err = s.Invoke(ctx, "Do", stub.Args(text), &n)
+	return
+}
+
+type shelfStub struct{ stub.Object }
+
+func (s shelfStub) Put(ctx context.Context, r refs.Ref) error {
+	return s.Invoke(ctx, "Put", stub.Args(r))
+}
+
+func (s shelfStub) Get(ctx context.Context) (r refs.Ref, err error) {
+	err = s.Invoke(ctx, "Get", stub.Args(), &r)
+	return
+}
+
+type mailStub struct{ stub.Object }
+
+func (s mailStub) Send(ctx context.Context, n int64, b []byte) error {
+	return s.Invoke(ctx, "Send", stub.Args(n, b))
+}
+
+func (s mailStub) Sent(ctx context.Context) (got []int64, err error) {
+	err = s.Invoke(ctx, "Sent", stub.Args(), &got)
 	return
 }
