@@ -52,16 +52,26 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 	return route{session: s, relay: true}, err
 }
 
-// routeOf is route, remembered in the proxy.
+// routeOf is route, remembered in the proxy if it leads to the owner itself. The way
+// through a relay is good only until there is a session with the owner: this node then
+// registers with the owner, gives back what it holds through the relay, and the relay
+// relays no more.
 func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	if r, ok := c.Cache.Load().(route); ok && r.session.Err() == nil {
 		return r, nil
 	}
 	r, err := n.route(ctx, c.Ref())
-	if err == nil {
+	if err == nil && !r.relay {
 		c.Cache.Store(r)
 	}
 	return r, err
+}
+
+// overtaken reports whether a call was late for its relay: while it was on its way, this
+// node came to hold the object from its owner, and gave back what it held through the
+// relay. kind is of the error that the peer answered.
+func (n *Node) overtaken(to route, owner refs.NodeID, kind Kind) bool {
+	return kind == NoSuchObject && to.relay && n.transport.Live(owner) != nil
 }
 
 // send sends what was encoded as a call and returns a reply that is no error.

@@ -201,7 +201,8 @@ func (v *invocation) again() bool {
 }
 
 // mendable tells of the last attempt whether the next may succeed: the peer was
-// busy, the session ended, the network did not answer where it did before.
+// busy, the session ended, the network did not answer where it did before, the call
+// came to its relay too late.
 // Nobody listening at the owner's address, another node there, or an owner that
 // shuts down are for good.
 func (v *invocation) mendable(unknown bool) bool {
@@ -212,6 +213,8 @@ func (v *invocation) mendable(unknown bool) bool {
 	switch f.Kind {
 	case Overloaded:
 		return f.Origin == fault.Peer
+	case NoSuchObject:
+		return f.Origin == fault.Peer && v.node.overtaken(v.to, v.target.Ref().ID.Node, f.Kind)
 	case PeerGone:
 		if unknown {
 			return true

@@ -2,6 +2,7 @@ package rmi
 
 import (
 	"gormi/refs"
+	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
@@ -25,29 +26,10 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 		in.Fail(fault.New(Invalid, NotExecuted, "the call passed %d relays, as many as it may", wire.MaxHops))
 		return
 	}
-	ctx := in.Context()
-	to, err := n.route(ctx, ref)
-	if err != nil {
-		in.Fail(asError(err, NotExecuted))
-		return
-	}
-	on, table, err := n.translate(rs, to.session)
-	if err != nil {
-		n.ungive(to.session, on...)
-		in.Fail(asError(err, NotExecuted))
-		return
-	}
-	deadline, _ := ctx.Deadline()
 	h.Hops++
-	unsent := n.ungiver(to.session, on)
-	reply, err := to.session.Call(ctx, &transport.Request{
-		Header: h, Extensions: to.extension(ref), References: len(on), Table: table, Body: in.Body(), Deadline: deadline, Uncounted: unsent,
-	})
-	if err != nil {
-		if unsent != nil && OutcomeOf(err) == NotExecuted { // it was not sent
-			unsent()
-		}
-		in.Fail(asError(err, OutcomeOf(err)))
+	to, reply, failed := n.passOn(in, h, ref, rs)
+	if failed != nil {
+		in.Fail(failed)
 		return
 	}
 	kept := false
@@ -74,6 +56,48 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 		return
 	}
 	kept = in.Relay(reply.Failed, len(back), table, reply.Body)
+}
+
+// passOn sends a call on its way to the owner of its object and returns the reply. A call
+// that came too late to the next relay is sent once more, to the owner itself.
+func (n *Node) passOn(in *transport.Incoming, h wire.CallHeader, ref refs.Ref, rs []refs.Ref) (to route, reply transport.Reply, failed *Error) {
+	for {
+		to, err := n.route(in.Context(), ref)
+		if err != nil {
+			return to, reply, asError(err, NotExecuted)
+		}
+		reply, failed := n.passTo(to, in, h, ref, rs)
+		if failed != nil || !reply.Failed || !to.relay {
+			return to, reply, failed
+		}
+		f, err := codec.ParseError(reply.Body, &n.limits)
+		if err != nil || !n.overtaken(to, ref.ID.Node, f.Kind) {
+			return to, reply, nil
+		}
+		n.tableDropped(to.session, reply.References, reply.Table)
+		reply.Release()
+	}
+}
+
+// passTo sends a call on a route and returns the reply.
+func (n *Node) passTo(to route, in *transport.Incoming, h wire.CallHeader, ref refs.Ref, rs []refs.Ref) (reply transport.Reply, failed *Error) {
+	on, table, err := n.translate(rs, to.session)
+	if err != nil {
+		n.ungive(to.session, on...)
+		return reply, asError(err, NotExecuted)
+	}
+	deadline, _ := in.Context().Deadline()
+	unsent := n.ungiver(to.session, on)
+	reply, err = to.session.Call(in.Context(), &transport.Request{
+		Header: h, Extensions: to.extension(ref), References: len(on), Table: table, Body: in.Body(), Deadline: deadline, Uncounted: unsent,
+	})
+	if err == nil {
+		return reply, nil
+	}
+	if unsent != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+		unsent()
+	}
+	return reply, asError(err, OutcomeOf(err))
 }
 
 // translate makes references that arrived fit to be sent on a session, and

@@ -74,6 +74,37 @@ func TestTheNodeInTheMiddleRelays(t *testing.T) {
 	}
 }
 
+// Once the owner itself counts a holder, the relay in the middle may forget it. The
+// holder's calls go to the owner then, those of proxies that used the relay before too.
+func TestCallsLeaveTheRelayForTheOwner(t *testing.T) {
+	overCarriers(t, func(t *testing.T, network carrier) {
+		middle, owner, third := network.Node(), network.Client(), network.Node()
+		meeting := export[Worker](t, middle, meetingPoint(), nil)
+		theirs := export[Worker](t, third, &worker{do: func(_ context.Context, n int64) (int64, error) { return n, nil }}, nil)
+		ctx := within(t)
+		guest := &worker{do: func(_ context.Context, n int64) (int64, error) { return -n, nil }}
+		if _, err := resolve[Worker](t, owner, meeting).Meet(ctx, guest); err != nil {
+			t.Fatal(err)
+		}
+		got, err := resolve[Worker](t, third, meeting).Meet(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := got.Do(ctx, 1); n != -1 || err != nil {
+			t.Fatalf("by the relay: %d, %v", n, err)
+		}
+		if n, err := resolve[Worker](t, owner, theirs).Do(ctx, 1); n != 1 || err != nil { // the owner dials
+			t.Fatal(n, err)
+		}
+		for n := range int64(200) { // while the third node registers
+			if m, err := got.Do(ctx, n); m != -n || err != nil {
+				t.Fatalf("call %d: %d, %v", n, m, err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+}
+
 // A call has no more time at the owner than its caller gave it, however many
 // nodes it passed.
 func TestADeadlinePassesARelay(t *testing.T) {
