@@ -3,6 +3,8 @@ package rmi_test
 import (
 	"context"
 	"errors"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -275,3 +277,41 @@ type shortfall struct{ Missing int64 }
 func (s *shortfall) Error() string { return "not enough" }
 
 func init() { rmi.RegisterErrorType[*shortfall]("rmi_test.shortfall") }
+
+// whileDialling is a network that lets something happen before it dials an address.
+type whileDialling struct {
+	net.Dialer
+	net.ListenConfig
+	address string
+	happen  func()
+}
+
+func (n *whileDialling) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if address == n.address {
+		n.happen()
+	}
+	return n.Dialer.DialContext(ctx, network, address)
+}
+
+// A call that comes to a relay too late, since the caller has come to hold the object
+// from its owner meanwhile, is made again.
+func TestACallThatIsLateForItsRelayGoesToTheOwner(t *testing.T) {
+	ctx := within(t)
+	middle, owner, network := listening(t, "localhost:0", nil), client(t, nil), new(whileDialling)
+	third := listening(t, "localhost:0", &rmi.Options{Network: network})
+	object := export[Worker](t, owner, &worker{do: func(_ context.Context, n int64) (int64, error) { return -n, nil }}, nil)
+	theirs := export[Worker](t, third, &worker{do: func(_ context.Context, n int64) (int64, error) { return n, nil }}, nil)
+	object.Via = refs.Via{Node: middle.ID(), Endpoint: middle.Endpoint()} // which never handed it on
+	network.address = middle.Endpoint().Address()
+	var met atomic.Bool
+	network.happen = func() {
+		if n, err := resolve[Worker](t, owner, theirs).Do(ctx, 1); n != 1 || err != nil {
+			t.Error(n, err)
+		}
+		met.Store(true)
+	}
+	got := resolve[Worker](t, third, object)
+	if n, err := got.Do(ctx, 1); n != -1 || err != nil || !met.Load() {
+		t.Errorf("%d, %v, owner met: %t", n, err, met.Load())
+	}
+}
