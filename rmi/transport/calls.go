@@ -511,9 +511,24 @@ func (c *callTable) resend(l *Link) {
 	}
 }
 
+// abandoned reports whether a call was sent on a connection, or settled there, and is
+// abandoned: no reply came, and nobody waits for one.
+func (c *callTable) abandoned(num wire.Slot, seq wire.Seq, on wire.Epoch) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.slots[num]
+	return s.seq == seq && s.state == slotAbandoned && s.sent.Load() == uint32(on)
+}
+
+// callID names a call of a session.
+type callID struct {
+	slot wire.Slot
+	seq  wire.Seq
+}
+
 // expire abandons the calls whose coarse deadline has come, tells their
-// callers, and returns the cancel records that the peer is owed.
-func (c *callTable) expire(now int64) (cancels []byte) {
+// callers, and returns the calls of which the peer is to be told.
+func (c *callTable) expire(now int64) (late []callID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.busy == 0 {
@@ -528,10 +543,10 @@ func (c *callTable) expire(now int64) (cancels []byte) {
 			c.complete(s)
 		default:
 			c.giveUp(s, c.session.expired())
-			cancels = wire.AppendCancel(cancels, s.num, s.seq)
+			late = append(late, callID{s.num, s.seq})
 		}
 	}
-	return cancels
+	return late
 }
 
 // giveUp tells the caller of a call that was sent to wait no longer. mu is held.

@@ -147,6 +147,35 @@ func TestSettledIsNotCancelled(t *testing.T) {
 	}
 }
 
+// A caller that left may be slow to say so. By then the reply may have come, and the
+// connection may be another: a cancel would ask there for a reply that nobody expects.
+func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem, a, b, s := linked(t)
+		cut := func() {
+			l := s.Link()
+			mem.Cut("a", "b")
+			<-l.gone
+			if _, err := s.waitLink(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := do(t.Context(), s, request(t.Context(), echo, nil)); err != nil {
+			t.Fatal(err)
+		}
+		cut()
+		s.sendCancel(0, 1) // of the call that was answered
+		synctest.Wait()
+		if err := s.Err(); err != nil || b.Counters().DuplicatesKept != 0 {
+			t.Fatalf("the session is over: %v; %+v", err, b.Counters())
+		}
+		cut() // a return that nobody expected would be behind all that was said before
+		if got, err := do(t.Context(), s, request(t.Context(), echo, []byte("x"))); string(got) != "x" || err != nil || a.Counters().Resumes != 2 {
+			t.Errorf("%q, %v, %+v", got, err, a.Counters())
+		}
+	})
+}
+
 // called begins a call and returns its end; uncounted counts.
 func called(ctx context.Context, s *Session, size int, set ...func(*Request)) (end chan error, uncounted *atomic.Int64) {
 	end, uncounted = make(chan error, 1), new(atomic.Int64)

@@ -47,7 +47,8 @@ import (
 //	held           taken             where
 //	dials.mu       peers.mu,         a dial begins
 //	               Transport.mu
-//	outbox.mu      callTable.mu      a session is resumed; acknowledgements are sent
+//	outbox.mu      callTable.mu      a session is resumed; acknowledgements and cancels
+//	                                 are sent
 //	callee.mu      Turn.mu,          a call is served in its turn; a queued call's
 //	               callContext.mu    context is asked whether it ended
 //	callTable.mu   Session.mu        the text of an error says since when a connection
@@ -397,9 +398,17 @@ func (s *Session) leave(sl *slot, done chan error, why error) (err error, left b
 	}
 }
 
+// sendCancel tells the peer that an abandoned call is given up, unless that is out of date:
+// the call was answered meanwhile, or has to do with another connection than that which the
+// session has now. On a new one resume says it.
 func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
-	if l := s.link.Load(); l != nil { // else resume sends it
-		l.out.control(func(b []byte) []byte { return wire.AppendCancel(b, num, seq) })
+	if l := s.link.Load(); l != nil {
+		l.out.control(func(b []byte) []byte {
+			if s.calls.abandoned(num, seq, l.epoch) {
+				b = wire.AppendCancel(b, num, seq)
+			}
+			return b
+		})
 	}
 }
 
@@ -540,10 +549,8 @@ func (s *Session) onTick(now int64) {
 	} else {
 		s.checkAbsence(now)
 	}
-	if cancels := s.calls.expire(now); cancels != nil {
-		if l := s.link.Load(); l != nil {
-			l.out.control(func(b []byte) []byte { return append(b, cancels...) })
-		}
+	for _, x := range s.calls.expire(now) {
+		s.sendCancel(x.slot, x.seq)
 	}
 	s.callee.expire(s)
 }

@@ -312,7 +312,8 @@
 // W-61: The caller gives a call up by a cancel record with its slot and number. The slot stays taken until the
 // return comes. The callee cancels the method's context, and answers when the method returns; a call that is answered
 // already or not known is no error, for the two may have crossed. The return of a cancelled call is whatever the
-// method gave in the end. Who reached the deadline of a call cancels it too.
+// method gave in the end. Who reached the deadline of a call cancels it too. A caller that has the return MUST NOT send
+// a cancel on a later connection: it would ask for the return once more (W-72).
 //
 // W-62: A cancel for a call whose fragments are not all sent ends them: the caller sends no more, what arrived is thrown
 // away, and the return has kind Cancelled and outcome NotExecuted. A return's fragments go on to the end.
