@@ -16,7 +16,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,10 +23,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
+	"time"
 
 	"gormi/registry"
 	"gormi/rmi"
+	"gormi/rmi/tlsfiles"
 )
 
 func main() {
@@ -48,6 +51,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case o.version:
 		fmt.Fprintln(stdout, version())
 		return 0
+	case o.initDir != "":
+		if err := o.initTLS(stdout); err != nil {
+			fmt.Fprintf(stderr, "rmiregistry: -init-tls: %v\n", err)
+			return 1
+		}
+		return 0
 	}
 	log := o.logger(stderr)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -66,7 +75,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // serve runs the registry until ctx ends.
 func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) error {
-	config, err := o.tls()
+	config, err := o.tls(log)
 	if err != nil {
 		return err
 	}
@@ -96,25 +105,49 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 	return err
 }
 
-// tls reads the certificates that the flags name; nil if they name none.
-func (o *options) tls() (*tls.Config, error) {
+// tls makes the configuration of the files that the flags name, or else the environment; nil
+// if neither names any.
+func (o *options) tls(log *slog.Logger) (*tls.Config, error) {
 	if o.tlsCert == "" {
-		return nil, nil
+		return rmi.TLSFromEnv()
 	}
-	cert, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey)
+	c, err := tlsfiles.Load(tlsfiles.Files{Cert: o.tlsCert, Key: o.tlsKey, CA: o.tlsClientCA, Logger: log})
 	if err != nil {
-		return nil, fmt.Errorf("-tls-cert and -tls-key: %w", err)
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}
-	if o.tlsClientCA != "" {
-		pem, err := os.ReadFile(o.tlsClientCA)
-		if err != nil {
-			return nil, fmt.Errorf("-tls-client-ca: %w", err)
-		}
-		c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("-tls-client-ca: %s holds no certificate in PEM form", o.tlsClientCA)
-		}
+		return nil, fmt.Errorf("-tls-cert, -tls-key and -tls-client-ca: %w", err)
 	}
 	return c, nil
+}
+
+// initTLS makes an authority and certificates, and prints how they are used.
+func (o *options) initTLS(stdout io.Writer) error {
+	var names []string
+	if o.tlsNames != "" {
+		names = strings.Split(o.tlsNames, ",")
+	}
+	if err := tlsfiles.Make(o.initDir, names...); err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(o.initDir)
+	if err != nil {
+		return err
+	}
+	file := func(name string) string { return filepath.Join(dir, name) }
+	const day = 24 * time.Hour
+	_, err = fmt.Fprintf(stdout, `%s has an authority, good for %d years, and certificates of it, good for %d days: run this again to renew them.
+
+The registry:
+
+	rmiregistry -addr :%d -tls-cert %s -tls-key %s -tls-client-ca %s
+
+`, dir, tlsfiles.AuthorityLifetime/(365*day), tlsfiles.CertificateLifetime/day, registry.DefaultPort, file("registry.pem"), file("registry-key.pem"), file(tlsfiles.AuthorityFile))
+	for _, role := range []string{"server", "client"} {
+		if err == nil {
+			_, err = fmt.Fprintf(stdout, "A %s that uses rmi.TLSFromEnv:\n\n\texport %s=%s %s=%s %s=%s\n\n", role,
+				tlsfiles.EnvCert, file(role+".pem"), tlsfiles.EnvKey, file(role+"-key.pem"), tlsfiles.EnvCA, file(tlsfiles.AuthorityFile))
+		}
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(stdout, "Keep %s to yourself: who has it can be anybody.\n", file("ca-key.pem"))
+	}
+	return err
 }

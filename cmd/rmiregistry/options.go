@@ -20,6 +20,7 @@ import (
 type options struct {
 	addr, advertise              string
 	tlsCert, tlsKey, tlsClientCA string
+	initDir, tlsNames            string
 	insecure                     bool
 	maxLease                     time.Duration
 	logFormat                    string
@@ -32,9 +33,11 @@ func (o *options) flags() *flag.FlagSet {
 	f.StringVar(&o.addr, "addr", fmt.Sprintf("127.0.0.1:%d", registry.DefaultPort),
 		"listen on `HOST:PORT`, port 0 for any that is free, or on the unix socket of an absolute path; beyond loopback only with TLS or -insecure")
 	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` by which others reach the registry, if that is not -addr")
-	f.StringVar(&o.tlsCert, "tls-cert", "", "secure connections with the certificate chain in `FILE` (PEM)")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "secure connections with the certificate chain in `FILE` (PEM); default $RMI_TLS_CERT, with $RMI_TLS_KEY and $RMI_TLS_CA")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`FILE` of the certificate's private key (PEM)")
 	f.StringVar(&o.tlsClientCA, "tls-client-ca", "", "accept only clients with a certificate of an authority in `FILE` (PEM)")
+	f.StringVar(&o.initDir, "init-tls", "", "make an authority and certificates for a registry, servers and clients in `DIR`, print how to use them, and exit")
+	f.StringVar(&o.tlsNames, "tls-names", "", "`HOSTS`, separated by commas, that the certificates of -init-tls are for, besides this machine")
 	f.BoolVar(&o.insecure, "insecure", false, "allow -addr beyond loopback without TLS")
 	f.DurationVar(&o.maxLease, "max-lease", 10*time.Minute, "keep a name at most `DURATION` after its owner was heard of last; owners ask for 20s unless told otherwise")
 	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
@@ -64,6 +67,8 @@ func parse(args []string) (*options, error) {
 		return nil, fmt.Errorf("-max-lease is %v: want at least 1s", o.maxLease)
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return nil, errors.New("-tls-cert and -tls-key go together")
+	case o.tlsNames != "" && o.initDir == "":
+		return nil, errors.New("-tls-names goes with -init-tls")
 	case o.tlsClientCA != "" && o.tlsCert == "":
 		return nil, errors.New("-tls-client-ca needs -tls-cert and -tls-key")
 	}

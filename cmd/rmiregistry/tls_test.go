@@ -13,6 +13,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,5 +124,78 @@ func TestTLS(t *testing.T) {
 	status, _, stderr = once(t, append(files, "-tls-client-ca", files[3], "-addr", "127.0.0.1:0")...)
 	if status != 1 {
 		t.Errorf("a key as -tls-client-ca: status %d, %s", status, stderr)
+	}
+}
+
+// What -init-tls prints is all that is needed: lines for the registry, for servers and for clients.
+func TestInitTLS(t *testing.T) {
+	dir := t.TempDir()
+	status, stdout, stderr := once(t, "-init-tls", dir, "-tls-names", "bank.example,10.0.0.7")
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d, %s", status, stderr)
+	}
+	var args []string
+	env := make(map[string]map[string]string) // by the role that a line is for
+	role := ""
+	for line := range strings.Lines(stdout) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) > 1 && words[0] == "A":
+			role = words[1]
+		case len(words) > 0 && words[0] == "rmiregistry":
+			args = words[1:]
+		case len(words) > 0 && words[0] == "export":
+			env[role] = make(map[string]string)
+			for _, w := range words[1:] {
+				name, value, _ := strings.Cut(w, "=")
+				env[role][name] = value
+			}
+		}
+	}
+	if i := slices.Index(args, ":1099"); i < 0 || len(env) != 2 {
+		t.Fatalf("printed %s", stdout)
+	} else {
+		args[i] = "localhost:0"
+	}
+	d := start(t, args...)
+	list := func(d *daemon, c *tls.Config) error {
+		n := rmi.NewNode(&rmi.Options{TLS: c, Logger: slog.New(slog.DiscardHandler)})
+		defer n.Close()
+		for _, err := range registry.List(t.Context(), n, "rmi://"+d.addr) {
+			return err
+		}
+		return nil
+	}
+	for role, vars := range env {
+		for name, value := range vars {
+			t.Setenv(name, value)
+		}
+		c, err := rmi.TLSFromEnv()
+		if err != nil {
+			t.Fatalf("%s: %v", role, err)
+		}
+		if err := list(d, c); err != nil {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
+	if err := list(d, nil); rmi.KindOf(err) != rmi.Denied {
+		t.Errorf("in the clear: %v", err)
+	}
+	// A daemon takes its files from the environment too: here those of a client.
+	e := start(t, "-addr", "localhost:0")
+	if err := list(e, nil); rmi.KindOf(err) != rmi.Denied {
+		t.Errorf("in the clear, to a daemon of the environment: %v", err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-tls-names", "x"}, "-init-tls"},
+		{[]string{"-init-tls", dir, "-tls-names", "a b"}, `"a b" is neither`},
+		{[]string{"-init-tls", filepath.Join(dir, "ca.pem")}, "ca.pem"},
+	} {
+		if status, _, stderr := once(t, c.args...); status == 0 || !strings.Contains(stderr, c.want) {
+			t.Errorf("%q: status %d, %s", c.args, status, stderr)
+		}
 	}
 }
