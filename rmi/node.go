@@ -48,6 +48,10 @@ type Options struct {
 	// other machines and come from them.
 	Insecure bool
 
+	// RequirePrincipal refuses connections with peers of which nothing proves who they are:
+	// see PeerInfo. It says so to both sides.
+	RequirePrincipal bool
+
 	// Advertise is the "host:port" at which others reach this node, if that differs from
 	// what Listen was given: behind NAT, or to show a name instead of an address.
 	Advertise string
@@ -161,7 +165,7 @@ func NewNode(o *Options) *Node {
 	n.notifier.logger = n.opts.Logger
 	n.exports = skeleton.NewTable(n.opts.MaxExports, n.notifier.unheld)
 	n.transport = transport.New(transport.Config{
-		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS,
+		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS, RequirePrincipal: n.opts.RequirePrincipal,
 		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
 		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnLink: n.linked, OnUnlink: n.unlinked,
 		OnAbsent: n.sessionCut, OnTable: n.tableDropped,

@@ -68,8 +68,12 @@ type Config struct {
 	TLS     *tls.Config // for TCP, both ways; nil: in the clear
 	Limits  Limits
 	Logger  *slog.Logger
-	Attach  func(*Session) any // what Session.Attached returns; may be nil
-	OnEnd   func(*Session)     // called once for each session, when it is over and no goroutine of it is left
+
+	// RequirePrincipal refuses peers of which nothing proves who they are.
+	RequirePrincipal bool
+
+	Attach func(*Session) any // what Session.Attached returns; may be nil
+	OnEnd  func(*Session)     // called once for each session, when it is over and no goroutine of it is left
 
 	// SessionLease is how long a session outlives its connection. If zero, DefaultSessionLease.
 	SessionLease time.Duration

@@ -43,6 +43,7 @@ type handshake struct {
 	proved            bool   // the dialling side's proof may have been sent
 	known             bool   // the peer is a node: it said so, or there was a session with it
 	met               bool   // there was a session with it
+	principal         string // of the peer
 }
 
 func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error) {
@@ -64,6 +65,7 @@ func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error
 			return nil, fault.New(fault.Denied, fault.NotExecuted, "the TLS channel cannot be bound to the nodes' proofs: use TLS 1.3, or 1.2 with the extended master secret: %w", err)
 		}
 	}
+	h.principal = principalOf(conn)
 	return h, nil
 }
 
@@ -322,8 +324,10 @@ func (h *handshake) greet(expected refs.NodeID) (peer refs.NodeID, err error) {
 	if !expected.IsZero() && subtle.ConstantTimeCompare(expected[:], peer[:]) == 0 {
 		return peer, staleNode(expected, peer)
 	}
-	_, err = h.readProof()
-	return peer, err
+	if _, err = h.readProof(); err != nil {
+		return peer, err
+	}
+	return peer, h.identify()
 }
 
 // resumable reports whether both sides can take a session up again.
@@ -383,6 +387,9 @@ func (h *handshake) resume(s *Session, epoch wire.Epoch) (*Link, error) {
 	if _, err := h.greet(s.peer); err != nil {
 		return nil, err
 	}
+	if err := h.same(s); err != nil {
+		return nil, err
+	}
 	if !h.resumable() {
 		return nil, staleNode(s.peer, s.peer) // what answers cannot be what the session was with
 	}
@@ -420,6 +427,9 @@ func (h *handshake) accept() (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := h.identify(); err != nil {
+		return nil, err
+	}
 	if p.Session == (wire.SessionID{}) {
 		return nil, fault.New(fault.Protocol, fault.NotExecuted, "W-12: a session without an id")
 	}
@@ -434,6 +444,9 @@ func (h *handshake) accept() (*Link, error) {
 			return nil, fault.New(fault.Protocol, fault.NotExecuted, "W-30: a connection without a number")
 		}
 		if s := h.t.accepted(p.Session, h.peers); s != nil {
+			if err := h.same(s); err != nil {
+				return nil, err
+			}
 			return h.welcome(s, epoch), nil
 		}
 		if !p.Connection.Begin {

@@ -63,6 +63,9 @@ func (h *handshake) link(s *Session, epoch wire.Epoch) *Link {
 	if x, ok := h.conn.(Lossy); ok {
 		l.lossy = x.Lossy()
 	}
+	if a := l.raw.RemoteAddr(); a != nil {
+		s.remote.Store(&a)
+	}
 	t := h.t
 	l.polled = polledOf(h.conn)
 	try := newTry(h.conn)

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,7 @@ type Session struct {
 	id        wire.SessionID
 	peer      refs.NodeID
 	peerTime  refs.Time
+	principal string        // who the peer is: see principalOf
 	host      string        // by which this node reached the peer, or from which it was reached
 	dialled   bool          // by this node
 	endpoint  refs.Endpoint // that was dialled
@@ -80,6 +82,7 @@ type Session struct {
 	limits    wire.Limits // of what the peer accepts
 
 	link   atomic.Pointer[Link] // nil: detached
+	remote atomic.Pointer[net.Addr]
 	calls  callTable
 	callee callee
 	held   atomic.Int64 // bytes of assembled payloads not used yet

@@ -284,7 +284,7 @@ func lingerClose(conn net.Conn, until time.Time, most int) {
 func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *Session {
 	t, p := h.t, h.peers
 	s := &Session{
-		transport: t, id: id, peer: peer, peerTime: p.Time, host: host, noStreams: p.Streams == 0,
+		transport: t, id: id, peer: peer, peerTime: p.Time, host: host, principal: h.principal, noStreams: p.Streams == 0,
 		limits: wire.Limits{Message: int(min(p.Message, 1<<30)), References: int(min(p.Entries, 1<<16))},
 		done:   make(chan struct{}), gone: make(chan struct{}),
 	}

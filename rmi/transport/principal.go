@@ -1,0 +1,85 @@
+package transport
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"strings"
+
+	"gormi/rmi/fault"
+)
+
+// Anonymous is the principal of a peer of which nothing but its node id is proved.
+const Anonymous = "anonymous"
+
+// principalOf tells who is at the other end of a connection: the name in a certificate that
+// was verified, or the user of a process of this machine. So a principal is proved before the
+// first byte of the protocol is read. It is the session's too: no connection of another
+// principal may take a session up.
+func principalOf(conn net.Conn) string {
+	switch c := conn.(type) {
+	case *tls.Conn:
+		if chains := c.ConnectionState().VerifiedChains; len(chains) > 0 {
+			return nameIn(chains[0][0])
+		}
+	case *net.UnixConn:
+		if uid, ok := userOf(c); ok {
+			return fmt.Sprintf("uid:%d", uid)
+		}
+	}
+	return Anonymous
+}
+
+// nameIn is the principal that a certificate is for: the first URI, or else the first DNS
+// name, or else the common name. A name that would read as one of another kind is none.
+func nameIn(c *x509.Certificate) string {
+	switch {
+	case len(c.URIs) > 0:
+		if s := c.URIs[0].String(); c.URIs[0].Scheme != "" && c.URIs[0].Scheme != "uid" {
+			return s
+		}
+	case len(c.DNSNames) > 0:
+		if s := c.DNSNames[0]; s != "" && s != Anonymous && !strings.Contains(s, ":") {
+			return s
+		}
+	default:
+		if s := c.Subject.CommonName; s != "" && s != Anonymous && !strings.Contains(s, ":") {
+			return s
+		}
+	}
+	return Anonymous
+}
+
+// identify tells who the peer is, once the TLS handshake is over, and whether that is enough.
+func (h *handshake) identify() error {
+	if h.t.RequirePrincipal && h.principal == Anonymous {
+		return fault.New(fault.Denied, fault.NotExecuted,
+			"this node wants to know who its peers are (its Options.RequirePrincipal), and nothing proves it: use TLS with a certificate of an authority that it trusts, or a unix socket")
+	}
+	return nil
+}
+
+// same tells whether the peer may go on with a session that was begun with a principal.
+func (h *handshake) same(s *Session) error {
+	switch {
+	case h.principal == s.principal:
+		return nil
+	case h.dialler:
+		return fault.New(fault.StaleReference, fault.NotExecuted, "the session was begun with %q, and %q answers now", s.principal, h.principal)
+	default:
+		return fault.New(fault.Denied, fault.NotExecuted, "the session was begun by another than %q", h.principal)
+	}
+}
+
+// Principal tells who the peer is: see principalOf.
+func (s *Session) Principal() string { return s.principal }
+
+// RemoteAddr is the address from which the peer came, or that was dialled, for the newest
+// connection. It is nil before the first.
+func (s *Session) RemoteAddr() net.Addr {
+	if a := s.remote.Load(); a != nil {
+		return *a
+	}
+	return nil
+}
