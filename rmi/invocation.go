@@ -43,14 +43,9 @@ type invocation struct {
 	tried  bool
 	over   bool // there will be no other attempt
 	pause  time.Duration
-	maybe  error // what an attempt came to that may have run
-	to     route
-	enc    *codec.Encoder // of an attempt, until Send
-	req    transport.Request
-	reply  transport.Reply // to be released if there is a dec
-	table  []refs.Ref      // of the reply, counted
-	dec    *codec.Decoder
-	err    error // why the call failed, complete
+	maybe  error    // what an attempt came to that may have run
+	x      exchange // the attempt
+	err    error    // why the call failed, complete
 }
 
 var _ proxy.Invocation = (*invocation)(nil)
@@ -142,7 +137,7 @@ func (v *invocation) Attempt() bool {
 			err = errDetached
 		}
 		if err == nil {
-			v.to, v.enc = to, codec.NewEncoder(sideOf(to.session), &v.node.limits)
+			v.x.begin(v.node, to)
 			return true
 		}
 		v.fail(asError(err, NotExecuted)) // agreeing runs nothing of the object's
@@ -214,13 +209,13 @@ func (v *invocation) mendable(unknown bool) bool {
 	case Overloaded:
 		return f.Origin == fault.Peer
 	case NoSuchObject:
-		return f.Origin == fault.Peer && v.node.overtaken(v.to, v.target.Ref().ID.Node, f.Kind)
+		return f.Origin == fault.Peer && v.node.overtaken(v.x.to, v.target.Ref().ID.Node, f.Kind)
 	case PeerGone:
 		if unknown {
 			return true
 		}
 		// To another process at the owner's address the reference does not lead.
-		gone := errors.Is(v.err, transport.ErrRefused) && !v.to.relay && !v.target.Ref().ID.Node.IsZero()
+		gone := errors.Is(v.err, transport.ErrRefused) && !v.x.to.relay && !v.target.Ref().ID.Node.IsZero()
 		return errors.Is(v.err, transport.ErrOver) && !gone
 	case ConnectFailed:
 		return unknown || v.maybe != nil && f.Origin != fault.Peer && !errors.Is(v.err, syscall.ECONNREFUSED)
@@ -247,63 +242,29 @@ func (v *invocation) wait() bool {
 }
 
 // Encoder implements proxy.Invocation.
-func (v *invocation) Encoder() *codec.Encoder { return v.enc }
+func (v *invocation) Encoder() *codec.Encoder { return v.x.enc }
 
 // Send implements proxy.Invocation.
 func (v *invocation) Send(encodeErr error) {
-	enc := v.enc
-	v.enc = nil
-	if encodeErr != nil {
-		v.node.ungive(v.to.session, enc.Refs()...)
-		enc.Release()
-		v.over = true
-		v.fail(asError(encodeErr, NotExecuted))
-		return
-	}
-	v.req = transport.Request{OneWay: v.semantics().OneWay && len(v.method.Out) == 0, Deadline: v.deadline, Coarse: v.coarse, Name: v.method}
-	reply, err := v.node.send(v.ctx, &v.req, v.to, v.target.Ref(), v.method.ID, enc)
+	req := &v.x.req
+	req.OneWay = v.semantics().OneWay && len(v.method.Out) == 0
+	req.Deadline, req.Coarse, req.Name = v.deadline, v.coarse, v.method
+	err := v.x.send(v.ctx, v.target.Ref(), v.method.ID, encodeErr)
+	v.over = err == nil || encodeErr != nil
 	if err != nil {
 		v.fail(err)
-		return
 	}
-	v.over = true
-	if v.req.OneWay {
-		return
-	}
-	s := v.to.session
-	v.table, err = v.node.receive(s, reply.References, reply.Table)
-	if err == nil {
-		v.dec, err = codec.NewDecoder(reply.Body, v.table, (*keeping)(sideOf(s)), &v.node.limits)
-	}
-	if err != nil {
-		v.node.decoded(v.table)
-		reply.Release()
-		v.fail(asError(err, Executed))
-		return
-	}
-	if reply.Owned {
-		v.dec.Own()
-	}
-	v.reply = reply
 }
 
 // Results implements proxy.Invocation.
-func (v *invocation) Results() *codec.Decoder { return v.dec }
+func (v *invocation) Results() *codec.Decoder { return v.x.dec }
 
 // End implements proxy.Invocation.
 func (v *invocation) End(decodeErr error) error {
 	if decodeErr != nil {
 		v.fail(asError(decodeErr, Executed))
 	}
-	if v.dec != nil {
-		v.node.decoded(v.table)
-		if v.dec.Taken() {
-			v.reply.Detach()
-		} else {
-			v.reply.Release()
-		}
-		v.dec.Release()
-	}
+	v.x.end()
 	err := v.err
 	if err != nil && v.maybe != nil && OutcomeOf(err) == NotExecuted {
 		err = v.unknown(err)

@@ -2,9 +2,7 @@ package rmi
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -14,7 +12,6 @@ import (
 	"gormi/refs/lease"
 	"gormi/rmi/codec"
 	"gormi/rmi/transport"
-	"gormi/rmi/wire"
 )
 
 // leases is the remote interface of the object by which nodes give references
@@ -277,47 +274,20 @@ func (k *keeper) sendBatch(s *transport.Session, b *lease.Batch) (missing []uint
 	return out[0].Interface().([]uint32), nil
 }
 
-// call calls a method of the peer's leases. It goes past everything that looks
-// at users' calls.
+// call calls a method of the peer's leases.
 func (k *keeper) call(ctx context.Context, s *transport.Session, method string, args ...any) ([]reflect.Value, error) {
 	m := leasesInterface().ByName(method)
 	values := make([]reflect.Value, len(args))
 	for i, a := range args {
 		values[i] = reflect.ValueOf(a)
 	}
-	enc := codec.NewEncoder(nil, &k.n.limits)
-	if err := m.EncodeArgs(enc, values); err != nil {
-		enc.Release()
+	var x exchange
+	x.begin(k.n, route{session: s})
+	if err := x.send(ctx, WellKnown(refs.Endpoint{}, refs.LeaseObject), m.ID, m.EncodeArgs(x.enc, values)); err != nil {
 		return nil, err
 	}
-	deadline, _ := ctx.Deadline()
-	req := transport.Request{
-		Header: wire.CallHeader{Object: refs.LeaseObject, Method: m.ID}, Body: enc.Body(), Deadline: deadline,
-	}
-	binary.NativeEndian.PutUint64(req.Header.Chain[:8], rand.Uint64())
-	binary.NativeEndian.PutUint64(req.Header.Chain[8:], rand.Uint64())
-	reply, err := s.Call(ctx, &req)
-	if err == nil || len(req.Body) <= wire.MaxInline {
-		enc.Release() // else the session may still look at it
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer reply.Release()
-	k.n.tableDropped(s, reply.References, reply.Table)
-	if reply.Failed {
-		f, err := codec.ParseError(reply.Body, &k.n.limits)
-		if err != nil {
-			return nil, err
-		}
-		return nil, f
-	}
-	dec, err := codec.NewDecoder(reply.Body, nil, nil, &k.n.limits)
-	if err != nil {
-		return nil, err
-	}
-	defer dec.Release()
-	return m.DecodeResults(dec)
+	defer x.end()
+	return m.DecodeResults(x.dec)
 }
 
 // sessionCut looks for the owners of what this node holds through a session

@@ -11,7 +11,6 @@ import (
 	"gormi/refs"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 )
 
@@ -197,28 +196,13 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 			args[i] = c.Ref()
 		}
 	}
-	enc := codec.NewEncoder(sideOf(to.session), &n.limits)
-	if err := codec.EncodeAny(enc, args); err != nil {
-		n.ungive(to.session, enc.Refs()...)
-		enc.Release()
-		return nil, n.named("invoke", asError(err, NotExecuted), r)
-	}
-	reply, err := n.send(ctx, new(transport.Request), to, r, wire.MethodIDOf(method), enc)
-	if err != nil {
+	var x exchange
+	x.begin(n, to)
+	if err := x.send(ctx, r, wire.MethodIDOf(method), codec.EncodeAny(x.enc, args)); err != nil {
 		return nil, n.named("invoke", err, r)
 	}
-	defer reply.Release()
-	table, err := n.receive(to.session, reply.References, reply.Table)
-	if err != nil {
-		return nil, n.named("invoke", asError(err, Executed), r)
-	}
-	defer n.decoded(table)
-	dec, err := codec.NewDecoder(reply.Body, table, (*keeping)(sideOf(to.session)), &n.limits)
-	if err != nil {
-		return nil, n.named("invoke", asError(err, Executed), r)
-	}
-	defer dec.Release()
-	return codec.DecodeAny(dec)
+	defer x.end()
+	return codec.DecodeAny(x.dec)
 }
 
 // fits checks a call by name against the object's description: method and

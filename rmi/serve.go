@@ -123,13 +123,9 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 		}
 		return err
 	}
-	out, bad := wire.AppendTable(nil, enc.Refs())
-	if bad == nil {
-		bad = n.fits(in.Session, out, enc.Body())
-	}
-	if bad != nil {
-		n.ungive(in.Session, enc.Refs()...)
-		return asError(bad, Executed)
+	out, failed := n.results(in.Session, enc.Refs(), enc.Body())
+	if failed != nil {
+		return failed
 	}
 	kept = in.Reply(len(enc.Refs()), out, enc.Body())
 	return nil
