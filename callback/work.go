@@ -3,15 +3,14 @@ package callback
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"gormi/rmi"
+	"gormi/rmi/backoff"
 )
 
 const (
-	// firstPause and lastPause bound the time between attempts to resume; it
-	// doubles, and a third of it is random.
+	// firstPause and lastPause bound the pause between attempts to resume.
 	firstPause = 20 * time.Millisecond
 	lastPause  = 2 * time.Second
 	// firstTimeout and resumeTimeout bound one attempt.
@@ -24,6 +23,9 @@ const (
 	// cannot be told, the subscription lasts as long as the connection.
 	leaveTries = 3
 )
+
+// attempts are the pauses between attempts to resume, or to find a source.
+var attempts = backoff.Policy{Min: firstPause, Max: lastPause, Jitter: 1.0 / 3}
 
 // work makes the feed's requests, one at a time, until there is nothing to do.
 func (f *feed[E]) work() {
@@ -314,18 +316,9 @@ func notUp(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded)
 }
 
-// pauseAfter is the time before the next attempt.
-func pauseAfter(failures int) time.Duration {
-	d := lastPause
-	if failures < 8 {
-		d = min(lastPause, firstPause<<(failures-1))
-	}
-	return d - time.Duration(rand.Int64N(int64(d)/3))
-}
-
 // pause waits before the next attempt.
 func (f *feed[E]) pause(failures int) {
-	timer := time.NewTimer(pauseAfter(failures))
+	timer := time.NewTimer(attempts.Delay(failures))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

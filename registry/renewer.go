@@ -3,12 +3,12 @@ package registry
 import (
 	"context"
 	"iter"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/backoff"
 )
 
 const (
@@ -132,7 +132,7 @@ func (r *renewer) knowsNoLeases() {
 func (r *renewer) run(ctx context.Context) {
 	// The first renewal comes at any time within the interval, so that those of
 	// programs which were started together do not come together.
-	least := 0.0
+	jitter := 1.0
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var due time.Time // of the timer; zero if nothing is to be renewed
@@ -145,8 +145,8 @@ func (r *renewer) run(ctx context.Context) {
 			if !due.IsZero() {
 				r.round(ctx)
 				due = time.Time{}
-				if least = 0.8; r.failing {
-					least = 0.2
+				if jitter = 0.2; r.failing {
+					jitter = 0.8
 				}
 			}
 		}
@@ -160,7 +160,7 @@ func (r *renewer) run(ctx context.Context) {
 			every = min(every, maxRetryPause)
 		}
 		if due.IsZero() || time.Until(due) > every {
-			pause := time.Duration(float64(every) * (least + (1-least)*rand.Float64()))
+			pause := backoff.Jitter(every, jitter)
 			due = time.Now().Add(pause)
 			timer.Reset(pause)
 		}

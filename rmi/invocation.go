@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/backoff"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
@@ -41,8 +41,8 @@ type invocation struct {
 
 	target *proxy.Core // the proxy itself, or that through which a following one goes
 	tried  bool
-	over   bool // there will be no other attempt
-	pause  time.Duration
+	over   bool     // there will be no other attempt
+	fails  int      // attempts that failed in a way that time may mend
 	maybe  error    // what an attempt came to that may have run
 	x      exchange // the attempt
 	err    error    // why the call failed, complete
@@ -52,10 +52,8 @@ var _ proxy.Invocation = (*invocation)(nil)
 
 var invocations = sync.Pool{New: func() any { return new(invocation) }}
 
-const (
-	firstRetry = 5 * time.Millisecond // pause before the second attempt; it is doubled each time
-	lastRetry  = time.Second
-)
+// retries are the pauses between attempts.
+var retries = backoff.Policy{Min: 5 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
 // Begin begins the call of a proxy. It implements proxy.Caller and is not for
 // programs: they call methods of proxies, or Invoke.
@@ -226,19 +224,9 @@ func (v *invocation) mendable(unknown bool) bool {
 // wait lets a growing while pass before the next attempt. It reports false if
 // there is no time for one.
 func (v *invocation) wait() bool {
-	v.pause = min(max(2*v.pause, firstRetry), lastRetry)
-	pause := v.pause/2 + rand.N(v.pause/2+1)
-	if time.Until(v.deadline) <= pause {
-		return false
-	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-v.ctx.Done():
-		return false
-	}
+	v.fails++
+	pause := retries.Delay(v.fails)
+	return time.Until(v.deadline) > pause && backoff.Sleep(v.ctx, pause)
 }
 
 // Encoder implements proxy.Invocation.

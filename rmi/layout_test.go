@@ -15,7 +15,7 @@ import (
 // layers lists the packages of the module from the bottom up: a package may
 // import those in the lines above its own, and none beside or below it.
 var layers = [][]string{
-	{"gormi/refs", "gormi/proxy/dynamic"},
+	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/backoff"},
 	{"gormi/refs/lease"},
 	{"gormi/rmi/fault"},
 	{"gormi/rmi/wire", "gormi/rmi/internal/mempool"},
@@ -39,8 +39,8 @@ var forbidden = map[string][]string{
 // only says what of this module a package may import, where that is little.
 // Package stub is what stubs written by hand need, like generated ones.
 var only = map[string][]string{
-	"gormi/registry":                {"gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
-	"gormi/callback":                {"gormi/registry", "gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/registry":                {"gormi/rmi", "gormi/rmi/backoff", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/callback":                {"gormi/registry", "gormi/rmi", "gormi/rmi/backoff", "gormi/refs", "gormi/rmi/stub"},
 	"gormi/rmi/internal/testclient": nil,
 	"gormi/rmi/transport/datagram":  {"gormi/rmi/fault", "gormi/rmi/wire"},
 	"gormi/rmi/internal/lossy":      nil,

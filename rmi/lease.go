@@ -10,6 +10,7 @@ import (
 
 	"gormi/refs"
 	"gormi/refs/lease"
+	"gormi/rmi/backoff"
 	"gormi/rmi/codec"
 	"gormi/rmi/transport"
 )
@@ -96,10 +97,12 @@ func (o leaseObject) Linger(ctx context.Context, own []refs.ObjNum, others []lea
 const (
 	gather       = 250 * time.Millisecond // between looks at what is to be done; what comes meanwhile goes in one batch
 	batchTimeout = 10 * time.Second       // for the answer to one batch; then it is sent again
-	retryMost    = 30 * time.Second       // between attempts to send a batch
 	findTimeout  = 10 * time.Second       // for dialling an owner
 	finding      = 4                      // dials at a time
 )
+
+// batches are the pauses between attempts to send a batch.
+var batches = backoff.Policy{Min: gather, Max: 30 * time.Second}
 
 // maxHeld bounds the objects that one session's peer may have given references to.
 const maxHeld = 1_000_000
@@ -130,9 +133,9 @@ type keeper struct {
 
 // sending is the state of a session's batches.
 type sending struct {
-	running bool
-	pause   time.Duration // after failures
-	until   time.Time     // the pause's end
+	running  bool
+	failures int       // in a row
+	until    time.Time // the end of the pause after them
 }
 
 func (k *keeper) init(n *Node) {
@@ -229,8 +232,8 @@ func (k *keeper) end(s *transport.Session, failed bool) {
 		delete(k.sending, s)
 	default:
 		x.running = false
-		x.pause = min(max(2*x.pause, gather), retryMost)
-		x.until = time.Now().Add(x.pause)
+		x.failures++
+		x.until = time.Now().Add(batches.Delay(x.failures))
 	}
 }
 
