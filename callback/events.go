@@ -221,7 +221,7 @@ func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.serves(&r) {
-		return nil, failed("subscribe", ErrClosed)
+		return nil, during("subscribe", ErrClosed)
 	}
 	if t.count >= t.o.Subscriptions {
 		return nil, tooMany(t.o.Subscriptions, "all clients", "Subscriptions")

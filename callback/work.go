@@ -7,6 +7,7 @@ import (
 
 	"gormi/rmi"
 	"gormi/rmi/backoff"
+	"gormi/rmi/fault"
 )
 
 const (
@@ -95,7 +96,7 @@ func (f *feed[E]) finish() bool {
 	return true
 }
 
-var errNodeClosed = &rmi.Error{Op: "subscribe", Kind: rmi.Closed, Msg: "the node is closed"}
+var errNodeClosed = fault.Add(fault.New(fault.Closed, fault.Unknown, "the node is closed"), fault.Op("subscribe"))
 
 // next makes the next request: first those that lost their connection, then those
 // that join, as many as begin alike. mu is held.
@@ -174,7 +175,7 @@ func (f *feed[E]) request(b *request[E]) error {
 	if err != nil {
 		f.forget()
 		if errors.Is(err, ErrClosed) {
-			return failed("subscribe", ErrClosed)
+			return during("subscribe", ErrClosed)
 		}
 		return peerError(err)
 	}
@@ -205,7 +206,7 @@ func (f *feed[E]) request(b *request[E]) error {
 
 // errDetached is why a source that has a name is not asked now: a call would wait
 // for the connection with an owner that may have been replaced.
-var errDetached = &rmi.Error{Op: "subscribe", Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the connection with the owner is lost"}
+var errDetached = fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the connection with the owner is lost"), fault.Op("subscribe"))
 
 // detached tells whether the connection with a source's owner is lost.
 func detached[E any](src Source[E]) bool {

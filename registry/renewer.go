@@ -9,6 +9,7 @@ import (
 	"gormi/refs"
 	"gormi/rmi"
 	"gormi/rmi/backoff"
+	"gormi/rmi/fault"
 )
 
 const (
@@ -82,7 +83,7 @@ func (r *renewer) add(b *Binding) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended || r.node.Context().Err() != nil {
-		return &rmi.Error{Kind: rmi.Closed, Outcome: rmi.NotExecuted, Msg: "the node is being closed"}
+		return fault.New(fault.Closed, fault.NotExecuted, "the node is being closed")
 	}
 	r.bindings[b] = struct{}{}
 	if r.stop == nil {
@@ -185,7 +186,7 @@ func (r *renewer) round(ctx context.Context) {
 	case ctx.Err() != nil:
 	case err != nil && !r.failing:
 		r.failing = true
-		log.Warn("bindings could not be renewed; this goes on", "registry", r.url, "names", len(held)+len(again), "err", failed("renew", r.url, err))
+		log.Warn("bindings could not be renewed; this goes on", "registry", r.url, "names", len(held)+len(again), "err", during("renew", r.url, err))
 	case err == nil:
 		if r.failing || made > 0 {
 			log.Info("bindings are renewed again", "registry", r.url, "names", len(held), "made_again", made)
@@ -295,7 +296,7 @@ func (r *renewer) remakeUnleased(ctx context.Context, tasks []task) error {
 	r.knowsNoLeases()
 	for _, t := range tasks {
 		if err := r.registry.Bind(ctx, t.held.Name, t.b.claim.Entry); err != nil {
-			err = failed("renew", t.b.url.String(), err)
+			err = during("renew", t.b.url.String(), err)
 			if rmi.KindOf(err) != rmi.AlreadyBound {
 				return err
 			}
@@ -327,7 +328,7 @@ func (r *renewer) acquire(ctx context.Context, claims []Claim) ([]Grant, error) 
 }
 
 func nonsense() error {
-	return &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer makes no sense"}
+	return fault.New(fault.Protocol, fault.Executed, "the registry's answer makes no sense")
 }
 
 // goodbye bounds how long a node that closes waits for a registry to take its

@@ -84,35 +84,18 @@ func late(err error, limit time.Duration, whose string) error {
 	if !errors.As(err, &f) || f.Kind != Deadline || f.Origin == fault.Peer && f.Outcome != Executed {
 		return err
 	}
-	c := *f
 	note := fmt.Sprintf("within the default of %v (%s): give the context a deadline of its own", limit, whose)
 	switch {
-	case c.Outcome == Unknown && c.Msg != "" && c.Err != nil: // the connection is lost, as it says
-		c.Err = errors.New("no reply " + note)
-	case c.Outcome == Executed:
-		c.Msg = "the method did not end by itself " + note
-	case c.Outcome == Unknown:
-		c.Msg, c.Err = "no reply "+note, nil
-	case c.Msg == "":
-		c.Msg, c.Err = "not sent "+note, nil
-	default:
-		c.Err = errors.New("not sent " + note)
+	case f.Outcome == fault.Unknown && f.Msg != "" && f.Err != nil: // the connection is lost, as it says
+		return fault.Add(f, fault.Cause(errors.New("no reply "+note)))
+	case f.Outcome == fault.Executed:
+		return fault.Add(f, fault.Msg("the method did not end by itself "+note))
+	case f.Outcome == fault.Unknown:
+		return fault.Add(f, fault.Msg("no reply "+note), fault.Cause(nil))
+	case f.Msg == "":
+		return fault.Add(f, fault.Msg("not sent "+note), fault.Cause(nil))
 	}
-	return &c
-}
-
-// failed completes the error of a call.
-func (n *Node) failed(err error, r refs.Ref, m *codec.Method) error {
-	var f *Error
-	if !errors.As(err, &f) {
-		f = &Error{Kind: Internal, Err: err}
-	}
-	c := *f
-	if c.Op == "" {
-		c.Op = "call"
-	}
-	c.Ref, c.Interface, c.Method = r, m.Interface.Name, m.Name
-	return &c
+	return fault.Add(f, fault.Cause(errors.New("not sent "+note)))
 }
 
 // agreement is a question that agree answers once: does what a caller knows as
@@ -164,7 +147,7 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*codec.Descr
 	defer x.end()
 	out, err := codec.DecodeAny(x.dec)
 	if err != nil {
-		return nil, asError(err, NotExecuted)
+		return nil, fault.Add(err, fault.NotExecuted)
 	}
 	if len(out) == 1 {
 		if b, ok := out[0].([]byte); ok {

@@ -51,7 +51,7 @@ func (x *exchange) send(ctx context.Context, r refs.Ref, method wire.MethodID, e
 	if encodeErr != nil {
 		n.ungive(s, enc.Refs()...)
 		enc.Release()
-		return asError(encodeErr, NotExecuted)
+		return fault.Add(encodeErr, fault.NotExecuted)
 	}
 	req.Header = wire.CallHeader{Object: r.Object, Method: method}
 	if nested {
@@ -92,7 +92,7 @@ func (x *exchange) send(ctx context.Context, r refs.Ref, method wire.MethodID, e
 	if err != nil {
 		n.decoded(x.table)
 		reply.Release()
-		return asError(err, Executed)
+		return fault.Add(err, fault.Executed)
 	}
 	if reply.Owned {
 		x.dec.Own()
@@ -122,7 +122,7 @@ func (x *exchange) end() {
 func (n *Node) transmit(ctx context.Context, req *transport.Request, to route, r refs.Ref, on []refs.Ref) (reply transport.Reply, err error) {
 	if req.Table, err = wire.AppendTable(nil, on); err != nil {
 		n.ungive(to.session, on...)
-		return reply, asError(err, NotExecuted)
+		return reply, fault.Add(err, fault.NotExecuted)
 	}
 	req.Extensions, req.References = to.extension(r), len(on)
 	req.Uncounted = n.ungiver(to.session, on)
@@ -137,7 +137,7 @@ func (n *Node) transmit(ctx context.Context, req *transport.Request, to route, r
 func (n *Node) errorOf(reply transport.Reply) *Error {
 	f, err := codec.ParseError(reply.Body, &n.limits)
 	if err != nil {
-		return asError(err, Executed)
+		return fault.Add(err, fault.Executed)
 	}
 	return f
 }

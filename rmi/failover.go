@@ -2,7 +2,6 @@ package rmi
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -162,7 +161,7 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 		}
 	}
 	if err != nil && !temporary(err) {
-		s.err = asError(err, NotExecuted)
+		s.err = fault.Add(err, fault.NotExecuted)
 	}
 }
 
@@ -177,10 +176,7 @@ func temporary(err error) bool {
 
 // gaveUp is the error of a call whose context ended before the object was found.
 func (f *following) gaveUp(why, cause error) error {
-	kind := Deadline
-	if errors.Is(why, context.Canceled) {
-		kind = Cancelled
-	}
+	kind := fault.ContextKind(why)
 	f.mu.Lock()
 	last := f.last
 	f.mu.Unlock()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -100,7 +99,7 @@ func (v *invocation) fail(err error) {
 		}
 		err = late(err, v.timeout(), whose)
 	}
-	v.err = v.node.failed(err, v.target.Ref(), v.method)
+	v.err = fault.Add(err, fault.Call(v.target.Ref(), v.method.Interface.Name, v.method.Name))
 }
 
 // afterReturn says in the error of a call that was cancelled why: its context is that
@@ -110,9 +109,7 @@ func afterReturn(err error) error {
 	if !errors.As(err, &f) || f.Kind != Cancelled || f.Origin == fault.Peer {
 		return err
 	}
-	c := *f
-	c.Err = transport.ErrReturned
-	return &c
+	return fault.Add(f, fault.Cause(transport.ErrReturned))
 }
 
 // Attempt implements proxy.Invocation: it finds the session with the owner and
@@ -138,7 +135,7 @@ func (v *invocation) Attempt() bool {
 			v.x.begin(v.node, to)
 			return true
 		}
-		v.fail(asError(err, NotExecuted)) // agreeing runs nothing of the object's
+		v.fail(fault.Add(err, fault.NotExecuted)) // agreeing runs nothing of the object's
 	}
 	return false
 }
@@ -250,7 +247,7 @@ func (v *invocation) Results() *codec.Decoder { return v.x.dec }
 // End implements proxy.Invocation.
 func (v *invocation) End(decodeErr error) error {
 	if decodeErr != nil {
-		v.fail(asError(decodeErr, Executed))
+		v.fail(fault.Add(decodeErr, fault.Executed))
 	}
 	v.x.end()
 	err := v.err
@@ -265,15 +262,15 @@ func (v *invocation) End(decodeErr error) error {
 
 // unknown is the error of a call of which an earlier attempt may have run.
 func (v *invocation) unknown(err error) error {
-	f := asError(err, Unknown)
+	f := fault.Add(err)
 	first := strings.TrimPrefix(attempt(v.maybe).Error(), "rmi: ")
-	return &Error{Op: f.Op, Ref: f.Ref, Interface: f.Interface, Method: f.Method, Kind: f.Kind, Outcome: Unknown, Origin: f.Origin,
-		Msg: fmt.Sprintf("an attempt may have run (%s), and the last failed", first), Err: attempt(err)}
+	return fault.Add(fault.New(f.Kind, fault.Unknown, "an attempt may have run (%s), and the last failed", first),
+		fault.Op(f.Op), fault.Call(f.Ref, f.Interface, f.Method), f.Origin, fault.Cause(attempt(err)))
 }
 
 // attempt is the error of an attempt without what the call's error says already.
 func attempt(err error) *Error {
-	f := asError(err, OutcomeOf(err))
+	f := fault.Add(err)
 	f.Op, f.Ref, f.Interface, f.Method = "", refs.Ref{}, "", ""
 	return f
 }

@@ -41,7 +41,7 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	}()
 	results, err := n.receive(to.session, reply.References, reply.Table)
 	if err != nil {
-		in.Fail(asError(err, Executed))
+		in.Fail(fault.Add(err, fault.Executed))
 		return
 	}
 	defer n.decoded(results)
@@ -60,7 +60,7 @@ func (n *Node) passOn(in *transport.Incoming, h wire.CallHeader, ref refs.Ref, r
 	for {
 		to, err := n.route(in.Context(), ref)
 		if err != nil {
-			return to, reply, asError(err, NotExecuted)
+			return to, reply, fault.Add(err, fault.NotExecuted)
 		}
 		reply, failed := n.passTo(to, in, h, ref, rs)
 		if failed != nil || !reply.Failed || !to.relay {
@@ -81,7 +81,7 @@ func (n *Node) passTo(to route, in *transport.Incoming, h wire.CallHeader, ref r
 	req.Deadline, _ = ctx.Deadline()
 	reply, err := n.transmit(ctx, req, to, ref, n.translate(rs, to.session))
 	if err != nil {
-		return reply, asError(err, OutcomeOf(err))
+		return reply, fault.Add(err)
 	}
 	return reply, nil
 }
@@ -108,7 +108,7 @@ func (n *Node) results(to *transport.Session, on []refs.Ref, body []byte) ([]byt
 	}
 	if err != nil {
 		n.ungive(to, on...)
-		return nil, asError(err, Executed)
+		return nil, fault.Add(err, fault.Executed)
 	}
 	return table, nil
 }

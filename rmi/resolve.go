@@ -2,7 +2,6 @@ package rmi
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"runtime"
 	"slices"
@@ -53,19 +52,13 @@ func (n *Node) Describe(ctx context.Context, r refs.Ref) (*Description, error) {
 	}
 	to, err := n.route(ctx, r)
 	if err != nil {
-		return nil, n.named("describe", err, r)
+		return nil, fault.Add(err, fault.Op("describe"), fault.At(r))
 	}
 	d, err := n.describe(ctx, r, to)
 	if err != nil {
-		return nil, n.named("describe", err, r)
+		return nil, fault.Add(err, fault.Op("describe"), fault.At(r))
 	}
 	return d, nil
-}
-
-func (n *Node) named(op string, err error, r refs.Ref) error {
-	f := asError(err, OutcomeOf(err))
-	f.Op, f.Ref = op, r
-	return f
 }
 
 // Resolve returns the value that a reference stands for, as a T: an interface, a func type or a
@@ -94,7 +87,7 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*codec.Interface, erro
 	}
 	if d != nil && i.Fingerprint != d.Fingerprint() {
 		if err := d.Accepts(i.Description()); err != nil {
-			return nil, n.named("resolve", err, r)
+			return nil, fault.Add(err, fault.Op("resolve"), fault.At(r))
 		}
 	}
 	return i, nil
@@ -140,7 +133,7 @@ func As[T any](ctx context.Context, v any) (T, error) {
 		if t, ok := v.(T); ok {
 			return t, nil
 		}
-		return zero, &Error{Op: "as", Kind: Mismatch, Outcome: NotExecuted, Msg: fmt.Sprintf("%T is neither a proxy nor a %v", v, reflect.TypeFor[T]())}
+		return zero, fault.Add(fault.New(fault.Mismatch, fault.NotExecuted, "%T is neither a proxy nor a %v", v, reflect.TypeFor[T]()), fault.Op("as"))
 	}
 	n, ok := c.Caller.(*Node)
 	if !ok {
@@ -180,14 +173,14 @@ func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
 func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...any) ([]any, error) {
 	to, err := n.route(ctx, r)
 	if err != nil {
-		return nil, n.named("invoke", err, r)
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
 	}
 	d, err := n.describe(ctx, r, to)
 	if err != nil {
-		return nil, n.named("invoke", err, r)
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
 	}
 	if err := fits(d, method, len(args)); err != nil {
-		return nil, n.named("invoke", err, r)
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
 	}
 	defer runtime.KeepAlive(args) // proxies hold what their references are to
 	args = slices.Clone(args)
@@ -199,7 +192,7 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 	var x exchange
 	x.begin(n, to)
 	if err := x.send(ctx, r, wire.MethodIDOf(method), codec.EncodeAny(x.enc, args)); err != nil {
-		return nil, n.named("invoke", err, r)
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
 	}
 	defer x.end()
 	return codec.DecodeAny(x.dec)
