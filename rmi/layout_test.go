@@ -42,7 +42,7 @@ var only = map[string][]string{
 	"gormi/registry":                {"gormi/rmi", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/refs", "gormi/rmi/stub"},
 	"gormi/callback":                {"gormi/registry", "gormi/rmi", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/refs", "gormi/rmi/stub"},
 	"gormi/rmi/internal/testclient": nil,
-	"gormi/rmi/transport/datagram":  {"gormi/rmi/fault", "gormi/rmi/wire"},
+	"gormi/rmi/transport/datagram":  {"gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/wire"},
 	"gormi/rmi/internal/lossy":      nil,
 }
 

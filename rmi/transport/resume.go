@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"gormi/rmi/backoff"
 	"gormi/rmi/fault"
 )
 
@@ -33,6 +33,10 @@ const (
 	firstRedial = 50 * time.Millisecond // pause after the first dial that failed
 	lastRedial  = 5 * time.Second       // longest pause
 )
+
+// redialPauses are the pauses between dials. They are partly random, so that many clients do not
+// come at once.
+var redialPauses = backoff.Policy{Min: firstRedial, Max: lastRedial, Jitter: 0.5}
 
 // errFenced is why a connection is cut whose session has a newer one.
 var errFenced = fault.New(fault.Overloaded, fault.NotExecuted, "the session has a newer connection")
@@ -152,16 +156,9 @@ func (s *Session) redial() {
 		}
 	})
 	var refusals refusals
-	for pause := time.Duration(0); ctx.Err() == nil; pause = min(max(2*pause, firstRedial), lastRedial) {
-		if pause > 0 {
-			wait := pause/2 + rand.N(pause/2+1) // so that many clients do not come at once
-			timer := time.NewTimer(min(wait, refusals.wait(time.Now())))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return
-			}
+	for failures := 0; ctx.Err() == nil; failures++ {
+		if failures > 0 && !backoff.Sleep(ctx, min(redialPauses.Delay(failures), refusals.wait(time.Now()))) {
+			return
 		}
 		err := t.dialAgain(ctx, s)
 		if err == nil || ctx.Err() != nil {
