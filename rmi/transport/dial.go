@@ -187,12 +187,11 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 				return nil, errClosed()
 			}
 			if errors.As(err, &f) {
-				c := *f
-				c.Outcome = fault.NotExecuted
-				if c.Msg = "dialling " + ep.String(); f.Msg != "" {
-					c.Msg += ": " + f.Msg
+				msg := "dialling " + ep.String()
+				if f.Msg != "" {
+					msg += ": " + f.Msg
 				}
-				return nil, &c
+				return nil, fault.Add(f, fault.NotExecuted, fault.Msg(msg))
 			}
 			return nil, err
 		}
@@ -306,7 +305,7 @@ func connectFailed(err error) *fault.Error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		// The dial's own time: not the caller's deadline.
-		return &fault.Error{Kind: fault.ConnectFailed, Outcome: fault.NotExecuted, Msg: hint}
+		err = nil
 	}
-	return &fault.Error{Kind: fault.ConnectFailed, Outcome: fault.NotExecuted, Msg: hint, Err: err}
+	return fault.Add(fault.New(fault.ConnectFailed, fault.NotExecuted, "%s", hint), fault.Cause(err))
 }

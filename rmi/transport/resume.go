@@ -136,11 +136,9 @@ var ErrOver = errors.New("the session is over")
 // errOver is the error of what was not sent because the session ended with err.
 func errOver(err error) *fault.Error {
 	if err == nil {
-		return &fault.Error{Kind: fault.PeerGone, Outcome: fault.NotExecuted, Err: ErrOver}
+		return fault.Add(nil, fault.PeerGone, fault.NotExecuted, fault.Cause(ErrOver))
 	}
-	f := notSent(err)
-	f.Err = fmt.Errorf("%w: %w", ErrOver, err)
-	return f
+	return fault.Add(notSent(err), fault.Cause(fmt.Errorf("%w: %w", ErrOver, err)))
 }
 
 // redial makes a new connection. It ends when there is one, or with the session.
@@ -172,10 +170,10 @@ func (s *Session) redial() {
 		switch {
 		case !errors.As(err, &f):
 		case f.Kind == fault.StaleReference:
-			s.end(&fault.Error{Kind: fault.PeerGone, Msg: "the peer's process ended: " + f.Msg})
+			s.end(fault.New(fault.PeerGone, fault.Unknown, "the peer's process ended: %s", f.Msg))
 			return
 		case f.Origin == fault.Peer && (f.Kind == fault.PeerGone || f.Kind == fault.Protocol || f.Kind == fault.Denied):
-			s.end(&fault.Error{Kind: fault.PeerGone, Origin: fault.Peer, Msg: "the peer did not take the session up again: " + f.Msg})
+			s.end(fault.Add(fault.New(fault.PeerGone, fault.Unknown, "the peer did not take the session up again: %s", f.Msg), fault.Peer))
 			return
 		}
 		s.mu.Lock()

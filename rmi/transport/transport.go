@@ -92,7 +92,7 @@ func (t *Transport) nanotime() int64 { return int64(time.Since(t.began)) }
 func (t *Transport) Node() refs.NodeID { return t.node }
 
 func errClosed() *fault.Error {
-	return &fault.Error{Kind: fault.Closed, Outcome: fault.NotExecuted, Msg: "the node is closed"}
+	return fault.New(fault.Closed, fault.NotExecuted, "the node is closed")
 }
 
 // secured reports whether connections of a network are TLS: those over TCP are,
