@@ -31,8 +31,7 @@
 //  2. Node.Begin in rmi/invocation.go begins an invocation. It makes attempts, until one
 //     succeeds or none can. Each attempt finds the session with the owner (Node.route in
 //     rmi/call.go) and makes sure that the two sides agree on the interface (Node.agree in
-//     the same file). Then the proxy encodes the arguments, and steps 3 to 8 follow. An
-//     attempt is an exchange (exchange.send in rmi/exchange.go), as all calls of a node are.
+//     the same file). Then the proxy encodes the arguments, and steps 3 to 8 follow.
 //  3. Method.EncodeArgs in rmi/codec/interface.go turns values into MessagePack. It follows
 //     the plans of their types (Encoder.encodeValues in rmi/codec/encode.go). A stub makes
 //     typed calls instead (Encoder.OpenArgs in rmi/codec/typed_encode.go). Remote values
