@@ -15,9 +15,9 @@ import (
 // layers lists the packages of the module from the bottom up: a package may
 // import those in the lines above its own, and none beside or below it.
 var layers = [][]string{
-	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/backoff"},
+	{"gormi/refs", "gormi/proxy/dynamic"},
 	{"gormi/refs/lease"},
-	{"gormi/rmi/fault"},
+	{"gormi/rmi/fault", "gormi/rmi/backoff"},
 	{"gormi/rmi/wire", "gormi/rmi/internal/mempool"},
 	{"gormi/rmi/codec"},
 	{"gormi/rmi/transport/streams", "gormi/rmi/internal/memnet", "gormi/rmi/transport/datagram", "gormi/rmi/internal/lossy",
