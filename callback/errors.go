@@ -6,15 +6,14 @@ import (
 	"runtime/debug"
 
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
-// failed says what was tried when err came.
-func failed(op string, err error) error {
+// during says what was tried when err came.
+func during(op string, err error) error {
 	var f *rmi.Error
 	if errors.As(err, &f) && f.Op == "" {
-		c := *f
-		c.Op = op
-		return &c
+		return fault.Add(f, fault.Op(op))
 	}
 	return fmt.Errorf("%s: %w", op, err)
 }
@@ -28,11 +27,11 @@ func broke(n *rmi.Node, op, who string, v any) error {
 		what = fmt.Sprintf("the %s ended its goroutine instead of returning", who)
 	}
 	n.Logger().Error(what, "stack", string(debug.Stack()))
-	return &rmi.Error{Op: op, Kind: rmi.Panic, Outcome: rmi.Executed, Msg: what}
+	return fault.Add(fault.New(fault.Panic, fault.Executed, "%s", what), fault.Op(op))
 }
 
 func invalid(op, text string) error {
-	return &rmi.Error{Op: op, Kind: rmi.Invalid, Outcome: rmi.NotExecuted, Msg: text}
+	return fault.Add(fault.New(fault.Invalid, fault.NotExecuted, "%s", text), fault.Op(op))
 }
 
 func badPattern(op, pattern string) error {

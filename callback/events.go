@@ -91,7 +91,7 @@ func (to *target[E]) await(ctx context.Context, failFast bool) (Source[E], error
 		if failures == 1 && to.node != nil {
 			to.node.Logger().Info("waiting for a source of events that is not up yet", "name", to.name, "err", err)
 		}
-		timer := time.NewTimer(pauseAfter(failures))
+		timer := time.NewTimer(attempts.Delay(failures))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -221,7 +221,7 @@ func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.serves(&r) {
-		return nil, failed("subscribe", ErrClosed)
+		return nil, during("subscribe", ErrClosed)
 	}
 	if t.count >= t.o.Subscriptions {
 		return nil, tooMany(t.o.Subscriptions, "all clients", "Subscriptions")

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
 // feed is the receiving end of the subscriptions of one node that have the same
@@ -444,7 +445,7 @@ func (m *member[E]) fail(err error) {
 	m.in.end(err)
 	if !m.begun() {
 		if m.err = err; err == nil {
-			m.err = failed("subscribe", ErrClosed)
+			m.err = during("subscribe", ErrClosed)
 		}
 		close(m.done)
 	}
@@ -458,7 +459,7 @@ func endError(h *head) error {
 	case slowKind:
 		return ErrSlow
 	}
-	return &rmi.Error{Op: "subscribe", Kind: rmi.Kind(h.reason), Msg: string(h.text)}
+	return fault.Add(fault.New(fault.Kind(h.reason), fault.Unknown, "%s", h.text), fault.Op("subscribe"))
 }
 
 // errUnconfirmed is a request that was granted, but whose connection ended before

@@ -46,7 +46,7 @@ func join[E any](h *hub, key feedKey, find func(context.Context) (Source[E], err
 	if !ok {
 		codec, err := rmi.CodecOf[E]()
 		if err != nil {
-			return failed("subscribe", err)
+			return during("subscribe", err)
 		}
 		f = &feed[E]{hub: h, key: key, find: find, src: src, codec: codec, wake: make(chan struct{}, 1)}
 		f.id, f.stop = h.node.Receive(f)

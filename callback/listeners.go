@@ -10,6 +10,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
 // ListenersOptions say how listeners are called. The zero value is a good default.
@@ -133,10 +134,10 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 		p := l.node.Peer(r.ID.Node)
 		if p == nil {
 			x.stop()
-			return nil, &rmi.Error{Op: "add", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's node is gone"}
+			return nil, fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the listener's node is gone"), fault.Op("add"), fault.At(r))
 		}
 		unhook := p.OnGone(func() {
-			x.drop(&rmi.Error{Op: "notify", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's session is over, and its node listens nowhere"})
+			x.drop(fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the listener's session is over, and its node listens nowhere"), fault.Op("notify"), fault.At(r)))
 		})
 		x.mu.Lock()
 		x.unhook = unhook
@@ -154,7 +155,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	if closed || over { // over: the session ended meanwhile
 		x.remove()
 		if closed {
-			return nil, &rmi.Error{Op: "add", Kind: rmi.Closed, Outcome: rmi.NotExecuted, Msg: "the set of listeners is closed"}
+			return nil, fault.Add(fault.New(fault.Closed, fault.NotExecuted, "the set of listeners is closed"), fault.Op("add"))
 		}
 	}
 	return NewSubscription(func() { x.remove() }), nil
@@ -316,8 +317,7 @@ func (x *listener[T]) await() (back bool) {
 	}
 	err := p.Await(ctx)
 	if err != nil && ctx.Err() != nil && x.ctx.Err() == nil {
-		x.drop(&rmi.Error{Op: "notify", Kind: rmi.PeerGone, Outcome: rmi.NotExecuted,
-			Msg: fmt.Sprintf("the connection with the listener's node was lost and not made again within %v", x.set.o.GiveUp)})
+		x.drop(fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the connection with the listener's node was lost and not made again within %v", x.set.o.GiveUp), fault.Op("notify")))
 	}
 	return err == nil
 }

@@ -51,7 +51,7 @@ func (t *Topic[E]) shoot() error {
 	for _, v := range t.o.Snapshot() {
 		p, err := t.codec.Packet(t.node, v)
 		if err != nil {
-			return failed("subscribe", err)
+			return during("subscribe", err)
 		}
 		e := &entry[E]{packet: p, head: headState, Event: Event[E]{Kind: State, Seq: t.last, Epoch: t.epoch, Value: v}}
 		if t.o.Key != nil {

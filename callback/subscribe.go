@@ -6,6 +6,7 @@ import (
 	"path"
 
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
 // Subscribe implements Source.
@@ -67,15 +68,14 @@ func (r *Request) check(most int) error {
 }
 
 func tooMany(limit int, whose, option string) error {
-	return &rmi.Error{Op: "subscribe", Kind: rmi.Overloaded, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(
-		"too many subscriptions: %d of %s are the limit (TopicOptions.%s)", limit, whose, option)}
+	return fault.Add(fault.New(fault.Overloaded, fault.NotExecuted, "too many subscriptions: %d of %s are the limit (TopicOptions.%s)", limit, whose, option), fault.Op("subscribe"))
 }
 
 // subscribe adds a request's subscriptions, and returns the peer's link if it
 // made it. mu is held.
 func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error) {
 	if !t.serves(r) {
-		return nil, failed("subscribe", ErrClosed)
+		return nil, during("subscribe", ErrClosed)
 	}
 	l := t.links[p]
 	if l == nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
 // TopicOptions say what a topic keeps, and for how many. The zero value is a
@@ -117,7 +118,7 @@ func newEpoch() Epoch {
 func NewTopic[E any](n *rmi.Node, o *TopicOptions[E]) (*Topic[E], error) {
 	codec, err := rmi.CodecOf[E]()
 	if err != nil {
-		return nil, failed("topic", err)
+		return nil, during("topic", err)
 	}
 	Register[E]()
 	t := &Topic[E]{node: n, codec: codec, epoch: newEpoch(), links: make(map[*rmi.Peer]*link[E])}
@@ -167,7 +168,7 @@ func (t *Topic[E]) Len() int {
 func (t *Topic[E]) Publish(e E) (Seq, error) {
 	p, err := t.codec.Packet(t.node, e)
 	if err != nil {
-		return 0, failed("publish", err)
+		return 0, during("publish", err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -188,7 +189,7 @@ func (t *Topic[E]) Change(f func() (E, error)) (Seq, error) {
 	}
 	p, err := t.codec.Packet(t.node, e)
 	if err != nil {
-		return 0, failed("publish", err)
+		return 0, during("publish", err)
 	}
 	return t.publish(e, p)
 }
@@ -196,7 +197,7 @@ func (t *Topic[E]) Change(f func() (E, error)) (Seq, error) {
 // publish numbers and queues an event. mu is held.
 func (t *Topic[E]) publish(v E, p *rmi.Packet) (Seq, error) {
 	if t.closed {
-		return 0, failed("publish", ErrClosed)
+		return 0, during("publish", ErrClosed)
 	}
 	e := &entry[E]{packet: p, head: headEvent, Event: Event[E]{Kind: Published, Seq: t.last + 1, Epoch: t.epoch, Value: v}}
 	if t.o.Key != nil {
@@ -230,8 +231,7 @@ func (t *Topic[E]) remember(e *entry[E]) error {
 		return nil
 	}
 	if _, known := t.latest[key]; !known && len(t.latest) >= t.o.MaxKeys {
-		return &rmi.Error{Op: "publish", Kind: rmi.Overloaded, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(
-			"the topic has %d keys, its limit (TopicOptions.MaxKeys)", t.o.MaxKeys)}
+		return fault.Add(fault.New(fault.Overloaded, fault.NotExecuted, "the topic has %d keys, its limit (TopicOptions.MaxKeys)", t.o.MaxKeys), fault.Op("publish"))
 	}
 	t.latest[key] = e
 	return nil

@@ -3,15 +3,15 @@ package callback
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"gormi/rmi"
+	"gormi/rmi/backoff"
+	"gormi/rmi/fault"
 )
 
 const (
-	// firstPause and lastPause bound the time between attempts to resume; it
-	// doubles, and a third of it is random.
+	// firstPause and lastPause bound the pause between attempts to resume.
 	firstPause = 20 * time.Millisecond
 	lastPause  = 2 * time.Second
 	// firstTimeout and resumeTimeout bound one attempt.
@@ -24,6 +24,9 @@ const (
 	// cannot be told, the subscription lasts as long as the connection.
 	leaveTries = 3
 )
+
+// attempts are the pauses between attempts to resume, or to find a source.
+var attempts = backoff.Policy{Min: firstPause, Max: lastPause, Jitter: 1.0 / 3}
 
 // work makes the feed's requests, one at a time, until there is nothing to do.
 func (f *feed[E]) work() {
@@ -93,7 +96,7 @@ func (f *feed[E]) finish() bool {
 	return true
 }
 
-var errNodeClosed = &rmi.Error{Op: "subscribe", Kind: rmi.Closed, Msg: "the node is closed"}
+var errNodeClosed = fault.Add(fault.New(fault.Closed, fault.Unknown, "the node is closed"), fault.Op("subscribe"))
 
 // next makes the next request: first those that lost their connection, then those
 // that join, as many as begin alike. mu is held.
@@ -172,7 +175,7 @@ func (f *feed[E]) request(b *request[E]) error {
 	if err != nil {
 		f.forget()
 		if errors.Is(err, ErrClosed) {
-			return failed("subscribe", ErrClosed)
+			return during("subscribe", ErrClosed)
 		}
 		return peerError(err)
 	}
@@ -203,7 +206,7 @@ func (f *feed[E]) request(b *request[E]) error {
 
 // errDetached is why a source that has a name is not asked now: a call would wait
 // for the connection with an owner that may have been replaced.
-var errDetached = &rmi.Error{Op: "subscribe", Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the connection with the owner is lost"}
+var errDetached = fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the connection with the owner is lost"), fault.Op("subscribe"))
 
 // detached tells whether the connection with a source's owner is lost.
 func detached[E any](src Source[E]) bool {
@@ -314,18 +317,9 @@ func notUp(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded)
 }
 
-// pauseAfter is the time before the next attempt.
-func pauseAfter(failures int) time.Duration {
-	d := lastPause
-	if failures < 8 {
-		d = min(lastPause, firstPause<<(failures-1))
-	}
-	return d - time.Duration(rand.Int64N(int64(d)/3))
-}
-
 // pause waits before the next attempt.
 func (f *feed[E]) pause(failures int) {
-	timer := time.NewTimer(pauseAfter(failures))
+	timer := time.NewTimer(attempts.Delay(failures))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -12,6 +12,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
 // closeTimeout is how long Binding.Close waits for the registry at most.
@@ -99,21 +100,21 @@ func Rebind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...Bind
 func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options []BindOption) (*Binding, error) {
 	u, r, err := resolveName(n, name)
 	if err != nil {
-		return nil, failed(op, "", err)
+		return nil, during(op, "", err)
 	}
 	var o bindOptions
 	for _, set := range options {
 		set(&o)
 	}
 	if o.permanent && o.lease != 0 {
-		return nil, failed(op, u.String(), invalid("both Permanent and Lease were passed: choose one"))
+		return nil, during(op, u.String(), invalid("both Permanent and Lease were passed: choose one"))
 	}
 	if o.lease < 0 {
-		return nil, failed(op, u.String(), invalid("a Lease of %v: it is positive, or left out for the registry's own", o.lease))
+		return nil, during(op, u.String(), invalid("a Lease of %v: it is positive, or left out for the registry's own", o.lease))
 	}
 	e, release, unhold, err := offer(ctx, n, op, name, v, o.export)
 	if err != nil {
-		return nil, failed(op, u.String(), err)
+		return nil, during(op, u.String(), err)
 	}
 	b := &Binding{
 		url: u, claim: Claim{Name: u.Name, Entry: e, Lease: o.lease, Replace: op == "rebind"}, stays: o.permanent,
@@ -122,7 +123,7 @@ func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options
 	if err := b.bind(ctx, n, o); err != nil {
 		_ = release()
 		unhold()
-		return nil, failed(op, u.String(), err)
+		return nil, during(op, u.String(), err)
 	}
 	return b, nil
 }
@@ -299,7 +300,7 @@ func (b *Binding) begin() bool {
 // end ends the binding for the reason lost. It does not end the export, because calls in flight
 // may lead to more calls. Close returns the error if the registry may still have the name.
 func (b *Binding) end(lost error) {
-	b.lost = failed("unbind", b.url.String(), lost)
+	b.lost = during("unbind", b.url.String(), lost)
 	switch rmi.KindOf(b.lost) {
 	case rmi.Closed, rmi.NotBound, rmi.NoSuchObject:
 	default:
@@ -321,7 +322,7 @@ func (b *Binding) lose(why error) {
 	if !b.begin() {
 		return
 	}
-	b.lost = failed("renew", b.url.String(), why)
+	b.lost = during("renew", b.url.String(), why)
 	if e, ok := b.lost.(*rmi.Error); ok && e.Kind == rmi.AlreadyBound {
 		e.Kind = rmi.NotBound // to the object of this binding
 	}
@@ -394,4 +395,4 @@ func shown(s string) string {
 	return s
 }
 
-func closed(why string) error { return &rmi.Error{Kind: rmi.Closed, Outcome: rmi.Executed, Msg: why} }
+func closed(why string) error { return fault.New(fault.Closed, fault.Executed, "%s", why) }

@@ -6,6 +6,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
 // A LookupOption changes what Lookup returns.
@@ -30,7 +31,7 @@ func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o ...LookupOpt
 	var zero T
 	wanted, err := rmi.Describe[T]()
 	if err != nil {
-		return zero, failed("lookup", "", err)
+		return zero, during("lookup", "", err)
 	}
 	var options lookupOptions
 	for _, set := range o {
@@ -38,7 +39,7 @@ func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o ...LookupOpt
 	}
 	u, r, err := resolveName(n, name)
 	if err != nil {
-		return zero, failed("lookup", "", err)
+		return zero, during("lookup", "", err)
 	}
 	e, d, err := u.find(ctx, r, wanted)
 	if err != nil {
@@ -50,7 +51,7 @@ func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o ...LookupOpt
 			e, d, err := u.find(ctx, r, wanted)
 			if err == nil && d != nil {
 				if err = d.Accepts(wanted); err != nil {
-					err = failed("lookup", u.String(), err)
+					err = during("lookup", u.String(), err)
 				}
 			}
 			return e.Ref, err
@@ -59,7 +60,7 @@ func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o ...LookupOpt
 		v, err = rmi.Resolve[T](n, e.Ref, d)
 	}
 	if err != nil {
-		return zero, failed("lookup", u.String(), err)
+		return zero, during("lookup", u.String(), err)
 	}
 	return v, nil
 }
@@ -73,7 +74,7 @@ func (u URL) find(ctx context.Context, r Registry, wanted *rmi.Description) (Ent
 	}
 	d, err := e.differing(wanted)
 	if err != nil {
-		return e, nil, failed("lookup", u.String(), err)
+		return e, nil, during("lookup", u.String(), err)
 	}
 	return e, d, nil
 }
@@ -91,7 +92,7 @@ func (e Entry) differing(wanted *rmi.Description) (*rmi.Description, error) {
 func LookupRef(ctx context.Context, n *rmi.Node, name string) (Entry, error) {
 	u, r, err := resolveName(n, name)
 	if err != nil {
-		return Entry{}, failed("lookup", "", err)
+		return Entry{}, during("lookup", "", err)
 	}
 	return u.lookup(ctx, r)
 }
@@ -99,10 +100,10 @@ func LookupRef(ctx context.Context, n *rmi.Node, name string) (Entry, error) {
 func (u URL) lookup(ctx context.Context, r Registry) (Entry, error) {
 	e, err := r.Lookup(ctx, u.Name)
 	if err == nil && e.Ref.IsZero() {
-		err = &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer holds no reference"}
+		err = fault.New(fault.Protocol, fault.Executed, "the registry's answer holds no reference")
 	}
 	if err != nil {
-		return Entry{}, failed("lookup", u.String(), err)
+		return Entry{}, during("lookup", u.String(), err)
 	}
 	return e, nil
 }
@@ -124,10 +125,10 @@ func resolveName(n *rmi.Node, name string) (URL, Registry, error) {
 func Unbind(ctx context.Context, n *rmi.Node, name string) error {
 	u, r, err := resolveName(n, name)
 	if err != nil {
-		return failed("unbind", "", err)
+		return during("unbind", "", err)
 	}
 	if err := r.Unbind(ctx, u.Name, refs.Ref{}); err != nil {
-		return failed("unbind", u.String(), err)
+		return during("unbind", u.String(), err)
 	}
 	return nil
 }
@@ -147,20 +148,20 @@ func List(ctx context.Context, n *rmi.Node, prefix string) iter.Seq2[NameInfo, e
 			r, err = u.registry(n)
 		}
 		if err != nil {
-			yield(NameInfo{}, failed("list", "", err))
+			yield(NameInfo{}, during("list", "", err))
 			return
 		}
 		for after, more := "", true; more; {
 			p, err := r.List(ctx, u.Name, after, maxPage)
 			if err != nil {
-				yield(NameInfo{}, failed("list", u.String(), err))
+				yield(NameInfo{}, during("list", u.String(), err))
 				return
 			}
 			for _, info := range p.Names {
 				if info.Name <= after || ValidName(info.Name) != nil {
 					// A list without order could keep us here for ever.
-					err := &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's list is not in order, or a name in it is not legal"}
-					yield(NameInfo{}, failed("list", u.String(), err))
+					err := fault.New(fault.Protocol, fault.Executed, "the registry's list is not in order, or a name in it is not legal")
+					yield(NameInfo{}, during("list", u.String(), err))
 					return
 				}
 				if !yield(info, nil) {

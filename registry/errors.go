@@ -6,25 +6,21 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
-// failed returns the error of a function of this package, made from the error of a call of the
+// during returns the error of a function of this package, made from the error of a call of the
 // registry or of what came before it. It adds the operation, the URL, and what to do if no
 // registry answers. It keeps the kind of an error that the registry made. url is "" if the text
 // needs none.
-func failed(op, url string, err error) error {
-	var e *rmi.Error
-	if !errors.As(err, &e) {
-		e = &rmi.Error{Kind: rmi.Internal, Err: err}
-	}
-	c := *e
+func during(op, url string, err error) error {
+	c := fault.Add(err)
 	switch {
 	case c.Kind == rmi.Application:
 		// The registry's method ran, and says what it did not do.
 		var said *rmi.Error
 		if errors.As(c.Err, &said) {
-			c = *said
-			c.Outcome = rmi.NotExecuted
+			c = fault.Add(said, fault.NotExecuted)
 		}
 	case !c.Ref.ID.IsWellKnown(): // not about the registry
 	case c.Kind == rmi.ConnectFailed:
@@ -42,7 +38,7 @@ func failed(op, url string, err error) error {
 		c.Ref = refs.Ref{} // the URL says it better
 	}
 	c.Msg = join(url, c.Msg)
-	return &c
+	return c
 }
 
 func join(a, b string) string {
@@ -54,7 +50,7 @@ func join(a, b string) string {
 
 // refused returns an error by which the registry says that it did nothing.
 func refused(k rmi.Kind, format string, a ...any) error {
-	return &rmi.Error{Kind: k, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(format, a...)}
+	return fault.New(k, fault.NotExecuted, format, a...)
 }
 
 func alreadyBound(b *binding) error {

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
 // MaxName is the length of the longest legal name, in bytes.
@@ -81,5 +82,5 @@ func illegal(name string, rule int, why string) error {
 }
 
 func invalid(format string, a ...any) *rmi.Error {
-	return &rmi.Error{Kind: rmi.Invalid, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(format, a...)}
+	return fault.New(fault.Invalid, fault.NotExecuted, format, a...)
 }

@@ -113,7 +113,7 @@ type NameInfo struct {
 func At(n *rmi.Node, url string) (Registry, error) {
 	u, err := ParseURL(url)
 	if err != nil {
-		return nil, failed("registry", "", err)
+		return nil, during("registry", "", err)
 	}
 	return u.registry(n)
 }

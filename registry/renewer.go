@@ -3,12 +3,13 @@ package registry
 import (
 	"context"
 	"iter"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/backoff"
+	"gormi/rmi/fault"
 )
 
 const (
@@ -82,7 +83,7 @@ func (r *renewer) add(b *Binding) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended || r.node.Context().Err() != nil {
-		return &rmi.Error{Kind: rmi.Closed, Outcome: rmi.NotExecuted, Msg: "the node is being closed"}
+		return fault.New(fault.Closed, fault.NotExecuted, "the node is being closed")
 	}
 	r.bindings[b] = struct{}{}
 	if r.stop == nil {
@@ -132,7 +133,7 @@ func (r *renewer) knowsNoLeases() {
 func (r *renewer) run(ctx context.Context) {
 	// The first renewal comes at any time within the interval, so that those of
 	// programs which were started together do not come together.
-	least := 0.0
+	jitter := 1.0
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var due time.Time // of the timer; zero if nothing is to be renewed
@@ -145,8 +146,8 @@ func (r *renewer) run(ctx context.Context) {
 			if !due.IsZero() {
 				r.round(ctx)
 				due = time.Time{}
-				if least = 0.8; r.failing {
-					least = 0.2
+				if jitter = 0.2; r.failing {
+					jitter = 0.8
 				}
 			}
 		}
@@ -160,7 +161,7 @@ func (r *renewer) run(ctx context.Context) {
 			every = min(every, maxRetryPause)
 		}
 		if due.IsZero() || time.Until(due) > every {
-			pause := time.Duration(float64(every) * (least + (1-least)*rand.Float64()))
+			pause := backoff.Jitter(every, jitter)
 			due = time.Now().Add(pause)
 			timer.Reset(pause)
 		}
@@ -185,7 +186,7 @@ func (r *renewer) round(ctx context.Context) {
 	case ctx.Err() != nil:
 	case err != nil && !r.failing:
 		r.failing = true
-		log.Warn("bindings could not be renewed; this goes on", "registry", r.url, "names", len(held)+len(again), "err", failed("renew", r.url, err))
+		log.Warn("bindings could not be renewed; this goes on", "registry", r.url, "names", len(held)+len(again), "err", during("renew", r.url, err))
 	case err == nil:
 		if r.failing || made > 0 {
 			log.Info("bindings are renewed again", "registry", r.url, "names", len(held), "made_again", made)
@@ -295,7 +296,7 @@ func (r *renewer) remakeUnleased(ctx context.Context, tasks []task) error {
 	r.knowsNoLeases()
 	for _, t := range tasks {
 		if err := r.registry.Bind(ctx, t.held.Name, t.b.claim.Entry); err != nil {
-			err = failed("renew", t.b.url.String(), err)
+			err = during("renew", t.b.url.String(), err)
 			if rmi.KindOf(err) != rmi.AlreadyBound {
 				return err
 			}
@@ -327,7 +328,7 @@ func (r *renewer) acquire(ctx context.Context, claims []Claim) ([]Grant, error) 
 }
 
 func nonsense() error {
-	return &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer makes no sense"}
+	return fault.New(fault.Protocol, fault.Executed, "the registry's answer makes no sense")
 }
 
 // goodbye bounds how long a node that closes waits for a registry to take its

@@ -8,6 +8,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/fault"
 )
 
 // ServeOptions set the limits of a registry and where it listens. The zero value means the
@@ -50,15 +51,15 @@ func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 		o = new(ServeOptions)
 	}
 	if o.Listen == "" && !n.Endpoint().Listens() {
-		return nil, failed("serve", "", invalid(`the node does not listen, so nobody could reach its registry: set ServeOptions.Listen, or call node.Listen("127.0.0.1:%d") first`, DefaultPort))
+		return nil, during("serve", "", invalid(`the node does not listen, so nobody could reach its registry: set ServeOptions.Listen, or call node.Listen("127.0.0.1:%d") first`, DefaultPort))
 	}
 	s := newStore(*o, n)
 	h, err := rmi.Export[Registry](n, s, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: MaxMessage})
 	if err != nil {
 		if rmi.KindOf(err) == rmi.AlreadyBound {
-			err = &rmi.Error{Kind: rmi.AlreadyBound, Outcome: rmi.NotExecuted, Msg: "the node serves a registry already"}
+			err = fault.New(fault.AlreadyBound, fault.NotExecuted, "the node serves a registry already")
 		}
-		return nil, failed("serve", "", err)
+		return nil, during("serve", "", err)
 	}
 	r := &Server{node: n, handle: h, store: s}
 	if o.Listen != "" {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
-
-	"encoding/binary"
 
 	"gormi/proxy"
 	"gormi/refs"
@@ -74,64 +71,6 @@ func (n *Node) overtaken(to route, owner refs.NodeID, kind Kind) bool {
 	return kind == NoSuchObject && to.relay && n.transport.Live(owner) != nil
 }
 
-// send sends what was encoded as a call and returns a reply that is no error.
-// It releases enc. req is filled in, with a default deadline if it has none; it
-// is the caller's so that it can be used from call to call.
-func (n *Node) send(ctx context.Context, req *transport.Request, to route, r refs.Ref, method wire.MethodID, enc *codec.Encoder) (transport.Reply, error) {
-	var none transport.Reply
-	table, err := wire.AppendTable(nil, enc.Refs())
-	if err != nil {
-		n.ungive(to.session, enc.Refs()...)
-		enc.Release()
-		return none, asError(err, NotExecuted)
-	}
-	req.Header = wire.CallHeader{Object: r.Object, Method: method}
-	req.Extensions, req.References, req.Table, req.Body = to.extension(r), len(enc.Refs()), table, enc.Body()
-	chain, depth, nested := transport.ChainOf(ctx)
-	if nested {
-		if depth >= wire.MaxDepth {
-			n.ungive(to.session, enc.Refs()...)
-			enc.Release()
-			return none, fault.New(Overloaded, NotExecuted, "the chain of calls is %d deep, a fixed limit: do the calls call each other for ever?", depth)
-		}
-		req.Header.Chain, req.Header.Depth = chain, depth+1
-	} else {
-		binary.NativeEndian.PutUint64(req.Header.Chain[:8], rand.Uint64())
-		binary.NativeEndian.PutUint64(req.Header.Chain[8:], rand.Uint64())
-	}
-	ours := false
-	if req.Deadline.IsZero() {
-		var ok bool
-		if req.Deadline, ok = ctx.Deadline(); !ok {
-			req.Deadline, req.Coarse, ours = time.Now().Add(n.opts.Timeout), true, true
-		}
-	}
-	req.Uncounted = n.ungiver(to.session, enc.Refs())
-	reply, err := to.session.Call(ctx, req)
-	if req.Uncounted != nil && err != nil && OutcomeOf(err) == NotExecuted { // it was not sent
-		req.Uncounted()
-	}
-	if err == nil || len(table)+len(req.Body) <= wire.MaxInline {
-		enc.Release() // else the session may still look at it
-	}
-	if err != nil {
-		if ours {
-			err = late(err, n.opts.Timeout, byNode)
-		}
-		return none, err
-	}
-	if reply.Failed {
-		defer reply.Release()
-		n.tableDropped(to.session, reply.References, reply.Table)
-		f, err := codec.ParseError(reply.Body, &n.limits)
-		if err != nil {
-			return none, asError(err, Executed)
-		}
-		return none, f
-	}
-	return reply, nil
-}
-
 // Whose a default deadline is.
 const (
 	byNode  = "Options.Timeout"
@@ -145,35 +84,18 @@ func late(err error, limit time.Duration, whose string) error {
 	if !errors.As(err, &f) || f.Kind != Deadline || f.Origin == fault.Peer && f.Outcome != Executed {
 		return err
 	}
-	c := *f
 	note := fmt.Sprintf("within the default of %v (%s): give the context a deadline of its own", limit, whose)
 	switch {
-	case c.Outcome == Unknown && c.Msg != "" && c.Err != nil: // the connection is lost, as it says
-		c.Err = errors.New("no reply " + note)
-	case c.Outcome == Executed:
-		c.Msg = "the method did not end by itself " + note
-	case c.Outcome == Unknown:
-		c.Msg, c.Err = "no reply "+note, nil
-	case c.Msg == "":
-		c.Msg, c.Err = "not sent "+note, nil
-	default:
-		c.Err = errors.New("not sent " + note)
+	case f.Outcome == fault.Unknown && f.Msg != "" && f.Err != nil: // the connection is lost, as it says
+		return fault.Add(f, fault.Cause(errors.New("no reply "+note)))
+	case f.Outcome == fault.Executed:
+		return fault.Add(f, fault.Msg("the method did not end by itself "+note))
+	case f.Outcome == fault.Unknown:
+		return fault.Add(f, fault.Msg("no reply "+note), fault.Cause(nil))
+	case f.Msg == "":
+		return fault.Add(f, fault.Msg("not sent "+note), fault.Cause(nil))
 	}
-	return &c
-}
-
-// failed completes the error of a call.
-func (n *Node) failed(err error, r refs.Ref, m *codec.Method) error {
-	var f *Error
-	if !errors.As(err, &f) {
-		f = &Error{Kind: Internal, Err: err}
-	}
-	c := *f
-	if c.Op == "" {
-		c.Op = "call"
-	}
-	c.Ref, c.Interface, c.Method = r, m.Interface.Name, m.Name
-	return &c
+	return fault.Add(f, fault.Cause(errors.New("not sent "+note)))
 }
 
 // agreement is a question that agree answers once: does what a caller knows as
@@ -217,25 +139,15 @@ type verdict struct {
 
 // describe asks an object for the description of its interface.
 func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*codec.Description, error) {
-	enc := codec.NewEncoder(sideOf(to.session), &n.limits)
-	if err := codec.EncodeAny(enc, nil); err != nil {
-		enc.Release()
-		return nil, asError(err, NotExecuted)
-	}
-	reply, err := n.send(ctx, new(transport.Request), to, r, describe, enc)
-	if err != nil {
+	var x exchange
+	x.begin(n, to)
+	if err := x.send(ctx, r, describe, codec.EncodeAny(x.enc, nil)); err != nil {
 		return nil, err
 	}
-	defer reply.Release()
-	n.tableDropped(to.session, reply.References, reply.Table)
-	dec, err := codec.NewDecoder(reply.Body, nil, sideOf(to.session), &n.limits)
+	defer x.end()
+	out, err := codec.DecodeAny(x.dec)
 	if err != nil {
-		return nil, asError(err, NotExecuted)
-	}
-	defer dec.Release()
-	out, err := codec.DecodeAny(dec)
-	if err != nil {
-		return nil, asError(err, NotExecuted)
+		return nil, fault.Add(err, fault.NotExecuted)
 	}
 	if len(out) == 1 {
 		if b, ok := out[0].([]byte); ok {

@@ -11,6 +11,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/codec"
+	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/skeleton"
 )
@@ -169,16 +170,16 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 	}
 	rv := reflect.ValueOf(&v).Elem()
 	if isNil(rv) {
-		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: "the value is nil"}
+		return nil, unfit(i, "the value is nil")
 	}
 	if n.proxies.CoreOf(rv) != nil {
-		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: "the value is a proxy: its owner exports the object"}
+		return nil, unfit(i, "the value is a proxy: its owner exports the object")
 	}
 	if o == nil {
 		o = new(ExportOptions)
 	}
 	if o.Number >= refs.ReservedObjects {
-		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("well-known object numbers are below %d", uint64(refs.ReservedObjects))}
+		return nil, unfit(i, "well-known object numbers are below %d", uint64(refs.ReservedObjects))
 	}
 	plain := i
 	if i, err = i.With(o.Methods); err != nil {
@@ -201,13 +202,17 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 				}
 				return &skeleton.Export{Skeleton: skeleton.New(as, rv), Num: both.Number, Extra: &served{ExportOptions: both, by: x.by, to: x.to}}, nil
 			}
-			return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf(
-				"the object was exported %s, with other options than here, at %s: export it with its options first, before it is passed or bound", x.place(), here), Err: err}
+			return nil, fault.Add(unfit(i, "the object was exported %s, with other options than here, at %s: export it with its options first, before it is passed or bound", x.place(), here), fault.Cause(err))
 		})
 	if err != nil {
 		return nil, err
 	}
 	return &Handle[T]{node: n, export: e, value: v}, nil
+}
+
+// unfit is the error of an export that cannot be.
+func unfit(i *codec.Interface, format string, a ...any) *Error {
+	return fault.Add(fault.New(fault.Invalid, fault.NotExecuted, format, a...), fault.Op("export"), fault.Of(i.Name))
 }
 
 // caller is the place in the program from which this module was called.
@@ -227,8 +232,8 @@ func caller() string {
 func exportable[T any](fn string) (*codec.Interface, error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k != reflect.Interface && k != reflect.Func {
-		return nil, &Error{Op: "export", Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf(
-			"%v is not an interface, and an object is exported as one: name it, as in %s[Account](..., v), where Account is the remote interface that %v implements", t, fn, t)}
+		return nil, fault.Add(fault.New(fault.Invalid, fault.NotExecuted,
+			"%v is not an interface, and an object is exported as one: name it, as in %s[Account](..., v), where Account is the remote interface that %v implements", t, fn, t), fault.Op("export"))
 	}
 	return codec.InterfaceOf(t)
 }

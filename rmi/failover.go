@@ -2,21 +2,20 @@ package rmi
 
 import (
 	"context"
-	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/backoff"
 	"gormi/rmi/fault"
 )
 
-const (
-	firstRefreshPause = 50 * time.Millisecond // before the second refresh of a following proxy
-	maxRefreshPause   = 2 * time.Second       // it is doubled until this
-	refreshTimeout    = 5 * time.Second       // of one refresh
-)
+// refreshTimeout is the longest that one refresh of a following proxy takes.
+const refreshTimeout = 5 * time.Second
+
+// searches are the pauses after each refresh of a following proxy in a row.
+var searches = backoff.Policy{Min: 50 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5}
 
 // ResolveWith is Resolve for an object that may be replaced by another. When the object that the
 // proxy stood for is gone, the proxy calls refresh to learn where to send its calls. The proxy is
@@ -73,11 +72,11 @@ type following struct {
 	core *proxy.Core
 	find proxy.RefreshFunc
 
-	mu     sync.Mutex    // guards the fields below
-	search *search       // under way; nil if none is
-	pause  time.Duration // after the last search
-	next   time.Time     // before which no search begins
-	last   error         // what the last call of find said
+	mu     sync.Mutex // guards the fields below
+	search *search    // under way; nil if none is
+	tries  int        // searches in a row
+	next   time.Time  // before which no search begins
+	last   error      // what the last call of find said
 }
 
 // search is one call of find, and the pause before it.
@@ -123,10 +122,10 @@ func (f *following) refresh(ctx context.Context, failed refs.Ref, cause error) (
 // begin returns how long to wait before a search. mu is held.
 func (f *following) begin() time.Duration {
 	wait := time.Until(f.next)
-	if wait < -maxRefreshPause { // the last trouble is over
-		f.pause = 0
+	if wait < -searches.Max { // the last trouble is over
+		f.tries = 0
 	}
-	f.pause = min(max(2*f.pause, firstRefreshPause), maxRefreshPause)
+	f.tries++
 	return max(wait, 0)
 }
 
@@ -139,15 +138,11 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 		f.search = nil
 		if asked {
 			f.last = lookup
-			f.next = time.Now().Add(f.pause/2 + rand.N(f.pause/2+1))
+			f.next = time.Now().Add(searches.Delay(f.tries))
 		}
 		close(s.done)
 	}()
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	if !backoff.Sleep(ctx, wait) {
 		return
 	}
 	// Bounded, for the owner may be back before the registry is.
@@ -166,7 +161,7 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 		}
 	}
 	if err != nil && !temporary(err) {
-		s.err = asError(err, NotExecuted)
+		s.err = fault.Add(err, fault.NotExecuted)
 	}
 }
 
@@ -181,10 +176,7 @@ func temporary(err error) bool {
 
 // gaveUp is the error of a call whose context ended before the object was found.
 func (f *following) gaveUp(why, cause error) error {
-	kind := Deadline
-	if errors.Is(why, context.Canceled) {
-		kind = Cancelled
-	}
+	kind := fault.ContextKind(why)
 	f.mu.Lock()
 	last := f.last
 	f.mu.Unlock()

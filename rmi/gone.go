@@ -9,6 +9,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/backoff"
 )
 
 // Gone returns a channel that is closed when the node behind a proxy is gone for good. That is
@@ -46,6 +47,9 @@ type watched struct {
 
 // goneWait bounds the last attempt to reach a node whose session ended.
 const goneWait = time.Second
+
+// contacts are the pauses between attempts at the first contact with a node that is watched.
+var contacts = backoff.Policy{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 
 // watch returns the channel for the owner of r, whose watch is started if there is none.
 func (n *Node) watch(r refs.Ref) <-chan struct{} {
@@ -112,19 +116,12 @@ func (n *Node) reach(r refs.Ref, first bool) (to route, ok bool) {
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, limit)
 	defer cancel()
-	for pause := firstRefreshPause; ; pause = min(2*pause, maxRefreshPause) {
+	for failures := 1; ; failures++ {
 		to, err := n.route(ctx, r)
 		if err == nil {
 			return to, true
 		}
-		if KindOf(err) == StaleReference || !first {
-			return to, false
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if KindOf(err) == StaleReference || !first || !backoff.Sleep(ctx, contacts.Delay(failures)) {
 			return to, false
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,6 +12,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/backoff"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
@@ -41,26 +40,19 @@ type invocation struct {
 
 	target *proxy.Core // the proxy itself, or that through which a following one goes
 	tried  bool
-	over   bool // there will be no other attempt
-	pause  time.Duration
-	maybe  error // what an attempt came to that may have run
-	to     route
-	enc    *codec.Encoder // of an attempt, until Send
-	req    transport.Request
-	reply  transport.Reply // to be released if there is a dec
-	table  []refs.Ref      // of the reply, counted
-	dec    *codec.Decoder
-	err    error // why the call failed, complete
+	over   bool     // there will be no other attempt
+	fails  int      // attempts that failed in a way that time may mend
+	maybe  error    // what an attempt came to that may have run
+	x      exchange // the attempt
+	err    error    // why the call failed, complete
 }
 
 var _ proxy.Invocation = (*invocation)(nil)
 
 var invocations = sync.Pool{New: func() any { return new(invocation) }}
 
-const (
-	firstRetry = 5 * time.Millisecond // pause before the second attempt; it is doubled each time
-	lastRetry  = time.Second
-)
+// retries are the pauses between attempts.
+var retries = backoff.Policy{Min: 5 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
 // Begin begins the call of a proxy. It implements proxy.Caller and is not for
 // programs: they call methods of proxies, or Invoke.
@@ -107,7 +99,7 @@ func (v *invocation) fail(err error) {
 		}
 		err = late(err, v.timeout(), whose)
 	}
-	v.err = v.node.failed(err, v.target.Ref(), v.method)
+	v.err = fault.Add(err, fault.Call(v.target.Ref(), v.method.Interface.Name, v.method.Name))
 }
 
 // afterReturn says in the error of a call that was cancelled why: its context is that
@@ -117,9 +109,7 @@ func afterReturn(err error) error {
 	if !errors.As(err, &f) || f.Kind != Cancelled || f.Origin == fault.Peer {
 		return err
 	}
-	c := *f
-	c.Err = transport.ErrReturned
-	return &c
+	return fault.Add(f, fault.Cause(transport.ErrReturned))
 }
 
 // Attempt implements proxy.Invocation: it finds the session with the owner and
@@ -142,10 +132,10 @@ func (v *invocation) Attempt() bool {
 			err = errDetached
 		}
 		if err == nil {
-			v.to, v.enc = to, codec.NewEncoder(sideOf(to.session), &v.node.limits)
+			v.x.begin(v.node, to)
 			return true
 		}
-		v.fail(asError(err, NotExecuted)) // agreeing runs nothing of the object's
+		v.fail(fault.Add(err, fault.NotExecuted)) // agreeing runs nothing of the object's
 	}
 	return false
 }
@@ -214,13 +204,13 @@ func (v *invocation) mendable(unknown bool) bool {
 	case Overloaded:
 		return f.Origin == fault.Peer
 	case NoSuchObject:
-		return f.Origin == fault.Peer && v.node.overtaken(v.to, v.target.Ref().ID.Node, f.Kind)
+		return f.Origin == fault.Peer && v.node.overtaken(v.x.to, v.target.Ref().ID.Node, f.Kind)
 	case PeerGone:
 		if unknown {
 			return true
 		}
 		// To another process at the owner's address the reference does not lead.
-		gone := errors.Is(v.err, transport.ErrRefused) && !v.to.relay && !v.target.Ref().ID.Node.IsZero()
+		gone := errors.Is(v.err, transport.ErrRefused) && !v.x.to.relay && !v.target.Ref().ID.Node.IsZero()
 		return errors.Is(v.err, transport.ErrOver) && !gone
 	case ConnectFailed:
 		return unknown || v.maybe != nil && f.Origin != fault.Peer && !errors.Is(v.err, syscall.ECONNREFUSED)
@@ -231,79 +221,35 @@ func (v *invocation) mendable(unknown bool) bool {
 // wait lets a growing while pass before the next attempt. It reports false if
 // there is no time for one.
 func (v *invocation) wait() bool {
-	v.pause = min(max(2*v.pause, firstRetry), lastRetry)
-	pause := v.pause/2 + rand.N(v.pause/2+1)
-	if time.Until(v.deadline) <= pause {
-		return false
-	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-v.ctx.Done():
-		return false
-	}
+	v.fails++
+	pause := retries.Delay(v.fails)
+	return time.Until(v.deadline) > pause && backoff.Sleep(v.ctx, pause)
 }
 
 // Encoder implements proxy.Invocation.
-func (v *invocation) Encoder() *codec.Encoder { return v.enc }
+func (v *invocation) Encoder() *codec.Encoder { return v.x.enc }
 
 // Send implements proxy.Invocation.
 func (v *invocation) Send(encodeErr error) {
-	enc := v.enc
-	v.enc = nil
-	if encodeErr != nil {
-		v.node.ungive(v.to.session, enc.Refs()...)
-		enc.Release()
-		v.over = true
-		v.fail(asError(encodeErr, NotExecuted))
-		return
-	}
-	v.req = transport.Request{OneWay: v.semantics().OneWay && len(v.method.Out) == 0, Deadline: v.deadline, Coarse: v.coarse, Name: v.method}
-	reply, err := v.node.send(v.ctx, &v.req, v.to, v.target.Ref(), v.method.ID, enc)
+	req := &v.x.req
+	req.OneWay = v.semantics().OneWay && len(v.method.Out) == 0
+	req.Deadline, req.Coarse, req.Name = v.deadline, v.coarse, v.method
+	err := v.x.send(v.ctx, v.target.Ref(), v.method.ID, encodeErr)
+	v.over = err == nil || encodeErr != nil
 	if err != nil {
 		v.fail(err)
-		return
 	}
-	v.over = true
-	if v.req.OneWay {
-		return
-	}
-	s := v.to.session
-	v.table, err = v.node.receive(s, reply.References, reply.Table)
-	if err == nil {
-		v.dec, err = codec.NewDecoder(reply.Body, v.table, (*keeping)(sideOf(s)), &v.node.limits)
-	}
-	if err != nil {
-		v.node.decoded(v.table)
-		reply.Release()
-		v.fail(asError(err, Executed))
-		return
-	}
-	if reply.Owned {
-		v.dec.Own()
-	}
-	v.reply = reply
 }
 
 // Results implements proxy.Invocation.
-func (v *invocation) Results() *codec.Decoder { return v.dec }
+func (v *invocation) Results() *codec.Decoder { return v.x.dec }
 
 // End implements proxy.Invocation.
 func (v *invocation) End(decodeErr error) error {
 	if decodeErr != nil {
-		v.fail(asError(decodeErr, Executed))
+		v.fail(fault.Add(decodeErr, fault.Executed))
 	}
-	if v.dec != nil {
-		v.node.decoded(v.table)
-		if v.dec.Taken() {
-			v.reply.Detach()
-		} else {
-			v.reply.Release()
-		}
-		v.dec.Release()
-	}
+	v.x.end()
 	err := v.err
 	if err != nil && v.maybe != nil && OutcomeOf(err) == NotExecuted {
 		err = v.unknown(err)
@@ -316,15 +262,15 @@ func (v *invocation) End(decodeErr error) error {
 
 // unknown is the error of a call of which an earlier attempt may have run.
 func (v *invocation) unknown(err error) error {
-	f := asError(err, Unknown)
+	f := fault.Add(err)
 	first := strings.TrimPrefix(attempt(v.maybe).Error(), "rmi: ")
-	return &Error{Op: f.Op, Ref: f.Ref, Interface: f.Interface, Method: f.Method, Kind: f.Kind, Outcome: Unknown, Origin: f.Origin,
-		Msg: fmt.Sprintf("an attempt may have run (%s), and the last failed", first), Err: attempt(err)}
+	return fault.Add(fault.New(f.Kind, fault.Unknown, "an attempt may have run (%s), and the last failed", first),
+		fault.Op(f.Op), fault.Call(f.Ref, f.Interface, f.Method), f.Origin, fault.Cause(attempt(err)))
 }
 
 // attempt is the error of an attempt without what the call's error says already.
 func attempt(err error) *Error {
-	f := asError(err, OutcomeOf(err))
+	f := fault.Add(err)
 	f.Op, f.Ref, f.Interface, f.Method = "", refs.Ref{}, "", ""
 	return f
 }

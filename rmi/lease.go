@@ -2,9 +2,7 @@ package rmi
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -12,9 +10,9 @@ import (
 
 	"gormi/refs"
 	"gormi/refs/lease"
+	"gormi/rmi/backoff"
 	"gormi/rmi/codec"
 	"gormi/rmi/transport"
-	"gormi/rmi/wire"
 )
 
 // leases is the remote interface of the object by which nodes give references
@@ -99,10 +97,12 @@ func (o leaseObject) Linger(ctx context.Context, own []refs.ObjNum, others []lea
 const (
 	gather       = 250 * time.Millisecond // between looks at what is to be done; what comes meanwhile goes in one batch
 	batchTimeout = 10 * time.Second       // for the answer to one batch; then it is sent again
-	retryMost    = 30 * time.Second       // between attempts to send a batch
 	findTimeout  = 10 * time.Second       // for dialling an owner
 	finding      = 4                      // dials at a time
 )
+
+// batches are the pauses between attempts to send a batch.
+var batches = backoff.Policy{Min: gather, Max: 30 * time.Second}
 
 // maxHeld bounds the objects that one session's peer may have given references to.
 const maxHeld = 1_000_000
@@ -133,9 +133,9 @@ type keeper struct {
 
 // sending is the state of a session's batches.
 type sending struct {
-	running bool
-	pause   time.Duration // after failures
-	until   time.Time     // the pause's end
+	running  bool
+	failures int       // in a row
+	until    time.Time // the end of the pause after them
 }
 
 func (k *keeper) init(n *Node) {
@@ -232,8 +232,8 @@ func (k *keeper) end(s *transport.Session, failed bool) {
 		delete(k.sending, s)
 	default:
 		x.running = false
-		x.pause = min(max(2*x.pause, gather), retryMost)
-		x.until = time.Now().Add(x.pause)
+		x.failures++
+		x.until = time.Now().Add(batches.Delay(x.failures))
 	}
 }
 
@@ -277,47 +277,20 @@ func (k *keeper) sendBatch(s *transport.Session, b *lease.Batch) (missing []uint
 	return out[0].Interface().([]uint32), nil
 }
 
-// call calls a method of the peer's leases. It goes past everything that looks
-// at users' calls.
+// call calls a method of the peer's leases.
 func (k *keeper) call(ctx context.Context, s *transport.Session, method string, args ...any) ([]reflect.Value, error) {
 	m := leasesInterface().ByName(method)
 	values := make([]reflect.Value, len(args))
 	for i, a := range args {
 		values[i] = reflect.ValueOf(a)
 	}
-	enc := codec.NewEncoder(nil, &k.n.limits)
-	if err := m.EncodeArgs(enc, values); err != nil {
-		enc.Release()
+	var x exchange
+	x.begin(k.n, route{session: s})
+	if err := x.send(ctx, WellKnown(refs.Endpoint{}, refs.LeaseObject), m.ID, m.EncodeArgs(x.enc, values)); err != nil {
 		return nil, err
 	}
-	deadline, _ := ctx.Deadline()
-	req := transport.Request{
-		Header: wire.CallHeader{Object: refs.LeaseObject, Method: m.ID}, Body: enc.Body(), Deadline: deadline,
-	}
-	binary.NativeEndian.PutUint64(req.Header.Chain[:8], rand.Uint64())
-	binary.NativeEndian.PutUint64(req.Header.Chain[8:], rand.Uint64())
-	reply, err := s.Call(ctx, &req)
-	if err == nil || len(req.Body) <= wire.MaxInline {
-		enc.Release() // else the session may still look at it
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer reply.Release()
-	k.n.tableDropped(s, reply.References, reply.Table)
-	if reply.Failed {
-		f, err := codec.ParseError(reply.Body, &k.n.limits)
-		if err != nil {
-			return nil, err
-		}
-		return nil, f
-	}
-	dec, err := codec.NewDecoder(reply.Body, nil, nil, &k.n.limits)
-	if err != nil {
-		return nil, err
-	}
-	defer dec.Release()
-	return m.DecodeResults(dec)
+	defer x.end()
+	return m.DecodeResults(x.dec)
 }
 
 // sessionCut looks for the owners of what this node holds through a session

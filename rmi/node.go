@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/transport/datagram"
 	"gormi/rmi/wire"
@@ -219,30 +219,28 @@ func (s systemNetwork) Listen(ctx context.Context, network, address string) (net
 func (n *Node) Listen(addr string) (net.Addr, error) {
 	ep, err := refs.ParseEndpoint(addr)
 	if err != nil {
-		return nil, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Err: err}
+		return nil, fault.Add(nil, fault.Op("listen"), fault.Invalid, fault.NotExecuted, fault.Cause(err))
 	}
 	if _, system := n.opts.Network.(systemNetwork); system && !ep.IsUnix() && !ep.IsLoopback() && (n.opts.TLS == nil || ep.UDP) && !n.opts.Insecure {
 		advice := "set Options.TLS, listen on 127.0.0.1, or set Options.Insecure"
 		if ep.UDP {
 			advice = "TLS does not run over datagrams; listen on udp:127.0.0.1, or set Options.Insecure"
 		}
-		return nil, &Error{Op: "listen", Kind: Denied, Outcome: NotExecuted, Msg: fmt.Sprintf(
-			"%s can be reached from other machines, and the connections would be in the clear: %s", addr, advice)}
+		return nil, fault.Add(fault.New(fault.Denied, fault.NotExecuted,
+			"%s can be reached from other machines, and the connections would be in the clear: %s", addr, advice), fault.Op("listen"))
 	}
 	if err := n.checkAdvertise(); err != nil {
 		return nil, err
 	}
 	if c := n.opts.TLS; c != nil && !ep.IsUnix() && !ep.UDP && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
-		return nil, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Msg: addr +
-			": Options.TLS has no certificate, and a node that listens must show one: set its Certificates, as tls.LoadX509KeyPair makes them, or GetCertificate"}
+		return nil, fault.Add(fault.New(fault.Invalid, fault.NotExecuted,
+			"%s: Options.TLS has no certificate, and a node that listens must show one: set its Certificates, as tls.LoadX509KeyPair makes them, or GetCertificate", addr), fault.Op("listen"))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
 	defer cancel()
 	a, err := n.transport.Listen(ctx, ep.Network(), ep.Address())
 	if err != nil {
-		f := asError(err, NotExecuted)
-		f.Op = "listen"
-		return nil, f
+		return nil, fault.Add(err, fault.Op("listen"), fault.NotExecuted)
 	}
 	got, err := n.advertised(ep, a)
 	if err != nil {
@@ -264,7 +262,7 @@ func (n *Node) checkAdvertise() error {
 		return nil
 	}
 	if ep, err := refs.ParseEndpoint(n.opts.Advertise); err != nil || !ep.Listens() {
-		return &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("Options.Advertise is %q: want host:port", n.opts.Advertise), Err: err}
+		return fault.Add(fault.New(fault.Invalid, fault.NotExecuted, "Options.Advertise is %q: want host:port", n.opts.Advertise), fault.Op("listen"), fault.Cause(err))
 	}
 	return nil
 }
@@ -280,7 +278,7 @@ func (n *Node) advertised(asked refs.Endpoint, got net.Addr) (refs.Endpoint, err
 	}
 	ep, err := refs.ParseEndpoint(got.String())
 	if err != nil {
-		return ep, &Error{Op: "listen", Kind: Internal, Outcome: NotExecuted, Err: err}
+		return ep, fault.Add(nil, fault.Op("listen"), fault.Internal, fault.NotExecuted, fault.Cause(err))
 	}
 	if ip := net.ParseIP(ep.Host); ip != nil && ip.IsUnspecified() {
 		ep.Host = ""

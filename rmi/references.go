@@ -1,7 +1,6 @@
 package rmi
 
 import (
-	"fmt"
 	"reflect"
 	"runtime"
 	"slices"
@@ -222,14 +221,14 @@ func (n *Node) resolve(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	if r.ID.Node == n.ID() {
 		e := n.exports.Get(r.Object)
 		if e == nil || r.Time != n.time {
-			return reflect.Value{}, &Error{Ref: r, Interface: i.Name, Kind: NoSuchObject, Outcome: NotExecuted, Msg: "the reference is to an object of this node that is not exported any more"}
+			return reflect.Value{}, fault.Add(fault.New(fault.NoSuchObject, fault.NotExecuted, "the reference is to an object of this node that is not exported any more"), fault.At(r), fault.Of(i.Name))
 		}
 		v := e.Value()
 		for v.Kind() == reflect.Interface {
 			v = v.Elem()
 		}
 		if !v.Type().AssignableTo(i.Type) {
-			return reflect.Value{}, &Error{Ref: r, Interface: i.Name, Kind: Mismatch, Outcome: NotExecuted, Msg: fmt.Sprintf("the reference is to this node's own %v, which is no %v", v.Type(), i.Type)}
+			return reflect.Value{}, fault.Add(fault.New(fault.Mismatch, fault.NotExecuted, "the reference is to this node's own %v, which is no %v", v.Type(), i.Type), fault.At(r), fault.Of(i.Name))
 		}
 		return v, nil
 	}

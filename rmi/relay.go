@@ -2,7 +2,6 @@ package rmi
 
 import (
 	"gormi/refs"
-	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
@@ -42,17 +41,14 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	}()
 	results, err := n.receive(to.session, reply.References, reply.Table)
 	if err != nil {
-		in.Fail(asError(err, Executed))
+		in.Fail(fault.Add(err, fault.Executed))
 		return
 	}
 	defer n.decoded(results)
-	back, table, err := n.translate(results, in.Session)
-	if err == nil {
-		err = n.fits(in.Session, table, reply.Body)
-	}
-	if err != nil {
-		n.ungive(in.Session, back...)
-		in.Fail(asError(err, Executed))
+	back := n.translate(results, in.Session)
+	table, failed := n.results(in.Session, back, reply.Body)
+	if failed != nil {
+		in.Fail(failed)
 		return
 	}
 	kept = in.Relay(reply.Failed, len(back), table, reply.Body)
@@ -64,14 +60,13 @@ func (n *Node) passOn(in *transport.Incoming, h wire.CallHeader, ref refs.Ref, r
 	for {
 		to, err := n.route(in.Context(), ref)
 		if err != nil {
-			return to, reply, asError(err, NotExecuted)
+			return to, reply, fault.Add(err, fault.NotExecuted)
 		}
 		reply, failed := n.passTo(to, in, h, ref, rs)
 		if failed != nil || !reply.Failed || !to.relay {
 			return to, reply, failed
 		}
-		f, err := codec.ParseError(reply.Body, &n.limits)
-		if err != nil || !n.overtaken(to, ref.ID.Node, f.Kind) {
+		if !n.overtaken(to, ref.ID.Node, n.errorOf(reply).Kind) {
 			return to, reply, nil
 		}
 		n.tableDropped(to.session, reply.References, reply.Table)
@@ -81,44 +76,39 @@ func (n *Node) passOn(in *transport.Incoming, h wire.CallHeader, ref refs.Ref, r
 
 // passTo sends a call on a route and returns the reply.
 func (n *Node) passTo(to route, in *transport.Incoming, h wire.CallHeader, ref refs.Ref, rs []refs.Ref) (reply transport.Reply, failed *Error) {
-	on, table, err := n.translate(rs, to.session)
+	ctx := in.Context()
+	req := &transport.Request{Header: h, Body: in.Body()}
+	req.Deadline, _ = ctx.Deadline()
+	reply, err := n.transmit(ctx, req, to, ref, n.translate(rs, to.session))
 	if err != nil {
-		n.ungive(to.session, on...)
-		return reply, asError(err, NotExecuted)
+		return reply, fault.Add(err)
 	}
-	deadline, _ := in.Context().Deadline()
-	unsent := n.ungiver(to.session, on)
-	reply, err = to.session.Call(in.Context(), &transport.Request{
-		Header: h, Extensions: to.extension(ref), References: len(on), Table: table, Body: in.Body(), Deadline: deadline, Uncounted: unsent,
-	})
-	if err == nil {
-		return reply, nil
-	}
-	if unsent != nil && OutcomeOf(err) == NotExecuted { // it was not sent
-		unsent()
-	}
-	return reply, asError(err, OutcomeOf(err))
+	return reply, nil
 }
 
 // translate makes references that arrived fit to be sent on a session, and
 // counts them.
-func (n *Node) translate(rs []refs.Ref, to *transport.Session) (on []refs.Ref, table []byte, err error) {
+func (n *Node) translate(rs []refs.Ref, to *transport.Session) []refs.Ref {
 	if len(rs) == 0 {
-		return nil, nil, nil
+		return nil
 	}
-	on = make([]refs.Ref, len(rs))
+	on := make([]refs.Ref, len(rs))
 	for i, r := range rs {
 		on[i] = n.give(r, to)
 	}
-	table, err = wire.AppendTable(nil, on)
-	return on, table, err
+	return on
 }
 
-// fits tells what the session would refuse to send as results, so that the
-// references among them can be taken back.
-func (n *Node) fits(to *transport.Session, table, body []byte) error {
-	if size := len(table) + len(body); size > to.PeerMessage() {
-		return fault.New(TooLarge, Executed, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", size, to.PeerMessage())
+// results returns the table of the references in a reply's body, counted already. They are
+// taken back if the session would refuse to send the reply.
+func (n *Node) results(to *transport.Session, on []refs.Ref, body []byte) ([]byte, *Error) {
+	table, err := wire.AppendTable(nil, on)
+	if size := len(table) + len(body); err == nil && size > to.PeerMessage() {
+		err = fault.New(TooLarge, Executed, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", size, to.PeerMessage())
 	}
-	return nil
+	if err != nil {
+		n.ungive(to, on...)
+		return nil, fault.Add(err, fault.Executed)
+	}
+	return table, nil
 }

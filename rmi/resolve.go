@@ -2,7 +2,6 @@ package rmi
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"runtime"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"gormi/refs"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
-	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 )
 
@@ -54,19 +52,13 @@ func (n *Node) Describe(ctx context.Context, r refs.Ref) (*Description, error) {
 	}
 	to, err := n.route(ctx, r)
 	if err != nil {
-		return nil, n.named("describe", err, r)
+		return nil, fault.Add(err, fault.Op("describe"), fault.At(r))
 	}
 	d, err := n.describe(ctx, r, to)
 	if err != nil {
-		return nil, n.named("describe", err, r)
+		return nil, fault.Add(err, fault.Op("describe"), fault.At(r))
 	}
 	return d, nil
-}
-
-func (n *Node) named(op string, err error, r refs.Ref) error {
-	f := asError(err, OutcomeOf(err))
-	f.Op, f.Ref = op, r
-	return f
 }
 
 // Resolve returns the value that a reference stands for, as a T: an interface, a func type or a
@@ -95,7 +87,7 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*codec.Interface, erro
 	}
 	if d != nil && i.Fingerprint != d.Fingerprint() {
 		if err := d.Accepts(i.Description()); err != nil {
-			return nil, n.named("resolve", err, r)
+			return nil, fault.Add(err, fault.Op("resolve"), fault.At(r))
 		}
 	}
 	return i, nil
@@ -141,7 +133,7 @@ func As[T any](ctx context.Context, v any) (T, error) {
 		if t, ok := v.(T); ok {
 			return t, nil
 		}
-		return zero, &Error{Op: "as", Kind: Mismatch, Outcome: NotExecuted, Msg: fmt.Sprintf("%T is neither a proxy nor a %v", v, reflect.TypeFor[T]())}
+		return zero, fault.Add(fault.New(fault.Mismatch, fault.NotExecuted, "%T is neither a proxy nor a %v", v, reflect.TypeFor[T]()), fault.Op("as"))
 	}
 	n, ok := c.Caller.(*Node)
 	if !ok {
@@ -181,14 +173,14 @@ func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
 func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...any) ([]any, error) {
 	to, err := n.route(ctx, r)
 	if err != nil {
-		return nil, n.named("invoke", err, r)
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
 	}
 	d, err := n.describe(ctx, r, to)
 	if err != nil {
-		return nil, n.named("invoke", err, r)
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
 	}
 	if err := fits(d, method, len(args)); err != nil {
-		return nil, n.named("invoke", err, r)
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
 	}
 	defer runtime.KeepAlive(args) // proxies hold what their references are to
 	args = slices.Clone(args)
@@ -197,28 +189,13 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 			args[i] = c.Ref()
 		}
 	}
-	enc := codec.NewEncoder(sideOf(to.session), &n.limits)
-	if err := codec.EncodeAny(enc, args); err != nil {
-		n.ungive(to.session, enc.Refs()...)
-		enc.Release()
-		return nil, n.named("invoke", asError(err, NotExecuted), r)
+	var x exchange
+	x.begin(n, to)
+	if err := x.send(ctx, r, wire.MethodIDOf(method), codec.EncodeAny(x.enc, args)); err != nil {
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
 	}
-	reply, err := n.send(ctx, new(transport.Request), to, r, wire.MethodIDOf(method), enc)
-	if err != nil {
-		return nil, n.named("invoke", err, r)
-	}
-	defer reply.Release()
-	table, err := n.receive(to.session, reply.References, reply.Table)
-	if err != nil {
-		return nil, n.named("invoke", asError(err, Executed), r)
-	}
-	defer n.decoded(table)
-	dec, err := codec.NewDecoder(reply.Body, table, (*keeping)(sideOf(to.session)), &n.limits)
-	if err != nil {
-		return nil, n.named("invoke", asError(err, Executed), r)
-	}
-	defer dec.Release()
-	return codec.DecodeAny(dec)
+	defer x.end()
+	return codec.DecodeAny(x.dec)
 }
 
 // fits checks a call by name against the object's description: method and

@@ -50,7 +50,7 @@ func (v server) Serve(in *transport.Incoming) {
 	// Whatever becomes of the call, its references were given to this node.
 	table, err := n.receive(in.Session, in.Header.Payload.References, in.Table())
 	if err != nil {
-		in.Fail(asError(err, NotExecuted))
+		in.Fail(fault.Add(err, fault.NotExecuted))
 		return
 	}
 	defer n.decoded(table)
@@ -99,7 +99,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	}
 	dec, bad := codec.NewDecoder(in.Body(), table, sideOf(in.Session), &n.limits)
 	if bad != nil {
-		return asError(bad, NotExecuted)
+		return fault.Add(bad, fault.NotExecuted)
 	}
 	if in.Owned() {
 		dec.Own()
@@ -123,13 +123,9 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 		}
 		return err
 	}
-	out, bad := wire.AppendTable(nil, enc.Refs())
-	if bad == nil {
-		bad = n.fits(in.Session, out, enc.Body())
-	}
-	if bad != nil {
-		n.ungive(in.Session, enc.Refs()...)
-		return asError(bad, Executed)
+	out, failed := n.results(in.Session, enc.Refs(), enc.Body())
+	if failed != nil {
+		return failed
 	}
 	kept = in.Reply(len(enc.Refs()), out, enc.Body())
 	return nil
@@ -151,13 +147,5 @@ func among(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// asError makes an Error with the outcome given of err.
-func asError(err error, o Outcome) *Error {
-	var f *Error
-	if errors.As(err, &f) {
-		c := *f
-		c.Outcome = o
-		return &c
-	}
-	return &Error{Kind: Internal, Outcome: o, Err: err}
-}
+// asError is fault.Add of an outcome, for the multicast primitive.
+func asError(err error, o Outcome) *Error { return fault.Add(err, o) }

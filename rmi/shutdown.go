@@ -1,6 +1,7 @@
 package rmi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,14 +66,8 @@ func (n *Node) gaveUp(u *transport.Unfinished) error {
 	add(u.Arriving, "call's arguments are arriving", "calls' arguments are arriving", nil)
 	add(u.Replies, "reply may not have arrived", "replies may not have arrived", nil)
 	add(len(u.Calls), "call of this node is not answered", "calls of this node are not answered", madeNames(u.Calls))
-	kind := PeerGone
-	switch {
-	case errors.Is(u.Reason, context.DeadlineExceeded):
-		kind = Deadline
-	case errors.Is(u.Reason, context.Canceled):
-		kind = Cancelled
-	}
-	return &Error{Op: "shutdown", Kind: kind, Outcome: fault.Unknown, Msg: "gave up what was in flight: " + strings.Join(parts, "; "), Err: u.Reason}
+	kind := cmp.Or(fault.ContextKind(u.Reason), fault.PeerGone)
+	return fault.Add(fault.New(kind, fault.Unknown, "gave up what was in flight: %s", strings.Join(parts, "; ")), fault.Op("shutdown"), fault.Cause(u.Reason))
 }
 
 // servedNames names the methods that are served.

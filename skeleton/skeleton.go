@@ -77,14 +77,14 @@ func (s *Skeleton) Serve(ctx context.Context, m *codec.Method, d *codec.Decoder,
 	}
 	args, err := m.DecodeArgs(d)
 	if err != nil {
-		return refused(m, err, fault.BadArguments, fault.NotExecuted)
+		return fault.Add(err, fault.BadArguments, fault.NotExecuted)
 	}
 	out, err := s.invoke(ctx, m, args)
 	if err != nil {
-		return failed(ctx, err)
+		return returned(ctx, err)
 	}
 	if err := m.EncodeResults(e, out); err != nil {
-		return refused(m, err, fault.Invalid, fault.Executed)
+		return fault.Add(err, fault.Invalid, fault.Executed)
 	}
 	return nil
 }
@@ -95,14 +95,14 @@ func (s *Skeleton) serveLinked(ctx context.Context, m *codec.Method, d *codec.De
 	e.OpenResults(m)
 	err := s.invokeLinked(ctx, m, d, e)
 	if bad := d.CloseArgs(m); bad != nil {
-		return refused(m, bad, fault.BadArguments, fault.NotExecuted)
+		return fault.Add(bad, fault.BadArguments, fault.NotExecuted)
 	}
 	bad := e.CloseResults(m)
 	if err != nil {
-		return failed(ctx, err)
+		return returned(ctx, err)
 	}
 	if bad != nil {
-		return refused(m, bad, fault.Invalid, fault.Executed)
+		return fault.Add(bad, fault.Invalid, fault.Executed)
 	}
 	return nil
 }
@@ -119,15 +119,15 @@ func recovered(err *error) {
 	}
 }
 
-// failed is the error of a call whose method returned err, or panicked.
-func failed(ctx context.Context, err error) *fault.Error {
-	if p, ok := err.(*PanicError); ok {
-		return &fault.Error{Kind: fault.Panic, Outcome: fault.Executed, Err: p}
+// returned is the error of a call whose method returned err, or panicked.
+func returned(ctx context.Context, err error) *fault.Error {
+	kind := fault.Application
+	if _, ok := err.(*PanicError); ok {
+		kind = fault.Panic
+	} else if ctx.Err() == context.DeadlineExceeded && late(err) {
+		kind = fault.Deadline
 	}
-	if ctx.Err() == context.DeadlineExceeded && late(err) {
-		return &fault.Error{Kind: fault.Deadline, Outcome: fault.Executed, Err: err}
-	}
-	return &fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: err}
+	return fault.Add(nil, kind, fault.Executed, fault.Cause(err))
 }
 
 // late reports whether err is that of a context whose deadline passed. It runs the
@@ -153,15 +153,4 @@ func (s *Skeleton) invoke(ctx context.Context, m *codec.Method, args []reflect.V
 		err = e
 	}
 	return out[:last], err
-}
-
-// refused is the error of a call whose arguments or results could not be used.
-func refused(m *codec.Method, err error, kind fault.Kind, outcome fault.Outcome) *fault.Error {
-	var f *fault.Error
-	if errors.As(err, &f) {
-		c := *f
-		c.Outcome = outcome
-		return &c
-	}
-	return &fault.Error{Kind: kind, Outcome: outcome, Method: m.Name, Err: err}
 }

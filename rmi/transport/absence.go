@@ -179,12 +179,10 @@ func (s *Session) checkAbsence(now int64) {
 	}
 	switch {
 	case absent >= t.SessionLease:
-		s.end(&fault.Error{Kind: fault.PeerGone, Outcome: fault.Unknown, Msg: fmt.Sprintf("the connection was lost and not made again within %v", t.SessionLease), Err: lost})
+		s.end(fault.Add(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost and not made again within %v", t.SessionLease), fault.Cause(lost)))
 	case away && !s.calls.isAway():
 		err := s.awayError()
-		unknown := *err
-		unknown.Outcome = fault.Unknown
-		s.calls.peerAway(&unknown, err)
+		s.calls.peerAway(fault.Add(err, fault.Unknown), err)
 	}
 }
 
@@ -194,19 +192,19 @@ func (s *Session) awayError() *fault.Error {
 	if msg == "" { // it is back just now
 		msg = "the connection was lost, and the peer was away"
 	}
-	return &fault.Error{Kind: fault.PeerGone, Outcome: fault.NotExecuted, Msg: msg}
+	return fault.New(fault.PeerGone, fault.NotExecuted, "%s", msg)
 }
 
 // unreached is the error of a call whose time ended before it was sent: most
 // likely for want of a connection.
 func (s *Session) unreached() *fault.Error {
-	return &fault.Error{Kind: fault.Deadline, Outcome: fault.NotExecuted, Msg: s.absent(), Err: context.DeadlineExceeded}
+	return fault.Add(notSent(context.DeadlineExceeded), fault.Msg(s.absent()))
 }
 
 // expired is the error of a call that was sent, and not answered within its default deadline.
 func (s *Session) expired() *fault.Error {
 	if absent := s.absent(); absent != "" {
-		return &fault.Error{Kind: fault.Deadline, Outcome: fault.Unknown, Msg: absent, Err: context.DeadlineExceeded}
+		return fault.Add(notSent(context.DeadlineExceeded), fault.Unknown, fault.Msg(absent))
 	}
 	return fault.New(fault.Deadline, fault.Unknown, "no reply within the default deadline; give the context a longer one if the method needs it")
 }

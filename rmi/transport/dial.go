@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/backoff"
 	"gormi/rmi/fault"
 )
 
@@ -151,7 +151,7 @@ const strangerTries = 2 * time.Second
 // session with the node before: a stranger that drips bytes is no node.
 func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
 	start := time.Now()
-	for pause := firstRedial; ; pause = min(2*pause, lastFirstDial) {
+	for failures := 1; ; failures++ {
 		s, err := t.dialFor(ep, expected)
 		var cut *cutError
 		if err == nil || !errors.As(err, &cut) || !t.dials.met(job, err) {
@@ -160,11 +160,7 @@ func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Se
 		if tried := time.Since(start); tried >= t.SessionLease || !cut.node && tried >= strangerTries {
 			return nil, err
 		}
-		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
-		select {
-		case <-timer.C:
-		case <-t.ctx.Done():
-			timer.Stop()
+		if !backoff.Sleep(t.ctx, firstDials.Delay(failures)) {
 			return nil, errClosed()
 		}
 	}
@@ -172,6 +168,9 @@ func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Se
 
 // lastFirstDial is the longest pause between attempts at a first connection.
 const lastFirstDial = time.Second
+
+// firstDials are the pauses between attempts at a first connection.
+var firstDials = backoff.Policy{Min: firstRedial, Max: lastFirstDial, Jitter: 0.5}
 
 // dialFor dials until a connection stands or the dial's own time is over.
 func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
@@ -188,12 +187,11 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 				return nil, errClosed()
 			}
 			if errors.As(err, &f) {
-				c := *f
-				c.Outcome = fault.NotExecuted
-				if c.Msg = "dialling " + ep.String(); f.Msg != "" {
-					c.Msg += ": " + f.Msg
+				msg := "dialling " + ep.String()
+				if f.Msg != "" {
+					msg += ": " + f.Msg
 				}
-				return nil, &c
+				return nil, fault.Add(f, fault.NotExecuted, fault.Msg(msg))
 			}
 			return nil, err
 		}
@@ -307,7 +305,7 @@ func connectFailed(err error) *fault.Error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		// The dial's own time: not the caller's deadline.
-		return &fault.Error{Kind: fault.ConnectFailed, Outcome: fault.NotExecuted, Msg: hint}
+		err = nil
 	}
-	return &fault.Error{Kind: fault.ConnectFailed, Outcome: fault.NotExecuted, Msg: hint, Err: err}
+	return fault.Add(fault.New(fault.ConnectFailed, fault.NotExecuted, "%s", hint), fault.Cause(err))
 }

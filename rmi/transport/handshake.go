@@ -189,7 +189,7 @@ func (h *handshake) read(want wire.HandshakeKind) (body, all []byte, err error) 
 		if k == wire.RefuseCrossed {
 			return nil, nil, errCrossed
 		}
-		return nil, nil, &fault.Error{Kind: k, Outcome: fault.NotExecuted, Origin: fault.Peer, Msg: text}
+		return nil, nil, fault.Add(fault.New(k, fault.NotExecuted, "%s", text), fault.Peer)
 	}
 	if kind != want {
 		return nil, nil, fault.New(fault.Protocol, fault.NotExecuted, "W-5: handshake message %d where %d was due", kind, want)

@@ -85,7 +85,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 		if k == 0 {
 			k = fault.PeerGone
 		}
-		return true, &fault.Error{Kind: k, Origin: fault.Peer, Msg: text}
+		return true, fault.Add(fault.New(k, fault.Unknown, "%s", text), fault.Peer)
 	default:
 		if p.Kind.Skippable() {
 			return false, nil
@@ -137,7 +137,7 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 			err = wire.ProtocolError("W-45: extension %d is for datagrams", wire.ExtOrder)
 		}
 		if err != nil {
-			in.refused = &fault.Error{Kind: fault.Protocol, Outcome: fault.NotExecuted, Msg: text(err)}
+			in.refused = fault.New(fault.Protocol, fault.NotExecuted, "%s", text(err))
 		}
 	}
 	if h.Depth > wire.MaxDepth {

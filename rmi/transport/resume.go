@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"gormi/rmi/backoff"
 	"gormi/rmi/fault"
 )
 
@@ -33,6 +33,10 @@ const (
 	firstRedial = 50 * time.Millisecond // pause after the first dial that failed
 	lastRedial  = 5 * time.Second       // longest pause
 )
+
+// redialPauses are the pauses between dials. They are partly random, so that many clients do not
+// come at once.
+var redialPauses = backoff.Policy{Min: firstRedial, Max: lastRedial, Jitter: 0.5}
 
 // errFenced is why a connection is cut whose session has a newer one.
 var errFenced = fault.New(fault.Overloaded, fault.NotExecuted, "the session has a newer connection")
@@ -132,11 +136,9 @@ var ErrOver = errors.New("the session is over")
 // errOver is the error of what was not sent because the session ended with err.
 func errOver(err error) *fault.Error {
 	if err == nil {
-		return &fault.Error{Kind: fault.PeerGone, Outcome: fault.NotExecuted, Err: ErrOver}
+		return fault.Add(nil, fault.PeerGone, fault.NotExecuted, fault.Cause(ErrOver))
 	}
-	f := notSent(err)
-	f.Err = fmt.Errorf("%w: %w", ErrOver, err)
-	return f
+	return fault.Add(notSent(err), fault.Cause(fmt.Errorf("%w: %w", ErrOver, err)))
 }
 
 // redial makes a new connection. It ends when there is one, or with the session.
@@ -152,16 +154,9 @@ func (s *Session) redial() {
 		}
 	})
 	var refusals refusals
-	for pause := time.Duration(0); ctx.Err() == nil; pause = min(max(2*pause, firstRedial), lastRedial) {
-		if pause > 0 {
-			wait := pause/2 + rand.N(pause/2+1) // so that many clients do not come at once
-			timer := time.NewTimer(min(wait, refusals.wait(time.Now())))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return
-			}
+	for failures := 0; ctx.Err() == nil; failures++ {
+		if failures > 0 && !backoff.Sleep(ctx, min(redialPauses.Delay(failures), refusals.wait(time.Now()))) {
+			return
 		}
 		err := t.dialAgain(ctx, s)
 		if err == nil || ctx.Err() != nil {
@@ -175,10 +170,10 @@ func (s *Session) redial() {
 		switch {
 		case !errors.As(err, &f):
 		case f.Kind == fault.StaleReference:
-			s.end(&fault.Error{Kind: fault.PeerGone, Msg: "the peer's process ended: " + f.Msg})
+			s.end(fault.New(fault.PeerGone, fault.Unknown, "the peer's process ended: %s", f.Msg))
 			return
 		case f.Origin == fault.Peer && (f.Kind == fault.PeerGone || f.Kind == fault.Protocol || f.Kind == fault.Denied):
-			s.end(&fault.Error{Kind: fault.PeerGone, Origin: fault.Peer, Msg: "the peer did not take the session up again: " + f.Msg})
+			s.end(fault.Add(fault.New(fault.PeerGone, fault.Unknown, "the peer did not take the session up again: %s", f.Msg), fault.Peer))
 			return
 		}
 		s.mu.Lock()

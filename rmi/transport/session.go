@@ -260,7 +260,7 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 		case <-ctx.Done():
 			body.out.abort(body)
 			s.calls.release(sl)
-			return nil, &fault.Error{Kind: notSent(ctx.Err()).Kind, Outcome: fault.Unknown, Err: ctx.Err()}
+			return nil, fault.Add(notSent(ctx.Err()), fault.Unknown)
 		}
 	}
 	if sl.err != nil {
@@ -428,17 +428,7 @@ func (s *Session) sendAcks(above int) {
 
 // notSent makes a call's error of err, for a call that was not sent.
 func notSent(err error) *fault.Error {
-	var f *fault.Error
-	switch {
-	case errors.As(err, &f):
-		c := *f
-		c.Outcome = fault.NotExecuted
-		return &c
-	case errors.Is(err, context.DeadlineExceeded):
-		return &fault.Error{Kind: fault.Deadline, Outcome: fault.NotExecuted, Err: err}
-	default:
-		return &fault.Error{Kind: fault.Cancelled, Outcome: fault.NotExecuted, Err: err}
-	}
+	return fault.Add(err, fault.ContextKind(err), fault.Cancelled, fault.NotExecuted)
 }
 
 // GoAway tells the peer that this node takes no new calls from outside; those
@@ -503,10 +493,7 @@ func (s *Session) end(err error) {
 	} else if !errors.As(err, &f) {
 		f = connectionLost(err)
 	}
-	// A call that was on its way may have run.
-	inFlight := *f
-	inFlight.Outcome = fault.Unknown
-	s.err = &inFlight
+	s.err = fault.Add(f, fault.Unknown) // a call that was on its way may have run
 	close(s.done)
 	if l != nil { // before the methods hear of it: what they answer now is for nobody
 		l.cutAfter(s.err, s.farewell(f))

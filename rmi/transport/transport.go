@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/backoff"
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
 )
@@ -91,7 +92,7 @@ func (t *Transport) nanotime() int64 { return int64(time.Since(t.began)) }
 func (t *Transport) Node() refs.NodeID { return t.node }
 
 func errClosed() *fault.Error {
-	return &fault.Error{Kind: fault.Closed, Outcome: fault.NotExecuted, Msg: "the node is closed"}
+	return fault.New(fault.Closed, fault.NotExecuted, "the node is closed")
 }
 
 // secured reports whether connections of a network are TLS: those over TCP are,
@@ -128,25 +129,27 @@ func (t *Transport) Listen(ctx context.Context, network, address string) (net.Ad
 	return l.Addr(), nil
 }
 
+// acceptPauses are the pauses after connections that could not be accepted.
+var acceptPauses = backoff.Policy{Min: 5 * time.Millisecond, Max: time.Second}
+
 func (t *Transport) acceptLoop(l net.Listener) {
 	defer t.wg.Done()
-	for pause := time.Duration(0); ; {
+	for failures := 0; ; {
 		conn, err := l.Accept()
 		if err != nil {
 			if t.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			// Out of descriptors, most likely: it may pass.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			failures++
+			pause := acceptPauses.Delay(failures)
 			t.Logger.Warn("accept failed", "address", l.Addr().String(), "err", err, "again_in", pause)
-			select {
-			case <-time.After(pause):
-				continue
-			case <-t.ctx.Done():
+			if !backoff.Sleep(t.ctx, pause) {
 				return
 			}
+			continue
 		}
-		pause = 0
+		failures = 0
 		if !t.shake(conn) {
 			if t.ctx.Err() == nil && !t.secured(l.Addr().Network()) {
 				// It fits the socket's empty buffer.

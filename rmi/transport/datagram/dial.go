@@ -125,7 +125,7 @@ func told(err error) error {
 // serve reads the socket of a connection that was dialled until it is closed.
 func (c *Conn) serve(socket net.Conn) {
 	b := make([]byte, MaxDatagram+1)
-	for pause := time.Duration(0); ; {
+	for failures := 0; ; {
 		n, err := socket.Read(b)
 		switch {
 		case errors.Is(err, net.ErrClosed):
@@ -133,11 +133,11 @@ func (c *Conn) serve(socket net.Conn) {
 			return
 		case err != nil:
 			c.trouble(err)
-			pause = min(max(2*pause, time.Millisecond), 100*time.Millisecond)
-			time.Sleep(pause)
+			failures++
+			time.Sleep(reads.Delay(failures))
 			continue
 		}
-		pause = 0
+		failures = 0
 		switch id, ok := idOf(b[:n]); {
 		case !ok || id != c.id:
 		case b[0] == typeData:

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"gormi/rmi/backoff"
 )
 
 // backlog is how many connections may wait for Accept. Until one is accepted, no
@@ -109,11 +111,14 @@ func (l *listener) release(c *Conn) {
 	}
 }
 
+// reads are the pauses after reads of a socket that failed.
+var reads = backoff.Policy{Min: time.Millisecond, Max: 100 * time.Millisecond}
+
 // serve reads the socket.
 func (l *listener) serve() {
 	defer close(l.done)
 	b := make([]byte, MaxDatagram+1)
-	for pause := time.Duration(0); ; {
+	for failures := 0; ; {
 		var from address
 		var n int
 		var err error
@@ -125,13 +130,13 @@ func (l *listener) serve() {
 		}
 		switch {
 		case err == nil:
-			pause = 0
+			failures = 0
 			l.datagram(b[:n], from)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default: // of a datagram that was sent, on some systems; or out of memory
-			pause = min(max(2*pause, time.Millisecond), 100*time.Millisecond)
-			time.Sleep(pause)
+			failures++
+			time.Sleep(reads.Delay(failures))
 		}
 	}
 }
