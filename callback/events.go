@@ -218,15 +218,27 @@ var errRelayed = invalid("subscribe", "the source's owner listens nowhere, and t
 func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err error) {
 	r := Request{Receiver: 1, Subs: []SubID{1}, Match: o.Match, Queue: o.Queue, Policy: o.Policy,
 		Snapshot: o.Start == Snapshot, Start: o.Start, Seq: o.Seq, Epoch: o.Epoch}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.serves(&r) {
+	leave = func() {}
+	err = t.withSnapshot(func(s *topicState[E]) error {
+		g, err := s.attach(in, &r)
+		if g != nil {
+			leave = func() { t.detach(g) }
+		}
+		return err
+	})
+	return leave, err
+}
+
+// attach makes in a group of its own, or returns nil if the topic is closed and in has got
+// all that it gets. The error may be errOutdated.
+func (t *topicState[E]) attach(in *inbox[E], r *Request) (*group[E], error) {
+	if !t.serves(r) {
 		return nil, failed("subscribe", ErrClosed)
 	}
 	if t.count >= t.o.Subscriptions {
 		return nil, tooMany(t.o.Subscriptions, "all clients", "Subscriptions")
 	}
-	entries, err := t.begin(&r)
+	entries, err := t.begin(r)
 	if err != nil {
 		return nil, err
 	}
@@ -237,15 +249,18 @@ func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err 
 	in.keep(kept)
 	if t.closed {
 		in.end(nil)
-		return func() {}, nil
+		return nil, nil
 	}
-	g := &group[E]{match: o.Match, local: in}
+	g := &group[E]{match: r.Match, local: in}
 	t.index.add(g)
 	t.count++
-	return func() {
-		in.end(nil)
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.remove(g)
-	}, nil
+	return g, nil
+}
+
+// detach ends a subscription within the topic's own process.
+func (t *Topic[E]) detach(g *group[E]) {
+	g.local.end(nil)
+	s := t.lock()
+	defer t.mu.Unlock()
+	s.remove(g)
 }

@@ -162,9 +162,9 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 	_, ended := start(t, src, o)
 	l := onlyLink(topic)
 	for held := false; !held; runtime.Gosched() {
-		l.mu.Lock()
-		if held = !l.running; held { // what began the subscription is sent
-			l.running = true // nothing more is sent until this test does
+		s := l.lock()
+		if held = !s.running; held { // what began the subscription is sent
+			s.running = true // nothing more is sent until this test does
 		}
 		l.mu.Unlock()
 	}
@@ -182,9 +182,7 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 		begun <- got
 	}()
 	for asked := false; !asked; runtime.Gosched() {
-		topic.mu.Lock()
-		asked = topic.count == 1
-		topic.mu.Unlock()
+		asked = topic.Len() == 1
 	}
 	l.run()
 	if err := soon(t, ended); err != ErrSlow {
@@ -200,10 +198,10 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 }
 
 func onlyLink[E any](topic *Topic[E]) *link[E] {
-	topic.mu.Lock()
+	s := topic.lock()
 	defer topic.mu.Unlock()
-	for _, l := range topic.links {
-		return l
+	for _, c := range s.clients {
+		return c.link
 	}
 	return nil
 }
@@ -376,14 +374,13 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link[int]{topic: topic, groups: make(map[rmi.ReceiverID]*group[int]), running: true} // the test is its run
-	topic.links[nil] = l
+	l := &link[int]{topic: topic, state: linkState[int]{running: true}} // the test is its run
 	ask := func(r Request) {
 		t.Helper()
-		topic.mu.Lock()
+		s := topic.lock()
 		defer topic.mu.Unlock()
 		r.Receiver, r.Queue, r.Subs = 3, 1, []SubID{1}
-		if _, err := topic.subscribe(nil, &r); err != nil {
+		if _, err := s.subscribe(l, &r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -398,11 +395,10 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 	var tokens []uint64
 	for {
 		var b batch[int]
-		l.mu.Lock()
-		left := len(l.ready)
-		b.take(l)
+		s := l.lock()
+		more, _ := s.next(&b)
 		l.mu.Unlock()
-		if left == 0 {
+		if !more {
 			break
 		}
 		b.merge()
@@ -514,11 +510,10 @@ func TestReceiversAscend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link[int]{topic: topic, groups: make(map[rmi.ReceiverID]*group[int]), running: true} // the test is its run
-	topic.links[nil] = l
+	l := &link[int]{topic: topic, state: linkState[int]{running: true}} // the test is its run
 	for _, receiver := range []rmi.ReceiverID{5, 3, 4} {
-		topic.mu.Lock()
-		_, err := topic.subscribe(nil, &Request{Receiver: receiver, Subs: []SubID{1}, Queue: 1})
+		s := topic.lock()
+		_, err := s.subscribe(l, &Request{Receiver: receiver, Subs: []SubID{1}, Queue: 1})
 		topic.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -528,8 +523,7 @@ func TestReceiversAscend(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b batch[int]
-	l.mu.Lock()
-	b.take(l)
+	b.take(l.lock())
 	l.mu.Unlock()
 	b.merge()
 	if m := b.messages[len(b.messages)-1]; m.Packet == nil || !slices.Equal(m.To, []rmi.ReceiverID{3, 4, 5}) {
