@@ -12,9 +12,9 @@ func Links[E any](t *Topic[E]) int {
 // Feeds is how many feeds a node has.
 func Feeds(n *rmi.Node) int {
 	h := hubOf(n)
-	h.mu.Lock()
+	s := h.lock()
 	defer h.mu.Unlock()
-	return len(h.feeds)
+	return len(s.feeds)
 }
 
 // Groups is how many groups of subscriptions a topic has, of all peers: an event
