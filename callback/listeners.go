@@ -3,7 +3,9 @@ package callback
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
@@ -53,10 +55,21 @@ type Listeners[T any] struct {
 
 	running sync.WaitGroup // calls of listeners and of OnDrop; the node waits for them
 
-	mu      sync.Mutex // guards the fields below
+	mu    sync.Mutex        // taken before a listener's
+	state listenersState[T] // guarded by mu; reached by lock alone
+}
+
+// listenersState is what the lock of a set guards.
+type listenersState[T any] struct {
 	members map[*listener[T]]struct{}
 	closed  bool
 	unhook  func() // takes the hook for the node's end back
+}
+
+// lock returns the state, which the caller may use until it unlocks mu.
+func (l *Listeners[T]) lock() *listenersState[T] {
+	l.mu.Lock()
+	return &l.state
 }
 
 // listener is one of a set.
@@ -68,21 +81,32 @@ type listener[T any] struct {
 	ctx   context.Context
 	stop  context.CancelFunc // ends ctx: it was removed
 
-	mu      sync.Mutex // guards the fields below
+	mu    sync.Mutex
+	state listenerState[T] // guarded by mu; reached by lock alone
+
+	failing time.Time // since when it cannot be reached; run's
+	warned  bool      // the log was told that it fails; run's
+}
+
+// listenerState is what the lock of a listener guards. Its methods need that lock.
+type listenerState[T any] struct {
 	q       queue[func(context.Context, T) error]
 	running bool // run runs
 	over    bool
 	unhook  func() // takes the hook for the session's end back; may be nil
+}
 
-	failing time.Time // since when it cannot be reached; run's
-	warned  bool      // the log was told that it fails; run's
+// lock returns the state, which the caller may use until it unlocks mu.
+func (x *listener[T]) lock() *listenerState[T] {
+	x.mu.Lock()
+	return &x.state
 }
 
 // NewListeners returns an empty set. n is the node in whose methods listeners
 // arrive. o may be nil. Coalesce is DropOldest here: notifications have no key.
 // When the node is closed, so is the set, and the node waits for its calls.
 func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
-	l := &Listeners[T]{node: n, members: make(map[*listener[T]]struct{})}
+	l := &Listeners[T]{node: n, state: listenersState[T]{members: make(map[*listener[T]]struct{})}}
 	if o != nil {
 		l.o = *o
 	}
@@ -108,9 +132,9 @@ func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 		case <-ctx.Done():
 		}
 	})
-	l.mu.Lock()
-	l.unhook = unhook
-	l.mu.Unlock()
+	s := l.lock()
+	defer l.mu.Unlock()
+	s.unhook = unhook
 	return l
 }
 
@@ -123,7 +147,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	}
 	x := &listener[T]{set: l, value: v}
 	x.ctx, x.stop = context.WithCancel(l.ctx)
-	x.q = newQueue[func(context.Context, T) error](l.o.Queue, l.o.Policy, nil)
+	x.state.q = newQueue[func(context.Context, T) error](l.o.Queue, l.o.Policy, nil)
 	r, ok := l.node.RefOf(v)
 	if ok && r.ID.Node != l.node.ID() {
 		x.owner = r.ID.Node
@@ -138,18 +162,12 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 		unhook := p.OnGone(func() {
 			x.drop(&rmi.Error{Op: "notify", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's session is over, and its node listens nowhere"})
 		})
-		x.mu.Lock()
-		x.unhook = unhook
+		x.lock().unhook = unhook
 		x.mu.Unlock()
 	}
-	l.mu.Lock()
-	closed := l.closed
-	if !closed {
-		l.members[x] = struct{}{}
-	}
+	closed := !l.lock().add(x)
 	l.mu.Unlock()
-	x.mu.Lock()
-	over := x.over
+	over := x.lock().over
 	x.mu.Unlock()
 	if closed || over { // over: the session ended meanwhile
 		x.remove()
@@ -163,18 +181,23 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 // Remove removes a listener, and reports whether it was in the set. Proxies of
 // one object are one listener; a func is itself only.
 func (l *Listeners[T]) Remove(v T) bool {
-	var found []*listener[T]
-	l.mu.Lock()
-	for x := range l.members {
-		if l.same(x.value, v) {
-			found = append(found, x)
+	members := slices.Collect(maps.Keys(l.lock().members))
+	l.mu.Unlock()
+	found := false
+	for _, x := range members {
+		if l.same(x.value, v) && x.remove() {
+			found = true
 		}
 	}
-	l.mu.Unlock()
-	for _, x := range found {
-		x.remove()
+	return found
+}
+
+// add reports whether the set took the listener: it takes none once it is closed.
+func (s *listenersState[T]) add(x *listener[T]) bool {
+	if !s.closed {
+		s.members[x] = struct{}{}
 	}
-	return len(found) > 0
+	return !s.closed
 }
 
 func (l *Listeners[T]) same(a, b T) bool {
@@ -190,9 +213,8 @@ func (l *Listeners[T]) same(a, b T) bool {
 
 // Len is the number of listeners.
 func (l *Listeners[T]) Len() int {
-	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.members)
+	return len(l.lock().members)
 }
 
 // Notify has call called for every listener that is in the set now, with a
@@ -201,8 +223,8 @@ func (l *Listeners[T]) Len() int {
 //	l.Notify(func(ctx context.Context, f func(context.Context, int64) error) error { return f(ctx, balance) })
 func (l *Listeners[T]) Notify(call func(ctx context.Context, listener T) error) {
 	var slow []*listener[T]
-	l.mu.Lock()
-	for x := range l.members {
+	s := l.lock()
+	for x := range s.members {
 		if !x.push(call) {
 			slow = append(slow, x)
 		}
@@ -216,11 +238,9 @@ func (l *Listeners[T]) Notify(call func(ctx context.Context, listener T) error) 
 // Close empties the set. Contexts of calls under way end; it does not wait for
 // them. OnDrop is not told.
 func (l *Listeners[T]) Close() error {
-	l.mu.Lock()
-	l.closed = true
-	members := l.members
-	l.members = nil
-	unhook := l.unhook
+	s := l.lock()
+	members, unhook := s.members, s.unhook
+	s.closed, s.members = true, nil
 	l.mu.Unlock()
 	l.cancel()
 	if unhook != nil {
@@ -233,17 +253,33 @@ func (l *Listeners[T]) Close() error {
 }
 
 func (x *listener[T]) push(call func(context.Context, T) error) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.over {
-		return true
-	}
-	ok := x.q.push(call)
-	if !x.running {
-		x.running = true
+	ok, start := x.lock().push(call)
+	x.mu.Unlock()
+	if start {
 		x.set.running.Go(x.run)
 	}
 	return ok
+}
+
+// push queues a call. It reports whether run is to be started after the lock; run counts as
+// running from then on.
+func (s *listenerState[T]) push(call func(context.Context, T) error) (ok, start bool) {
+	if s.over {
+		return true, false
+	}
+	ok, start = s.q.push(call), !s.running
+	s.running = true
+	return ok, start
+}
+
+// next takes the next call, if ok, and tells how many were lost before it. If done, there is
+// nothing, and run must end.
+func (s *listenerState[T]) next() (call func(context.Context, T) error, missed uint64, ok, done bool) {
+	call, missed, ok = s.q.pop()
+	if s.over || !ok && missed == 0 {
+		s.running, done = false, true
+	}
+	return call, missed, ok, done
 }
 
 // run calls the listener until nothing is queued, or it is removed.
@@ -257,14 +293,12 @@ func (x *listener[T]) run() {
 	}()
 	for {
 		x.await()
-		x.mu.Lock()
-		call, missed, ok := x.q.pop()
-		if x.over || !ok && missed == 0 {
-			x.running, returned = false, true
-			x.mu.Unlock()
+		call, missed, ok, done := x.lock().next()
+		x.mu.Unlock()
+		if done {
+			returned = true
 			return
 		}
-		x.mu.Unlock()
 		if missed > 0 && o.OnLoss != nil {
 			o.OnLoss(x.value, missed)
 		}
@@ -370,18 +404,17 @@ func (x *listener[T]) unreachable() bool {
 
 // remove takes the listener out, and reports whether this call did.
 func (x *listener[T]) remove() bool {
-	x.mu.Lock()
-	first := !x.over
-	x.over = true
-	x.q.clear()
-	unhook := x.unhook
+	s := x.lock()
+	first, unhook := !s.over, s.unhook
+	s.over = true
+	s.q.clear()
 	x.mu.Unlock()
 	x.stop()
 	if unhook != nil {
 		unhook()
 	}
-	x.set.mu.Lock()
-	delete(x.set.members, x)
+	set := x.set.lock()
+	delete(set.members, x)
 	x.set.mu.Unlock()
 	return first
 }
@@ -391,9 +424,9 @@ func (x *listener[T]) drop(err error) {
 	if !x.remove() || x.set.o.OnDrop == nil {
 		return
 	}
-	x.set.mu.Lock() // closed is set before the node waits for running
+	s := x.set.lock() // closed is set before the node waits for running
 	defer x.set.mu.Unlock()
-	if !x.set.closed {
+	if !s.closed {
 		x.set.running.Go(func() { x.set.o.OnDrop(x.value, err) })
 	}
 }
