@@ -32,8 +32,7 @@ func Dial(ctx context.Context, socket net.Conn) (*Conn, error) {
 		socket.Close()
 		<-over
 	})
-	c.mu.Lock()
-	c.trip.measure(trip)
+	c.lock().trip.measure(trip)
 	c.mu.Unlock()
 	go func() { // ends when release closes the socket
 		defer close(over)
