@@ -25,10 +25,11 @@
 //
 // # Concurrency
 //
-// One mutex, Lane.mu, guards the lane and all its streams. It is held for
-// bookkeeping and copies of at most one chunk; never while yamux, Config.Send or
-// a logger is called (setting a yamux deadline, which stores and returns, is the
-// exception). Lane.opening is taken before it, so that streams reach the wire
+// One mutex, Lane.mu, guards the lane and all its streams. What it guards stands in laneState
+// and streamState. Their methods need the lock, and who has one of them has it. It is held for
+// bookkeeping and copies of at most one chunk. It is not held while yamux, Config.Send or
+// a logger is called. The exception is setting a yamux deadline, which stores and returns.
+// Lane.opening is taken before it, so that streams reach the wire
 // in the order of their numbers. stream.reading is taken before it by readers.
 //
 // Goroutines of a lane that was used: yamux' receive loop and send loop, the
@@ -37,7 +38,7 @@
 // is over and Send has returned; Close waits for them and for yamux. Timers of
 // lingering streams and the logger of yamux' remarks are counted too.
 //
-// One place, Lane.failLocked, decides that a lane is over. It only sets state:
+// One place, laneState.fail, decides that a lane is over. It only sets state:
 // yamux then reads end of file and shuts itself down.
 //
 // # The filter
