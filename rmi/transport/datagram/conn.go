@@ -13,27 +13,27 @@ import (
 )
 
 const (
-	// sendQueue is how many bytes of the ordered channel wait before Write does.
+	// sendQueue is how many bytes of the ordered channel may be queued before Write waits.
 	// It is small: what waits in the session instead can be overtaken.
 	sendQueue = 64 << 10
 	// maxUnread is how many bytes may wait for Read before direct records are
-	// dropped, which come again.
+	// dropped. They come again.
 	maxUnread = 256 << 10
 
 	// deadAfter is how long this side repeats itself without a datagram from the
-	// peer before it takes it for gone.
+	// peer before the peer counts as gone.
 	deadAfter = 10 * time.Second
 	// closeTimeout is how long Close waits for the peer to have everything.
 	closeTimeout = time.Second
-	// refusals in a row are how often the system has to say that nobody listens
-	// there until a connection that stood is over.
+	// refusals is how often in a row the system must say that nobody has the peer's port
+	// before a connection that existed is over.
 	refusals = 3
 )
 
 // Conn is a connection over datagrams. It has one goroutine, which looks after
-// its timers and ends with Close. Datagrams are handed to it by the goroutine
-// that reads the socket. Who finds that datagrams are due packs them (packer), and sends them after
-// the lock.
+// its timers and ends with Close. The goroutine that reads the socket hands it the datagrams of
+// the peer. Whoever finds that something is to be sent packs it (packer), and sends it after the
+// lock.
 type Conn struct {
 	connConfig
 	transmit func([]byte) error // one datagram, to the peer
@@ -111,8 +111,7 @@ func (c *Conn) lock() *connState {
 }
 
 // Lossy tells the session that a call may arrive again after it was answered,
-// because its return was lost: the session then answers it again with the
-// return that it kept.
+// because its return was lost. The session then answers it with the retained return.
 func (c *Conn) Lossy() bool { return true }
 
 // LocalAddr returns the address of this side's socket.
@@ -128,7 +127,7 @@ func (c *connConfig) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "udp", Source: c.local, Addr: c.remote, Err: err}
 }
 
-// Read reads what the peer wrote, whole records of it in the order in which they
+// Read reads what the peer wrote. Records come whole, in the order in which they
 // became available: a direct one may come before others that were written
 // earlier. After the peer's Close it returns io.EOF.
 func (c *Conn) Read(b []byte) (int, error) {
@@ -316,9 +315,9 @@ func (c *connState) fail(err error) {
 	}
 }
 
-// Close ends the connection. If the peer is there, Close waits for it to have what
-// was written, for a second at most. Reads and writes that are under way
-// return when Close is about to.
+// Close ends the connection. If the peer is there, Close waits until it has received what
+// was written, for a second at most. Reads and writes that wait return when Close is about to
+// return.
 func (c *Conn) Close() error {
 	now := time.Now()
 	s := c.lock()
@@ -430,12 +429,12 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// SetReadDeadline sets when Read stops to wait; zero: never.
+// SetReadDeadline sets when Read stops waiting. Zero means never.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.setDeadline(func(s *connState) (*deadline, *sync.Cond) { return &s.readDeadline, &s.readable }, t)
 }
 
-// SetWriteDeadline sets when Write stops to wait; zero: never.
+// SetWriteDeadline sets when Write stops waiting. Zero means never.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.setDeadline(func(s *connState) (*deadline, *sync.Cond) { return &s.writeDeadline, &s.writable }, t)
 }

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// backlog is how many connections may wait for Accept. Until one is accepted, no
-// further one begins.
+// backlog is how many connections may wait for Accept. When there are so many, no other one
+// begins.
 const backlog = 128
 
-// listener is a socket that takes connections. Its goroutine reads datagrams and
+// listener is a socket that accepts connections. Its goroutine reads datagrams and
 // hands them to the connections. It ends when the socket is closed, which is
 // when the listener and all its connections are.
 type listener struct {
@@ -45,8 +45,8 @@ type peerConn struct {
 	from address
 }
 
-// Listen takes connections on a socket, which is the listener's from then on.
-// Connections outlive the listener; the socket is closed after the last.
+// Listen accepts connections on a socket, which it owns from then on.
+// Connections outlive the listener. The socket is closed after the last one.
 func Listen(socket net.PacketConn) net.Listener {
 	l := &listener{
 		socket: socket, waiting: make(chan *Conn, backlog),
@@ -78,7 +78,7 @@ func (l *listener) errClosed(op string) error {
 	return &net.OpError{Op: op, Net: "udp", Addr: l.Addr(), Err: net.ErrClosed}
 }
 
-// Close takes no connections any more. It resets those that nobody accepted.
+// Close stops accepting connections. It resets those that nobody accepted.
 func (l *listener) Close() error {
 	s := l.lock()
 	again := s.closed
@@ -104,7 +104,7 @@ func (l *listener) Close() error {
 	return nil
 }
 
-// release takes out a connection that is closed. Who is the last to go closes
+// release takes out a connection that is closed. The last one closes
 // the socket and waits for its reader.
 func (l *listener) release(c *Conn) {
 	s := l.lock()
