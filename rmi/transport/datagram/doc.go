@@ -65,14 +65,14 @@
 // COOKIE has shown how long an answer takes, it waits for the timeout of the ordered channel. Each
 // wait is twice the one before, up to a second.
 //
-// A listener that does not find its cookie in INIT answers by COOKIE, and keeps nothing. The dialler
-// then sends INIT with that cookie. The listener answers by OPEN, and from then on the connection
-// exists. A cookie is the beginning of an HMAC-SHA-256 over connection and address, under a
-// secret of the listener's. The listener makes cookies with a secret for 10 seconds, and accepts
-// them for 10 more. Who returns a cookie is at the address that he claims. INIT is the longest
-// datagram there is, so a listener cannot be used to send a victim more than the attacker sends. A
-// listener holds at most 128 connections that the program has not accepted. Beyond that it does not
-// answer INIT with a cookie.
+// A listener that does not find its cookie in INIT answers by COOKIE, and keeps nothing. The
+// dialler then sends INIT with that cookie. The listener answers by OPEN, and from then on the
+// connection exists. A cookie is the beginning of an HMAC-SHA-256 over connection and address,
+// under a secret of the listener's. The listener makes cookies with a secret for 10 seconds, and
+// accepts them for 10 more. Who returns a cookie is at the address that he claims. INIT is the
+// longest datagram there is, so a listener cannot be used to send a victim more than the attacker
+// sends. A listener holds at most 128 connections that the program has not accepted. Beyond that it
+// does not answer INIT with a cookie.
 //
 // INIT for a connection that exists is answered by OPEN if it comes from that connection's address.
 // Any datagram for it from another address is dropped. DATA for no connection is answered by RESET,
@@ -116,9 +116,9 @@
 //
 // The timeout is the mean round trip, four times its variation (as in RFC 6298), and the 10
 // milliseconds that an acknowledgement may wait. It is at least 15 milliseconds, and doubles each
-// time up to 2 seconds. The congestion window is NewReno's, counted in datagrams. It is 10 at first,
-// and from 10 to 256. It grows by one for each datagram that arrives, and later by one in a round
-// trip. It is halved after a loss, and 10 again when all was lost.
+// time up to 2 seconds. The congestion window is NewReno's, counted in datagrams. It is 10 at
+// first, and from 10 to 256. It grows by one for each datagram that arrives, and later by one in a
+// round trip. It is halved after a loss, and 10 again when all was lost.
 //
 // # Direct calls
 //
@@ -149,17 +149,17 @@
 // Close sends END behind all that was written. It waits for the acknowledgement, for a second at
 // most. It does not wait if the peer is known to be gone or has closed too, or if the peer dialled
 // and sent no DATA. It does not wait for direct returns either: a peer that did not get one sends
-// the call again, and learns by RESET that nobody answers. A connection that ends in another way, or
-// whose END was not acknowledged, sends RESET. A listener does not end its connections. The last of
-// them all closes the socket.
+// the call again, and learns by RESET that nobody answers. A connection that ends in another way,
+// or whose END was not acknowledged, sends RESET. A listener does not end its connections. The last
+// of them all closes the socket.
 //
 // # Decisions
 //
-// Direct calls are acknowledged by GOT when they take long. Without it, they would be repeated until
-// they return. A method of 10 seconds would get ten copies of its call. Nobody could tell a lost
-// return from a slow method, and silence would not show that the peer is gone. With GOT a slow call
-// costs four datagrams, as over TCP. Only a call whose quick return was lost reaches the session
-// twice.
+// Direct calls are acknowledged by GOT when they take long. Without it, they would be repeated
+// until they return. A method of 10 seconds would get ten copies of its call. Nobody could tell a
+// lost return from a slow method, and silence would not show that the peer is gone. With GOT a slow
+// call costs four datagrams, as over TCP. Only a call whose quick return was lost reaches the
+// session twice.
 //
 // A cancel shares the datagram of its call. Alone it could arrive first, and the session would have
 // to remember cancels of calls that it has never seen.
@@ -169,8 +169,8 @@
 // measurements on a link that loses much, and a session of small calls sends few segments.
 //
 // The least congestion window is 10 datagrams, with which RFC 6928 lets any connection begin. On a
-// link that loses a fifth of all datagrams whatever is sent, NewReno's 1 or 2 would stand still. With
-// 4, 11 MB each way over 3 ms took 34 seconds of virtual time; with 10, 10 seconds. The
+// link that loses a fifth of all datagrams whatever is sent, NewReno's 1 or 2 would stand still.
+// With 4, 11 MB each way over 3 ms took 34 seconds of virtual time; with 10, 10 seconds. The
 // timeout still doubles.
 //
 // Direct calls have a window of their own, so a small call does not wait behind bulk data. At most
@@ -181,12 +181,12 @@
 //
 // # Measured
 //
-// TestACallCostsTwoDatagrams and its neighbours count datagrams. The times are over loopback, on two
-// busy cores, beside TCP in the same run, by a session that writes by TryWrite. A null call by one
-// caller took 0.96 times as long, by 64 callers 2 times, 1 MiB there and back 5 times: there is a
-// system call for each 1200 bytes.
+// TestACallCostsTwoDatagrams and its neighbours count datagrams. The times are over loopback, on
+// two busy cores, beside TCP in the same run, by a session that writes by TryWrite. A null call by
+// one caller took 0.96 times as long, by 64 callers 2 times, 1 MiB there and back 5 times: there is
+// a system call for each 1200 bytes.
 //
 // In another run a fifth of all datagrams was lost, a tenth arrived twice, and a fifth late. 64
-// callers made 10,048 calls over real sockets, every fiftieth with 50 KB each way. All ended well in
-// 23 seconds, and each was executed once, by a session that retained its returns.
+// callers made 10,048 calls over real sockets, every fiftieth with 50 KB each way. All ended well
+// in 23 seconds, and each was executed once, by a session that retained its returns.
 package datagram

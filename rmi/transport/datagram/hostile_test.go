@@ -497,8 +497,8 @@ func TestRealSocketsTellThatNobodyListens(t *testing.T) {
 	l.Close()
 }
 
-// Anybody may have said in the peer's name that nobody listens there: it counts if it is said again and again,
-// and nothing comes from the peer in between.
+// Anybody may have said in the peer's name that nobody listens there: it counts if it is said again
+// and again, and nothing comes from the peer in between.
 func TestARefusalIsNotTheEnd(t *testing.T) {
 	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
 		d, a := connected(t, packets, l)
