@@ -41,12 +41,12 @@ var (
 type Config struct {
 	// Dialer is true at the end that dialled the connection. The ends must differ.
 	Dialer bool
-	// MaxStreams bounds the streams open at once, both directions together. If
+	// MaxStreams bounds the open streams, those of both sides together. If
 	// zero, 256. The ends should agree.
 	MaxStreams int
-	// Window is how many bytes of a stream may wait for their reader. If less
-	// than 256 KiB, which the protocol grants every stream, 256 KiB. Streams hold
-	// up to MaxStreams times Window in all.
+	// Window is how many bytes of a stream may wait for their reader. It is at least 256 KiB, which
+	// the protocol grants every stream. All streams together hold
+	// up to MaxStreams times Window.
 	Window uint32
 	// Buffer bounds the bytes that were fed and that yamux has not taken yet.
 	// It takes them as fast as it is scheduled, whether or not streams are read.
@@ -55,7 +55,7 @@ type Config struct {
 	// OpenTimeout is how long Open waits for the peer's answer. If zero, 10 s.
 	OpenTimeout time.Duration
 	// CloseTimeout is how long a closed stream waits for the peer to end its
-	// direction before it is reset, by which the peer loses what it has not read.
+	// direction. After that it is reset, and the peer loses what it has not read.
 	// If zero, five minutes.
 	CloseTimeout time.Duration
 	// Logger receives yamux' remarks. If nil they are dropped.
@@ -183,9 +183,8 @@ func (l *Lane) Stats() Stats {
 func (l *Lane) Done() <-chan struct{} { return l.done }
 
 // Feed takes the next chunk that arrived, copies what it keeps, and never waits.
-// An error means that the lane is over: if it wraps [ErrProtocol] the peer is at
-// fault and its session must end; otherwise it is the reason that Close was
-// given.
+// An error means that the lane is over. If it wraps [ErrProtocol], the peer is at
+// fault and its session must end. Otherwise it is the reason that was passed to Close.
 func (l *Lane) Feed(chunk []byte) error {
 	l.start()
 	s := l.lock()
@@ -198,8 +197,8 @@ func (l *Lane) Feed(chunk []byte) error {
 	return s.err
 }
 
-// Open opens a stream and returns when the peer's lane has acknowledged it, its
-// program need not have accepted it. The context bounds the opening alone.
+// Open opens a stream and returns when the peer's lane has acknowledged it. The peer's
+// program need not have accepted it. The context bounds the opening only.
 func (l *Lane) Open(ctx context.Context) (Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -306,8 +305,8 @@ func (l *laneState) newStream() *streamState {
 	return &st.state
 }
 
-// Accept returns the next stream that the peer opened, waiting for it. Streams
-// wait in order; what the peer may send on them meanwhile is their window.
+// Accept waits for the next stream that the peer opened, and returns it. Streams
+// wait in order. Meanwhile the peer may send as much on each as its window permits.
 func (l *Lane) Accept(ctx context.Context) (Stream, error) {
 	for {
 		s := l.lock()
@@ -340,10 +339,10 @@ func (l *laneState) accepted() (*stream, error) {
 	return st.user, nil
 }
 
-// Close ends the lane for the reason err, nil meaning net.ErrClosed, and waits
-// for its goroutines, so Send must return. Streams deliver what they have; then
+// Close ends the lane for the reason err, nil meaning net.ErrClosed. It waits
+// for the lane's goroutines, so Send must return. Streams deliver what they have. Then
 // they fail with err, unless the peer had ended them. Nothing is sent: the peer
-// learns of it from its session. Close may be called again, and by the
+// learns of it from its session. Close may be called again, also by the
 // goroutine that feeds.
 func (l *Lane) Close(err error) {
 	if err == nil {

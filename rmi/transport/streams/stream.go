@@ -24,8 +24,8 @@ type Stream interface {
 	net.Conn
 	// CloseWrite ends our direction; the peer reads the rest, then io.EOF.
 	CloseWrite() error
-	// Reset ends both directions at once; the peer fails with ErrReset. It is
-	// for abandoning a stream: after Close the peer's writes wait for a reader
+	// Reset ends both directions at once. The peer fails with ErrReset. Use it
+	// to abandon a stream: after Close, the peer's writes would wait for a reader
 	// that is gone, until Config.CloseTimeout.
 	Reset() error
 	// ID is the stream's number: the same at both ends, used once in a session.
