@@ -19,24 +19,24 @@ type ListenersOptions[T any] struct {
 	// Queue is how many notifications may wait for one listener. If zero, 64.
 	Queue int
 
-	// Policy says what happens when they are more: DropOldest, DropNewest, or
-	// Disconnect, by which the listener is dropped with ErrSlow.
+	// Policy says what happens when the queue is full: DropOldest, DropNewest, or
+	// Disconnect, which drops the listener with ErrSlow.
 	Policy Policy
 
 	// Timeout is how long one call may take. If zero, 10 s. A listener that takes
 	// longer gets the next notification all the same.
 	Timeout time.Duration
 
-	// GiveUp is for how long a listener whose node listens somewhere may be
-	// unreachable before it is dropped. If zero, a minute. One whose node listens
-	// nowhere is dropped when its session is over for good, which outlives a
-	// connection that is lost (rmi.Options.SessionLease): it cannot be reached any more.
+	// GiveUp is how long a listener may be unreachable before it is dropped, if its node listens
+	// somewhere. If zero, a minute. If its node listens nowhere, it is dropped when its session is
+	// over, since it cannot be reached any more. A session outlives a lost connection
+	// (rmi.Options.SessionLease).
 	GiveUp time.Duration
 
-	// OnDrop is told of a listener that was dropped, OnError of a call that failed
-	// or panicked, OnLoss of n notifications that a listener did not get because
+	// OnDrop is called for a listener that was dropped, OnError for a call that failed
+	// or panicked, OnLoss for n notifications that a listener did not get because
 	// its queue was full. They run on goroutines of the set and may use it. Without
-	// OnError, the node's log is told of each listener's first failure.
+	// OnError, each listener's first failure is logged by the node.
 	OnDrop  func(listener T, err error)
 	OnError func(listener T, err error)
 	OnLoss  func(listener T, n uint64)
@@ -44,9 +44,10 @@ type ListenersOptions[T any] struct {
 
 // Listeners is a set of listeners, values of a remote interface or a func type,
 // that an owner calls when something happens. Each has a queue of its own, and a
-// goroutine while something is in it, so a slow, stuck or dead listener delays
-// neither the others nor the notifier. While its connection is lost, what is for it
-// stays in its queue. A listener's calls are made one at a time, in order. It is safe for concurrent use, also from within listeners.
+// goroutine while something is in it. So a slow, stuck or dead listener delays
+// neither the others nor the notifier. While a listener's connection is lost, its notifications
+// stay in its queue. The calls of one listener are made one at a time, in order. A Listeners is
+// safe for concurrent use, also from within listeners.
 type Listeners[T any] struct {
 	node   *rmi.Node
 	o      ListenersOptions[T]
@@ -102,9 +103,9 @@ func (x *listener[T]) lock() *listenerState[T] {
 	return &x.state
 }
 
-// NewListeners returns an empty set. n is the node in whose methods listeners
-// arrive. o may be nil. Coalesce is DropOldest here: notifications have no key.
-// When the node is closed, so is the set, and the node waits for its calls.
+// NewListeners returns an empty set. n is the node whose methods get the listeners.
+// o may be nil. Coalesce means DropOldest here, since notifications have no key.
+// The set is closed when the node is, and the node waits for its calls.
 func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 	l := &Listeners[T]{node: n, state: listenersState[T]{members: make(map[*listener[T]]struct{})}}
 	if o != nil {
@@ -138,8 +139,8 @@ func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 	return l
 }
 
-// Add adds a listener and returns the subscription by which it, or whoever
-// passed it, ends that. Added twice, a listener is called twice.
+// Add adds a listener. Whoever passed it can remove it by the subscription that Add returns.
+// A listener that was added twice is called twice.
 func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	rv := reflect.ValueOf(&v).Elem()
 	if k := rv.Kind(); (k == reflect.Interface || k == reflect.Func || k == reflect.Pointer) && rv.IsNil() {
@@ -179,7 +180,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 }
 
 // Remove removes a listener, and reports whether it was in the set. Proxies of
-// one object are one listener; a func is itself only.
+// one object are the same listener. A func equals only itself.
 func (l *Listeners[T]) Remove(v T) bool {
 	members := slices.Collect(maps.Keys(l.lock().members))
 	l.mu.Unlock()
@@ -217,8 +218,8 @@ func (l *Listeners[T]) Len() int {
 	return len(l.lock().members)
 }
 
-// Notify has call called for every listener that is in the set now, with a
-// context that bounds it. It queues and never waits:
+// Notify calls call for every listener that is in the set now, with a
+// context that bounds the call. It queues the calls and does not wait for them:
 //
 //	l.Notify(func(ctx context.Context, f func(context.Context, int64) error) error { return f(ctx, balance) })
 func (l *Listeners[T]) Notify(call func(ctx context.Context, listener T) error) {
@@ -235,8 +236,8 @@ func (l *Listeners[T]) Notify(call func(ctx context.Context, listener T) error) 
 	}
 }
 
-// Close empties the set. Contexts of calls under way end; it does not wait for
-// them. OnDrop is not told.
+// Close empties the set. It ends the contexts of calls under way, and does not wait for
+// the calls. OnDrop is not called.
 func (l *Listeners[T]) Close() error {
 	s := l.lock()
 	members, unhook := s.members, s.unhook
@@ -332,8 +333,8 @@ func (x *listener[T]) told(err error) {
 }
 
 // await waits while the listener's session has no connection, and reports whether
-// that is so no more: a call would fail after the node's grace, while in the queue
-// notifications keep.
+// there is one again. A call would fail when the node stops waiting. In the queue,
+// notifications are safe.
 func (x *listener[T]) await() (back bool) {
 	if x.owner == (refs.NodeID{}) {
 		return false

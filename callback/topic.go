@@ -14,33 +14,32 @@ import (
 // TopicOptions say what a topic keeps, and for how many. The zero value is a
 // topic without keys and snapshots.
 type TopicOptions[E any] struct {
-	// Key returns what SubscribeOptions.Match and the policy Coalesce look at. Publishers call
-	// it concurrently.
-	// If nil, every key is "". Keys are at most 512 bytes long.
+	// Key returns what SubscribeOptions.Match and the policy Coalesce look at. If nil, every key
+	// is "". Keys are at most 512 bytes long. Concurrent publishers call Key concurrently.
 	Key func(E) string
 
 	// Keep is how many events are kept for replay. If zero, 1024; if negative, none.
 	Keep int
-	// KeepFor is how long they are kept. If zero, that is no bound.
+	// KeepFor is how long they are kept. If zero, time is no bound.
 	KeepFor time.Duration
 	// KeepBytes bounds them in encoded bytes. If zero, 16 MiB.
 	KeepBytes int
 
 	// Latest makes the newest event of each key the topic's snapshot.
 	Latest bool
-	// Removes tells, with Latest, that an event takes its key out of the snapshot. Publishers
-	// call it concurrently.
+	// Removes reports, with Latest, whether an event takes its key out of the snapshot.
+	// Concurrent publishers call it concurrently.
 	Removes func(E) bool
 	// MaxKeys bounds the keys of Latest: publishing another fails. If zero, 100,000.
 	MaxKeys int
 	// Snapshot returns the state as the program keeps it, instead of Latest. It is
-	// called while nothing is published; for a snapshot in which nothing is lost or
-	// doubled, change that state in Topic.Change only. It must not use the topic.
+	// called while nothing is published. Change that state in Topic.Change only. Then no change is
+	// lost or doubled. Snapshot must not use the topic.
 	Snapshot func() []E
 
-	// ServeClosed lets subscribers come after Close: they get what they ask for, the
-	// last state or the kept events, and then the end. If false, they are refused with
-	// ErrClosed. With Snapshot, that is called for them.
+	// ServeClosed admits subscribers after Close. They get what they ask for, the
+	// last state or the kept events, and then the end. Snapshot is called for them, if it is set.
+	// If ServeClosed is false, they are refused with ErrClosed.
 	ServeClosed bool
 
 	// Subscriptions bounds those of the topic. If zero, a million.
@@ -356,11 +355,11 @@ func (t *Topic[E]) Read(_ context.Context, from Seq, match string, max int) ([]E
 // readSize is about how many bytes Read returns at most.
 const readSize = 1 << 20
 
-// Close ends the topic: subscribers' loops end, without an error, after what is
-// on its way to them. Publish fails from here on, with ErrClosed. It does not wait.
+// Close ends the topic. Subscribers' loops end, without an error, after what is
+// on its way to them. Publish then fails with ErrClosed. Close does not wait.
 //
 // What the topic keeps can still be read. Subscribers whose connection is lost when
-// it is closed get the rest of it, and then the end, when they come back.
+// the topic is closed get the rest, and then the end, when they come back.
 func (t *Topic[E]) Close() error {
 	s := t.lock()
 	hooks := s.close()
