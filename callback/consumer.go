@@ -22,15 +22,15 @@ type Consumer[E any] struct {
 	err    error // set before done is closed
 }
 
-// Subscribe calls f for each event that comes from src, one at a time, in order,
-// on goroutines of its own. It returns when the subscription stands. That ends
-// when ctx ends, by Cancel, when f returns an error or panics, or as Events does;
-// Done and Err tell. f's context ends with the subscription. o may be nil.
+// Subscribe calls f for each event of src, one at a time, in order,
+// on goroutines of its own. It returns when the subscription is made. The subscription ends
+// when ctx ends, by Cancel, when f returns an error or panics, or as Events does.
+// Done and Err report that. f's context ends with the subscription. o may be nil.
 func Subscribe[E any](ctx context.Context, src Source[E], f func(context.Context, Event[E]) error, o *SubscribeOptions) (*Consumer[E], error) {
 	return consume(ctx, target[E]{src: src}, f, o)
 }
 
-// SubscribeFrom is Subscribe for a source that find finds, as in EventsFrom.
+// SubscribeFrom is Subscribe for a source that find returns, as in EventsFrom.
 func SubscribeFrom[E any](ctx context.Context, find func(context.Context) (Source[E], error), f func(context.Context, Event[E]) error, o *SubscribeOptions) (*Consumer[E], error) {
 	return consume(ctx, target[E]{find: find, key: feedKey{only: new(int)}}, f, o)
 }
@@ -116,8 +116,8 @@ func (c *Consumer[E]) end(err error) {
 // errCancelled stands for Cancel: no error.
 var errCancelled = errors.New("cancelled")
 
-// Cancel ends the subscription. A call of f under way goes on; no other follows.
-// f may call it. It never fails.
+// Cancel ends the subscription. A call of f under way continues; no other follows.
+// f may call Cancel. It never fails.
 func (c *Consumer[E]) Cancel(context.Context) error {
 	c.end(errCancelled)
 	return nil

@@ -1,10 +1,9 @@
-// Package callback has what servers and clients share when the one calls the
-// other back.
+// Package callback is for servers that call their clients back.
 //
-// A client that wants to be told of something passes a function, or a value of a
-// remote interface, to a method of the server; the server calls it over the
-// connection that the client opened. What the method returns is a
-// [Subscription], by which the client says that it has heard enough:
+// A client that wants to hear of something passes a function, or a value of a
+// remote interface, to a method of the server. The server calls it over the
+// connection that the client opened. The method returns a [Subscription], by which the client
+// ends that:
 //
 //	type Account interface {
 //		Watch(ctx context.Context, f func(ctx context.Context, balance int64) error) (callback.Subscription, error)
@@ -17,10 +16,10 @@
 //
 // # Listeners and topics
 //
-// [Listeners] is a set of such functions or listener objects, each with a queue of
-// its own, for owners that call their clients' methods. [Topic] is for streams of
-// events with many subscribers: an event is encoded once, and travels once to each
-// process that wants it, however many subscriptions it has there.
+// [Listeners] is a set of such functions or objects, each with a queue of
+// its own. It is for owners that call their clients' methods. [Topic] is for streams of
+// events with many subscribers. It encodes an event once, and sends it once to each
+// process that wants it, however many subscriptions there are in that process.
 //
 //	// owner
 //	quotes, err := callback.NewTopic(node, &callback.TopicOptions[Quote]{Key: func(q Quote) string { return q.Symbol }, Latest: true})
@@ -42,25 +41,25 @@
 //	order         Events of a topic come in the order of their numbers (Seq), which
 //	              is that of Publish. Between topics there is no order. A listener's
 //	              calls come in the order of Notify.
-//	loss          Every loss is told: a Gap stands where the events would have been,
+//	loss          Every loss is reported: a Gap stands where the events would have been,
 //	              with their count. An event is lost only if a queue is full, if the
 //	              topic does not keep it any more when a connection comes back, if it
 //	              is larger than the subscriber's node accepts (or of a type that its
 //	              program cannot decode), or if its owner's process ended.
 //	duplication   None: an event comes once.
 //	filter        The owner applies Match. Numbers of events that do not match are
-//	              passed over; that is no gap.
+//	              skipped. That is not a gap.
 //	snapshot      State events, then every change after them: none is missing between
 //	              and none is contained in both.
 //	values        An event is decoded once for all subscriptions of a process, and
 //	              not at all in the owner's. What a value points to is read-only.
 //
-// A Gap says how many events of this subscription are lost (Missed; 0 if nobody
-// knows). Where they were dropped from a queue the number is exact. Where the topic
-// forgot them it counts sequence numbers. Restarted says that what follows is of
-// another epoch of the topic. A gap is told once: what it stands for is not told
-// again, nor delivered, after a cut. The zero Kind is none of an event's; a loop that
-// does not look at its error gets it last.
+// A Gap says how many events of this subscription are lost (Missed; 0 if that is not
+// known). If they were dropped from a queue, the number is exact. If the topic
+// forgot them, it counts sequence numbers. Restarted says that what follows is of
+// another epoch of the topic. A gap is reported once. The events that it stands for are neither
+// reported again nor delivered after a cut. No event has the zero Kind. A loop that
+// ignores its error gets an Event of that kind last.
 //
 //	failure                            what the subscriber sees
 //	it is slower than the events       its Policy, then a Gap; nobody else notices
@@ -108,35 +107,35 @@
 // # How it works
 //
 // A topic numbers events and keeps the newest in a log. The subscriptions of a
-// process that want the same (source, Match, Queue, Policy) share a feed there and a
-// group at the owner (topic.go, link.go), so 10,000 of them cost the owner one
-// queue operation an event and 40 bytes of memory each. Queues hold pointers into
-// the log. What is queued for a peer goes out in batches, each packet once with the
-// list of its receivers, over one stream of the session, whose window is the credit
+// process that want the same (source, Match, Queue, Policy) share a feed in that process and a
+// group at the owner (topic.go, link.go). So 10,000 of them cost the owner one
+// queue operation an event, and 40 bytes of memory each. Queues hold pointers into
+// the log. What is queued for a peer is sent in batches. Each packet is sent once, with the
+// list of its receivers, over one stream of the session. The stream's window is the credit
 // (rmi.Peer.Multicast). The feed (feed.go) decodes a packet once and puts it in its
-// members' queues; the goroutine that reads never waits for them.
+// members' queues. The goroutine that reads never waits for them.
 //
 // What a subscription gets first (a replay, a snapshot) goes through the same
-// stream, between two marks that name the request; the second one makes it a member
-// like the others. So there is no moment at which an event could be lost or doubled
-// between the two, and the request's answer may come before or after. To resume
-// after a cut is one request for all members of a feed. What came of a replay that was
-// cut is handed out, and the next request goes on behind it.
+// stream, between two marks that name the request. The second mark makes the subscription a member
+// like the others. So there is no moment between the two at which an event could be lost or
+// doubled. The request's answer may come before or after the marks. To resume
+// after a cut, a feed makes one request for all its members. If a replay is cut, the events that
+// arrived are delivered, and the next request continues behind them.
 //
-// A subscription is a lease that lasts as long as its connection: there are no
+// A subscription is a lease that lasts as long as its connection. It has no
 // heartbeats of its own. A subscriber that cannot say that it is done has lost its
-// connection, by which the owner forgets it. A name is read and looked up by
-// registry.Lookup, on which this package stands. A source that has a name is looked up
-// again while its owner is detached, so that an owner that was killed is not waited
-// for; one without a name is waited for until its session is over.
+// connection, and so the owner forgets it. Names are looked up by
+// registry.Lookup. A source that has a name is looked up
+// again while its owner is detached, because that may have been killed and replaced. For a source
+// without a name, the feed waits until the owner's session is over.
 //
 // Chosen against: an exported callback function per subscription (a call, a
 // reference and half a kilobyte each, and an event encoded once for each); a call
 // per batch (no flow control but the caller's waiting); losses as errors of the loop
 // (a program that returns on every error would end where it should go on).
 //
-// Not done: events are not relayed. A source whose owner listens nowhere can be
-// subscribed to by the nodes that have a session with it; others can Read it.
+// Not done: events are not relayed. If the owner of a source listens nowhere, only nodes that have
+// a session with it can subscribe. Others can Read the source.
 //
 // # Protocol
 //
@@ -209,11 +208,11 @@
 // number behind the last event that it got or was told is lost, and the epoch. It MUST
 // look up again a source that has a name when its owner may have been replaced.
 //
-// E-8. A grant says on which connection the events come: the id of the owner's node, as
-// a UUID is written (36 characters, in a bin as all text forms), and the session's id, whose last four bytes are xored with the number of the connection
-// less one, as u32 (the number that D gives it in its PROOF). If the subscriber's
-// connection is another by then, the request was in vain, and is made again.
-// Packets may come before the grant.
+// E-8. A grant says on which connection the events come: the id of the owner's node, as a UUID is
+// written (36 characters, in a bin as all text forms), and the session's id, whose last four bytes
+// are xored with the number of the connection less one, as u32 (the number that D gives it in its
+// PROOF). If the subscriber's connection is another by then, the request was in vain, and is made
+// again. Packets may come before the grant.
 //
 // E-9. A request is refused by an error that the method returns: Invalid, Overloaded, or
 // an error with the identity "callback.ErrClosed" from a topic that is closed (E-16).

@@ -14,8 +14,8 @@ type Seq uint64
 // restarted, has another one, and counts from 1 again.
 type Epoch int64
 
-// Kind says what an Event is. The zero Kind is no event's: it is that of the
-// Event which a loop gets beside an error.
+// Kind says what an Event is. No event has the zero Kind. The Event that a loop gets with
+// an error has it.
 type Kind uint8
 
 const (
@@ -54,24 +54,24 @@ type Event[E any] struct {
 	// read-only. It is zero for a Gap.
 	Value E
 
-	// Missed counts the events that a Gap stands for, 0 if that is not known. It
-	// is exact where they were dropped from a queue. Where the owner does not keep
-	// them any more it is the length of the gap in sequence numbers, so with
-	// SubscribeOptions.Match it may count some that would not have matched.
+	// Missed is how many events a Gap stands for, 0 if that is not known. It
+	// is exact if they were dropped from a queue. If the owner does not keep
+	// them any more, it is the length of the gap in sequence numbers. With
+	// SubscribeOptions.Match, that may count events that would not have matched.
 	Missed uint64
 
-	// Restarted, of a Gap: the owner restarted, so this is another epoch. If the
-	// subscription started with a snapshot, one follows, which replaces all that
+	// Restarted says of a Gap that the owner restarted, so this is another epoch. If the
+	// subscription started with a snapshot, another one follows. It replaces all that
 	// was known.
 	Restarted bool
 }
 
-// ErrSlow is what a subscription with the policy Disconnect fails with when its
-// queue is full.
+// ErrSlow is the error of a subscription with the policy Disconnect whose
+// queue was full.
 var ErrSlow = errors.New("the subscriber is too slow: its queue is full")
 
-// ErrClosed is what Publish, Change and new subscriptions fail with once the topic
-// is closed. Subscriptions that there are end without an error.
+// ErrClosed is the error of Publish, Change and new subscriptions once the topic
+// is closed. Existing subscriptions end without an error.
 var ErrClosed = errors.New("the topic is closed")
 
 func init() { rmi.RegisterError("callback.ErrClosed", ErrClosed) }

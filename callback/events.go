@@ -13,7 +13,7 @@ import (
 	"gormi/rmi"
 )
 
-// Events subscribes to a source and returns what comes, for a range loop:
+// Events subscribes to a source and returns its events, for a range loop:
 //
 //	for ev, err := range callback.Events(ctx, quotes, &callback.SubscribeOptions{Match: "AC*"}) {
 //		if err != nil {
@@ -22,27 +22,27 @@ import (
 //		...
 //	}
 //
-// The subscription begins with the loop and ends when it is left. An error is
-// the last that comes: ctx's, that of a subscription that was refused or could not
-// be made, ErrSlow. The event beside it is none: its Kind is zero. The loop ends
-// without an error when the topic was closed. A lost connection is mended inside, see
+// The subscription begins with the loop and ends with it. An error comes last: that of
+// ctx, that of a subscription that was refused or could not
+// be made, or ErrSlow. The Event beside an error has Kind zero. The loop ends
+// without an error when the topic is closed. It survives a lost connection: see
 // the package documentation. o may be nil.
 func Events[E any](ctx context.Context, src Source[E], o *SubscribeOptions) iter.Seq2[Event[E], error] {
 	return events(ctx, target[E]{src: src}, o)
 }
 
-// EventsFrom is Events for a source that find finds: at the beginning, and again
-// when its owner restarted. All that find returns are proxies of one node, or the
-// same topic of this process. A source that is not up yet is waited for, unless
-// SubscribeOptions.FailFast is set: find is called again when it failed with
+// EventsFrom is Events for a source that find returns. find is called at the beginning, and again
+// when the owner restarted. All sources that it returns must be proxies of one node, or the
+// same topic of this process. While the source is not up yet, find is called again, unless
+// SubscribeOptions.FailFast is set. That is so if it fails with
 // NotBound, ConnectFailed, PeerGone, NoSuchObject, StaleReference or Deadline.
 func EventsFrom[E any](ctx context.Context, find func(context.Context) (Source[E], error), o *SubscribeOptions) iter.Seq2[Event[E], error] {
 	return events(ctx, target[E]{find: find, key: feedKey{only: new(int)}}, o)
 }
 
 // EventsByName is Events for the source that is bound under a name, as in
-// registry.Lookup. The name is looked up again when the owner restarted. A source
-// that is not up yet is waited for, and the node's log says so once, unless
+// registry.Lookup. The name is looked up again when the owner restarted. If the source
+// is not up yet, the loop waits for it, and the node logs that once, unless
 // SubscribeOptions.FailFast is set.
 func EventsByName[E any](ctx context.Context, n *rmi.Node, name string, o *SubscribeOptions) iter.Seq2[Event[E], error] {
 	return events(ctx, named[E](n, name), o)
@@ -218,15 +218,27 @@ var errRelayed = invalid("subscribe", "the source's owner listens nowhere, and t
 func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err error) {
 	r := Request{Receiver: 1, Subs: []SubID{1}, Match: o.Match, Queue: o.Queue, Policy: o.Policy,
 		Snapshot: o.Start == Snapshot, Start: o.Start, Seq: o.Seq, Epoch: o.Epoch}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.serves(&r) {
+	leave = func() {}
+	err = t.withSnapshot(func(s *topicState[E]) error {
+		g, err := s.attach(in, &r)
+		if g != nil {
+			leave = func() { t.detach(g) }
+		}
+		return err
+	})
+	return leave, err
+}
+
+// attach makes in a group of its own, or returns nil if the topic is closed and in has got
+// all that it gets. The error may be errOutdated.
+func (t *topicState[E]) attach(in *inbox[E], r *Request) (*group[E], error) {
+	if !t.serves(r) {
 		return nil, during("subscribe", ErrClosed)
 	}
 	if t.count >= t.o.Subscriptions {
 		return nil, tooMany(t.o.Subscriptions, "all clients", "Subscriptions")
 	}
-	entries, err := t.begin(&r)
+	entries, err := t.begin(r)
 	if err != nil {
 		return nil, err
 	}
@@ -237,15 +249,18 @@ func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err 
 	in.keep(kept)
 	if t.closed {
 		in.end(nil)
-		return func() {}, nil
+		return nil, nil
 	}
-	g := &group[E]{match: o.Match, local: in}
+	g := &group[E]{match: r.Match, local: in}
 	t.index.add(g)
 	t.count++
-	return func() {
-		in.end(nil)
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.remove(g)
-	}, nil
+	return g, nil
+}
+
+// detach ends a subscription within the topic's own process.
+func (t *Topic[E]) detach(g *group[E]) {
+	g.local.end(nil)
+	s := t.lock()
+	defer t.mu.Unlock()
+	s.remove(g)
 }

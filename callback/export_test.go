@@ -4,26 +4,26 @@ import "gormi/rmi"
 
 // Links is how many peers a topic knows.
 func Links[E any](t *Topic[E]) int {
-	t.mu.Lock()
+	s := t.lock()
 	defer t.mu.Unlock()
-	return len(t.links)
+	return len(s.clients)
 }
 
 // Feeds is how many feeds a node has.
 func Feeds(n *rmi.Node) int {
 	h := hubOf(n)
-	h.mu.Lock()
+	s := h.lock()
 	defer h.mu.Unlock()
-	return len(h.feeds)
+	return len(s.feeds)
 }
 
 // Groups is how many groups of subscriptions a topic has, of all peers: an event
 // is one queue entry and one packet for each that it matches.
 func Groups[E any](t *Topic[E]) int {
-	t.mu.Lock()
+	s := t.lock()
 	defer t.mu.Unlock()
 	n := 0
-	for _, l := range t.links {
+	for _, l := range s.clients {
 		n += len(l.groups)
 	}
 	return n

@@ -27,50 +27,94 @@ import (
 // at a time (feed.work), which runs while there are members to be subscribed,
 // resumed or unsubscribed, and ends by itself, at the latest with hub.ctx.
 //
-// mu guards everything; under it, inboxes are filled. Lock order: hub.mu, feed.mu,
-// inbox.mu.
+// Lock order: hub.mu, feed.mu, inbox.mu. No other package is called under them, but for
+// contexts.
 type feed[E any] struct {
+	feedConfig[E]
+	stop func() // takes the receiver back
+
+	mu    sync.Mutex
+	state feedState[E] // guarded by mu; reached by lock and change alone
+}
+
+// feedConfig is what does not change in a feed's life.
+type feedConfig[E any] struct {
 	hub   *hub
 	key   feedKey
 	find  func(context.Context) (Source[E], error) // nil: src is all there is
 	id    rmi.ReceiverID
-	stop  func()
 	codec *rmi.Codec[E]
 	wake  chan struct{} // a member left: whoever waits between attempts looks again
+}
 
-	mu      sync.Mutex // guards the fields below
-	src     Source[E]  // nil: to be found (again)
-	joined  []*member[E]
-	joining []*member[E]
-	leaving []SubID
-	batch   *request[E] // under way
-	abandon func()      // gives up the call of the request under way, because its connection is lost
-	private bool        // what comes is for the members of to, up to joined
-	to      *request[E] // nil: of a request that was given up
-	lost    bool        // the connection was lost under the joined
-	peer    *rmi.Peer   // from which events come; nil: none yet, or it is over
-	epoch   Epoch
-	last    Seq // of epoch; the newest that all joined got, or were told is lost
-	working bool
-	over    bool
-	subs    SubID  // the last one given out
-	tokens  uint64 // the same
-	pending []*Event[E]
-	fresh   []Event[E] // allocated and not used yet
-	warned  bool       // the log has an event that could not be decoded
+// feedState is what the lock of a feed guards, with what its members and requests say is
+// its. Its methods need that lock.
+type feedState[E any] struct {
+	*feedConfig[E]
+	src       Source[E] // nil: to be found (again)
+	joined    []*member[E]
+	joining   []*member[E]
+	leaving   []SubID
+	batch     *request[E]        // under way
+	cancel    context.CancelFunc // ends its call; nil while there is none
+	abandoned bool               // its call is given up, because the connection is lost
+	private   bool               // what comes is for the members of to, up to joined
+	to        *request[E]        // nil: of a request that was given up
+	lost      bool               // the connection was lost under the joined
+	peer      *rmi.Peer          // from which events come; nil: none yet, or it is over
+	epoch     Epoch
+	last      Seq // of epoch; the newest that all joined got, or were told is lost
+	working   bool
+	due       bool // work counts as running, and is to be started after the lock
+	over      bool
+	subs      SubID  // the last one given out
+	tokens    uint64 // the same
+	pending   []*Event[E]
+	fresh     []Event[E] // allocated and not used yet
+	warned    bool       // the log has an event that could not be decoded
+}
+
+// lock returns the state, which the caller may use until it unlocks mu.
+func (f *feed[E]) lock() *feedState[E] {
+	f.mu.Lock()
+	return &f.state
+}
+
+// change calls do with the state, and after the lock starts work if do asked for that.
+func (f *feed[E]) change(do func(s *feedState[E])) {
+	s := f.lock()
+	do(s)
+	due := s.due
+	s.due = false
+	f.mu.Unlock()
+	if due {
+		go f.work()
+	}
+}
+
+// newFeed returns a feed that is registered as a receiver.
+func newFeed[E any](h *hub, key feedKey, find func(context.Context) (Source[E], error), src Source[E]) (*feed[E], error) {
+	codec, err := rmi.CodecOf[E]()
+	if err != nil {
+		return nil, during("subscribe", err)
+	}
+	f := &feed[E]{feedConfig: feedConfig[E]{hub: h, key: key, find: find, codec: codec, wake: make(chan struct{}, 1)}}
+	f.state = feedState[E]{feedConfig: &f.feedConfig, src: src}
+	f.id, f.stop = h.node.Receive(f)
+	return f, nil
 }
 
 // member is one subscription.
 type member[E any] struct {
 	in    *inbox[E]
-	start Start // with seq and epoch; guarded by feed.mu, for they change when a part of a replay came
+	start Start // with seq and epoch; the feed's state, for they change when a part of a replay came
 	seq   Seq
 	epoch Epoch
 	waits bool // for a source that is not up yet
 
 	feed *feed[E]
 	id   SubID
-	left bool          // guarded by feed.mu
+	left bool          // the feed's state
 	done chan struct{} // closed when its events began to come, or it failed
 	err  error         // set before done is closed
 }
@@ -89,38 +133,39 @@ type request[E any] struct {
 	rejected chan struct{} // closed when its packets came over a connection that could not be used yet
 }
 
-// reject has the request made again. feed.mu is held.
-func (b *request[E]) reject() {
+// reject has the request under way made again.
+func (f *feedState[E]) reject() {
 	select {
-	case <-b.rejected:
+	case <-f.batch.rejected:
 	default:
-		close(b.rejected)
+		close(f.batch.rejected)
 	}
 }
 
-// join adds a member and has it subscribed. hub.mu is held.
+// join adds a member and has it subscribed. hub.mu is held, so the feed is not over.
 func (f *feed[E]) join(m *member[E]) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.subs++
-	m.feed, m.id = f, f.subs
-	f.joining = append(f.joining, m)
-	f.start()
+	f.change(func(s *feedState[E]) {
+		s.subs++
+		m.feed, m.id = f, s.subs
+		s.joining = append(s.joining, m)
+		s.start()
+	})
 }
 
-// start starts work if it does not run. mu is held.
-func (f *feed[E]) start() {
+// start has work started after the lock, if it does not run.
+func (f *feedState[E]) start() {
 	if !f.working && !f.over {
-		f.working = true
-		go f.work()
+		f.working, f.due = true, true
 	}
 }
 
 // leave takes a member out. Nothing is put in its inbox after that.
 func (f *feed[E]) leave(m *member[E]) {
 	m.in.end(nil)
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.change(func(s *feedState[E]) { s.leave(m) })
+}
+
+func (f *feedState[E]) leave(m *member[E]) {
 	if m.left || f.over {
 		return
 	}
@@ -150,23 +195,21 @@ func (f *feed[E]) Receive(d *rmi.Delivery) {
 		return // of a later version
 	}
 	if h.kind != headEvent && h.kind != headState {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.mark(d.Peer, &h)
+		f.marked(d.Peer, &h)
 		return
 	}
-	f.mu.Lock()
-	wanted := f.wants(d.Peer)
+	s := f.lock()
+	wanted := s.wants(d.Peer)
 	f.mu.Unlock()
 	if !wanted {
 		return
 	}
 	v, err := f.codec.Value(d)
-	f.mu.Lock()
-	warn := err != nil && !f.warned
-	f.warned = f.warned || warn
-	if f.wants(d.Peer) { // as before, unless the connection was lost meanwhile
-		f.event(&h, v, err)
+	s = f.lock()
+	warn := err != nil && !s.warned
+	s.warned = s.warned || warn
+	if s.wants(d.Peer) { // as before, unless the connection was lost meanwhile
+		s.event(&h, v, err)
 	}
 	f.mu.Unlock()
 	if warn {
@@ -174,8 +217,18 @@ func (f *feed[E]) Receive(d *rmi.Delivery) {
 	}
 }
 
-// wants tells whether what a peer sends is for somebody. mu is held.
-func (f *feed[E]) wants(p *rmi.Peer) bool {
+// marked takes what is no event. If a peer's first packets are among it, the connection's end
+// is waited for from here on.
+func (f *feed[E]) marked(p *rmi.Peer, h *head) {
+	fresh := false
+	f.change(func(s *feedState[E]) { fresh = s.mark(p, h) })
+	if fresh {
+		p.OnEnd(func() { f.ended(p) }) // not at once: this is its reader
+	}
+}
+
+// wants tells whether what a peer sends is for somebody.
+func (f *feedState[E]) wants(p *rmi.Peer) bool {
 	if f.peer != p {
 		return false // of a connection that is lost, or of nobody we asked
 	}
@@ -185,34 +238,33 @@ func (f *feed[E]) wants(p *rmi.Peer) bool {
 	return len(f.joined) > 0 && !f.lost // those who lost their connection must first be resumed
 }
 
-// mark takes what is no event. mu is held.
-func (f *feed[E]) mark(p *rmi.Peer, h *head) {
+// mark takes what is no event. It reports whether events come from p from now on.
+func (f *feedState[E]) mark(p *rmi.Peer, h *head) (fresh bool) {
 	if f.peer != p {
 		if h.kind != headBegin || f.batch == nil || f.batch.token != h.number || !f.from(p) {
-			return
+			return false
 		}
 		if f.peer != nil || f.lost && !f.batch.resume {
 			// The members that there are must first learn that their connection is
 			// lost, and be resumed: from here on they would miss what was between.
-			f.batch.reject()
-			return
+			f.reject()
+			return false
 		}
-		f.peer = p
-		f.peer.OnEnd(func() { f.ended(p) }) // not at once: this is its reader
+		f.peer, fresh = p, true
 	}
 	switch h.kind {
 	case headBegin:
 		f.flush()
 		f.private, f.to = true, nil
 		if f.batch == nil || f.batch.token != h.number {
-			return
+			break
 		}
 		if len(f.joined) > 0 && h.epoch != f.epoch {
 			// What was found is another topic of the same node: the members that there
 			// are have lost theirs.
 			f.lost = true
-			f.batch.reject()
-			return
+			f.reject()
+			break
 		}
 		f.to, f.batch.epoch = f.batch, h.epoch
 	case headJoined:
@@ -228,11 +280,12 @@ func (f *feed[E]) mark(p *rmi.Peer, h *head) {
 		f.fail(f.subscribed(), endError(h))
 		f.start()
 	}
+	return fresh
 }
 
 // subscribed are the members that the owner has, as far as its packets tell. It
-// forgets them. mu is held.
-func (f *feed[E]) subscribed() []*member[E] {
+// forgets them.
+func (f *feedState[E]) subscribed() []*member[E] {
 	all := f.joined
 	f.joined, f.lost = nil, false
 	if f.to != nil && f.to == f.batch {
@@ -245,7 +298,7 @@ func (f *feed[E]) subscribed() []*member[E] {
 
 // from tells whether a peer is the one that was asked. A well-known source may
 // be anybody's.
-func (f *feed[E]) from(p *rmi.Peer) bool {
+func (f *feedState[E]) from(p *rmi.Peer) bool {
 	r, ok := rmi.RefOf(f.src)
 	return !ok || r.ID.Node.IsZero() || r.ID.Node == p.Node()
 }
@@ -254,8 +307,8 @@ func (f *feed[E]) from(p *rmi.Peer) bool {
 // keeps its neighbours: few, so that it does not matter.
 const eventChunk = 16
 
-// event takes an event that is wanted: v, or why it could not be decoded. mu is held.
-func (f *feed[E]) event(h *head, v *E, err error) {
+// event takes an event that is wanted: v, or why it could not be decoded.
+func (f *feedState[E]) event(h *head, v *E, err error) {
 	if err != nil {
 		lost := &head{number: 1}
 		if h.kind == headEvent {
@@ -281,8 +334,8 @@ func (f *feed[E]) event(h *head, v *E, err error) {
 	f.pending = append(f.pending, e)
 }
 
-// gap takes a gap that is wanted. mu is held.
-func (f *feed[E]) gap(h *head) {
+// gap takes a gap that is wanted.
+func (f *feedState[E]) gap(h *head) {
 	if f.private {
 		f.hold(&Event[E]{Kind: Gap, Missed: h.number, Seq: h.last, Restarted: h.restarted})
 		return
@@ -302,14 +355,14 @@ func (f *feed[E]) gap(h *head) {
 	}
 }
 
-// hold keeps what comes between begin and joined. mu is held.
-func (f *feed[E]) hold(e *Event[E]) {
+// hold keeps what comes between begin and joined.
+func (f *feedState[E]) hold(e *Event[E]) {
 	e.Epoch = f.to.epoch
 	f.to.events = append(f.to.events, e)
 }
 
-// admit makes the members of the request under way ordinary ones. mu is held.
-func (f *feed[E]) admit(h *head) {
+// admit makes the members of the request under way ordinary ones.
+func (f *feedState[E]) admit(h *head) {
 	b := f.to
 	if b == nil || b != f.batch || b.token != h.number {
 		return
@@ -323,7 +376,7 @@ func (f *feed[E]) admit(h *head) {
 		}
 		f.joined = append(f.joined, m)
 		m.in.keep(b.events)
-		m.begin()
+		f.begin(m)
 	}
 	close(b.joined)
 }
@@ -331,8 +384,8 @@ func (f *feed[E]) admit(h *head) {
 // advance hands out what came of a replay whose connection was lost, so that the
 // next request goes on behind it: a replay may take longer than connections live. It
 // tells whether there was something. A state is of no use in part, nor is a gap which
-// one follows; they begin anew. mu is held.
-func (f *feed[E]) advance(b *request[E]) bool {
+// one follows; they begin anew.
+func (f *feedState[E]) advance(b *request[E]) bool {
 	last := Seq(0)
 	for _, e := range b.events {
 		if e.Kind == State || e.Kind == Gap && f.key.ask.snapshot {
@@ -352,13 +405,13 @@ func (f *feed[E]) advance(b *request[E]) bool {
 		}
 		m.in.keep(b.events)
 		m.start, m.seq, m.epoch = FromSeq, last+1, b.epoch
-		m.begin()
+		f.begin(m)
 	}
 	return true
 }
 
-// begin tells that events come. feed.mu is held.
-func (m *member[E]) begin() {
+// begin tells a member that events come.
+func (f *feedState[E]) begin(m *member[E]) {
 	if !m.begun() {
 		close(m.done)
 	}
@@ -375,14 +428,10 @@ func (m *member[E]) begun() bool {
 }
 
 // Flush implements rmi.Receiver.
-func (f *feed[E]) Flush(p *rmi.Peer) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.flush()
-}
+func (f *feed[E]) Flush(p *rmi.Peer) { f.change((*feedState[E]).flush) }
 
-// flush puts what came in the inboxes. mu is held.
-func (f *feed[E]) flush() {
+// flush puts what came in the inboxes.
+func (f *feedState[E]) flush() {
 	if len(f.pending) == 0 {
 		return
 	}
@@ -407,23 +456,30 @@ func (f *feed[E]) flush() {
 
 // ended is called when a connection is lost and nothing more comes from it.
 func (f *feed[E]) ended(p *rmi.Peer) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	var giveUp context.CancelFunc
+	f.change(func(s *feedState[E]) { giveUp = s.ended(p) })
+	if giveUp != nil {
+		giveUp()
+	}
+}
+
+// ended returns how to give up the call under way, if there is one. It is made again. Its
+// answer may be lost, and must not hold it up.
+func (f *feedState[E]) ended(p *rmi.Peer) (giveUp context.CancelFunc) {
 	if f.peer != p || f.over {
-		return
+		return nil
 	}
 	f.flush()
 	f.peer, f.leaving = nil, nil
 	f.private, f.to = false, nil
 	f.lost = len(f.joined) > 0
-	if f.abandon != nil {
-		f.abandon() // what was under way on the connection is made again; its answer, if that was lost, must not hold it up
-	}
+	f.abandoned = true
 	f.start()
+	return f.cancel
 }
 
-// all are the members, whatever their state. It forgets them. mu is held.
-func (f *feed[E]) all() []*member[E] {
+// all are the members, whatever their state. It forgets them.
+func (f *feedState[E]) all() []*member[E] {
 	all := slices.Concat(f.joined, f.joining)
 	if f.batch != nil {
 		all = append(all, f.batch.members...)
@@ -432,18 +488,14 @@ func (f *feed[E]) all() []*member[E] {
 	return all
 }
 
-// fail ends members. mu is held.
-func (f *feed[E]) fail(members []*member[E], err error) {
+// fail ends members' subscriptions.
+func (f *feedState[E]) fail(members []*member[E], err error) {
 	for _, m := range members {
-		m.fail(err)
-	}
-}
-
-// fail ends a member's subscription. feed.mu is held.
-func (m *member[E]) fail(err error) {
-	m.left = true
-	m.in.end(err)
-	if !m.begun() {
+		m.left = true
+		m.in.end(err)
+		if m.begun() {
+			continue
+		}
 		if m.err = err; err == nil {
 			m.err = during("subscribe", ErrClosed)
 		}

@@ -127,9 +127,9 @@ func pair[E any](t *testing.T, owner, user *rmi.Node, o *TopicOptions[E]) (*Topi
 func onlyFeed[E any](t *testing.T, n *rmi.Node) *feed[E] {
 	t.Helper()
 	h := hubOf(n)
-	h.mu.Lock()
+	s := h.lock()
 	defer h.mu.Unlock()
-	for _, f := range h.feeds {
+	for _, f := range s.feeds {
 		return f.(*feed[E])
 	}
 	t.Fatal("there is no feed")
@@ -162,9 +162,9 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 	_, ended := start(t, src, o)
 	l := onlyLink(topic)
 	for held := false; !held; runtime.Gosched() {
-		l.mu.Lock()
-		if held = !l.running; held { // what began the subscription is sent
-			l.running = true // nothing more is sent until this test does
+		s := l.lock()
+		if held = !s.running; held { // what began the subscription is sent
+			s.running = true // nothing more is sent until this test does
 		}
 		l.mu.Unlock()
 	}
@@ -182,9 +182,7 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 		begun <- got
 	}()
 	for asked := false; !asked; runtime.Gosched() {
-		topic.mu.Lock()
-		asked = topic.count == 1
-		topic.mu.Unlock()
+		asked = topic.Len() == 1
 	}
 	l.run()
 	if err := soon(t, ended); err != ErrSlow {
@@ -200,10 +198,10 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 }
 
 func onlyLink[E any](topic *Topic[E]) *link[E] {
-	topic.mu.Lock()
+	s := topic.lock()
 	defer topic.mu.Unlock()
-	for _, l := range topic.links {
-		return l
+	for _, c := range s.clients {
+		return c.link
 	}
 	return nil
 }
@@ -219,11 +217,8 @@ func TestAnEndedFeedIsForgotten(t *testing.T) {
 	if err := soon(t, ended); err != nil {
 		t.Error(err)
 	}
-	h := hubOf(user)
 	for begun := time.Now(); ; runtime.Gosched() {
-		h.mu.Lock()
-		n := len(h.feeds)
-		h.mu.Unlock()
+		n := Feeds(user)
 		if n == 0 {
 			break
 		}
@@ -240,26 +235,26 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	_, src := pair[int](t, owner, user, nil)
 	got, ended := start(t, src, nil)
 	f := onlyFeed[int](t, user)
-	f.mu.Lock()
-	p, epoch, last := f.peer, f.epoch, f.last
+	s := f.lock()
+	p, epoch, last := s.peer, s.epoch, s.last
 	f.mu.Unlock()
 	send := func(head []byte) { f.Receive(&rmi.Delivery{Peer: p, Head: head}) }
 
 	send(beginHead(99, 1)) // nobody's
 	send(appendGapHead(nil, 5, 50, false))
 	send(joinedHead(99, 77))
-	f.mu.Lock()
-	if f.epoch != epoch || f.last != last || f.private {
-		t.Errorf("epoch %d, last %d after what was nobody's", f.epoch, f.last)
+	s = f.lock()
+	if s.epoch != epoch || s.last != last || s.private {
+		t.Errorf("epoch %d, last %d after what was nobody's", s.epoch, s.last)
 	}
-	f.lost = true // as between the end of a connection and the request that resumes
+	s.lost = true // as between the end of a connection and the request that resumes
 	f.mu.Unlock()
 	send(appendGapHead(nil, 5, 50, false))
-	f.mu.Lock()
-	if f.last != last {
-		t.Errorf("last %d after what came before the members were resumed", f.last)
+	s = f.lock()
+	if s.last != last {
+		t.Errorf("last %d after what came before the members were resumed", s.last)
 	}
-	f.lost = false
+	s.lost = false
 	f.mu.Unlock()
 	other := user.Peer(owner.ID())
 	f.Receive(&rmi.Delivery{Peer: new(rmi.Peer), Head: appendGapHead(nil, 5, 50, false)})
@@ -280,8 +275,8 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := &request[int]{token: 4, joined: make(chan struct{}), rejected: make(chan struct{})}
-	f.mu.Lock()
-	f.batch = asked
+	s = f.lock()
+	s.batch = asked
 	f.mu.Unlock()
 	f.Receive(&rmi.Delivery{Peer: user.Peer(third.ID()), Head: beginHead(4, epoch)})
 	select {
@@ -293,20 +288,20 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	// A request's packets on a new connection, before the end of the old one is known:
 	// its members must wait until those who have joined are resumed.
 	early := &request[int]{token: 5, joined: make(chan struct{}), rejected: make(chan struct{})}
-	f.mu.Lock()
-	src = f.src
-	f.src, f.batch = nil, early
-	f.mark(new(rmi.Peer), &head{kind: headBegin, number: 5, epoch: epoch})
+	s = f.lock()
+	src = s.src
+	s.src, s.batch = nil, early
+	s.mark(new(rmi.Peer), &head{kind: headBegin, number: 5, epoch: epoch})
 	select {
 	case <-early.rejected:
 	default:
 		t.Error("a request was taken up over a connection that its members are not on")
 	}
-	if f.peer != p {
+	if s.peer != p {
 		t.Error("the connection was replaced before its end was known")
 	}
-	f.src, f.batch = src, &request[int]{token: 6, joined: make(chan struct{}), rejected: make(chan struct{})}
-	under := f.batch
+	s.src, s.batch = src, &request[int]{token: 6, joined: make(chan struct{}), rejected: make(chan struct{})}
+	under := s.batch
 	f.mu.Unlock()
 
 	send(beginHead(6, epoch))
@@ -376,14 +371,13 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link[int]{topic: topic, groups: make(map[rmi.ReceiverID]*group[int]), running: true} // the test is its run
-	topic.links[nil] = l
+	l := &link[int]{topic: topic, state: linkState[int]{running: true}} // the test is its run
 	ask := func(r Request) {
 		t.Helper()
-		topic.mu.Lock()
+		s := topic.lock()
 		defer topic.mu.Unlock()
 		r.Receiver, r.Queue, r.Subs = 3, 1, []SubID{1}
-		if _, err := topic.subscribe(nil, &r); err != nil {
+		if _, err := s.subscribe(l, &r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -398,11 +392,10 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 	var tokens []uint64
 	for {
 		var b batch[int]
-		l.mu.Lock()
-		left := len(l.ready)
-		b.take(l)
+		s := l.lock()
+		more, _ := s.next(&b)
 		l.mu.Unlock()
-		if left == 0 {
+		if !more {
 			break
 		}
 		b.merge()
@@ -460,7 +453,7 @@ func TestWhoLeftWhileItJoined(t *testing.T) {
 	stays, left := newMember(1), newMember(2)
 	left.left = true
 	b := &request[int]{token: 7, epoch: 9, members: []*member[int]{stays, left}, joined: make(chan struct{})}
-	f := &feed[int]{batch: b, to: b, private: true}
+	f := &feedState[int]{batch: b, to: b, private: true}
 	f.admit(&head{kind: headJoined, number: 7, last: 5})
 	if !slices.Equal(f.joined, []*member[int]{stays}) || !slices.Equal(f.leaving, []SubID{2}) || f.last != 4 || f.epoch != 9 {
 		t.Errorf("joined %d, leaving %v, last %d of %d", len(f.joined), f.leaving, f.last, f.epoch)
@@ -471,7 +464,7 @@ func TestWhoLeftWhileItJoined(t *testing.T) {
 func TestAReplayGoesOnInItsEpoch(t *testing.T) {
 	events := []*Event[int]{{Kind: Published, Seq: 4, Epoch: 9}, {Kind: Published, Seq: 5, Epoch: 9}}
 	m := newMember(1)
-	f := &feed[int]{}
+	f := &feedState[int]{feedConfig: new(feedConfig[int])}
 	if !f.advance(&request[int]{epoch: 9, members: []*member[int]{m}, events: events}) {
 		t.Fatal("it does not")
 	}
@@ -514,11 +507,10 @@ func TestReceiversAscend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link[int]{topic: topic, groups: make(map[rmi.ReceiverID]*group[int]), running: true} // the test is its run
-	topic.links[nil] = l
+	l := &link[int]{topic: topic, state: linkState[int]{running: true}} // the test is its run
 	for _, receiver := range []rmi.ReceiverID{5, 3, 4} {
-		topic.mu.Lock()
-		_, err := topic.subscribe(nil, &Request{Receiver: receiver, Subs: []SubID{1}, Queue: 1})
+		s := topic.lock()
+		_, err := s.subscribe(l, &Request{Receiver: receiver, Subs: []SubID{1}, Queue: 1})
 		topic.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -528,8 +520,7 @@ func TestReceiversAscend(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b batch[int]
-	l.mu.Lock()
-	b.take(l)
+	b.take(l.lock())
 	l.mu.Unlock()
 	b.merge()
 	if m := b.messages[len(b.messages)-1]; m.Packet == nil || !slices.Equal(m.To, []rmi.ReceiverID{3, 4, 5}) {
@@ -545,6 +536,13 @@ type asked struct {
 
 func (a asked) Subscribe(ctx context.Context, r Request) (Grant, error) { return a.subscribe(ctx, r) }
 
+// newTestFeed is a feed without a node.
+func newTestFeed(h *hub, src Source[int]) *feed[int] {
+	f := &feed[int]{feedConfig: feedConfig[int]{hub: h, wake: make(chan struct{}, 1)}, stop: func() {}}
+	f.state = feedState[int]{feedConfig: &f.feedConfig, src: src}
+	return f
+}
+
 // The answer to a request whose connection ended may be lost. The call is given up then,
 // and the request made again at once.
 func TestACallWhoseAnswerMayBeLostIsGivenUp(t *testing.T) {
@@ -555,7 +553,8 @@ func TestACallWhoseAnswerMayBeLostIsGivenUp(t *testing.T) {
 			<-ctx.Done() // nobody answers
 			return Grant{}, ctx.Err()
 		}}
-		f := &feed[int]{hub: &hub{ctx: t.Context()}, src: src, working: true} // the test is its work
+		f := newTestFeed(&hub{ctx: t.Context()}, src)
+		f.state.working = true // the test is its work
 		b := &request[int]{members: []*member[int]{newMember(1)}}
 		requested := make(chan error)
 		go func() { requested <- f.request(b) }()
@@ -575,10 +574,10 @@ func TestProgressKeepsPausesShort(t *testing.T) {
 		const attempts = 8
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		f := &feed[int]{hub: &hub{ctx: ctx, feeds: map[feedKey]any{}}, stop: func() {}, wake: make(chan struct{}, 1)}
+		f := newTestFeed(&hub{ctx: ctx}, nil)
 		n := Seq(0)
 		enough := make(chan struct{})
-		f.src = asked{subscribe: func(ctx context.Context, r Request) (Grant, error) {
+		f.state.src = asked{subscribe: func(ctx context.Context, r Request) (Grant, error) {
 			if n++; n == attempts {
 				close(enough)
 				<-ctx.Done()
@@ -587,8 +586,8 @@ func TestProgressKeepsPausesShort(t *testing.T) {
 			if n > 1 && (r.Start != FromSeq || r.Seq != n) {
 				t.Errorf("attempt %d begins with %v %d", n, r.Start, r.Seq)
 			}
-			f.mu.Lock()
-			f.batch.events = append(f.batch.events, &Event[int]{Kind: Published, Seq: n})
+			s := f.lock()
+			s.batch.events = append(s.batch.events, &Event[int]{Kind: Published, Seq: n})
 			f.mu.Unlock()
 			return Grant{}, &rmi.Error{Kind: rmi.PeerGone}
 		}}
@@ -600,7 +599,7 @@ func TestProgressKeepsPausesShort(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
-		if !f.over {
+		if !f.state.over {
 			t.Error("the feed goes on")
 		}
 	})

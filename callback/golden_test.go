@@ -208,8 +208,7 @@ func TestGoldenStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	topic.epoch = theEpoch
-	l := &link[string]{topic: topic, groups: make(map[rmi.ReceiverID]*group[string]), running: true} // the test is its run
-	topic.links[nil] = l
+	l := &link[string]{topic: topic, state: linkState[string]{running: true}} // the test is its run
 	codec, err := codec.InterfaceOf(reflect.TypeFor[func(context.Context, string) error]())
 	if err != nil {
 		t.Fatal(err)
@@ -220,8 +219,7 @@ func TestGoldenStream(t *testing.T) {
 	var values []string
 	flush := func() {
 		var b batch[string]
-		l.mu.Lock()
-		b.take(l)
+		b.take(l.lock())
 		l.mu.Unlock()
 		b.merge()
 		for _, m := range b.messages {
@@ -253,15 +251,15 @@ func TestGoldenStream(t *testing.T) {
 	}
 
 	publish("AB")
-	topic.mu.Lock()
-	_, err = topic.subscribe(nil, &Request{Receiver: 3, Subs: []SubID{1}, Token: 7, Queue: 1024, Policy: DropOldest, Start: Oldest})
+	s := topic.lock()
+	_, err = s.subscribe(l, &Request{Receiver: 3, Subs: []SubID{1}, Token: 7, Queue: 1024, Policy: DropOldest, Start: Oldest})
 	topic.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
 	publish("AC")
 	flush()
-	l.groups[3].q.limit = 1
+	topic.state.clients[nil].groups[3].out.q.limit = 1
 	publish("AD")
 	publish("BC")
 	topic.Close()

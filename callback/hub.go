@@ -15,8 +15,19 @@ type hub struct {
 	node *rmi.Node
 	ctx  context.Context // ends when the node begins to close
 
-	mu    sync.Mutex // guards feeds; taken before a feed's
-	feeds map[feedKey]any
+	mu    sync.Mutex // taken before a feed's
+	state hubState   // guarded by mu; reached by lock alone
+}
+
+// hubState is what the lock of a hub guards.
+type hubState struct {
+	feeds map[feedKey]any // values are *feed[E]
+}
+
+// lock returns the state, which the caller may use until it unlocks mu.
+func (h *hub) lock() *hubState {
+	h.mu.Lock()
+	return &h.state
 }
 
 // feedKey is what subscriptions must have in common to share a feed.
@@ -34,24 +45,38 @@ type hubKey struct{}
 
 func hubOf(n *rmi.Node) *hub {
 	return n.Attachment(hubKey{}, func() any {
-		return &hub{node: n, ctx: n.Context(), feeds: make(map[feedKey]any)}
+		return &hub{node: n, ctx: n.Context(), state: hubState{feeds: make(map[feedKey]any)}}
 	}).(*hub)
 }
 
 // join adds a member to the feed of a key, which is made if there is none.
 func join[E any](h *hub, key feedKey, find func(context.Context) (Source[E], error), src Source[E], m *member[E]) error {
-	h.mu.Lock()
+	if joined(h, key, nil, m) != nil {
+		return nil
+	}
+	fresh, err := newFeed(h, key, find, src)
+	if err != nil {
+		return err
+	}
+	if joined(h, key, fresh, m) != fresh { // there is one by now
+		fresh.stop()
+	}
+	return nil
+}
+
+// joined adds a member to the feed of a key and returns that. If there is none, fresh becomes
+// it; if that is nil too, nothing is done.
+func joined[E any](h *hub, key feedKey, fresh *feed[E], m *member[E]) *feed[E] {
+	s := h.lock()
 	defer h.mu.Unlock()
-	f, ok := h.feeds[key].(*feed[E])
+	f, ok := s.feeds[key].(*feed[E])
 	if !ok {
-		codec, err := rmi.CodecOf[E]()
-		if err != nil {
-			return during("subscribe", err)
+		if fresh == nil {
+			return nil
 		}
-		f = &feed[E]{hub: h, key: key, find: find, src: src, codec: codec, wake: make(chan struct{}, 1)}
-		f.id, f.stop = h.node.Receive(f)
-		h.feeds[key] = f
+		f = fresh
+		s.feeds[key] = f
 	}
 	f.join(m)
-	return nil
+	return f
 }

@@ -9,21 +9,25 @@ import (
 	"gormi/rmi"
 )
 
-// group is the subscriptions of one receiver of a peer, or one of this process.
-// Its first fields do not change; subs is guarded by Topic.mu.
+// group is the subscriptions of one receiver of a peer, or one of this process. It is part
+// of the topic's state, but for what does not change and for out.
 type group[E any] struct {
 	match  string
-	slow   bool // it overflowed, and has the policy Disconnect; guarded by Topic.mu
 	local  *inbox[E]
 	one    [1]*Event[E] // for local
-	link   *link[E]     // nil of a local one
-	to     [1]rmi.ReceiverID
+	client *client[E]   // nil of a local one
 	ask    selection
 	subs   map[SubID]struct{}
-	q      queue[*entry[E]] // guarded by link.mu
-	queued bool             // in link.ready; guarded by link.mu
-	newest Seq              // of the events that were queued or lost; guarded by link.mu
-	behind *group[E]        // of the same receiver, goes first; guarded by link.mu
+	slow   bool      // it overflowed, and has the policy Disconnect
+	out    outlet[E] // not of a local one
+}
+
+// client is what a topic knows of a peer with subscriptions. It is part of the topic's state.
+type client[E any] struct {
+	link   *link[E]
+	groups map[rmi.ReceiverID]*group[E]
+	count  int    // subscriptions
+	unhook func() // takes the hook for the connection's end back
 }
 
 // selection is what the subscriptions of a group have in common.
@@ -40,11 +44,9 @@ func (g *group[E]) publish(e *entry[E]) bool {
 		g.one[0] = &e.Event
 		return g.local.push(g.one[:])
 	}
-	l := g.link
-	l.mu.Lock()
-	ok := g.q.push(e)
-	g.newest = e.Event.Seq
-	start := l.queue(g)
+	l := g.client.link
+	s := l.lock()
+	ok, start := s.push(&g.out, e)
 	l.mu.Unlock()
 	if start {
 		go l.run()
@@ -52,60 +54,118 @@ func (g *group[E]) publish(e *entry[E]) bool {
 	return ok
 }
 
-// clear forgets what is queued. If the link has g in ready, it finds nothing.
+// clear forgets what is queued. If the link has the group in ready, it finds nothing.
 func (g *group[E]) clear() {
-	if g.link != nil {
-		g.link.mu.Lock()
-		g.q.clear()
-		g.link.mu.Unlock()
+	if g.client != nil {
+		s := g.client.link.lock()
+		s.clear(&g.out)
+		g.client.link.mu.Unlock()
 	}
 }
 
-// end queues the last that the group gets. Topic.mu is held.
+// end queues the last that the group gets.
 func (g *group[E]) end(last *entry[E], err error) {
 	if g.local != nil {
 		g.local.end(err)
 		return
 	}
-	l := g.link
-	l.mu.Lock()
-	g.q.keep(last)
-	start := l.queue(g)
+	l := g.client.link
+	s := l.lock()
+	start := s.keep(&g.out, last)
 	l.mu.Unlock()
 	if start {
 		go l.run()
 	}
 }
 
-// link is a peer with subscriptions.
+// link is a connection with a peer that has subscriptions.
 type link[E any] struct {
-	topic  *Topic[E]
-	peer   *rmi.Peer
-	groups map[rmi.ReceiverID]*group[E] // guarded by Topic.mu
-	count  int                          // subscriptions; guarded by Topic.mu
-	unhook func()                       // takes the hook for the connection's end back; guarded by Topic.mu
+	topic *Topic[E]
+	peer  *rmi.Peer
 
-	mu      sync.Mutex // guards the fields below and the groups' queues
-	ready   []*group[E]
+	mu    sync.Mutex
+	state linkState[E] // guarded by mu, with the outlets of its groups; reached by lock alone
+}
+
+// outlet is what waits for one group. Only methods of its link's state look into it, but for
+// to, which does not change.
+type outlet[E any] struct {
+	to     [1]rmi.ReceiverID
+	q      queue[*entry[E]]
+	queued bool       // in ready
+	newest Seq        // of the events that were queued or lost
+	behind *outlet[E] // of the same receiver, goes first
+}
+
+// linkState is what the lock of a link guards. Its methods need that lock. Those that return
+// start ask the caller to start run after the lock; run counts as running from then on.
+type linkState[E any] struct {
+	ready   []*outlet[E]
 	running bool // run runs
 	dead    bool // nothing can be sent any more
 	closing bool // the topic is closed: it forgets the link when nothing is left to send
 }
 
-// queue notes that g has something to send. It tells whether the caller, once it has
-// unlocked mu, must start run, which then counts as running. mu is held.
-func (l *link[E]) queue(g *group[E]) (start bool) {
-	if l.dead {
-		g.q.clear()
+// lock returns the state, which the caller may use until it unlocks mu.
+func (l *link[E]) lock() *linkState[E] {
+	l.mu.Lock()
+	return &l.state
+}
+
+// push queues an event for a group. It reports false if the group's queue is full and its
+// policy is Disconnect.
+func (s *linkState[E]) push(o *outlet[E], e *entry[E]) (ok, start bool) {
+	ok = o.q.push(e)
+	o.newest = e.Event.Seq
+	return ok, s.queue(o)
+}
+
+// keep queues entries that are not dropped.
+func (s *linkState[E]) keep(o *outlet[E], entries ...*entry[E]) (start bool) {
+	for _, e := range entries {
+		o.q.keep(e)
+	}
+	return s.queue(o)
+}
+
+func (s *linkState[E]) clear(o *outlet[E]) { o.q.clear() }
+
+// follow puts a new group behind what is left of one of the same receiver that ended.
+func (s *linkState[E]) follow(o *outlet[E]) {
+	for _, other := range s.ready {
+		if other != o && other.to == o.to {
+			o.behind = other
+		}
+	}
+}
+
+// queue notes that a group has something to send.
+func (s *linkState[E]) queue(o *outlet[E]) (start bool) {
+	if s.dead {
+		o.q.clear()
 		return false
 	}
-	if !g.queued {
-		g.queued = true
-		l.ready = append(l.ready, g)
+	if !o.queued {
+		o.queued = true
+		s.ready = append(s.ready, o)
 	}
-	start = !l.running
-	l.running = true
+	start = !s.running
+	s.running = true
 	return start
+}
+
+// idle reports whether nothing is left to send.
+func (s *linkState[E]) idle() bool { return !s.running && len(s.ready) == 0 }
+
+// next takes what is to be sent next into b. It reports false if there is nothing: run must
+// end then, and tell the topic if closing is true.
+func (s *linkState[E]) next(b *batch[E]) (more, closing bool) {
+	if len(s.ready) == 0 {
+		s.running = false
+		return false, s.closing
+	}
+	b.take(s)
+	return true, false
 }
 
 // batchEvents is how many entries of a group are taken out of its queue at once.
@@ -123,18 +183,15 @@ func (l *link[E]) run() {
 		l.topic.batches.Put(b)
 	}()
 	for {
-		l.mu.Lock()
-		if len(l.ready) == 0 {
-			l.running = false
-			closing := l.closing
-			l.mu.Unlock()
-			if closing {
-				l.topic.sent(l)
-			}
+		s := l.lock()
+		more, closing := s.next(b)
+		l.mu.Unlock()
+		if closing {
+			l.topic.sent(l)
+		}
+		if !more {
 			return
 		}
-		b.take(l)
-		l.mu.Unlock()
 		b.merge()
 		for ms := b.messages; len(ms) > 0; {
 			n, err := l.peer.Multicast(ms)
@@ -145,9 +202,7 @@ func (l *link[E]) run() {
 				continue
 			}
 			if err != nil {
-				l.mu.Lock()
-				l.dead, l.running = true, false
-				l.mu.Unlock()
+				l.die()
 				l.topic.drop(l)
 				return
 			}
@@ -156,11 +211,32 @@ func (l *link[E]) run() {
 	}
 }
 
-// idle tells whether nothing is left to send.
-func (l *link[E]) idle() bool {
-	l.mu.Lock()
+// die is the end of run: the peer takes nothing any more.
+func (l *link[E]) die() {
+	s := l.lock()
 	defer l.mu.Unlock()
-	return !l.running && len(l.ready) == 0
+	s.dead, s.running = true, false
+}
+
+// cut forgets what is to be sent: the connection is lost.
+func (l *link[E]) cut() {
+	s := l.lock()
+	defer l.mu.Unlock()
+	s.dead, s.ready = true, nil
+}
+
+// topicClosed has the topic told when nothing is left to send.
+func (l *link[E]) topicClosed() {
+	s := l.lock()
+	defer l.mu.Unlock()
+	s.closing = true
+}
+
+// idle reports whether nothing is left to send.
+func (l *link[E]) idle() bool {
+	s := l.lock()
+	defer l.mu.Unlock()
+	return s.idle()
 }
 
 // lostHead is sent in place of an event or a part of a state.
@@ -183,7 +259,7 @@ type batch[E any] struct {
 
 // part is what one group contributes.
 type part[E any] struct {
-	group   *group[E]
+	to      *[1]rmi.ReceiverID
 	entries []taken[E]
 	at      int
 }
@@ -199,7 +275,7 @@ func (b *batch[E]) clear() {
 	b.parts = b.parts[:cap(b.parts)]
 	for i := range b.parts {
 		clear(b.parts[i].entries)
-		b.parts[i].group, b.parts[i].entries = nil, b.parts[i].entries[:0]
+		b.parts[i].to, b.parts[i].entries = nil, b.parts[i].entries[:0]
 	}
 	if len(b.parts) > maxKeptParts {
 		b.parts = nil
@@ -212,15 +288,15 @@ func (b *batch[E]) clear() {
 // maxKeptParts is how many parts' memory an unused batch keeps.
 const maxKeptParts = 64
 
-// take takes entries out of the queues of the groups that are ready. link.mu is held.
-func (b *batch[E]) take(l *link[E]) {
+// take takes entries out of the queues of the groups that are ready.
+func (b *batch[E]) take(s *linkState[E]) {
 	n, used := 0, 0
-	for _, g := range l.ready {
-		if g.behind != nil { // the other one is before it in ready, if it has anything
-			if !g.behind.queued {
-				g.behind = nil
+	for _, o := range s.ready {
+		if o.behind != nil { // the other one is before it in ready, if it has anything
+			if !o.behind.queued {
+				o.behind = nil
 			}
-			l.ready[n] = g
+			s.ready[n] = o
 			n++
 			continue
 		}
@@ -234,29 +310,29 @@ func (b *batch[E]) take(l *link[E]) {
 			}
 		}
 		p := &b.parts[i]
-		p.group, p.at = g, 0
+		p.to, p.at = &o.to, 0
 		clear(p.entries)
 		p.entries = p.entries[:0]
 		for len(p.entries) < batchEvents {
-			e, missed, ok := g.q.pop()
+			e, missed, ok := o.q.pop()
 			if !ok {
 				if missed > 0 {
-					p.entries = append(p.entries, taken[E]{nil, missed, g.newest})
+					p.entries = append(p.entries, taken[E]{nil, missed, o.newest})
 				}
 				break
 			}
 			p.entries = append(p.entries, taken[E]{e, missed, e.Event.Seq - 1})
 		}
-		if g.q.waiting() {
-			l.ready[n] = g
+		if o.q.waiting() {
+			s.ready[n] = o
 			n++
 		} else {
-			g.queued = false
+			o.queued = false
 		}
 	}
 	b.parts = b.parts[:used]
-	clear(l.ready[n:])
-	l.ready = l.ready[:n]
+	clear(s.ready[n:])
+	s.ready = s.ready[:n]
 }
 
 // merge makes messages of the parts: an event that several groups get is one
@@ -265,7 +341,7 @@ func (b *batch[E]) merge() {
 	clear(b.messages)
 	b.messages, b.heads, b.to = b.messages[:0], b.heads[:0], b.to[:0]
 	if len(b.parts) > 1 {
-		slices.SortFunc(b.parts, func(x, y part[E]) int { return cmp.Compare(x.group.to[0], y.group.to[0]) })
+		slices.SortFunc(b.parts, func(x, y part[E]) int { return cmp.Compare(x.to[0], y.to[0]) })
 	}
 	for {
 		next := Seq(math.MaxUint64)
@@ -287,7 +363,7 @@ func (b *batch[E]) merge() {
 			if c := p.entries[p.at].e; c.Event.Seq == next {
 				e = c
 				p.at++
-				b.to = append(b.to, p.group.to[0])
+				b.to = append(b.to, p.to[0])
 			}
 		}
 		at := len(b.heads)
@@ -304,7 +380,7 @@ func (b *batch[E]) own(p *part[E]) bool {
 		if x.missed > 0 {
 			at := len(b.heads)
 			b.heads = appendGapHead(b.heads, x.missed, x.last, false)
-			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: b.heads[at:]})
+			b.messages = append(b.messages, rmi.Message{To: p.to[:], Head: b.heads[at:]})
 			x.missed = 0
 		}
 		switch {
@@ -314,9 +390,9 @@ func (b *batch[E]) own(p *part[E]) bool {
 		case x.e.head == headState:
 			at := len(b.heads)
 			b.heads = appendEventHead(b.heads, headState, x.e.Event.Seq, x.e.Event.Key)
-			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: b.heads[at:], Packet: x.e.packet})
+			b.messages = append(b.messages, rmi.Message{To: p.to[:], Head: b.heads[at:], Packet: x.e.packet})
 		default:
-			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: x.e.raw})
+			b.messages = append(b.messages, rmi.Message{To: p.to[:], Head: x.e.raw})
 		}
 	}
 	return false

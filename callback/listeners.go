@@ -3,7 +3,9 @@ package callback
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
@@ -18,24 +20,24 @@ type ListenersOptions[T any] struct {
 	// Queue is how many notifications may wait for one listener. If zero, 64.
 	Queue int
 
-	// Policy says what happens when they are more: DropOldest, DropNewest, or
-	// Disconnect, by which the listener is dropped with ErrSlow.
+	// Policy says what happens when the queue is full: DropOldest, DropNewest, or
+	// Disconnect, which drops the listener with ErrSlow.
 	Policy Policy
 
 	// Timeout is how long one call may take. If zero, 10 s. A listener that takes
 	// longer gets the next notification all the same.
 	Timeout time.Duration
 
-	// GiveUp is for how long a listener whose node listens somewhere may be
-	// unreachable before it is dropped. If zero, a minute. One whose node listens
-	// nowhere is dropped when its session is over for good, which outlives a
-	// connection that is lost (rmi.Options.SessionLease): it cannot be reached any more.
+	// GiveUp is how long a listener may be unreachable before it is dropped, if its node listens
+	// somewhere. If zero, a minute. If its node listens nowhere, it is dropped when its session is
+	// over, since it cannot be reached any more. A session outlives a lost connection
+	// (rmi.Options.SessionLease).
 	GiveUp time.Duration
 
-	// OnDrop is told of a listener that was dropped, OnError of a call that failed
-	// or panicked, OnLoss of n notifications that a listener did not get because
+	// OnDrop is called for a listener that was dropped, OnError for a call that failed
+	// or panicked, OnLoss for n notifications that a listener did not get because
 	// its queue was full. They run on goroutines of the set and may use it. Without
-	// OnError, the node's log is told of each listener's first failure.
+	// OnError, each listener's first failure is logged by the node.
 	OnDrop  func(listener T, err error)
 	OnError func(listener T, err error)
 	OnLoss  func(listener T, n uint64)
@@ -43,9 +45,10 @@ type ListenersOptions[T any] struct {
 
 // Listeners is a set of listeners, values of a remote interface or a func type,
 // that an owner calls when something happens. Each has a queue of its own, and a
-// goroutine while something is in it, so a slow, stuck or dead listener delays
-// neither the others nor the notifier. While its connection is lost, what is for it
-// stays in its queue. A listener's calls are made one at a time, in order. It is safe for concurrent use, also from within listeners.
+// goroutine while something is in it. So a slow, stuck or dead listener delays
+// neither the others nor the notifier. While a listener's connection is lost, its notifications
+// stay in its queue. The calls of one listener are made one at a time, in order. A Listeners is
+// safe for concurrent use, also from within listeners.
 type Listeners[T any] struct {
 	node   *rmi.Node
 	o      ListenersOptions[T]
@@ -54,10 +57,21 @@ type Listeners[T any] struct {
 
 	running sync.WaitGroup // calls of listeners and of OnDrop; the node waits for them
 
-	mu      sync.Mutex // guards the fields below
+	mu    sync.Mutex        // taken before a listener's
+	state listenersState[T] // guarded by mu; reached by lock alone
+}
+
+// listenersState is what the lock of a set guards.
+type listenersState[T any] struct {
 	members map[*listener[T]]struct{}
 	closed  bool
 	unhook  func() // takes the hook for the node's end back
+}
+
+// lock returns the state, which the caller may use until it unlocks mu.
+func (l *Listeners[T]) lock() *listenersState[T] {
+	l.mu.Lock()
+	return &l.state
 }
 
 // listener is one of a set.
@@ -69,21 +83,32 @@ type listener[T any] struct {
 	ctx   context.Context
 	stop  context.CancelFunc // ends ctx: it was removed
 
-	mu      sync.Mutex // guards the fields below
-	q       queue[func(context.Context, T) error]
-	running bool // run runs
-	over    bool
-	unhook  func() // takes the hook for the session's end back; may be nil
+	mu    sync.Mutex
+	state listenerState[T] // guarded by mu; reached by lock alone
 
 	failing time.Time // since when it cannot be reached; run's
 	warned  bool      // the log was told that it fails; run's
 }
 
-// NewListeners returns an empty set. n is the node in whose methods listeners
-// arrive. o may be nil. Coalesce is DropOldest here: notifications have no key.
-// When the node is closed, so is the set, and the node waits for its calls.
+// listenerState is what the lock of a listener guards. Its methods need that lock.
+type listenerState[T any] struct {
+	q       queue[func(context.Context, T) error]
+	running bool // run runs
+	over    bool
+	unhook  func() // takes the hook for the session's end back; may be nil
+}
+
+// lock returns the state, which the caller may use until it unlocks mu.
+func (x *listener[T]) lock() *listenerState[T] {
+	x.mu.Lock()
+	return &x.state
+}
+
+// NewListeners returns an empty set. n is the node whose methods get the listeners.
+// o may be nil. Coalesce means DropOldest here, since notifications have no key.
+// The set is closed when the node is, and the node waits for its calls.
 func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
-	l := &Listeners[T]{node: n, members: make(map[*listener[T]]struct{})}
+	l := &Listeners[T]{node: n, state: listenersState[T]{members: make(map[*listener[T]]struct{})}}
 	if o != nil {
 		l.o = *o
 	}
@@ -109,14 +134,14 @@ func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 		case <-ctx.Done():
 		}
 	})
-	l.mu.Lock()
-	l.unhook = unhook
-	l.mu.Unlock()
+	s := l.lock()
+	defer l.mu.Unlock()
+	s.unhook = unhook
 	return l
 }
 
-// Add adds a listener and returns the subscription by which it, or whoever
-// passed it, ends that. Added twice, a listener is called twice.
+// Add adds a listener. Whoever passed it can remove it by the subscription that Add returns.
+// A listener that was added twice is called twice.
 func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	rv := reflect.ValueOf(&v).Elem()
 	if k := rv.Kind(); (k == reflect.Interface || k == reflect.Func || k == reflect.Pointer) && rv.IsNil() {
@@ -124,7 +149,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	}
 	x := &listener[T]{set: l, value: v}
 	x.ctx, x.stop = context.WithCancel(l.ctx)
-	x.q = newQueue[func(context.Context, T) error](l.o.Queue, l.o.Policy, nil)
+	x.state.q = newQueue[func(context.Context, T) error](l.o.Queue, l.o.Policy, nil)
 	r, ok := l.node.RefOf(v)
 	if ok && r.ID.Node != l.node.ID() {
 		x.owner = r.ID.Node
@@ -139,18 +164,12 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 		unhook := p.OnGone(func() {
 			x.drop(fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the listener's session is over, and its node listens nowhere"), fault.Op("notify"), fault.At(r)))
 		})
-		x.mu.Lock()
-		x.unhook = unhook
+		x.lock().unhook = unhook
 		x.mu.Unlock()
 	}
-	l.mu.Lock()
-	closed := l.closed
-	if !closed {
-		l.members[x] = struct{}{}
-	}
+	closed := !l.lock().add(x)
 	l.mu.Unlock()
-	x.mu.Lock()
-	over := x.over
+	over := x.lock().over
 	x.mu.Unlock()
 	if closed || over { // over: the session ended meanwhile
 		x.remove()
@@ -162,20 +181,25 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 }
 
 // Remove removes a listener, and reports whether it was in the set. Proxies of
-// one object are one listener; a func is itself only.
+// one object are the same listener. A func equals only itself.
 func (l *Listeners[T]) Remove(v T) bool {
-	var found []*listener[T]
-	l.mu.Lock()
-	for x := range l.members {
-		if l.same(x.value, v) {
-			found = append(found, x)
+	members := slices.Collect(maps.Keys(l.lock().members))
+	l.mu.Unlock()
+	found := false
+	for _, x := range members {
+		if l.same(x.value, v) && x.remove() {
+			found = true
 		}
 	}
-	l.mu.Unlock()
-	for _, x := range found {
-		x.remove()
+	return found
+}
+
+// add reports whether the set took the listener: it takes none once it is closed.
+func (s *listenersState[T]) add(x *listener[T]) bool {
+	if !s.closed {
+		s.members[x] = struct{}{}
 	}
-	return len(found) > 0
+	return !s.closed
 }
 
 func (l *Listeners[T]) same(a, b T) bool {
@@ -191,19 +215,18 @@ func (l *Listeners[T]) same(a, b T) bool {
 
 // Len is the number of listeners.
 func (l *Listeners[T]) Len() int {
-	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.members)
+	return len(l.lock().members)
 }
 
-// Notify has call called for every listener that is in the set now, with a
-// context that bounds it. It queues and never waits:
+// Notify calls call for every listener that is in the set now, with a
+// context that bounds the call. It queues the calls and does not wait for them:
 //
 //	l.Notify(func(ctx context.Context, f func(context.Context, int64) error) error { return f(ctx, balance) })
 func (l *Listeners[T]) Notify(call func(ctx context.Context, listener T) error) {
 	var slow []*listener[T]
-	l.mu.Lock()
-	for x := range l.members {
+	s := l.lock()
+	for x := range s.members {
 		if !x.push(call) {
 			slow = append(slow, x)
 		}
@@ -214,14 +237,12 @@ func (l *Listeners[T]) Notify(call func(ctx context.Context, listener T) error) 
 	}
 }
 
-// Close empties the set. Contexts of calls under way end; it does not wait for
-// them. OnDrop is not told.
+// Close empties the set. It ends the contexts of calls under way, and does not wait for
+// the calls. OnDrop is not called.
 func (l *Listeners[T]) Close() error {
-	l.mu.Lock()
-	l.closed = true
-	members := l.members
-	l.members = nil
-	unhook := l.unhook
+	s := l.lock()
+	members, unhook := s.members, s.unhook
+	s.closed, s.members = true, nil
 	l.mu.Unlock()
 	l.cancel()
 	if unhook != nil {
@@ -234,17 +255,33 @@ func (l *Listeners[T]) Close() error {
 }
 
 func (x *listener[T]) push(call func(context.Context, T) error) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.over {
-		return true
-	}
-	ok := x.q.push(call)
-	if !x.running {
-		x.running = true
+	ok, start := x.lock().push(call)
+	x.mu.Unlock()
+	if start {
 		x.set.running.Go(x.run)
 	}
 	return ok
+}
+
+// push queues a call. It reports whether run is to be started after the lock; run counts as
+// running from then on.
+func (s *listenerState[T]) push(call func(context.Context, T) error) (ok, start bool) {
+	if s.over {
+		return true, false
+	}
+	ok, start = s.q.push(call), !s.running
+	s.running = true
+	return ok, start
+}
+
+// next takes the next call, if ok, and tells how many were lost before it. If done, there is
+// nothing, and run must end.
+func (s *listenerState[T]) next() (call func(context.Context, T) error, missed uint64, ok, done bool) {
+	call, missed, ok = s.q.pop()
+	if s.over || !ok && missed == 0 {
+		s.running, done = false, true
+	}
+	return call, missed, ok, done
 }
 
 // run calls the listener until nothing is queued, or it is removed.
@@ -258,14 +295,12 @@ func (x *listener[T]) run() {
 	}()
 	for {
 		x.await()
-		x.mu.Lock()
-		call, missed, ok := x.q.pop()
-		if x.over || !ok && missed == 0 {
-			x.running, returned = false, true
-			x.mu.Unlock()
+		call, missed, ok, done := x.lock().next()
+		x.mu.Unlock()
+		if done {
+			returned = true
 			return
 		}
-		x.mu.Unlock()
 		if missed > 0 && o.OnLoss != nil {
 			o.OnLoss(x.value, missed)
 		}
@@ -299,8 +334,8 @@ func (x *listener[T]) told(err error) {
 }
 
 // await waits while the listener's session has no connection, and reports whether
-// that is so no more: a call would fail after the node's grace, while in the queue
-// notifications keep.
+// there is one again. A call would fail when the node stops waiting. In the queue,
+// notifications are safe.
 func (x *listener[T]) await() (back bool) {
 	if x.owner == (refs.NodeID{}) {
 		return false
@@ -370,18 +405,17 @@ func (x *listener[T]) unreachable() bool {
 
 // remove takes the listener out, and reports whether this call did.
 func (x *listener[T]) remove() bool {
-	x.mu.Lock()
-	first := !x.over
-	x.over = true
-	x.q.clear()
-	unhook := x.unhook
+	s := x.lock()
+	first, unhook := !s.over, s.unhook
+	s.over = true
+	s.q.clear()
 	x.mu.Unlock()
 	x.stop()
 	if unhook != nil {
 		unhook()
 	}
-	x.set.mu.Lock()
-	delete(x.set.members, x)
+	set := x.set.lock()
+	delete(set.members, x)
 	x.set.mu.Unlock()
 	return first
 }
@@ -391,9 +425,9 @@ func (x *listener[T]) drop(err error) {
 	if !x.remove() || x.set.o.OnDrop == nil {
 		return
 	}
-	x.set.mu.Lock() // closed is set before the node waits for running
+	s := x.set.lock() // closed is set before the node waits for running
 	defer x.set.mu.Unlock()
-	if !x.set.closed {
+	if !s.closed {
 		x.set.running.Go(func() { x.set.o.OnDrop(x.value, err) })
 	}
 }

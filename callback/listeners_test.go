@@ -156,7 +156,8 @@ func TestListenerWhoseNodeIsGoneIsDropped(t *testing.T) {
 			continue
 		}
 		if user.Endpoint().Listens() {
-			// Its node may come back: it is given up after GiveUp, which is tested with virtual time.
+			// Its node may come back: it is given up after GiveUp, which is tested with virtual
+			// time.
 			if b.set.Len() != 2 {
 				t.Logf("%d listeners", b.set.Len())
 			}

@@ -16,8 +16,8 @@ const (
 	Snapshot
 	// Oldest: with the oldest event that is kept.
 	Oldest
-	// FromSeq: with the event numbered SubscribeOptions.Seq. What of it is not kept
-	// any more is told as a Gap; one that is not published yet, but for the next, is
+	// FromSeq: with the event numbered SubscribeOptions.Seq. If events from there on are not kept
+	// any more, a Gap comes first. The number may be that of the next event. A higher one is
 	// an error.
 	FromSeq
 )
@@ -36,14 +36,14 @@ type SubscribeOptions struct {
 	// Policy says what happens when the queue is full.
 	Policy Policy
 
-	// Start, with Seq and Epoch, says where to begin. Epoch 0 is the present one;
-	// another than the present one is told as a Gap of a restart.
+	// Start, with Seq and Epoch, says where to begin. Epoch 0 is the present one. If it is
+	// another than the present one, a Gap with Restarted comes first.
 	Start Start
 	Seq   Seq
 	Epoch Epoch
 
-	// FailFast has a source that is found by its name, or by a function, tried once.
-	// If false it is waited for until the context ends when it is not up yet: when no
+	// FailFast makes a single attempt to find a source by its name or by a function.
+	// If false, attempts go on until the context ends while the source is not up yet: no
 	// registry answers, the name is not bound, or its owner cannot be reached.
 	FailFast bool
 }

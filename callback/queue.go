@@ -1,16 +1,16 @@
 package callback
 
-// Policy says what happens to an event that comes when a subscription's queue
-// is full. Whatever is lost is counted, and the subscriber is told (Gap).
+// Policy says what happens to an event when a subscription's queue
+// is full. Lost events are counted, and the subscriber gets a Gap.
 type Policy uint8
 
 const (
-	// DropOldest: the oldest event in the queue gives way.
+	// DropOldest: the oldest event in the queue is dropped.
 	DropOldest Policy = iota
-	// DropNewest: the event that came is lost.
+	// DropNewest: the new event is dropped.
 	DropNewest
 	// Coalesce: of each key only the newest event is kept in the queue, full or
-	// not; if the keys do not fit either, the oldest event gives way.
+	// not. If there are too many keys, the oldest event is dropped.
 	Coalesce
 	// Disconnect: the subscription ends with ErrSlow after what is queued.
 	Disconnect

@@ -2,17 +2,42 @@ package callback
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 )
 
-// hasSnapshot tells whether there is a state to be had. The program is not asked for
-// its own after Close, unless it said so. mu is held.
-func (t *Topic[E]) hasSnapshot() bool {
+// hasSnapshot reports whether there is a state to be had. The program is not asked for
+// its own after Close, unless it said so.
+func (t *topicState[E]) hasSnapshot() bool {
 	return t.latest != nil || t.o.Snapshot != nil && (!t.closed || t.o.ServeClosed)
 }
 
-// snapshot returns the parts of the state as of now whose keys match. mu is held.
-func (t *Topic[E]) snapshot(match string) ([]*entry[E], error) {
+// errOutdated asks the caller to call the program's Snapshot after the lock, and to try again.
+var errOutdated = errors.New("the last snapshot is out of date")
+
+// withSnapshot calls f with the topic's state, and again behind a call of the program's
+// Snapshot if f asks for that. Nothing is published meanwhile.
+func (t *Topic[E]) withSnapshot(f func(s *topicState[E]) error) error {
+	if t.o.Snapshot != nil {
+		t.changing.Lock()
+		defer t.changing.Unlock()
+	}
+	for {
+		s := t.lock()
+		err := f(s)
+		t.mu.Unlock()
+		if err != errOutdated {
+			return err
+		}
+		if err := t.shoot(); err != nil {
+			return err
+		}
+	}
+}
+
+// snapshot returns the parts of the state as of now whose keys match. The error may be
+// errOutdated.
+func (t *topicState[E]) snapshot(match string) ([]*entry[E], error) {
 	if t.latest != nil {
 		state := make([]*entry[E], 0, len(t.latest))
 		for _, e := range t.latest {
@@ -29,9 +54,7 @@ func (t *Topic[E]) snapshot(match string) ([]*entry[E], error) {
 		return nil, invalid("subscribe", "the topic has no snapshots: choose another SubscribeOptions.Start, or set TopicOptions.Latest or Snapshot at the owner")
 	}
 	if !t.shotOK || t.shotAt != t.last {
-		if err := t.shoot(); err != nil {
-			return nil, err
-		}
+		return nil, errOutdated
 	}
 	if match == "" {
 		return t.shot, nil
@@ -45,20 +68,23 @@ func (t *Topic[E]) snapshot(match string) ([]*entry[E], error) {
 	return state, nil
 }
 
-// shoot asks the program for its state. mu is held.
+// shoot asks the program for its state. changing is held, and no other lock.
 func (t *Topic[E]) shoot() error {
+	last := t.Last()
 	var state []*entry[E]
 	for _, v := range t.o.Snapshot() {
 		p, err := t.codec.Packet(t.node, v)
 		if err != nil {
 			return during("subscribe", err)
 		}
-		e := &entry[E]{packet: p, head: headState, Event: Event[E]{Kind: State, Seq: t.last, Epoch: t.epoch, Value: v}}
+		e := &entry[E]{packet: p, head: headState, Event: Event[E]{Kind: State, Seq: last, Epoch: t.epoch, Value: v}}
 		if t.o.Key != nil {
 			e.Event.Key = t.o.Key(v)
 		}
 		state = append(state, e)
 	}
-	t.shot, t.shotAt, t.shotOK = state, t.last, true
+	s := t.lock()
+	defer t.mu.Unlock()
+	s.shot, s.shotAt, s.shotOK = state, last, true
 	return nil
 }

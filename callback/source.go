@@ -8,21 +8,21 @@ import (
 	"gormi/rmi/stub"
 )
 
-// Source is a remote interface: a typed stream of events. A *Topic is one;
-// bound, returned or passed like any remote object, it gives others a proxy.
+// Source is a remote interface: a typed stream of events. A *Topic is one.
+// It can be bound, returned or passed like any remote object. Others get a proxy of it.
 //
-// Programs do not call its methods: they use Events, Subscribe and Read.
+// Programs do not call Subscribe and Unsubscribe. They use Events, the function Subscribe, and
+// Read.
 type Source[E any] interface {
 	// Subscribe opens subscriptions of the caller, or resumes them. Their events
 	// are sent to r.Receiver of the caller's node.
 	Subscribe(ctx context.Context, r Request) (Grant, error)
 
-	// Unsubscribe ends subscriptions of the caller. Those that there are not are
-	// no error.
+	// Unsubscribe ends subscriptions of the caller. It skips those that do not exist.
 	Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error
 
 	// Read returns, in order, kept events from a number on whose keys match, at
-	// most max of them (0: 100, at most 1000). It works through relays too.
+	// most max of them. 0 means 100, and more than 1000 means 1000. It works through relays too.
 	Read(ctx context.Context, from Seq, match string, max int) ([]Event[E], error)
 }
 
@@ -52,9 +52,9 @@ type Grant struct {
 	Session rmi.SessionID
 }
 
-// Register makes proxies of Source[E] possible in programs that were built with
-// the tag rmi_safe, or for a platform without run-time proxies, and that get one
-// from a registry or a method. Call it from an init function. NewTopic,
+// Register provides the stub of Source[E]. Programs need it that get a source from a registry or
+// a method, and that have no run-time proxies: because of the build tag rmi_safe, or of the
+// platform. Call it from an init function. NewTopic,
 // EventsByName and SubscribeByName do it themselves.
 func Register[E any]() {
 	stub.Register(func(o stub.Object) Source[E] { return sourceStub[E]{o} })

@@ -24,11 +24,14 @@ func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
 	if !p.TakesStreams() {
 		return Grant{}, invalid("subscribe", "the subscriber's node announced that it takes no streams, and events come by one")
 	}
-	t.mu.Lock()
-	made, err := t.subscribe(p, &r)
-	t.mu.Unlock()
-	if made != nil {
-		t.hook(made)
+	l := &link[E]{topic: t, peer: p}
+	made := false
+	err := t.withSnapshot(func(s *topicState[E]) (err error) {
+		made, err = s.subscribe(l, &r)
+		return err
+	})
+	if made {
+		t.hook(l)
 	}
 	if err != nil {
 		return Grant{}, err
@@ -39,14 +42,18 @@ func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
 // hook has a link dropped when its connection is lost.
 func (t *Topic[E]) hook(l *link[E]) {
 	unhook := l.peer.OnEnd(func() { t.drop(l) })
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if l.unhook = unhook; t.links[l.peer] != l {
+	s := t.lock()
+	c := s.clientOf(l)
+	if c != nil {
+		c.unhook = unhook
+	}
+	t.mu.Unlock()
+	if c == nil {
 		unhook()
 	}
 }
 
-// check finds what is wrong with a request whatever the topic's state.
+// check finds what is wrong with a request, whatever the topic's state.
 func (r *Request) check(most int) error {
 	switch _, err := path.Match(r.Match, ""); {
 	case r.Receiver == 0 || len(r.Subs) == 0:
@@ -71,17 +78,18 @@ func tooMany(limit int, whose, option string) error {
 	return fault.Add(fault.New(fault.Overloaded, fault.NotExecuted, "too many subscriptions: %d of %s are the limit (TopicOptions.%s)", limit, whose, option), fault.Op("subscribe"))
 }
 
-// subscribe adds a request's subscriptions, and returns the peer's link if it
-// made it. mu is held.
-func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error) {
+// subscribe adds a request's subscriptions. It reports whether fresh is the peer's link now,
+// because there was none. The error may be errOutdated.
+func (t *topicState[E]) subscribe(fresh *link[E], r *Request) (made bool, err error) {
 	if !t.serves(r) {
-		return nil, during("subscribe", ErrClosed)
+		return false, during("subscribe", ErrClosed)
 	}
-	l := t.links[p]
-	if l == nil {
-		l = &link[E]{topic: t, peer: p, groups: make(map[rmi.ReceiverID]*group[E]), closing: t.closed}
+	c := t.clients[fresh.peer]
+	if c == nil {
+		c = &client[E]{link: fresh, groups: make(map[rmi.ReceiverID]*group[E])}
+		made = true
 	}
-	g := l.groups[r.Receiver]
+	g := c.groups[r.Receiver]
 	if g != nil && r.Resume {
 		t.remove(g)
 		g.clear()
@@ -89,28 +97,29 @@ func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error)
 	}
 	ask := selection{r.Match, r.Queue, r.Policy, r.Snapshot}
 	if g != nil && g.ask != ask {
-		return nil, invalid("subscribe", "the receiver has subscriptions with another selection")
+		return false, invalid("subscribe", "the receiver has subscriptions with another selection")
 	}
 	switch n := len(r.Subs); {
-	case l.count+n > t.o.PerPeer:
-		return nil, tooMany(t.o.PerPeer, "one client", "PerPeer")
+	case c.count+n > t.o.PerPeer:
+		return false, tooMany(t.o.PerPeer, "one client", "PerPeer")
 	case t.count+n > t.o.Subscriptions:
-		return nil, tooMany(t.o.Subscriptions, "all clients", "Subscriptions")
+		return false, tooMany(t.o.Subscriptions, "all clients", "Subscriptions")
 	}
 	entries, err := t.begin(r)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 
-	if t.links[p] == nil {
-		t.links[p], made = l, l
+	if made {
+		t.clients[fresh.peer] = c
 	}
 	if g == nil {
-		g = &group[E]{match: r.Match, link: l, to: [1]rmi.ReceiverID{r.Receiver}, ask: ask, subs: make(map[SubID]struct{}, len(r.Subs))}
+		g = &group[E]{match: r.Match, client: c, ask: ask, subs: make(map[SubID]struct{}, len(r.Subs))}
+		g.out.to[0] = r.Receiver
 		// What waits here waits for the connection, so a short queue for a slow
 		// program is no reason for a short one here.
-		g.q = newQueue(max(r.Queue, 1024), r.Policy, func(e *entry[E]) string { return e.Event.Key })
-		l.groups[r.Receiver] = g
+		g.out.q = newQueue(max(r.Queue, 1024), r.Policy, func(e *entry[E]) string { return e.Event.Key })
+		c.groups[r.Receiver] = g
 		if !t.closed {
 			t.index.add(g)
 		}
@@ -120,44 +129,40 @@ func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error)
 		g.subs[s] = struct{}{}
 	}
 	n := len(g.subs) - before
-	l.count += n
+	c.count += n
 	if !t.closed {
 		t.count += n
 	}
 
-	l.mu.Lock()
-	if before == 0 {
-		for _, other := range l.ready {
-			if other != g && other.to == g.to {
-				g.behind = other // what is left of one that ended
-			}
-		}
-	}
-	g.q.keep(&entry[E]{head: headBegin, raw: beginHead(r.Token, t.epoch), Event: Event[E]{Seq: t.last + 1}})
-	for _, e := range entries {
-		g.q.keep(e)
-	}
-	g.q.keep(&entry[E]{head: headJoined, raw: joinedHead(r.Token, t.last+1)})
+	first := &entry[E]{head: headBegin, raw: beginHead(r.Token, t.epoch), Event: Event[E]{Seq: t.last + 1}}
+	last := []*entry[E]{{head: headJoined, raw: joinedHead(r.Token, t.last+1)}}
 	if t.closed {
-		g.q.keep(t.end())
+		last = append(last, t.end())
 	}
-	start := l.queue(g)
-	l.mu.Unlock()
+	s := c.link.lock()
+	s.closing = t.closed
+	if before == 0 {
+		s.follow(&g.out)
+	}
+	start := s.keep(&g.out, first)
+	s.keep(&g.out, entries...)
+	s.keep(&g.out, last...)
+	c.link.mu.Unlock()
 	if start {
-		go l.run()
+		go c.link.run()
 	}
 	return made, nil
 }
 
-// serves tells whether a request is served. A closed topic serves those who were
-// there before: they know its epoch, and get what they missed. mu is held.
-func (t *Topic[E]) serves(r *Request) bool {
+// serves reports whether a request is served. A closed topic serves those who were
+// there before. They know its epoch, and get what they missed.
+func (t *topicState[E]) serves(r *Request) bool {
 	return !t.closed || t.o.ServeClosed || r.Start == FromSeq && r.Epoch == t.epoch
 }
 
 // begin returns what a subscription gets before the first event that is
-// published after it. mu is held.
-func (t *Topic[E]) begin(r *Request) ([]*entry[E], error) {
+// published after it. The error may be errOutdated.
+func (t *topicState[E]) begin(r *Request) ([]*entry[E], error) {
 	switch r.Start {
 	case Newest:
 		return nil, nil
@@ -191,8 +196,8 @@ func (t *Topic[E]) begin(r *Request) ([]*entry[E], error) {
 	return append([]*entry[E]{gap}, t.replay(r.Match, from)...), nil
 }
 
-// replay returns the kept events from a number on that match. mu is held.
-func (t *Topic[E]) replay(match string, from Seq) []*entry[E] {
+// replay returns the kept events from a number on that match.
+func (t *topicState[E]) replay(match string, from Seq) []*entry[E] {
 	var entries []*entry[E]
 	for _, e := range t.kept(from) {
 		if matches(match, e.Event.Key) {
@@ -204,64 +209,72 @@ func (t *Topic[E]) replay(match string, from Seq) []*entry[E] {
 
 // Unsubscribe implements Source.
 func (t *Topic[E]) Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error {
-	p := rmi.PeerOf(ctx)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p == nil {
-		return nil
+	if p := rmi.PeerOf(ctx); p != nil {
+		s := t.lock()
+		defer t.mu.Unlock()
+		s.unsubscribe(p, r, subs)
 	}
-	l := t.links[p]
-	if t.closed || l == nil || l.groups[r] == nil {
-		return nil
+	return nil
+}
+
+func (t *topicState[E]) unsubscribe(p *rmi.Peer, r rmi.ReceiverID, subs []SubID) {
+	c := t.clients[p]
+	if t.closed || c == nil || c.groups[r] == nil {
+		return
 	}
-	g := l.groups[r]
+	g := c.groups[r]
 	before := len(g.subs)
 	for _, s := range subs {
 		delete(g.subs, s)
 	}
 	n := before - len(g.subs)
-	l.count -= n
+	c.count -= n
 	t.count -= n
 	if len(g.subs) == 0 {
 		t.remove(g)
 		g.clear()
 	}
-	return nil
 }
 
-// remove takes a group out, with the subscriptions that it has. mu is held.
-func (t *Topic[E]) remove(g *group[E]) {
+// remove takes a group out, with the subscriptions that it has.
+func (t *topicState[E]) remove(g *group[E]) {
 	if !t.index.remove(g) {
 		return
 	}
-	l := g.link
-	if l == nil {
+	c := g.client
+	if c == nil {
 		t.count--
 		return
 	}
-	delete(l.groups, g.to[0])
-	l.count -= len(g.subs)
+	delete(c.groups, g.out.to[0])
+	c.count -= len(g.subs)
 	t.count -= len(g.subs)
 }
 
 // drop forgets a peer whose connection is lost, or that takes no events.
 func (t *Topic[E]) drop(l *link[E]) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.links[l.peer] != l {
-		return
-	}
-	t.unlink(l)
-	for _, g := range l.groups {
-		t.remove(g)
-	}
-	l.mu.Lock()
-	l.dead, l.ready = true, nil
-	l.mu.Unlock()
+	s := t.lock()
+	unhook := s.drop(l)
+	t.mu.Unlock()
+	unhook()
 }
 
-// dropSlow ends the groups that overflowed. mu is held.
-func (t *Topic[E]) dropSlow() {
+// drop forgets a client. The caller runs unhook after the lock.
+func (t *topicState[E]) drop(l *link[E]) (unhook func()) {
+	c := t.clientOf(l)
+	if c == nil {
+		return func() {}
+	}
+	unhook = t.forget(c)
+	for _, g := range c.groups {
+		t.remove(g)
+	}
+	l.cut()
+	return unhook
+}
+
+// dropSlow ends the groups that overflowed.
+func (t *topicState[E]) dropSlow() {
 	t.index.slow = false
 	end := &entry[E]{head: headEnd, raw: endHead(slowKind, ""), Event: Event[E]{Seq: t.last + 1}}
 	for g := range t.index.groups {

@@ -10,14 +10,14 @@ import (
 // Subscription is a remote interface: the subscriber's hold on a subscription
 // that lives at the publisher.
 type Subscription interface {
-	// Cancel ends the subscription. Once it returned nil, nothing new is sent,
-	// though what was under way may still arrive. Cancelling again does nothing.
+	// Cancel ends the subscription. After it has returned nil, nothing new is sent.
+	// What was under way may still arrive. Cancelling again does nothing.
 	Cancel(ctx context.Context) error
 }
 
-// NewSubscription returns a subscription whose first Cancel calls cancel; a nil
-// cancel is none. It is safe for concurrent use: a Cancel that comes while cancel
-// runs waits for it, at most until its own context ends, so cancel must not
+// NewSubscription returns a subscription whose first Cancel calls cancel, which may be nil.
+// It is safe for concurrent use. Another Cancel waits while cancel
+// runs, at most until its own context ends. So cancel must not
 // cancel its own subscription.
 func NewSubscription(cancel func()) Subscription {
 	return &subscription{cancel: cancel, done: make(chan struct{})}

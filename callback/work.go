@@ -32,56 +32,78 @@ var attempts = backoff.Policy{Min: firstPause, Max: lastPause, Jitter: 1.0 / 3}
 func (f *feed[E]) work() {
 	failures := 0
 	for {
-		f.mu.Lock()
+		s := f.lock()
+		t := s.task()
+		f.mu.Unlock()
 		switch {
-		case f.over:
-			f.mu.Unlock()
+		case t.done:
 			return
-		case f.hub.ctx.Err() != nil:
-			f.fail(f.all(), errNodeClosed)
-			f.mu.Unlock()
-			f.finish()
-			return
-		case f.lost && len(f.joined) > 0 || len(f.joining) > 0:
-			b := f.next()
-			f.mu.Unlock()
-			err := f.request(b)
+		case t.request != nil:
+			err := f.request(t.request)
 			if err == nil {
 				failures = 0
 				continue
 			}
 			failures++
-			again, advanced := f.failed(b, err, failures)
+			again, advanced := f.failed(t.request, err, failures)
 			if advanced {
 				failures = 1
 			}
 			if again {
 				f.pause(failures)
 			}
-		case len(f.leaving) > 0:
-			subs, src := f.leaving, f.src
-			f.leaving = nil
-			f.mu.Unlock()
-			f.unsubscribe(src, subs)
-		case len(f.joined) == 0:
-			f.mu.Unlock()
-			if f.finish() {
-				return
-			}
-		default:
-			f.working = false
-			f.mu.Unlock()
+		case len(t.leaving) > 0:
+			f.unsubscribe(t.src, t.leaving)
+		case f.finish():
 			return
 		}
 	}
 }
 
+// task is what work does next. The zero task is to finish, if nobody joins meanwhile.
+type task[E any] struct {
+	done    bool // work has ended
+	request *request[E]
+	leaving []SubID // to be unsubscribed at src
+	src     Source[E]
+}
+
+// task takes the next task.
+func (f *feedState[E]) task() (t task[E]) {
+	switch {
+	case f.over:
+		t.done = true
+	case f.hub.ctx.Err() != nil:
+		f.fail(f.all(), errNodeClosed)
+	case f.lost && len(f.joined) > 0 || len(f.joining) > 0:
+		t.request = f.next()
+	case len(f.leaving) > 0:
+		t.leaving, t.src = f.leaving, f.src
+		f.leaving = nil
+	case len(f.joined) == 0:
+	default:
+		f.working, t.done = false, true
+	}
+	return t
+}
+
 // finish takes the feed out of the hub, unless somebody joined meanwhile.
 func (f *feed[E]) finish() bool {
-	f.hub.mu.Lock()
-	defer f.hub.mu.Unlock()
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	h := f.hub.lock()
+	s := f.lock()
+	over := s.finish()
+	if over && h.feeds[f.key] == any(f) {
+		delete(h.feeds, f.key)
+	}
+	f.mu.Unlock()
+	f.hub.mu.Unlock()
+	if over {
+		f.stop()
+	}
+	return over
+}
+
+func (f *feedState[E]) finish() bool {
 	if len(f.joined)+len(f.joining)+len(f.leaving) > 0 && f.hub.ctx.Err() == nil {
 		return false
 	}
@@ -89,18 +111,14 @@ func (f *feed[E]) finish() bool {
 		f.fail(f.all(), errNodeClosed)
 	}
 	f.over, f.working = true, false
-	f.stop()
-	if f.hub.feeds[f.key] == any(f) {
-		delete(f.hub.feeds, f.key)
-	}
 	return true
 }
 
 var errNodeClosed = fault.Add(fault.New(fault.Closed, fault.Unknown, "the node is closed"), fault.Op("subscribe"))
 
 // next makes the next request: first those that lost their connection, then those
-// that join, as many as begin alike. mu is held.
-func (f *feed[E]) next() *request[E] {
+// that join, as many as begin alike.
+func (f *feedState[E]) next() *request[E] {
 	f.tokens++
 	b := &request[E]{token: f.tokens, joined: make(chan struct{}), rejected: make(chan struct{})}
 	if f.lost && len(f.joined) > 0 {
@@ -135,16 +153,9 @@ func (f *feed[E]) request(b *request[E]) error {
 		bound = resumeTimeout
 	}
 	ctx, cancel := context.WithTimeout(f.hub.ctx, bound)
-	abandoned := false // guarded by f.mu
-	f.mu.Lock()
-	f.abandon = func() { abandoned = true; cancel() }
-	f.mu.Unlock()
-	defer func() {
-		f.mu.Lock()
-		f.abandon = nil
-		f.mu.Unlock()
-		cancel()
-	}()
+	defer cancel()
+	f.calling(cancel)
+	defer f.calling(nil)
 	src, err := f.source(ctx)
 	if err != nil {
 		return err
@@ -159,17 +170,9 @@ func (f *feed[E]) request(b *request[E]) error {
 	for _, m := range b.members {
 		r.Subs = append(r.Subs, m.id)
 	}
-	f.mu.Lock()
-	r.Start, r.Seq, r.Epoch = b.members[0].start, b.members[0].seq, b.members[0].epoch
-	if b.resume {
-		r.Start, r.Seq, r.Epoch = FromSeq, f.last+1, f.epoch
-	}
-	f.mu.Unlock()
+	f.begins(b, &r)
 	g, err := src.Subscribe(ctx, r)
-	f.mu.Lock()
-	lost := abandoned
-	f.mu.Unlock()
-	if err != nil && lost {
+	if err != nil && f.gaveUp() {
 		return errUnconfirmed
 	}
 	if err != nil {
@@ -204,6 +207,30 @@ func (f *feed[E]) request(b *request[E]) error {
 	}
 }
 
+// calling notes how to end the call of the request under way, nil if there is none.
+func (f *feed[E]) calling(cancel context.CancelFunc) {
+	s := f.lock()
+	defer f.mu.Unlock()
+	s.cancel, s.abandoned = cancel, false
+}
+
+// gaveUp reports whether the call under way was ended because its connection is lost.
+func (f *feed[E]) gaveUp() bool {
+	s := f.lock()
+	defer f.mu.Unlock()
+	return s.abandoned
+}
+
+// begins says where the events of a request begin.
+func (f *feed[E]) begins(b *request[E], r *Request) {
+	s := f.lock()
+	defer f.mu.Unlock()
+	r.Start, r.Seq, r.Epoch = b.members[0].start, b.members[0].seq, b.members[0].epoch
+	if b.resume {
+		r.Start, r.Seq, r.Epoch = FromSeq, s.last+1, s.epoch
+	}
+}
+
 // errDetached is why a source that has a name is not asked now: a call would wait
 // for the connection with an owner that may have been replaced.
 var errDetached = fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the connection with the owner is lost"), fault.Op("subscribe"))
@@ -222,9 +249,7 @@ func detached[E any](src Source[E]) bool {
 // attempt that failed, and while the owner is detached. What was known stays so
 // if it cannot be found: the owner may be back before the registry.
 func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
-	f.mu.Lock()
-	src := f.src
-	f.mu.Unlock()
+	src := f.known()
 	if f.find == nil || src != nil && !detached(src) {
 		return src, nil
 	}
@@ -235,26 +260,37 @@ func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
 	if err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
+	s := f.lock()
 	defer f.mu.Unlock()
-	f.src = src
+	s.src = src
 	return src, nil
+}
+
+// known is the source that was found last, nil if it is to be found again.
+func (f *feed[E]) known() Source[E] {
+	s := f.lock()
+	defer f.mu.Unlock()
+	return s.src
 }
 
 // forget has the source found again: what is known did not serve.
 func (f *feed[E]) forget() {
-	f.mu.Lock()
+	s := f.lock()
 	defer f.mu.Unlock()
 	if f.find != nil {
-		f.src = nil
+		s.src = nil
 	}
 }
 
 // failed puts the members of a request that failed back, or ends them. It tells
 // whether to try again, and whether a part of what they asked for came.
 func (f *feed[E]) failed(b *request[E], err error, failures int) (again, advanced bool) {
-	f.mu.Lock()
+	s := f.lock()
 	defer f.mu.Unlock()
+	return s.failed(b, err, failures)
+}
+
+func (f *feedState[E]) failed(b *request[E], err error, failures int) (again, advanced bool) {
 	if f.batch != b {
 		return false, false // they joined after all, or it is their end
 	}
@@ -278,8 +314,8 @@ func (f *feed[E]) failed(b *request[E], err error, failures int) (again, advance
 		}
 		return true, advanced
 	}
+	f.fail(members, err)
 	for _, m := range members {
-		m.fail(err)
 		if f.peer != nil && rmi.OutcomeOf(err) == rmi.Unknown {
 			f.leaving = append(f.leaving, m.id) // the owner may have it
 		}
@@ -331,8 +367,8 @@ func (f *feed[E]) pause(failures int) {
 // unsubscribe tells the owner that subscriptions are over.
 func (f *feed[E]) unsubscribe(src Source[E], subs []SubID) {
 	for i := range leaveTries {
-		f.mu.Lock()
-		p := f.peer
+		s := f.lock()
+		p := s.peer
 		f.mu.Unlock()
 		if p == nil || src == nil {
 			return // they ended with the connection

@@ -35,17 +35,28 @@ type Binding struct {
 	made chan struct{} // closed when the registry has answered to Bind
 	done chan struct{}
 
-	mu       sync.Mutex // guards the fields below
-	bound    bool       // the registry said so
-	leased   bool       // else it stays bound without being renewed
-	unsure   bool       // the registry may have given a revision, and its answer was lost
-	closing  bool       // it is being unbound, or was lost
-	revision Revision
-	lease    time.Duration
+	mu    sync.Mutex
+	state bindingState // guarded by mu; reached by lock alone
 
 	// Written before done is closed, read after.
 	closed error // what Close returns
 	lost   error // what Err returns
+}
+
+// bindingState is what the lock of a Binding guards. Its methods need that lock.
+type bindingState struct {
+	bound    bool // the registry said so
+	leased   bool // else it stays bound without being renewed
+	unsure   bool // the registry may have given a revision, and its answer was lost
+	closing  bool // it is being unbound, or was lost
+	revision Revision
+	lease    time.Duration
+}
+
+// lock returns the state, which the caller may use until it unlocks mu.
+func (b *Binding) lock() *bindingState {
+	b.mu.Lock()
+	return &b.state
 }
 
 // A BindOption changes how Bind and Rebind bind.
@@ -190,11 +201,8 @@ func (b *Binding) bind(ctx context.Context, n *rmi.Node, o bindOptions) error {
 	} else {
 		g, err = b.acquire(ctx)
 	}
-	b.mu.Lock()
-	b.bound = err == nil
-	if b.claim.Replace = false; g.Revision != 0 {
-		b.granted(g)
-	}
+	b.claim.Replace = false
+	b.lock().answered(g, err)
 	b.mu.Unlock()
 	close(b.made)
 	if err != nil {
@@ -227,10 +235,22 @@ func (b *Binding) bindUnleased(ctx context.Context) error {
 	return bind(ctx, b.claim.Name, b.claim.Entry)
 }
 
-// granted notes a grant. mu is held.
-func (b *Binding) granted(g Grant) {
+// answered notes the registry's answer to Bind. g is zero if it gave no lease.
+func (b *bindingState) answered(g Grant, err error) {
+	if b.bound = err == nil; g.Revision != 0 {
+		b.granted(g)
+	}
+}
+
+// granted notes a grant.
+func (b *bindingState) granted(g Grant) {
 	b.leased, b.unsure = true, false
 	b.revision, b.lease = g.Revision, g.Lease
+}
+
+// unanswered notes that a claim failed with err, which may have been granted.
+func (b *bindingState) unanswered(err error) {
+	b.unsure = b.unsure || rmi.OutcomeOf(err) != rmi.NotExecuted
 }
 
 // Name is the URL of the name, with the address of its registry.
@@ -243,9 +263,8 @@ func (b *Binding) Ref() refs.Ref { return b.claim.Entry.Ref }
 // earlier bindings of the name. It changes when the name was lost and bound again. It is 0 if
 // the binding is permanent.
 func (b *Binding) Revision() Revision {
-	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.revision
+	return b.lock().revision
 }
 
 // Done is closed when the binding is over: Close was called, the node was closed, or the name
@@ -290,10 +309,10 @@ func (b *Binding) Close() error {
 
 // begin reports whether the caller is the one that ends the binding. If so it must call end.
 func (b *Binding) begin() bool {
-	b.mu.Lock()
+	s := b.lock()
 	defer b.mu.Unlock()
-	first := !b.closing
-	b.closing = true
+	first := !s.closing
+	s.closing = true
 	return first
 }
 
@@ -334,9 +353,9 @@ func (b *Binding) lose(why error) {
 // b is closing.
 func (b *Binding) unbind(ctx context.Context, why string) error {
 	b.settle(ctx)
-	b.mu.Lock()
-	bound, held := b.bound, Held{b.claim.Name, b.revision}
-	byRevision := b.leased && !b.unsure
+	s := b.lock()
+	bound, held := s.bound, Held{b.claim.Name, s.revision}
+	byRevision := s.leased && !s.unsure
 	b.mu.Unlock()
 	var err error
 	switch {

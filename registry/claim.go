@@ -18,13 +18,22 @@ type origin struct {
 	held   Revision // the claim's
 }
 
+// allow returns why a name cannot be bound. old is what is bound to it, nil if nothing is. It is
+// called with the tables locked.
+type allow func(t *tables, old *binding) error
+
 // always allows a name to be bound, whatever is bound to it.
-func always(*binding) error { return nil }
+func always(*tables, *binding) error { return nil }
+
+// regained allows an earlier holder to have its name again.
+func regained(name string, to origin) allow {
+	return func(t *tables, old *binding) error { return t.regain(old, name, to) }
+}
 
 // onlyFree allows a name to be bound if nothing is bound to it but abandoned, nil if that is
 // nothing either.
-func onlyFree(abandoned *binding) func(old *binding) error {
-	return func(old *binding) error {
+func onlyFree(abandoned *binding) allow {
+	return func(_ *tables, old *binding) error {
 		if old == nil || old == abandoned {
 			return nil
 		}

@@ -43,9 +43,8 @@ func (s *store) sweep(ctx context.Context) {
 // lapse is tables.lapse under the lock.
 func (s *store) lapse() (swept []*binding, again time.Duration) {
 	now := s.now()
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tables.lapse(now)
+	return s.lock().lapse(now)
 }
 
 // lapse removes some of what lapsed. It returns that, and how long to wait before the next

@@ -62,7 +62,7 @@ func TestClaims(t *testing.T) {
 		"unbound long ago": {func(s *store, r Revision) Claim {
 			s.Unbind(ctx, "a", refs.Ref{})
 			pass(3 * pastFor)
-			s.tables.past.add("b", end{revision: r}, s.now())
+			s.state.past.add("b", end{revision: r}, s.now())
 			return Claim{Held: r}
 		}, 0},
 		"replaced, and unbound by who did": {func(s *store, r Revision) Claim {
@@ -175,7 +175,7 @@ func TestClaims(t *testing.T) {
 		"bad description": {func(s *store, r Revision) Claim {
 			return Claim{Name: "b", Entry: Entry{other.Ref, []byte("nonsense")}}
 		}, rmi.Invalid},
-		"no room": {func(s *store, r Revision) Claim { s.tables.limits.MaxNames = 1; return Claim{Name: "b"} }, rmi.Overloaded},
+		"no room": {func(s *store, r Revision) Claim { s.state.limits.MaxNames = 1; return Claim{Name: "b"} }, rmi.Overloaded},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestWhatLapsedIsNotSeenBeforeItIsSwept(t *testing.T) {
 			t.Error(err)
 		}
 		pass(1)
-		if s.tables.names.get("a") == nil {
+		if s.state.names.get("a") == nil {
 			t.Fatal("it is swept")
 		}
 		if _, err := s.Lookup(ctx, "a"); rmi.KindOf(err) != rmi.NotBound {
@@ -341,7 +341,7 @@ func TestRenewAndRelease(t *testing.T) {
 		if err := s.Bind(ctx, "permanent", entryOf(7)); err != nil {
 			t.Fatal(err)
 		}
-		permanent := s.tables.names.get("permanent").revision
+		permanent := s.state.names.get("permanent").revision
 		ask := []Held{{"a", a.Revision}, {"nothing", 1}, {"b", a.Revision}, {"permanent", permanent}}
 		by := "a bank.Account of node 01000000 at 127.0.0.1:1099"
 		want := fmt.Sprint([]Lost{{Index: 1}, {Index: 2, Now: b.Revision, By: by}, {Index: 3, Now: permanent, By: by}})
@@ -355,8 +355,8 @@ func TestRenewAndRelease(t *testing.T) {
 			t.Errorf("lost %v, %v, want %v", lost, err, want)
 		}
 		s.lapse()
-		if s.len() != 1 || len(s.tables.leases) != 0 {
-			t.Errorf("%d names, %d leases", s.len(), len(s.tables.leases))
+		if s.len() != 1 || len(s.state.leases) != 0 {
+			t.Errorf("%d names, %d leases", s.len(), len(s.state.leases))
 		}
 	})
 }
@@ -403,7 +403,7 @@ func TestTheSweep(t *testing.T) {
 func (s *store) counts() (names, leases, bytes int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.tables.names.count, len(s.tables.leases), s.tables.bytes
+	return s.state.names.count, len(s.state.leases), s.state.bytes
 }
 
 func TestWhatIsRememberedIsBounded(t *testing.T) {
@@ -433,7 +433,7 @@ func TestBatchesFitIntoACall(t *testing.T) {
 		if i == 7 {
 			c.Entry.Description = make([]byte, maxEntryDescription)
 		}
-		all = append(all, task{&Binding{claim: c}, Held{c.Name, math.MaxUint64}})
+		all = append(all, task{b: &Binding{claim: c}, held: Held{c.Name, math.MaxUint64}})
 	}
 	for what, size := range map[string]func(task) int{"held": task.size, "claims": task.claimSize} {
 		seen := 0

@@ -44,60 +44,86 @@ type renewer struct {
 	// wake has room for one: the goroutine is to look when the next renewal is due.
 	wake chan struct{}
 
-	mu       sync.Mutex // guards the fields below; taken before a Binding's
+	mu    sync.Mutex   // taken before a Binding's
+	state renewerState // guarded by mu; reached by lock alone
+
+	running sync.WaitGroup // the goroutine
+	failing bool           // the last round failed; the goroutine's own
+}
+
+// renewerState is what the lock of a renewer guards. Its methods need that lock.
+type renewerState struct {
 	bindings map[*Binding]struct{}
 	stop     context.CancelFunc // ends the goroutine; nil while there is none
 	ended    bool
-	every    time.Duration  // between renewals; 0 if there is nothing to renew
-	running  sync.WaitGroup // the goroutine
+	every    time.Duration // between renewals; 0 if there is nothing to renew
+}
 
-	failing bool // the last round failed; the goroutine's own
+// lock returns the state, which the caller may use until it unlocks mu.
+func (r *renewer) lock() *renewerState {
+	r.mu.Lock()
+	return &r.state
 }
 
 // renewers are a node's, by where the registry is.
 type renewers struct {
-	mu sync.Mutex
-	at map[refs.Endpoint]*renewer
+	mu    sync.Mutex
+	state map[refs.Endpoint]*renewer // guarded by mu; reached by lock alone
+}
+
+// lock returns the renewers, which the caller may use until it unlocks mu.
+func (r *renewers) lock() map[refs.Endpoint]*renewer {
+	r.mu.Lock()
+	return r.state
 }
 
 type renewersKey struct{}
 
 func renewerOf(n *rmi.Node, u URL, registry Registry) *renewer {
-	all := n.Attachment(renewersKey{}, func() any { return &renewers{at: make(map[refs.Endpoint]*renewer)} }).(*renewers)
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	r := all.at[u.Endpoint]
-	if r == nil {
-		r = &renewer{
-			node: n, url: URL{Endpoint: u.Endpoint}.String(), registry: registry,
-			turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), bindings: make(map[*Binding]struct{}),
-		}
-		all.at[u.Endpoint] = r
-		n.BeforeClose(r.close)
+	all := n.Attachment(renewersKey{}, func() any { return &renewers{state: make(map[refs.Endpoint]*renewer)} }).(*renewers)
+	r := all.lock()[u.Endpoint]
+	all.mu.Unlock()
+	if r != nil {
+		return r
+	}
+	fresh := &renewer{
+		node: n, url: URL{Endpoint: u.Endpoint}.String(), registry: registry,
+		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), state: renewerState{bindings: make(map[*Binding]struct{})},
+	}
+	unhook := n.BeforeClose(fresh.close) // before others can find it: what they bind is unbound then
+	at := all.lock()
+	if r = at[u.Endpoint]; r == nil {
+		r = fresh
+		at[u.Endpoint] = r
+	}
+	all.mu.Unlock()
+	if r != fresh {
+		unhook()
 	}
 	return r
 }
 
 // add has the renewer look after a binding that is about to be made.
 func (r *renewer) add(b *Binding) error {
-	r.mu.Lock()
+	closing := r.node.Context().Err() != nil
+	s := r.lock()
 	defer r.mu.Unlock()
-	if r.ended || r.node.Context().Err() != nil {
+	if s.ended || closing {
 		return fault.New(fault.Closed, fault.NotExecuted, "the node is being closed")
 	}
-	r.bindings[b] = struct{}{}
-	if r.stop == nil {
+	s.bindings[b] = struct{}{}
+	if s.stop == nil {
 		ctx, stop := context.WithCancel(context.Background())
-		r.stop = stop
+		s.stop = stop
 		r.running.Go(func() { r.run(ctx) })
 	}
 	return nil
 }
 
 func (r *renewer) drop(b *Binding) {
-	r.mu.Lock()
+	s := r.lock()
 	defer r.mu.Unlock()
-	delete(r.bindings, b)
+	delete(s.bindings, b)
 }
 
 // attend has the goroutine take notice of a binding that was made; lease is 0 if
@@ -106,14 +132,18 @@ func (r *renewer) attend(lease time.Duration) {
 	if lease == 0 {
 		return
 	}
-	r.mu.Lock()
-	if every := interval(lease); r.every == 0 || every < r.every {
-		r.every = every
-	}
+	r.lock().renewed(lease)
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
 	default:
+	}
+}
+
+// renewed has renewals be often enough for a lease.
+func (r *renewerState) renewed(lease time.Duration) {
+	if every := interval(lease); r.every == 0 || every < r.every {
+		r.every = every
 	}
 }
 
@@ -151,8 +181,7 @@ func (r *renewer) run(ctx context.Context) {
 				}
 			}
 		}
-		r.mu.Lock()
-		every := r.every
+		every := r.lock().every
 		r.mu.Unlock()
 		if every == 0 {
 			continue
@@ -195,34 +224,36 @@ func (r *renewer) round(ctx context.Context) {
 	}
 }
 
-// task is a binding with what the registry is to be asked for it.
+// task is a binding with what the registry is to be asked for it, and its state then.
 type task struct {
 	b    *Binding
 	held Held
+	bindingState
+}
+
+func (b *Binding) task() task {
+	s := b.lock()
+	defer b.mu.Unlock()
+	return task{b, Held{b.claim.Name, s.revision}, *s}
 }
 
 // collect returns what is to be renewed, and what to be claimed again, for it is
 // not known whether the last claim was granted. It sets how often.
 func (r *renewer) collect() (held, again []task) {
-	r.mu.Lock()
+	s := r.lock()
 	defer r.mu.Unlock()
-	r.every = 0
-	for b := range r.bindings {
-		b.mu.Lock()
-		t := task{b, Held{b.claim.Name, b.revision}}
+	s.every = 0
+	for b := range s.bindings {
+		t := b.task()
 		switch {
-		case !b.leased, b.closing:
-			b.mu.Unlock()
+		case !t.leased, t.closing:
 			continue
-		case b.unsure:
+		case t.unsure:
 			again = append(again, t)
 		default:
 			held = append(held, t)
 		}
-		if every := interval(b.lease); r.every == 0 || every < r.every {
-			r.every = every
-		}
-		b.mu.Unlock()
+		s.renewed(t.lease)
 	}
 	return held, again
 }
@@ -270,17 +301,15 @@ func (r *renewer) remake(ctx context.Context, tasks []task) (made int, err error
 			return made, r.remakeUnleased(ctx, tasks)
 		}
 		for i, t := range tasks {
-			t.b.mu.Lock()
 			switch {
 			case err != nil:
-				t.b.unsure = rmi.OutcomeOf(err) != rmi.NotExecuted || t.b.unsure
+				t.b.lock().unanswered(err)
+				t.b.mu.Unlock()
 			case grants[i].Refused == nil:
-				t.b.granted(grants[i])
+				t.b.lock().granted(grants[i])
+				t.b.mu.Unlock()
 				made++
-			}
-			t.b.mu.Unlock()
-			// Who has no room now may have it later.
-			if err == nil && grants[i].Refused != nil && rmi.KindOf(grants[i].Refused) != rmi.Overloaded {
+			case rmi.KindOf(grants[i].Refused) != rmi.Overloaded: // who has no room now may have it later
 				t.b.lose(grants[i].Refused)
 			}
 		}
@@ -303,8 +332,8 @@ func (r *renewer) remakeUnleased(ctx context.Context, tasks []task) error {
 			t.b.lose(err)
 			continue
 		}
-		t.b.mu.Lock()
-		t.b.leased, t.b.unsure, t.b.revision = false, false, 0
+		s := t.b.lock()
+		s.leased, s.unsure, s.revision = false, false, 0
 		t.b.mu.Unlock()
 	}
 	return nil
@@ -339,30 +368,28 @@ const goodbye = 2 * time.Second
 func (r *renewer) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, goodbye)
 	defer cancel()
-	r.mu.Lock()
-	r.ended = true
-	if r.stop != nil {
-		r.stop()
-	}
+	s := r.lock()
+	s.ended = true
+	stop := s.stop
 	var ours []*Binding // others are being closed
-	for b := range r.bindings {
+	for b := range s.bindings {
 		if b.begin() {
 			ours = append(ours, b)
 		}
 	}
 	r.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
 	r.running.Wait()
 	var held []task
 	var each sync.WaitGroup
 	const why = "the node was closed"
 	for _, b := range ours {
 		b.settle(ctx)
-		b.mu.Lock()
-		t := task{b, Held{b.claim.Name, b.revision}}
-		batched := b.bound && b.leased && !b.unsure
-		b.mu.Unlock()
+		t := b.task()
 		switch {
-		case batched:
+		case t.bound && t.leased && !t.unsure:
 			held = append(held, t)
 		case b.stays:
 			b.end(closed(why + "; the name stays bound"))

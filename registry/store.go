@@ -19,11 +19,12 @@ type store struct {
 	public func() bool
 	// detached reports whether the session with a node is cut.
 	detached func(refs.NodeID) bool
+	limits   ServeOptions  // without zeros
 	start    time.Time     // zero of the store's time; see now
 	earlier  chan struct{} // has room for one: sent to when a lease comes before all others
 
-	mu     sync.RWMutex // guards the tables
-	tables tables
+	mu    sync.RWMutex
+	state tables // guarded by mu; reached by lock and rlock alone
 }
 
 var _ Registry = (*store)(nil)
@@ -33,10 +34,23 @@ func newStore(o ServeOptions, n node) *store {
 	// Above what the registry before this one gave, because none binds a name each
 	// nanosecond.
 	first := Revision(now.UnixNano())
+	limits := o.withDefaults()
 	return &store{
 		log: n.Logger(), public: n.Public, detached: n.Detached, start: now, earlier: make(chan struct{}, 1),
-		tables: tables{limits: o.withDefaults(), first: first, revision: first},
+		limits: limits, state: tables{limits: limits, first: first, revision: first},
 	}
+}
+
+// lock returns the tables, which the caller may use until it unlocks mu.
+func (s *store) lock() *tables {
+	s.mu.Lock()
+	return &s.state
+}
+
+// rlock returns the tables, which the caller may read until it runlocks mu.
+func (s *store) rlock() *tables {
+	s.mu.RLock()
+	return &s.state
 }
 
 // node is what a store needs to know of the node that serves it.
@@ -59,7 +73,7 @@ func (s *store) Rebind(ctx context.Context, name string, e Entry) error {
 	return s.bind(name, e, always)
 }
 
-func (s *store) bind(name string, e Entry, allow func(*binding) error) error {
+func (s *store) bind(name string, e Entry, allow allow) error {
 	if err := s.check(name, e); err != nil {
 		return err
 	}
@@ -72,10 +86,9 @@ func (s *store) bind(name string, e Entry, allow func(*binding) error) error {
 }
 
 // put is tables.put under the lock. allow is called under it too.
-func (s *store) put(b *binding, allow func(old *binding) error) error {
+func (s *store) put(b *binding, allow allow) error {
 	now := s.now()
-	s.mu.Lock()
-	earliest, err := s.tables.put(b, now, allow)
+	earliest, err := s.lock().put(b, now, allow)
 	s.mu.Unlock()
 	if earliest {
 		select {
@@ -108,9 +121,8 @@ func (s *store) check(name string, e Entry) error {
 
 // unlessTaken allows a name to be bound if it is free. A leased name counts as free if the
 // session with its holder is cut, which is asked before the lock is taken.
-func (s *store) unlessTaken(name string) func(old *binding) error {
-	s.mu.RLock()
-	b := s.tables.names.get(name)
+func (s *store) unlessTaken(name string) allow {
+	b := s.rlock().names.get(name)
 	s.mu.RUnlock()
 	if b == nil || b.lease == nil || !s.detached(b.lease.holder) {
 		b = nil
@@ -132,17 +144,8 @@ func (s *store) Unbind(ctx context.Context, name string, only refs.Ref) error {
 
 func (s *store) unbind(name string, only refs.Ref) error {
 	now := s.now()
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.tables.current(name, now)
-	if b == nil {
-		return notBound()
-	}
-	if !only.IsZero() && only.ID != b.ref.ID {
-		return refused(rmi.NotBound, "the name is bound to another object by now, %s", whose(b.ref))
-	}
-	s.tables.remove(b, unbound, now)
-	return nil
+	return s.lock().unbind(name, only, now)
 }
 
 // Lookup implements Registry.
@@ -151,9 +154,8 @@ func (s *store) Lookup(ctx context.Context, name string) (Entry, error) {
 		return Entry{}, err
 	}
 	now := s.now()
-	s.mu.RLock()
 	defer s.mu.RUnlock()
-	b := s.tables.names.get(name)
+	b := s.rlock().names.get(name)
 	if !b.live(now) {
 		return Entry{}, notBound()
 	}
@@ -171,9 +173,8 @@ func (s *store) List(ctx context.Context, prefix, after string, limit int) (Page
 	var p Page
 	bytes := 0
 	now := s.now()
-	s.mu.RLock()
 	defer s.mu.RUnlock()
-	s.tables.names.from(from, func(b *binding) bool {
+	s.rlock().names.from(from, func(b *binding) bool {
 		if after != "" && b.name == after {
 			return true
 		}
@@ -214,15 +215,15 @@ func (s *store) acquire(caller refs.NodeID, c Claim) (Revision, time.Duration, e
 	if err := s.check(c.Name, c.Entry); err != nil {
 		return 0, 0, err
 	}
-	length, err := s.tables.limits.leaseLength(c.Lease)
+	length, err := s.limits.leaseLength(c.Lease)
 	if err != nil {
 		return 0, 0, err
 	}
 	from := origin{caller, c.Entry.Ref.ID, c.Held}
-	allow := always
+	allow := allow(always)
 	switch {
 	case c.Held != 0:
-		allow = func(old *binding) error { return s.tables.regain(old, c.Name, from) }
+		allow = regained(c.Name, from)
 	case !c.Replace:
 		allow = s.unlessTaken(c.Name)
 	}
@@ -235,30 +236,29 @@ func (s *store) acquire(caller refs.NodeID, c Claim) (Revision, time.Duration, e
 
 // Renew implements Registry.
 func (s *store) Renew(ctx context.Context, held []Held) ([]Lost, error) {
-	return s.each(ctx, held, func(b *binding, now time.Duration) { b.lease.expires = now + b.lease.length })
+	return s.each(ctx, held, func(_ *tables, b *binding, now time.Duration) { b.lease.expires = now + b.lease.length })
 }
 
 // Release implements Registry.
 func (s *store) Release(ctx context.Context, held []Held) ([]Lost, error) {
-	return s.each(ctx, held, func(b *binding, now time.Duration) { s.tables.remove(b, unbound, now) })
+	return s.each(ctx, held, func(t *tables, b *binding, now time.Duration) { t.remove(b, unbound, now) })
 }
 
 // each is tables.each under the lock, for the node that calls.
-func (s *store) each(ctx context.Context, held []Held, do func(b *binding, now time.Duration)) ([]Lost, error) {
+func (s *store) each(ctx context.Context, held []Held, do func(t *tables, b *binding, now time.Duration)) ([]Lost, error) {
 	if err := checkBatch(len(held)); err != nil {
 		return nil, err
 	}
 	caller := callerOf(ctx)
 	now := s.now()
-	s.mu.Lock()
+	t := s.lock()
 	defer s.mu.Unlock()
-	return s.tables.each(caller, held, now, func(b *binding) { do(b, now) }), nil
+	return t.each(caller, held, now, func(b *binding) { do(t, b, now) }), nil
 }
 
 func (s *store) len() int {
-	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.tables.names.count
+	return s.rlock().names.count
 }
 
 // callerOf is the node whose call ctx belongs to, zero in a call from this process.

@@ -32,7 +32,7 @@ func entryOf(num refs.ObjNum) Entry {
 func TestLimitsOfARegistry(t *testing.T) {
 	ctx := context.Background()
 	s := storeAt(local)
-	s.tables.limits.MaxNames, s.tables.limits.MaxBytes = 2, 10
+	s.state.limits.MaxNames, s.state.limits.MaxBytes = 2, 10
 	step := func(err error, want rmi.Kind) {
 		t.Helper()
 		if rmi.KindOf(err) != want {
@@ -50,8 +50,8 @@ func TestLimitsOfARegistry(t *testing.T) {
 	step(s.Unbind(ctx, "123456789", refs.Ref{}), 0)
 	step(s.Bind(ctx, "1234567890", entryOf(3)), 0)
 	step(s.Unbind(ctx, "1234567890", refs.Ref{}), 0)
-	if s.tables.bytes != 0 || s.len() != 0 {
-		t.Errorf("an empty registry counts %d bytes, %d names", s.tables.bytes, s.len())
+	if s.state.bytes != 0 || s.len() != 0 {
+		t.Errorf("an empty registry counts %d bytes, %d names", s.state.bytes, s.len())
 	}
 }
 

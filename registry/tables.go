@@ -1,10 +1,15 @@
 package registry
 
-import "time"
+import (
+	"time"
+
+	"gormi/refs"
+	"gormi/rmi"
+)
 
 // tables is what a registry knows: the names and what they are bound to, the leases, and
-// how names ended. Its methods keep these in agreement. None of them takes a lock: the
-// store's lock guards the tables.
+// how names ended. Its methods keep these in agreement. They need the store's lock, and who
+// has the tables has that.
 type tables struct {
 	limits ServeOptions // without zeros; not changed
 	// first is the highest revision that a registry before this one may have given. Not changed.
@@ -31,9 +36,9 @@ func (t *tables) current(name string, now time.Duration) *binding {
 // put binds b.name at the next revision. It first calls allow with the current binding, nil
 // if there is none, and returns its error. It reports whether b's lease ends before all
 // others.
-func (t *tables) put(b *binding, now time.Duration, allow func(old *binding) error) (earliest bool, err error) {
+func (t *tables) put(b *binding, now time.Duration, allow allow) (earliest bool, err error) {
 	old := t.current(b.name, now)
-	if err := allow(old); err != nil {
+	if err := allow(t, old); err != nil {
 		return false, err
 	}
 	bytes, err := t.room(b, old)
@@ -51,6 +56,19 @@ func (t *tables) put(b *binding, now time.Duration, allow func(old *binding) err
 	}
 	b.lease.expires = now + b.lease.length
 	return t.leases.add(b), nil
+}
+
+// unbind unbinds a name, unless only says that it must be bound to another object.
+func (t *tables) unbind(name string, only refs.Ref, now time.Duration) error {
+	b := t.current(name, now)
+	if b == nil {
+		return notBound()
+	}
+	if !only.IsZero() && only.ID != b.ref.ID {
+		return refused(rmi.NotBound, "the name is bound to another object by now, %s", whose(b.ref))
+	}
+	t.remove(b, unbound, now)
+	return nil
 }
 
 // remove takes a binding out, and remembers how it ended.

@@ -3,38 +3,38 @@
 //
 //	rmigen [-type A,B] [-o file] [-check] [packages]
 //
-// For each package (by default the one of the current folder) it writes one file,
-// <package>_rmi.go, next to the sources. Linking it in is all it takes: nodes use
-// what it offers, on either side of a call, and the bytes between them stay the
-// same. In a source file of the package, write
+// For each package (by default that of the current folder) it writes one file,
+// <package>_rmi.go, next to the sources. The file needs only to be linked in: nodes use
+// its stubs on both sides of a call. The bytes on the wire stay the same. First make
+// rmigen a tool of your module, by "go get -tool gormi/cmd/rmigen". Then write in a source
+// file of the package
 //
 //	//go:generate go tool rmigen
 //
-// (once "go get -tool gormi/cmd/rmigen" made it a tool of your module). Without
-// -type, every interface of a package that is remote gets a stub: one whose every
-// method takes a context.Context first and returns an error last. One that is so
-// by half of its methods at least gets a warning. Of a generic interface the
-// instances to which the package gives a name (type IntStore = Store[int]) get one.
-// With -type these must be there, and others get none. The func types in their
-// signatures get stubs too; interfaces without a name, and instances without one,
-// have only the proxies that are made at run time, on amd64 and arm64.
+// An interface is remote if every method takes a context.Context first and returns an error
+// last. Without -type, each remote interface of the package gets a stub. rmigen warns of an
+// interface that is not remote, but at least half of whose methods are of that form. Of a generic
+// interface, those instances get a stub that have a name in the package
+// (type IntStore = Store[int]).
+//
+// With -type, the types that it names get stubs, and must exist; others get none. In both cases
+// the func types in their signatures get stubs too. Interfaces and instances without a name
+// get none. Their proxies are made at run time, on amd64 and arm64 only.
 //
 // Comments on a method say how it is called:
 //
 //	//rmi:idempotent    it may run twice: a call whose reply was lost is made again
-//	//rmi:oneway        a call is over when it was sent; the method returns only an error
+//	//rmi:oneway        a call is over once it is sent; the method returns only an error
 //	//rmi:timeout 5s    the deadline of calls whose context has none
 //
-// They go into the stub: an interface without one has none of them, of which
-// rmigen warns.
+// They are part of the stub. Without a stub they have no effect, and rmigen warns.
 //
-// Values of types that have a codec of their own, and data in interfaces, are
-// still encoded by reflection, value by value; so are types that the package
-// cannot name.
+// Some values are still encoded by reflection: those of types with a codec of their own, data in
+// interfaces, and types that the package cannot name.
 //
-// With -check nothing is written: rmigen fails if a file that it wrote is not
-// what it would write now, or what a //go:generate line asks for. Its exit status
-// is 1 then, as for every other error, and 2 if it was called in a wrong way.
+// With -check nothing is written. rmigen fails if a file that it wrote differs from what it would
+// write now, or if a file is missing that a //go:generate line asks for. The exit status
+// is 1 then, as for every other error, and 2 if the arguments were wrong.
 package main
 
 import (

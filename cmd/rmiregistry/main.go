@@ -2,15 +2,14 @@
 //
 //	rmiregistry [-addr HOST:PORT] [flags]
 //
-// It prints "rmiregistry listening on HOST:PORT" on standard output once it
-// serves, logs on standard error, and runs until SIGINT or SIGTERM, which it
-// survives long enough to let calls in flight finish. rmiregistry -h lists the
-// flags. Its exit status is 0 after a signal, 1 if it could not serve, and 2 if it
-// was called wrongly.
+// It prints "rmiregistry listening on HOST:PORT" on standard output as soon as it
+// serves. It logs on standard error. It runs until SIGINT or SIGTERM, and then lets calls in
+// flight finish. rmiregistry -h lists the flags. The exit status is 0 after a signal, 1 if it
+// could not serve, and 2 if its arguments were wrong.
 //
-// Package registry tells what a registry does, keeps and forgets. The JDK has a
-// program of this name, which speaks another protocol on the same port;
-// rmiregistry -version tells which one this is.
+// Package registry says what a registry does. The JDK has a
+// program of the same name, which speaks another protocol on the same port.
+// rmiregistry -version shows which of them this is.
 package main
 
 import (

@@ -18,7 +18,7 @@ import (
 	"gormi/rmi"
 )
 
-// probeTimeout bounds each attempt to make whoever has the port speak.
+// probeTimeout bounds each attempt to get an answer from the program that has the port.
 const probeTimeout = time.Second
 
 // taken reports whether err says that another program has the address.
@@ -31,8 +31,8 @@ func taken(err error) bool {
 	return runtime.GOOS == "windows" && errors.As(err, &errno) && errno == windowsAddressInUse
 }
 
-// occupant says what has an address that is taken, as far as that can be told:
-// it asks in each language that it speaks.
+// occupant says which program has an address that is taken, if it can find out. It tries each
+// protocol that it knows.
 func occupant(ctx context.Context, addr string, config *tls.Config) string {
 	const unknown = "another program has it"
 	ep, err := refs.ParseEndpoint(addr)

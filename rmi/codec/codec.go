@@ -2,16 +2,16 @@
 // back, and describes remote interfaces. It knows types and MessagePack, and nothing
 // of frames or connections.
 //
-// A type is compiled once into a plan (plan.go and the plan_ files), which encodes and
-// decodes values of it by reflection. Generated code does the same by typed calls
+// A type is compiled once into a plan (plan.go and the plan_ files). The plan encodes and
+// decodes values of the type by reflection. Generated code does the same by typed calls
 // (typed_encode.go, typed_decode.go), and writes the same bytes. InterfaceOf compiles a
-// remote interface: its methods, their identifiers, and its description
-// (description.go), by which two sides find out whether they agree.
+// remote interface: its methods, their identifiers, and its description (description.go). By
+// the description two sides find out whether they agree.
 //
-// An Encoder makes one body, and collects the references that stand in it. A Decoder
-// takes one body apart. Before that, Scan goes through it once, without recursion, and
-// checks every length against the bytes that are left and against the limits: no
-// allocation follows a peer's word alone.
+// An Encoder makes one body, and collects the references in it. A Decoder reads one body.
+// Before that, Scan goes through the body once, without recursion. It checks every length
+// against the bytes that are left and against the limits. So no memory is allocated because a
+// peer announced a length.
 package codec
 
 import (
@@ -26,41 +26,41 @@ import (
 	"gormi/rmi/fault"
 )
 
-// An Exporter turns a remote value met while encoding into a reference: a
-// local object is exported, a proxy tells the reference it stands for. v is a
+// An Exporter turns a remote value into a reference while it is encoded. It exports a
+// local object. For a proxy it returns the reference of the remote object. v is a
 // non-nil value of i's type.
 type Exporter interface {
 	ExportRef(v reflect.Value, i *Interface) (refs.Ref, error)
 }
 
 // A Forwarder is an Exporter that also looks at refs.Ref values, which are data
-// to the program: a reference that its receiver could not use as it stands, for
-// its owner listens nowhere, is made one that leads through this node.
+// to the program. If the owner of a reference listens nowhere, its receiver could not use it.
+// ForwardRef makes it a reference that leads through this node.
 type Forwarder interface {
 	ForwardRef(r refs.Ref) refs.Ref
 }
 
-// A Repeater is an Exporter that counts the references it makes: each entry of
-// the table counts once. It is told when what ExportRef or ForwardRef returned
-// stands in the table already.
+// A Repeater is an Exporter that counts the references it makes. Each entry of
+// the table counts once. RepeatRef is called when what ExportRef or ForwardRef returned
+// is in the table already.
 type Repeater interface {
 	RepeatRef(r refs.Ref)
 }
 
-// An Importer turns a reference met while decoding into a value that is
-// assignable to i.Type: a proxy, or the object itself when it came home.
+// An Importer turns a reference into a value while it is decoded. The value is
+// assignable to i.Type. It is a proxy, or the object itself if it is one of this node.
 type Importer interface {
 	ImportRef(r refs.Ref, i *Interface) (reflect.Value, error)
 }
 
 // A Keeper is an Importer that is told of references that become refs.Ref
-// values, which are data to the program: it may make proxies of them later.
+// values, which are data to the program. The program may make proxies of them later.
 type Keeper interface {
 	KeepRef(r refs.Ref)
 }
 
 // valueError is an error on its way out of a value that was being encoded or
-// decoded: each level adds where it was, so that a success costs nothing.
+// decoded. Each level adds where it was, so a success costs nothing.
 type valueError struct {
 	kind fault.Kind
 	msg  string
@@ -115,8 +115,8 @@ func keyStep(key reflect.Value) string {
 	return fmt.Sprintf("[%v]", key)
 }
 
-// pathSteps is how many steps of a path an error shows from either end of it:
-// a cycle's path is as long as the depth limit.
+// pathSteps is how many steps of a path an error shows from either end of it.
+// The path of a cycle is as long as the depth limit.
 const pathSteps = 8
 
 // location writes a path as a reader of Go writes it: ".Opts.Listeners[3]".
@@ -130,7 +130,7 @@ func location(path []string) string {
 }
 
 // failure makes the error that leaves this package. what names the whole
-// value, as "argument 2"; kind counts where the cause has none of its own.
+// value, as "argument 2". kind is for a cause that has none of its own.
 func failure(err error, what string, kind fault.Kind, outcome fault.Outcome) *fault.Error {
 	out := &fault.Error{Kind: kind, Outcome: outcome}
 	where := what
@@ -160,5 +160,5 @@ func join(where, msg string) string {
 	return where + ": " + msg
 }
 
-// errSize is what the body's buffer answers once the message limit is passed.
+// errSize is what the body's buffer returns once the message limit is exceeded.
 var errSize = errors.New("the body is above the message limit")

@@ -81,9 +81,9 @@ func (d *Decoder) octets(unmarshal func([]byte) error) error {
 	return unmarshal(slices.Clone(b))
 }
 
-// codecOf returns the first form that t itself has in both directions. If it has
-// one in one direction only, the form comes with what is missing. Methods that an
-// embedded field lends do not count: they write that field and lose the others.
+// codecOf returns the first form that t itself has in both directions. If t has
+// one in one direction only, codecOf also returns what is missing. Methods promoted from an
+// embedded field do not count: they write that field and lose the others.
 func codecOf(t reflect.Type) (form *codecForm, missing string) {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		return nil, ""
@@ -105,13 +105,12 @@ func codecOf(t reflect.Type) (form *codecForm, missing string) {
 	return form, missing
 }
 
-// customElement is what a value of a type with its own codec is taken to cost
-// in memory, per element it declares, in bytes: what it makes of them is not
-// known.
+// customElement is what a value of a type with its own codec counts as
+// in memory, for each element that it announces, in bytes. What it allocates is not known.
 const customElement = 64
 
 // fillCodec plans a type with its own codec. Such codecs are users' code that
-// sees a peer's bytes: they read no byte but their own, a panic is an error,
+// sees a peer's bytes. They can read only their own bytes, a panic becomes an error,
 // and what they write is scanned.
 func (c *compiler) fillCodec(p *plan) bool {
 	if isFace(p.typ) {
@@ -191,7 +190,7 @@ func (c *compiler) fillCodec(p *plan) bool {
 	return true
 }
 
-// checkOwn scans what a type's own codec wrote at start, so that a mistake in
+// checkOwn scans what a type's own codec wrote behind start. So a mistake in
 // it is reported here and not by the peer.
 func (e *Encoder) checkOwn(start int, t reflect.Type) error {
 	lim := e.limits
@@ -209,7 +208,7 @@ func (e *Encoder) checkOwn(start int, t reflect.Type) error {
 	return nil
 }
 
-// guard runs a user's codec and makes an error of its panic.
+// guard runs a user's codec and turns its panic into an error.
 func guard(codec func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -11,11 +11,10 @@ import (
 	"gormi/rmi/fault"
 )
 
-// EncodeAny writes arguments for a call by name, whose parameter types the
-// caller's program does not know: each value travels as its own dynamic type
-// does. The elements of a []any and the values of a map[string]any do so too,
-// without the type names that an any-typed parameter would carry; that is how
-// a struct can be passed as a map.
+// EncodeAny writes arguments for a call by name, when the caller's program does not know
+// the parameter types. Each value travels as its dynamic type does. So do
+// the elements of a []any and the values of a map[string]any. They carry no type
+// names, as values of a parameter of type any would. So a struct can be passed as a map.
 func EncodeAny(e *Encoder, values []any) error {
 	if err := e.array(len(values)); err != nil {
 		return failure(e.sized(err), "arguments", fault.Invalid, fault.NotExecuted)
@@ -79,7 +78,7 @@ func (e *Encoder) dynamic(v any) error {
 
 // DecodeAny reads what a call by name returned: nil, bool, int64 (uint64 above
 // its range), float64, string, []byte, time.Time, refs.Ref, []any, and
-// map[string]any, or map[any]any if a key is no string. Structs are maps.
+// map[string]any, or map[any]any if a key is not a string. Structs become maps.
 // Errors have kind BadArguments or TooLarge and outcome Unknown.
 func DecodeAny(d *Decoder) ([]any, error) {
 	v, err := d.dynamic()

@@ -17,7 +17,7 @@ import (
 )
 
 // A Decoder reads one body that Scan accepted. It is not safe for concurrent
-// use. What it returns does not alias the body.
+// use. The values that it returns share no memory with the body.
 type Decoder struct {
 	r        bodyReader
 	mp       *msgpack.Decoder // reads from r; sees only what user codecs read
@@ -73,9 +73,9 @@ var decoders = sync.Pool{New: func() any {
 }}
 
 // NewDecoder scans body and returns a decoder for it. table is the frame's
-// reference table. im imports the remote values that are met; it may be nil
-// where there are none. nil limits mean the defaults. body and table stay the
-// caller's and must not change until Release. Errors are those of Scan.
+// reference table. im imports the remote values in the body. It may be nil
+// if there are none. nil limits mean the defaults. body and table still belong to the
+// caller and must not change until Release. Errors are those of Scan.
 func NewDecoder(body []byte, table []refs.Ref, im Importer, l *wire.Limits) (*Decoder, error) {
 	d := decoders.Get().(*Decoder)
 	d.limits = l.Effective()
@@ -94,14 +94,14 @@ func NewDecoder(body []byte, table []refs.Ref, im Importer, l *wire.Limits) (*De
 	return d, nil
 }
 
-// Own says that the body's memory may become that of a decoded value.
+// Own permits a decoded value to keep the body's memory.
 func (d *Decoder) Own() { d.owned = true }
 
-// Taken reports whether it did: then it must not be used again.
+// Taken reports whether a value keeps the body's memory. The memory must not be used again then.
 func (d *Decoder) Taken() bool { return d.taken }
 
-// Release gives the decoder back. It may not be used afterwards; decoded
-// values stay good.
+// Release gives the decoder back. It must not be used afterwards. Decoded
+// values stay valid.
 func (d *Decoder) Release() {
 	d.owned, d.taken = false, false
 	if d.tainted || len(d.r.b) > keepBuffer {
@@ -155,8 +155,8 @@ func (d *Decoder) raw() ([]byte, Shape, error) {
 	return rest[:end], shape, nil
 }
 
-// length reads the head of an array or map. The count is at most the bytes
-// that are left, as Scan made sure.
+// length reads the head of an array or map. Scan made sure that the count is at most the bytes
+// that are left.
 func (d *Decoder) length(class valueClass, t reflect.Type) (int, error) {
 	h, err := d.head()
 	if err != nil {
@@ -171,7 +171,7 @@ func (d *Decoder) length(class valueClass, t reflect.Type) (int, error) {
 	return int(h.n), nil
 }
 
-// charge takes the bytes of n values of a size from the memory budget, before
+// charge takes the bytes of n values of a size out of the memory budget, before
 // they are allocated.
 func (d *Decoder) charge(n int, size uintptr) error {
 	if size > 0 && uint64(n) > uint64(d.memory)/uint64(size) {

@@ -11,9 +11,9 @@ import (
 	"gormi/rmi/wire"
 )
 
-// TypeKind is what a value is on the wire. The numbers are wire values: they
-// are only ever appended to. int and uint are Int64 and Uint64; a pointer is
-// what it points to, or nil, and has no kind.
+// TypeKind is what a value is on the wire. The numbers are wire values: new ones are only
+// appended. int and uint are Int64 and Uint64. A pointer has no kind of its own: on the wire it is
+// what it points to, or nil.
 type TypeKind uint8
 
 const (
@@ -53,7 +53,7 @@ var kindNames = [...]string{KindBool: "bool", KindInt8: "int8", KindInt16: "int1
 	KindStruct: "struct", KindTuple: "tuple", KindRemote: "remote interface", KindBinary: "binary form",
 	KindText: "text form", KindCustom: "msgpack form"}
 
-// String returns the kind in words near to Go's.
+// String returns the kind in words close to Go's.
 func (k TypeKind) String() string {
 	if k == 0 || int(k) >= len(kindNames) {
 		return fmt.Sprintf("TypeKind(%d)", uint8(k))
@@ -61,9 +61,9 @@ func (k TypeKind) String() string {
 	return kindNames[k]
 }
 
-// A Description says what a remote interface looks like on the wire, so that
-// another program, perhaps in another language, can tell whether it agrees
-// with its own (Accepts), and tools can show and call it.
+// A Description says what a remote interface looks like on the wire. Another program,
+// perhaps in another language, can find out whether its own interface agrees with it
+// (Accepts). Tools can show it, and call methods by it.
 type Description struct {
 	Name    string
 	Types   []DescribedType // methods, fields and elements are indices into it
@@ -74,7 +74,7 @@ type Description struct {
 type DescribedType struct {
 	Kind TypeKind
 	// Name is the Go name of a struct, tuple, interface or type with its own
-	// codec, or empty. It is for people and plays no part in agreement.
+	// codec, or empty. It is for people: types with other names can agree.
 	Name    string
 	Elem    int               // of lists, arrays and maps
 	Key     int               // of maps
@@ -184,11 +184,11 @@ const fingerprintRounds = wire.DefaultNesting
 // Fingerprint returns a number that is equal for interfaces that look alike on
 // the wire: the first 16 bytes of a SHA-256. Go type names, pointers, the
 // order of struct fields, variadics and the layout of the table of types make
-// no difference; method names, arity, kinds, field names and semantics do.
+// no difference. Method names, arity, kinds, field names and semantics do.
 //
-// Types may contain themselves, so each gets a hash by rounds, as when a
-// finite automaton is minimized: hash 0 of a type is of its kind, hash n+1 of
-// its kind and the hashes n of what it consists of. Types with equal hashes
+// Types may contain themselves. So each gets a hash in rounds, as when a
+// finite automaton is minimized. Hash 0 of a type is that of its kind. Hash n+1 is that of
+// its kind and of the hashes n of its parts. Types with equal hashes
 // after fingerprintRounds are the same as far as any value can reach.
 func (d *Description) Fingerprint() refs.Fingerprint {
 	type hash = [sha256.Size]byte

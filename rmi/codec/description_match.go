@@ -13,16 +13,16 @@ const maxCompared = 1 << 18
 // shownMismatches is how many methods the error of Accepts tells of.
 const shownMismatches = 8
 
-// Accepts reports whether a program that knows the interface as caller says
-// can call an object whose owner knows it as d says. It can if each of the
-// caller's methods exists with as many parameters and results, and the types
-// of these are alike: of equal kind, recursively, structs over the fields that
-// both have, tuples over the positions that both have, with equal names. Names of types make no
-// difference. Where a remote interface is passed to the owner, it is the owner
-// who calls, so the comparison turns round.
+// Accepts returns nil if a program that knows the interface as caller says
+// can call an object whose owner knows it as d says. It can if the owner has each of the
+// caller's methods, with as many parameters and results, of types that agree. Types agree if
+// their kinds are equal, and so on for their parts. Of structs, the fields count that
+// both have; of tuples, the positions that both have, with equal names. Names of types make no
+// difference. If a remote interface is passed to the owner, the owner calls it. So there the two
+// sides change places.
 //
-// The error is a *fault.Error of kind Mismatch and outcome NotExecuted that
-// shows both signatures of every method that does not fit and where they part.
+// The error is a *fault.Error of kind Mismatch and outcome NotExecuted. It
+// shows both signatures of every method that does not fit, and where they first differ.
 func (d *Description) Accepts(caller *Description) error {
 	var wrong []string
 	own := make(map[string]DescribedMethod, len(d.Methods))
@@ -53,9 +53,9 @@ func (d *Description) Accepts(caller *Description) error {
 		fault.Brief(caller.Name), fault.Brief(d.Name), strings.Join(wrong, "\n"))
 }
 
-// A comparison walks two descriptions side by side, until it meets the first
-// difference in each method. A pair of types that was met before is taken to
-// agree: if it does not, that is told where it was met first.
+// A comparison walks two descriptions side by side, up to the first
+// difference in each method. A pair of types that was compared before counts as
+// equal: a difference was reported where it was compared first.
 type comparison struct {
 	caller, owner *Description // of the whole comparison, for words
 	seen          map[comparedPair]bool

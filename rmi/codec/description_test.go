@@ -84,8 +84,8 @@ func TestRulesAreNamedForEveryProblem(t *testing.T) {
 	}
 	_, err := InterfaceOf(reflect.TypeFor[bad]())
 	wantError(t, err, fault.Invalid, "codec.bad cannot be a remote interface:",
-		"\nrule 2: NoContext: the first parameter is no context.Context",
-		"\nrule 3: NoError: the last result is no error",
+		"\nrule 2: NoContext: the first parameter is not a context.Context",
+		"\nrule 3: NoError: the last result is not an error",
 		"\nrule 2: Both:", "\nrule 3: Both:", "\nrule 4: Both: argument 1: channels",
 		"\nrule 1: the method hidden of codec.bad is not exported")
 	for _, test := range []struct {
@@ -95,7 +95,7 @@ func TestRulesAreNamedForEveryProblem(t *testing.T) {
 		{reflect.TypeFor[any](), "rule 1: any has no methods"},
 		{reflect.TypeFor[*notifier](), "rule 1: *codec.notifier is a ptr; name the interface"},
 		{reflect.TypeFor[notifier](), "rule 1: codec.notifier has no methods"},
-		{reflect.TypeFor[struct{ X int }](), "is no func, but a int"},
+		{reflect.TypeFor[struct{ X int }](), "is not a func, but a int"},
 		{reflect.TypeFor[func()](), "rule 2"},
 	} {
 		_, err := InterfaceOf(test.typ)

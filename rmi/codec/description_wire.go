@@ -24,9 +24,9 @@ const (
 //	type:        [kind, name, elem, key, len, [[field name, type]...], [method...]]
 //	method:      [name, variadic, [type of each parameter...], [type of each result...], [flags, timeout]]
 //
-// The last part of a method, its semantics, is left out where all of it is 0.
-// A type is an index into the list of types. A type's array may be shorter:
-// what is left out at its end is 0 or empty, so that a bool is [1].
+// The last part of a method, its semantics, is left out if all of it is 0.
+// A type is an index into the list of types. A type's array may be shorter.
+// What is left out at its end is 0 or empty. So a bool is [1].
 func (d *Description) MarshalBinary() ([]byte, error) {
 	b := appendArray(nil, 4)
 	b = append(b, descriptionVersion)
@@ -138,7 +138,7 @@ func appendString(b []byte, s string) []byte {
 var descriptionLimits = wire.Limits{Message: maxDescription, Depth: 8, Elements: maxDescription}
 
 // ParseDescription reads what MarshalBinary wrote, from a peer that is not
-// trusted: it checks every length, name and index. The error is a *fault.Error
+// trusted. It checks every length, name and index. The error is a *fault.Error
 // of kind Protocol or TooLarge.
 func ParseDescription(b []byte) (*Description, error) {
 	d, err := NewDecoder(b, nil, nil, &descriptionLimits)

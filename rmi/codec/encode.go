@@ -14,12 +14,11 @@ import (
 )
 
 // keepBuffer is the capacity in bytes above which an encoder does not keep its
-// buffer, so that one large message is not paid for ever after.
+// buffer. Otherwise one large message would occupy its memory for ever.
 const keepBuffer = 64 << 10
 
 // An Encoder builds one body and the reference table that belongs to it. It
-// is not safe for concurrent use. After an error it is good for Refs and
-// Release only.
+// is not safe for concurrent use. After an error only Refs and Release may be called.
 type Encoder struct {
 	w        bodyWriter
 	mp       *msgpack.Encoder // writes to w
@@ -99,8 +98,8 @@ func (e *Encoder) attach() {
 	e.mp.UseCompactInts(true)
 }
 
-// NewEncoder returns an encoder for one body. x exports the remote values that
-// are met and may be nil where there are none; nil limits mean the defaults.
+// NewEncoder returns an encoder for one body. x exports the remote values in it,
+// and may be nil if there are none. nil limits mean the defaults.
 func NewEncoder(x Exporter, l *wire.Limits) *Encoder {
 	e := encoders.Get().(*Encoder)
 	e.exporter = x
@@ -109,8 +108,8 @@ func NewEncoder(x Exporter, l *wire.Limits) *Encoder {
 	return e
 }
 
-// Release gives the encoder and its buffers back. Neither it nor what Body
-// and Refs returned may be used afterwards.
+// Release gives the encoder and its buffers back. The encoder, and what Body
+// and Refs returned, must not be used afterwards.
 func (e *Encoder) Release() {
 	if e.tainted {
 		e.attach()
@@ -132,13 +131,13 @@ func (e *Encoder) Release() {
 // Body returns what was encoded. It is valid until Release.
 func (e *Encoder) Body() []byte { return e.w.buf }
 
-// Refs returns the reference table, to which indices in the body point. It is
-// valid until Release. After an error it holds what had been exported by
-// then, so that the caller can give it back.
+// Refs returns the reference table. Indices in the body point into it. It is
+// valid until Release. After an error it holds what was exported before the error,
+// so that the caller can release that.
 func (e *Encoder) Refs() []refs.Ref { return e.refs }
 
-// enter accounts for an array or map of n values that is about to be written;
-// the caller decrements depth when it is complete.
+// enter counts an array or map of n values that is about to be written.
+// The caller decrements depth when it is complete.
 func (e *Encoder) enter(n int) error {
 	if e.depth >= e.limits.Depth {
 		return refuse(fault.TooLarge, "nests deeper than the limit of %d (Options.Limits.Depth); does the value contain itself?", e.limits.Depth)

@@ -16,9 +16,9 @@ const (
 	maxErrorPayload    = 64 << 10 // bytes of all typed errors in one error
 	maxErrorIdentities = 16
 	maxErrorNodes      = 256 // nodes of a tree of wrapped errors that are looked at
-	// maxErrorNesting is how many typed errors may stand inside each other:
-	// their values are bodies of their own, which Scan of the outer one sees as
-	// binary data, and their causes are found again at each level.
+	// maxErrorNesting is how deep typed errors may be nested.
+	// Their values are bodies of their own, which Scan of the outer one sees as
+	// binary data. Their causes are found again at each level.
 	maxErrorNesting = 2
 )
 
@@ -27,20 +27,22 @@ const (
 //
 //	[kind, outcome, text, op, [[name, payload]...]]
 //
-// kind and outcome are numbers of package fault, text and op are strings. An
-// entry of the list is an error found in err's tree that the other side can
-// make anew: a registered sentinel (payload nil), a value of a registered type
-// (payload binary data that holds the value as msgpack), or a *fault.Error,
-// named "rmi.Error" (payload binary data that holds [kind, outcome, op, text]),
-// unless it is of kind Application, which says nothing of its own.
-// A reader skips names that it does not know and further elements.
+// kind and outcome are numbers of package fault. text and op are strings. An
+// entry of the list is an error in err's tree that the other side can make again:
 //
-// If err itself is a *fault.Error, its kind, outcome, op and text are the
-// form's; any other error is one of kind Application and outcome Executed. So
-// what a method returned must be wrapped in a *fault.Error of kind Application
-// if it may be a *fault.Error, for it must not be taken for this call's own.
+//   - a registered sentinel: payload is nil
+//   - a value of a registered type: payload is binary data that holds the value as msgpack
+//   - a *fault.Error that is not of kind Application: name is "rmi.Error", payload is binary data
+//     that holds [kind, outcome, op, text]
 //
-// The text is cut at 64 KiB, the list after 16 entries and 64 KiB of payload.
+// A reader skips names that it does not know, and further elements.
+//
+// If err itself is a *fault.Error, the form has its kind, outcome, op and text.
+// Any other error has kind Application and outcome Executed. If a method returned a
+// *fault.Error, the caller must wrap it in one of kind Application. Otherwise
+// it would look like an error of this call itself.
+//
+// The text is cut after 64 KiB, the list after 16 entries or 64 KiB of payload.
 func AppendError(b []byte, err error) []byte {
 	e := NewEncoder(nil, nil)
 	defer e.Release()
@@ -53,7 +55,7 @@ func AppendError(b []byte, err error) []byte {
 	return append(b, e.Body()...)
 }
 
-// errorForm writes an error; kind and outcome are for what is no *fault.Error.
+// errorForm writes an error. kind and outcome are for one that is not a *fault.Error.
 func (e *Encoder) errorForm(err error, kind fault.Kind, outcome fault.Outcome) error {
 	var text, op string
 	cause := err
@@ -78,8 +80,8 @@ func numberPair(kind fault.Kind, outcome fault.Outcome) []byte {
 	return appendNumber(appendNumber(nil, int(kind)), int(outcome))
 }
 
-// safely runs the method of a user's error that tells its text: on a nil
-// pointer in an error it panics.
+// safely runs the method of a user's error that returns its text. On a nil
+// pointer in an error, the method panics.
 func safely(text func() string) (s string) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -89,7 +91,7 @@ func safely(text func() string) (s string) {
 	return text()
 }
 
-// clip makes a text legal UTF-8 of bounded length.
+// clip makes a text valid UTF-8 of bounded length.
 func clip(s string) string {
 	if len(s) > maxErrorText {
 		end := maxErrorText - len("…")
@@ -162,8 +164,8 @@ func appendBinaryHead(b []byte, n int) []byte {
 	return append(b, 0xc6, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 }
 
-// errorValue encodes an error of a registered type; nil if that cannot be
-// done, in which case only its text travels.
+// errorValue encodes an error of a registered type. It returns nil if that cannot be
+// done: then only its text travels.
 func (e *Encoder) errorValue(err error) []byte {
 	p, perr := planOf(reflect.TypeOf(err))
 	if perr != nil || e.errors == maxErrorNesting {
@@ -178,9 +180,9 @@ func (e *Encoder) errorValue(err error) []byte {
 	return append([]byte{}, inner.Body()...)
 }
 
-// CheckErrorType tells why values of t, an error type, cannot travel within
-// errors, nil if they can. An error has no table of references, so that nothing
-// in it may be one.
+// CheckErrorType returns why values of t, an error type, cannot travel within
+// errors, or nil if they can. An error has no table of references, so no part of it can be a
+// reference.
 func CheckErrorType(t reflect.Type) error {
 	p, err := planOf(t)
 	if err != nil {
@@ -219,9 +221,9 @@ func (p *plan) reference(seen map[*plan]bool) string {
 }
 
 // ParseError reads what AppendError wrote, from a peer that is not trusted.
-// The *fault.Error has origin Peer; its cause is a *fault.Remote with the
-// text and the errors that could be made anew. nil limits mean the defaults.
-// The second error, of kind Protocol or TooLarge, says that b is no error form.
+// The *fault.Error has origin Peer. Its cause is a *fault.Remote with the
+// text and the errors that could be made again. nil limits mean the defaults.
+// The second error, of kind Protocol or TooLarge, says that b is not an error form.
 func ParseError(b []byte, l *wire.Limits) (*fault.Error, error) {
 	d, err := NewDecoder(b, nil, nil, l)
 	if err == nil {
@@ -269,8 +271,7 @@ func (d *Decoder) errorForm() (*fault.Error, error) {
 	return f, nil
 }
 
-// failed reads kind and outcome. Those of later versions are kept and taken
-// for Unknown.
+// failed reads kind and outcome. Those of later versions are kept, and count as Unknown.
 func (p *parts) failed() *fault.Error {
 	f := &fault.Error{Kind: fault.Kind(p.below(256)), Outcome: fault.Outcome(p.below(256)), Origin: fault.Peer}
 	if f.Outcome > fault.Executed {
@@ -287,7 +288,7 @@ func (p *parts) text() string {
 	return strings.ToValidUTF8(string(b), "\uFFFD")
 }
 
-// identity reads one entry and makes the error anew; nil if it is not known
+// identity reads one entry and makes the error again. It returns nil if the error is not known
 // here or cannot be made.
 func (p *parts) identity() error {
 	n := p.array()
@@ -378,9 +379,9 @@ func (d *Decoder) errorValue(t reflect.Type, payload []byte) error {
 	return e
 }
 
-// fillError plans values of type error: nil or the error form, whose kind is 0
-// unless the error is a *fault.Error. An error that is nothing but one that
-// could be made anew comes out as that one.
+// fillError plans values of type error. They travel as nil or as the error form, whose kind is 0
+// unless the error is a *fault.Error. If the form stands for one error that
+// could be made again, that error is the value.
 func (c *compiler) fillError(p *plan) {
 	p.kind = KindError
 	p.empty = reflect.Value.IsNil

@@ -17,8 +17,8 @@ import (
 type Interface struct {
 	// Type is an interface, a func, or a struct of funcs.
 	Type reflect.Type
-	// Name is for people: "bank.Account", or "func(int64) (string)". Names
-	// play no part in whether two interfaces agree.
+	// Name is for people: "bank.Account", or "func(int64) (string)". Interfaces
+	// with different names can agree.
 	Name        string
 	Fingerprint refs.Fingerprint
 	Methods     []*Method // sorted by name
@@ -76,7 +76,7 @@ func InterfaceOf(t reflect.Type) (*Interface, error) {
 		return i.(*Interface), nil
 	}
 	if t == nil {
-		return nil, fault.New(fault.Invalid, fault.NotExecuted, "nil is no remote interface")
+		return nil, fault.New(fault.Invalid, fault.NotExecuted, "nil is not a remote interface")
 	}
 	compiling.Lock()
 	defer compiling.Unlock()
@@ -113,15 +113,15 @@ func (m *Method) Signature() string { return m.signature }
 func (m *Method) String() string { return m.Interface.Name + "." + m.Name }
 
 // EncodeArgs writes the arguments: an array of len(In) values. Errors are
-// *fault.Error with outcome NotExecuted and name the argument and the path in
-// it: TooLarge, Invalid, or the kind that the Exporter gave.
+// *fault.Error with outcome NotExecuted. They name the argument and the path in
+// it. Their kind is TooLarge, Invalid, or that of the Exporter's error.
 func (m *Method) EncodeArgs(e *Encoder, args []reflect.Value) error {
 	return e.encodeValues(m, "argument", m.in, args, fault.NotExecuted)
 }
 
 // DecodeArgs reads the arguments that EncodeArgs wrote, as values that can be
-// passed to the method. Errors have kind BadArguments, TooLarge, or the kind
-// that the Importer gave, and outcome NotExecuted.
+// passed to the method. Errors have outcome NotExecuted. Their kind is BadArguments, TooLarge, or
+// that of the Importer's error.
 func (m *Method) DecodeArgs(d *Decoder) ([]reflect.Value, error) {
 	return d.decodeValues(m, "argument", m.in, fault.BadArguments, fault.NotExecuted)
 }
@@ -132,9 +132,8 @@ func (m *Method) EncodeResults(e *Encoder, out []reflect.Value) error {
 	return e.encodeValues(m, "result", m.out, out, fault.Executed)
 }
 
-// DecodeResults reads the results that EncodeResults wrote. Errors have kind
-// Mismatch, TooLarge, or the kind that the Importer gave, and outcome
-// Executed.
+// DecodeResults reads the results that EncodeResults wrote. Errors have outcome Executed. Their
+// kind is Mismatch, TooLarge, or that of the Importer's error.
 func (m *Method) DecodeResults(d *Decoder) ([]reflect.Value, error) {
 	return d.decodeValues(m, "result", m.out, fault.Mismatch, fault.Executed)
 }
@@ -177,7 +176,7 @@ func (c *compiler) iface(t reflect.Type) *Interface {
 			case f.Type.Kind() == reflect.Func:
 				c.method(i, prefix, f.Name, f.Type)
 			default:
-				c.report(1, prefix, fmt.Sprintf("the field %s of %s is no func, but a %s", f.Name, i.Name, typeName(f.Type)))
+				c.report(1, prefix, fmt.Sprintf("the field %s of %s is not a func, but a %s", f.Name, i.Name, typeName(f.Type)))
 			}
 		}
 	default:
@@ -235,12 +234,12 @@ func (c *compiler) method(i *Interface, prefix, name string, t reflect.Type) {
 	if in > 0 && t.In(0) == typeContext {
 		first = 1
 	} else {
-		c.report(2, where, "the first parameter is no context.Context")
+		c.report(2, where, "the first parameter is not a context.Context")
 	}
 	if out > 0 && t.Out(out-1) == typeError {
 		last--
 	} else {
-		c.report(3, where, "the last result is no error")
+		c.report(3, where, "the last result is not an error")
 	}
 	if in-first > maxParams || last > maxParams {
 		c.report(6, where, fmt.Sprintf("more than %d parameters or results", maxParams))
@@ -259,7 +258,7 @@ func (c *compiler) method(i *Interface, prefix, name string, t reflect.Type) {
 	i.byID[m.ID] = m
 }
 
-// notRemote tells what a func lacks to be called remotely, or nothing.
+// notRemote returns what a func lacks to be called remotely, "" if nothing.
 func notRemote(t reflect.Type) string {
 	ctx := t.NumIn() > 0 && t.In(0) == typeContext
 	err := t.NumOut() > 0 && t.Out(t.NumOut()-1) == typeError

@@ -9,10 +9,9 @@ import (
 	"strings"
 )
 
-// declares reports whether the type t, or what it points to, has a method of a
-// name of its own. One that an embedded field lends it does not count: it knows
-// nothing of the other fields, so a codec or an IsZero that is lent would lose
-// them.
+// declares reports whether the type t, or what it points to, itself has a method with a
+// name. A method promoted from an embedded field does not count. It knows
+// nothing of the other fields, so a promoted codec or IsZero would lose them.
 func declares(t reflect.Type, name string) bool {
 	if t.Kind() == reflect.Pointer && t.Name() == "" {
 		t = t.Elem()
@@ -28,7 +27,7 @@ func declares(t reflect.Type, name string) bool {
 	return false
 }
 
-// lends reports whether a field that t embeds has a method of a name.
+// lends reports whether t gets a method with a name from an embedded field.
 func lends(t reflect.Type, name string) bool {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -46,11 +45,11 @@ func lends(t reflect.Type, name string) bool {
 	return false
 }
 
-// isWrapper reports whether the compiler made the function at pc, to hand a
-// call on to the method of an embedded field (or of the value behind a
-// pointer): reflection does not tell, the file of its instructions does. Those
-// of a small method that was copied into it have the file of that method, but
-// the last instruction is the wrapper's own.
+// isWrapper reports whether the compiler made the function at pc to pass a
+// call on to the method of an embedded field, or of the value behind a
+// pointer. Reflection does not tell, but the file of its instructions does. The instructions
+// of a small method that was inlined have the file of that method. But
+// the last instruction is always the wrapper's own.
 func isWrapper(pc uintptr) bool {
 	f := runtime.FuncForPC(pc)
 	if f == nil {
@@ -132,7 +131,7 @@ func isData(t reflect.Type) bool {
 }
 
 // servant reports a type that looks like a remote object where values are
-// copied: mostly it stands there in place of its interface.
+// copied. Mostly its interface was meant.
 func (c *compiler) servant(t reflect.Type) bool {
 	names := remoteNames(t)
 	if len(names) == 0 {

@@ -13,11 +13,11 @@ import (
 	"gormi/rmi/fault"
 )
 
-// A plan is how values of one Go type travel. It is made once per type and
-// kept for ever. GoRMI walks values itself, rather than leaving whole
-// structures to msgpack, because a reference may stand at any depth, because
-// an error has to name the path to the field, and because msgpack v5 trusts
-// lengths, truncates integers and takes whatever type it meets.
+// A plan is how values of one Go type travel. It is made once for each type and
+// kept for ever. GoRMI walks values itself instead of leaving whole
+// structures to msgpack, for three reasons. A reference may be at any depth.
+// An error has to name the path to the field. And msgpack v5 trusts
+// lengths, truncates integers and accepts any type.
 type plan struct {
 	typ  reflect.Type
 	kind TypeKind
@@ -34,8 +34,7 @@ type plan struct {
 	iface     *Interface     // of remote values
 }
 
-// kindPointer stands in plans only: on the wire a pointer is what it points
-// to, or nil.
+// kindPointer is in plans only. On the wire a pointer is what it points to, or nil.
 const kindPointer TypeKind = 0
 
 var (
@@ -67,9 +66,9 @@ func planOf(t reflect.Type) (*plan, error) {
 	return p, nil
 }
 
-// A compiler makes the plans of one interface or type, of everything that
-// they mention, and notes all that is wrong on the way. Nothing becomes
-// visible to others until finish found no problem. It runs under compiling.
+// A compiler makes the plans of one interface or type, and of all types in them.
+// It notes all problems on the way. The plans become
+// visible to others when finish has found no problem. It runs under compiling.
 type compiler struct {
 	plans    map[reflect.Type]*plan
 	ifaces   map[reflect.Type]*Interface

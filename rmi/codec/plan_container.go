@@ -142,8 +142,8 @@ func (d *Decoder) ownBytes(t reflect.Type) ([]byte, error) {
 	return append([]byte{}, b...), nil // not nil for none
 }
 
-// ownAbove is the size in bytes above which binary data that is most of a body
-// keeps the body's memory instead of being copied out of it.
+// ownAbove is the size in bytes above which binary data is not copied, if it is most of a body:
+// then it keeps the body's memory.
 const ownAbove = 16 << 10
 
 // binary reads binary data and returns it inside the body; nil for a nil.

@@ -8,8 +8,8 @@ import (
 	"gormi/rmi/fault"
 )
 
-// fillScalar plans bools, numbers and strings. A nil decodes to the zero value;
-// a number that does not fit is an error, never cut off.
+// fillScalar plans bools, numbers and strings. A nil decodes to the zero value.
+// A number that does not fit is an error. It is never truncated.
 func fillScalar(p *plan) {
 	switch p.typ.Kind() {
 	case reflect.Bool:

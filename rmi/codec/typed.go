@@ -111,7 +111,7 @@ type (
 )
 
 // StructOf returns how structs of type t travel. layout is what the caller's
-// code takes the fields to be, as in Layout. The error says how it differs.
+// code expects, as Layout writes it. The error says how it differs.
 func StructOf(t reflect.Type, layout string) (*Struct, error) {
 	if is := Layout(t); is != layout {
 		return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s travels as %s", typeName(t), is)
@@ -146,11 +146,11 @@ func (r *Remote) methods() (*Interface, error) {
 	return i, nil
 }
 
-// Layout returns in one line how values of type t, which is no interface and no
-// func, travel: their kind and, of structs, the fields in order, each as
-// "Go.Path", "*" in front if an embedded pointer lies on the way, "=name" behind
-// if it has another name on the wire, and "?" if it may be left out ("?0" if a
-// method IsZero decides). It does not look into elements and fields.
+// Layout returns in one line how values of type t travel. t is neither an interface nor a
+// func. The line has the kind and, of structs, the fields in order. Each field is written
+// "Go.Path", with "*" in front if an embedded pointer is on the way, "=name" behind
+// if it has another name on the wire, and "?" behind that if it may be left out ("?0" if a
+// method IsZero decides). Layout does not look into elements and fields.
 func Layout(t reflect.Type) string {
 	switch t {
 	case typeRef:

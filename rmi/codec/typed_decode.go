@@ -49,9 +49,9 @@ func (d *Decoder) closeValues(m *Method, what string, kind fault.Kind, outcome f
 	}
 }
 
-// Null consumes a nil, if that is what comes next: the value is the zero value
+// Null reports whether a nil comes next, and consumes it. The value is the zero value
 // then. It reports true after an error too. For a field behind an embedded
-// pointer it is called once more, before: where that pointer is nil no field of
+// pointer it is called once more, before that. If the pointer is nil, no field of
 // a struct is sent, and those of a tuple are nil.
 func (d *Decoder) Null() bool {
 	if d.err != nil {
@@ -65,7 +65,7 @@ func (d *Decoder) Null() bool {
 }
 
 // Struct begins to read a struct and returns the number of the first field that
-// came, or -1. Next goes on.
+// was sent, or -1. Next returns the others.
 //
 //	for i := d.Struct(s); i >= 0; i = d.Next() {
 //		switch i {
@@ -91,7 +91,7 @@ func (d *Decoder) Struct(s *Struct) int {
 }
 
 // Next returns the number of the next field, element or entry of what was
-// begun last, or -1: it is read to its end then, or an error happened.
+// begun last. It returns -1 at its end, or after an error.
 func (d *Decoder) Next() int {
 	p := d.top()
 	for d.err == nil && p.count > 0 {
@@ -124,8 +124,8 @@ func (d *Decoder) Next() int {
 }
 
 // Slice begins to read a slice of type t whose elements have a size in memory. It
-// returns how many come, for which there is room within the limits, or -1 for a
-// nil. Next goes on.
+// returns how many elements follow, or -1 for a nil. The limits permit that many. Next returns
+// their numbers.
 func (d *Decoder) Slice(t reflect.Type, size uintptr) int {
 	if d.Null() {
 		return -1
@@ -166,7 +166,7 @@ func (d *Decoder) Array(n int) int {
 	return d.Next()
 }
 
-// Keyed says that the key of a map's entry was read and its value comes next.
+// Keyed notes that the key of a map's entry was read and its value comes next.
 func (d *Decoder) Keyed() {
 	if d.err == nil {
 		d.top().valued = true
@@ -174,8 +174,8 @@ func (d *Decoder) Keyed() {
 }
 
 // Entered ends an entry of a map that has size entries now. It reports false
-// after an error, of which AtKey then says where it happened, or if that is one
-// too few, because a key came twice.
+// after an error, and if the map has an entry too few because a key came twice. AtKey then
+// adds where it happened.
 func (d *Decoder) Entered(size int) bool {
 	if d.err == nil && size != d.top().index+1 {
 		d.fail(errTwice())
@@ -190,7 +190,7 @@ func (d *Decoder) AtKey(key any) {
 	}
 }
 
-// Charge takes a value of a size from the memory that the decoded values may
+// Charge counts a value of a size against the memory that the decoded values may
 // take, before it is allocated.
 func (d *Decoder) Charge(size uintptr) {
 	if d.err == nil {
@@ -254,7 +254,7 @@ func (d *Decoder) Uint32(p *uint32) { unsigned(d, p, 32) }
 // Uint64 reads an integer; one that does not fit is an error.
 func (d *Decoder) Uint64(p *uint64) { unsigned(d, p, 64) }
 
-// Float32 reads a float, or an integer that is one exactly.
+// Float32 reads a float, or an integer that a float32 represents exactly.
 func (d *Decoder) Float32(p *float32) {
 	if d.err == nil {
 		v, err := d.float(typeFloat32)
@@ -263,7 +263,7 @@ func (d *Decoder) Float32(p *float32) {
 	}
 }
 
-// Float64 reads a float, or an integer that is one exactly.
+// Float64 reads a float, or an integer that a float64 represents exactly.
 func (d *Decoder) Float64(p *float64) {
 	if d.err == nil {
 		v, err := d.float(typeFloat64)
@@ -306,7 +306,7 @@ func (d *Decoder) Time(p *time.Time) {
 	}
 }
 
-// Error reads an error that is an argument or result, or stands in one.
+// Error reads an error that is an argument or result, or part of one.
 func (d *Decoder) Error(p *error) {
 	if d.err == nil {
 		v, err := d.error()
@@ -339,8 +339,8 @@ func (d *Decoder) Remote(r *Remote) (v reflect.Value, ok bool) {
 	return v, err == nil
 }
 
-// Other reads any value by reflection into v, which is zero and addressable:
-// those with a codec of their own, and data in interfaces.
+// Other reads a value by reflection into v, which is zero and addressable. It is for types
+// with a codec of their own, and for data in interfaces.
 func (d *Decoder) Other(v reflect.Value) {
 	if d.err != nil {
 		return

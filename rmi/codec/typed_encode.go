@@ -43,16 +43,16 @@ func (e *Encoder) closeValues(m *Method, what string, outcome fault.Outcome) err
 	return m.fault(failure(e.sized(e.err), where, fault.Invalid, outcome))
 }
 
-// Nil writes nil: what a nil pointer, slice, map, func or interface is.
+// Nil writes nil, for a nil pointer, slice, map, func or interface.
 func (e *Encoder) Nil() {
 	if e.err == nil {
 		e.fail(e.nil())
 	}
 }
 
-// Struct begins a struct; for each field Field and its value, and End follow.
-// It reports false after an error: then they do not. (The value may contain
-// itself, so this is what ends the recursion.)
+// Struct begins a struct. For each field, Field and its value follow, and then End.
+// If it reports false, because of an error, they must not follow. That ends the recursion of a
+// value that contains itself.
 func (e *Encoder) Struct(s *Struct) bool {
 	if e.err != nil {
 		return false
@@ -78,8 +78,7 @@ func (e *Encoder) begun(err error, p place) bool {
 	return true
 }
 
-// Field says which field comes next. Fields come in order; those that are left
-// out are not mentioned.
+// Field says which field comes next. Fields come in order, without those that are left out.
 func (e *Encoder) Field(i int) {
 	p := e.top()
 	if e.err != nil {
@@ -92,8 +91,8 @@ func (e *Encoder) Field(i int) {
 	}
 }
 
-// Array begins an array of n elements; n times Elem and a value, and End follow,
-// unless it reports false. It is a slice's form too, unless that is nil.
+// Array begins an array of n elements. Elem and a value follow n times, and then End,
+// unless it reports false. A slice that is not nil has the same form.
 func (e *Encoder) Array(n int) bool {
 	return e.err == nil && e.begun(e.array(n), place{index: -1})
 }
@@ -106,8 +105,8 @@ func (e *Encoder) Elem(i int) bool {
 	return e.err == nil
 }
 
-// Map begins a map of n entries: n times a key, a value and Entry, then End
-// follow, unless it reports false.
+// Map begins a map of n entries. A key, a value and Entry follow n times, and then End,
+// unless it reports false.
 func (e *Encoder) Map(n int) bool {
 	if e.err != nil {
 		return false
@@ -119,7 +118,7 @@ func (e *Encoder) Map(n int) bool {
 	return e.begun(err, place{isMap: true, count: n})
 }
 
-// Entry ends an entry of a map. Ok must be asked after it: if it reports false,
+// Entry ends an entry of a map. Ok must be called after it. If that reports false,
 // AtKey and End follow.
 func (e *Encoder) Entry() { e.top().count-- }
 
@@ -207,7 +206,7 @@ func (e *Encoder) Time(v time.Time) {
 	}
 }
 
-// Error writes an error that is an argument or result, or stands in one.
+// Error writes an error that is an argument or result, or part of one.
 func (e *Encoder) Error(v error) {
 	if e.err == nil {
 		e.fail(e.error(v))
@@ -233,7 +232,7 @@ func (e *Encoder) Remote(r *Remote, v any) {
 	e.fail(err)
 }
 
-// Other writes any value by reflection: those with a codec of their own, and
+// Other writes a value by reflection. It is for types with a codec of their own, and for
 // data in interfaces.
 func (e *Encoder) Other(v reflect.Value) {
 	if e.err != nil {

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Slices of numbers and bools are written and read in one go: what an element by
-// itself costs is mostly saying which one it is.
+// Slices of numbers and bools are written and read as a whole. Most of the cost of one element
+// is to say which one it is.
 
 // The kinds of numbers. Slices of bytes have a form of their own: see Encoder.Bytes.
 type (

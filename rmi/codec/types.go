@@ -36,16 +36,15 @@ var namedTypes = func() *struct{ byName, byType sync.Map } {
 	return &r
 }()
 
-// RegisterType gives t a name on the wire, so that its values can travel where
-// a parameter or field is of interface type: as the name and the value. Both
-// sides register the type under one name, at program start; pointers to t
-// travel too. Registered from the start are bool, string, the integer and
-// float types, []byte, time.Time, time.Duration, []any, []string,
-// map[string]any and refs.Ref.
+// RegisterType gives t a name on the wire. Then its values can travel where
+// a parameter or field is of interface type, as the name and the value. Pointers to t
+// can too. Both sides register the type under the same name, at program start. Registered already
+// are bool, string, the integer and float types, []byte, time.Time, time.Duration, []any,
+// []string, map[string]any and refs.Ref.
 //
-// It panics if the name is illegal (1 to 254 bytes of printable UTF-8, not
-// starting with '*') or taken, if t has another name already, or if t cannot
-// travel. Registering a type again under its name does nothing.
+// RegisterType panics if the name is invalid or taken, if t has another name already, or if t
+// cannot travel. A name has 1 to 254 bytes of printable UTF-8 and does not
+// start with '*'. Registering a type again under its name does nothing.
 func RegisterType(name string, t reflect.Type) {
 	fail := func(format string, a ...any) {
 		panic(fmt.Sprintf("wire: RegisterType(%q, %v): ", name, t) + fmt.Sprintf(format, a...))
@@ -106,7 +105,7 @@ func typeByName(name string) (reflect.Type, bool) {
 	return nil, false
 }
 
-// fillData plans an interface that holds data: nil, or an array of the name of
+// fillData plans an interface that holds data. It travels as nil, or as an array of the name of
 // a registered type and the value.
 func (c *compiler) fillData(p *plan) {
 	p.kind = KindAny

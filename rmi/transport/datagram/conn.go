@@ -13,40 +13,49 @@ import (
 )
 
 const (
-	// sendQueue is how many bytes of the ordered channel wait before Write does.
+	// sendQueue is how many bytes of the ordered channel may be queued before Write waits.
 	// It is small: what waits in the session instead can be overtaken.
 	sendQueue = 64 << 10
 	// maxUnread is how many bytes may wait for Read before direct records are
-	// dropped, which come again.
+	// dropped. They come again.
 	maxUnread = 256 << 10
 
 	// deadAfter is how long this side repeats itself without a datagram from the
-	// peer before it takes it for gone.
+	// peer before the peer counts as gone.
 	deadAfter = 10 * time.Second
 	// closeTimeout is how long Close waits for the peer to have everything.
 	closeTimeout = time.Second
-	// refusals in a row are how often the system has to say that nobody listens
-	// there until a connection that stood is over.
+	// refusals is how often in a row the system must say that nobody has the peer's port
+	// before a connection that existed is over.
 	refusals = 3
 )
 
 // Conn is a connection over datagrams. It has one goroutine, which looks after
-// its timers and ends with Close; datagrams are handed to it by the goroutine
-// that reads the socket, and sent by whoever finds that they are due.
-//
-// mu guards the fields below it. Nothing is sent while it is held: what is to be
-// sent is packed into datagrams (packer) and goes out after it was released.
+// its timers and ends with Close. The goroutine that reads the socket hands it the datagrams of
+// the peer. Whoever finds that something is to be sent packs it (packer), and sends it after the
+// lock.
 type Conn struct {
+	connConfig
+	transmit func([]byte) error // one datagram, to the peer
+	release  func()             // gives the socket back; waits for its reader if it was the last user
+	pumped   chan struct{}      // closed when the goroutine is over
+
+	mu    sync.Mutex
+	state connState // guarded by mu; reached by lock alone
+}
+
+// connConfig is what does not change in a connection's life.
+type connConfig struct {
 	id            connID
-	dialler       bool               // this side is
-	transmit      func([]byte) error // one datagram, to the peer
-	release       func()             // gives the socket back; waits for its reader if it was the last user
+	dialler       bool // this side is
 	local, remote net.Addr
 	began         time.Time     // 0 of the clock in datagrams
 	wake          chan struct{} // capacity 1: the timers changed
-	pumped        chan struct{} // closed when the goroutine is over
+}
 
-	mu       sync.Mutex
+// connState is what the lock of a connection guards. Its methods need that lock.
+type connState struct {
+	*connConfig
 	readable sync.Cond // in, eof, err, closed or the deadline changed
 	writable sync.Cond // room in send, done, err, closed or the deadline changed
 
@@ -79,19 +88,30 @@ var _ net.Conn = (*Conn)(nil)
 
 func newConn(id connID, dialler bool, local, remote net.Addr, transmit func([]byte) error, release func()) *Conn {
 	c := &Conn{
-		id: id, dialler: dialler, transmit: transmit, release: release, local: local, remote: remote, began: time.Now(),
-		wake: make(chan struct{}, 1), pumped: make(chan struct{}),
-		outgoing: newFramer(dialler), incoming: newFramer(!dialler),
-		send: sender{limit: window}, receive: receiver{limit: window}, congestion: newCongestion(),
+		connConfig: connConfig{id: id, dialler: dialler, local: local, remote: remote, began: time.Now(), wake: make(chan struct{}, 1)},
+		transmit:   transmit, release: release, pumped: make(chan struct{}),
 	}
-	c.readable.L, c.writable.L = &c.mu, &c.mu
+	c.state.init(c)
 	go c.pump()
 	return c
 }
 
+func (s *connState) init(c *Conn) {
+	s.connConfig = &c.connConfig
+	s.readable.L, s.writable.L = &c.mu, &c.mu
+	s.outgoing, s.incoming = newFramer(c.dialler), newFramer(!c.dialler)
+	s.send, s.receive = sender{limit: window}, receiver{limit: window}
+	s.congestion = newCongestion()
+}
+
+// lock returns the state, which the caller may use until it unlocks mu.
+func (c *Conn) lock() *connState {
+	c.mu.Lock()
+	return &c.state
+}
+
 // Lossy tells the session that a call may arrive again after it was answered,
-// because its return was lost: the session then answers it again with the
-// return that it kept.
+// because its return was lost. The session then answers it with the retained return.
 func (c *Conn) Lossy() bool { return true }
 
 // LocalAddr returns the address of this side's socket.
@@ -100,51 +120,62 @@ func (c *Conn) LocalAddr() net.Addr { return c.local }
 // RemoteAddr returns the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
-func (c *Conn) opError(op string, err error) error {
+func (c *connConfig) opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
 	return &net.OpError{Op: op, Net: "udp", Source: c.local, Addr: c.remote, Err: err}
 }
 
-// Read reads what the peer wrote, whole records of it in the order in which they
+// Read reads what the peer wrote. Records come whole, in the order in which they
 // became available: a direct one may come before others that were written
 // earlier. After the peer's Close it returns io.EOF.
 func (c *Conn) Read(b []byte) (int, error) {
-	var p packer
-	c.mu.Lock()
-	defer func() { c.unlock(&p) }()
-	for {
-		switch {
-		case c.over:
-			return 0, c.opError("read", net.ErrClosed)
-		case c.readDeadline.passed:
-			return 0, c.opError("read", os.ErrDeadlineExceeded)
-		case len(b) == 0:
-			return 0, nil
-		case c.read < len(c.in):
-			n := copy(b, c.in[c.read:])
-			if c.read += n; c.read == len(c.in) {
-				c.read = 0
-				if c.in = c.in[:0]; cap(c.in) > 64<<10 {
-					c.in = nil
-				}
-			}
-			if room := c.room(); room >= window/2 && int(c.receive.limit-c.receive.next) < window/4 {
-				c.receive.ackNow = true // the peer may be waiting for it
-			}
-			return n, nil
-		case c.err != nil:
-			return 0, c.opError("read", c.err)
-		case c.eof:
-			return 0, io.EOF
-		}
-		c.readable.Wait()
+	s := c.lock()
+	n, ok, err := s.takeOut(b)
+	for !ok {
+		s.readable.Wait()
+		n, ok, err = s.takeOut(b)
 	}
+	wake := s.rearm()
+	c.mu.Unlock()
+	if wake {
+		c.poke()
+	}
+	return n, err
 }
 
-// room is how many segments there is room for. mu is held.
-func (c *Conn) room() int {
+// takeOut is Read. If ok is false there is nothing to read yet.
+func (c *connState) takeOut(b []byte) (n int, ok bool, err error) {
+	switch {
+	case c.over:
+		return 0, true, c.opError("read", net.ErrClosed)
+	case c.readDeadline.passed:
+		return 0, true, c.opError("read", os.ErrDeadlineExceeded)
+	case len(b) == 0:
+		return 0, true, nil
+	case c.read < len(c.in):
+		n := copy(b, c.in[c.read:])
+		if c.read += n; c.read == len(c.in) {
+			c.read = 0
+			if c.in = c.in[:0]; cap(c.in) > 64<<10 {
+				c.in = nil
+			}
+		}
+		if room := c.room(); room >= window/2 && int(c.receive.limit-c.receive.next) < window/4 {
+			c.receive.ackNow = true // the peer may be waiting for it
+		}
+		return n, true, nil
+	case c.err != nil:
+		return 0, true, c.opError("read", c.err)
+	case c.eof:
+		return 0, true, io.EOF
+	}
+	return 0, false, nil
+}
+
+// room is how many segments there is room for.
+func (c *connState) room() int {
 	return max(0, window-(len(c.in)-c.read+c.incoming.held())/maxSegment)
 }
 
@@ -155,63 +186,77 @@ func (c *Conn) Write(b []byte) (int, error) { return c.write(b, true) }
 // TryWrite is Write for as much of b as can be queued without waiting.
 func (c *Conn) TryWrite(b []byte) (int, error) { return c.write(b, false) }
 
-func (c *Conn) write(b []byte, wait bool) (int, error) {
-	p := packer{c: c, now: time.Now()}
-	c.mu.Lock()
-	defer func() { c.unlock(&p) }()
-	for (c.writing || c.closed) && c.writeError() == nil {
+func (c *Conn) write(b []byte, wait bool) (n int, err error) {
+	now := time.Now()
+	s := c.lock()
+	for (s.writing || s.closed) && s.writeError() == nil {
 		if !wait {
+			c.mu.Unlock()
 			return 0, nil
 		}
-		c.writable.Wait()
+		s.writable.Wait()
 	}
-	if err := c.writeError(); err != nil {
+	if err := s.writeError(); err != nil {
+		c.mu.Unlock()
 		return 0, err
 	}
-	c.writing = true
-	defer func() {
-		c.writing = false
-		c.writable.Broadcast()
-	}()
-	for n := 0; ; {
-		if n == len(b) {
-			c.pack(&p)
-			return n, nil
+	s.writing = true
+	p := packer{c: s, now: now}
+	for {
+		var full bool
+		m := 0
+		m, full, err = s.put(&p, b[n:])
+		if n += m; !full || !wait {
+			break
 		}
+		wake := s.rearm()
+		c.mu.Unlock()
+		c.send(&p, wake)
+		s = c.lock()
+		for (s.send.queued() >= sendQueue || s.closed) && s.writeError() == nil {
+			s.writable.Wait()
+		}
+		p.now = time.Now()
+		if err = s.writeError(); err != nil {
+			break
+		}
+	}
+	s.writing = false
+	s.writable.Broadcast()
+	wake := s.rearm()
+	c.mu.Unlock()
+	c.send(&p, wake)
+	return n, err
+}
+
+// put queues b, or as much of it as there is room for: then full is true. What may be sent now
+// is packed.
+func (c *connState) put(p *packer, b []byte) (n int, full bool, err error) {
+	for n < len(b) {
 		if c.send.queued() >= sendQueue {
-			c.pack(&p)
+			c.pack(p)
 			if c.send.queued() >= sendQueue {
-				if !wait {
-					return n, nil
-				}
-				c.unlock(&p)
-				c.mu.Lock()
-				p = packer{c: c, now: time.Now()}
-				for (c.send.queued() >= sendQueue || c.closed) && c.writeError() == nil {
-					c.writable.Wait()
-				}
-				p.now = time.Now()
-				if err := c.writeError(); err != nil {
-					return n, err
-				}
+				return n, true, nil
 			}
 		}
 		unit, m, record, err := c.outgoing.next(b[n:])
 		if err != nil {
 			c.fail(err)
-			return n, c.opError("write", err)
+			return n, false, c.opError("write", err)
 		}
 		n += m
 		if record {
-			c.writeRecord(&p, unit)
+			c.writeRecord(p, unit)
 		} else {
 			c.send.queue = append(c.send.queue, unit...)
 		}
 	}
+	c.pack(p)
+	return n, false, nil
 }
 
-// writeError tells why nothing can be written. mu is held.
-func (c *Conn) writeError() error {
+// writeError tells why nothing can be written.
+func (c *connState) writeError() error {
 	switch {
 	case c.over:
 		return c.opError("write", net.ErrClosed)
@@ -225,8 +270,8 @@ func (c *Conn) writeError() error {
 	return nil
 }
 
-// writeRecord chooses how a record travels. mu is held.
-func (c *Conn) writeRecord(p *packer, rec []byte) {
+// writeRecord chooses how a record travels.
+func (c *connState) writeRecord(p *packer, rec []byte) {
 	prefix, _ := wire.ParsePrefix(rec) // the framer did
 	if direct(prefix) {
 		id := callOf(rec[wire.PrefixSize:])
@@ -261,8 +306,8 @@ func (c *Conn) writeRecord(p *packer, rec []byte) {
 	c.send.queue = append(c.send.queue, rec...)
 }
 
-// fail breaks the connection. mu is held.
-func (c *Conn) fail(err error) {
+// fail breaks the connection.
+func (c *connState) fail(err error) {
 	if c.err == nil {
 		c.err = err
 		c.readable.Broadcast()
@@ -270,48 +315,38 @@ func (c *Conn) fail(err error) {
 	}
 }
 
-// Close ends the connection. If the peer is there, Close waits for it to have what
-// was written, for a second at most. Reads and writes that are under way
-// return when Close is about to.
+// Close ends the connection. If the peer is there, Close waits until it has received what
+// was written, for a second at most. Reads and writes that wait return when Close is about to
+// return.
 func (c *Conn) Close() error {
-	c.mu.Lock()
-	if c.closed {
+	now := time.Now()
+	s := c.lock()
+	if s.closed {
 		c.mu.Unlock()
 		return c.opError("close", net.ErrClosed)
 	}
-	now := time.Now()
-	c.closed, c.send.ending = true, true
-	c.in, c.read = nil, 0
-	late := !c.dialler && c.peerAt.IsZero() || !c.asking.IsZero() && now.Sub(c.asking) > closeTimeout
-	p := packer{c: c, now: now}
-	if c.err == nil {
-		c.pack(&p)
-	}
-	c.unlock(&p)
+	p := packer{c: s, now: now}
+	late := s.beginClose(&p)
+	wake := s.rearm()
+	c.mu.Unlock()
+	c.send(&p, wake)
 
 	timer := time.AfterFunc(closeTimeout, func() {
-		c.mu.Lock()
+		s := c.lock()
 		defer c.mu.Unlock()
 		late = true
-		c.writable.Broadcast()
+		s.writable.Broadcast()
 	})
-	c.mu.Lock()
-	for !late && !c.eof && c.err == nil && !c.send.done() {
-		c.writable.Wait()
+	s = c.lock()
+	for !late && !s.eof && s.err == nil && !s.send.done() {
+		s.writable.Wait()
 	}
 	timer.Stop()
-	c.readDeadline.stop()
-	c.writeDeadline.stop()
-	p = packer{c: c, now: time.Now()}
-	if c.receive.unacked > 0 && c.err == nil {
-		c.receive.ackNow = true
-		c.pack(&p)
-	}
-	reset := !c.send.done() && !errors.Is(c.err, syscall.ECONNRESET)
-	c.over = true
-	c.readable.Broadcast()
-	c.writable.Broadcast()
-	c.unlock(&p)
+	p.now = time.Now()
+	reset := s.endClose(&p)
+	wake = s.rearm()
+	c.mu.Unlock()
+	c.send(&p, wake)
 	if reset {
 		_ = c.transmit(appendShort(nil, typeReset, c.id))
 	}
@@ -319,6 +354,32 @@ func (c *Conn) Close() error {
 	<-c.pumped
 	c.release()
 	return nil
+}
+
+// beginClose has the END sent behind what was written. It reports whether it is late already:
+// the peer is not known to be there, or has not been heard for long.
+func (c *connState) beginClose(p *packer) (late bool) {
+	c.closed, c.send.ending = true, true
+	c.in, c.read = nil, 0
+	if c.err == nil {
+		c.pack(p)
+	}
+	return !c.dialler && c.peerAt.IsZero() || !c.asking.IsZero() && p.now.Sub(c.asking) > closeTimeout
+}
+
+// endClose is the end of the connection. It reports whether the peer is to be reset, because it
+// did not take all of it.
+func (c *connState) endClose(p *packer) (reset bool) {
+	c.readDeadline.stop()
+	c.writeDeadline.stop()
+	if c.receive.unacked > 0 && c.err == nil {
+		c.receive.ackNow = true
+		c.pack(p)
+	}
+	c.over = true
+	c.readable.Broadcast()
+	c.writable.Broadcast()
+	return !c.send.done() && !errors.Is(c.err, syscall.ECONNRESET)
 }
 
 // deadline is one of the two of a connection.
@@ -336,13 +397,14 @@ func (d *deadline) stop() {
 	d.set++
 }
 
-// setDeadline sets d, whose passing wakes those who wait on cond.
-func (c *Conn) setDeadline(d *deadline, cond *sync.Cond, t time.Time) error {
-	c.mu.Lock()
+// setDeadline sets the deadline that of picks. Its passing wakes those who wait on cond.
+func (c *Conn) setDeadline(of func(*connState) (d *deadline, cond *sync.Cond), t time.Time) error {
+	s := c.lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if s.closed {
 		return c.opError("set", net.ErrClosed)
 	}
+	d, cond := of(s)
 	d.stop()
 	left := time.Until(t)
 	d.passed = !t.IsZero() && left <= 0
@@ -351,7 +413,7 @@ func (c *Conn) setDeadline(d *deadline, cond *sync.Cond, t time.Time) error {
 	} else if !t.IsZero() {
 		set := d.set
 		d.timer = time.AfterFunc(left, func() {
-			c.mu.Lock()
+			c.lock()
 			defer c.mu.Unlock()
 			if d.set == set {
 				d.passed = true
@@ -367,12 +429,12 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// SetReadDeadline sets when Read stops to wait; zero: never.
+// SetReadDeadline sets when Read stops waiting. Zero means never.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	return c.setDeadline(&c.readDeadline, &c.readable, t)
+	return c.setDeadline(func(s *connState) (*deadline, *sync.Cond) { return &s.readDeadline, &s.readable }, t)
 }
 
-// SetWriteDeadline sets when Write stops to wait; zero: never.
+// SetWriteDeadline sets when Write stops waiting. Zero means never.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
-	return c.setDeadline(&c.writeDeadline, &c.writable, t)
+	return c.setDeadline(func(s *connState) (*deadline, *sync.Cond) { return &s.writeDeadline, &s.writable }, t)
 }

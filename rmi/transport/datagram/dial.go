@@ -13,8 +13,8 @@ import (
 )
 
 // Dial makes a connection over a socket that has one peer, such as net.Dial
-// returns for "udp", and which is the connection's from then on, also if Dial
-// fails. It goes on until there is an answer or ctx ends.
+// returns for "udp". It owns the socket from then on, and closes it if it fails. It tries until
+// the peer answers or ctx ends.
 func Dial(ctx context.Context, socket net.Conn) (*Conn, error) {
 	var random [idSize]byte
 	rand.Read(random[:])
@@ -32,8 +32,7 @@ func Dial(ctx context.Context, socket net.Conn) (*Conn, error) {
 		socket.Close()
 		<-over
 	})
-	c.mu.Lock()
-	c.trip.measure(trip)
+	c.lock().trip.measure(trip)
 	c.mu.Unlock()
 	go func() { // ends when release closes the socket
 		defer close(over)
@@ -42,8 +41,8 @@ func Dial(ctx context.Context, socket net.Conn) (*Conn, error) {
 	return c, nil
 }
 
-// mostPause is how long the dialler waits for an answer at most before it asks
-// again: ten times and more before it, or the listener's session, gives up.
+// mostPause is the longest time for which the dialler waits for an answer before it asks
+// again. It asks at least ten times before it, or the listener's session, gives up.
 const mostPause = time.Second
 
 // introduce asks until the listener says OPEN, and returns how long an answer

@@ -89,9 +89,8 @@ func listenOn(t *testing.T, packets *lossy.Network) *listener {
 }
 
 func (l *listener) count() int {
-	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.conns)
+	return len(l.lock().conns)
 }
 
 func TestNothingIsKeptBeforeTheCookie(t *testing.T) {
@@ -140,14 +139,14 @@ func TestACookieOutlivesItsSecret(t *testing.T) {
 
 // With the answers discarded, an INIT costs no memory, let alone for longer.
 func TestAFloodOfInitsAllocatesNothing(t *testing.T) {
-	l := &listener{socket: discard{}, waiting: make(chan *Conn, backlog), conns: make(map[connID]*peerConn)}
+	l := &listener{socket: discard{}, waiting: make(chan *Conn, backlog), state: listenerState{conns: make(map[connID]*peerConn)}}
 	from := addressOf(&net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9})
 	b := appendInit(nil, 1, []byte("sixteen bytes of"))
 	l.datagram(b, from)                                                                 // makes the secrets
 	if n := testing.AllocsPerRun(1000, func() { b[1]++; l.datagram(b, from) }); n > 1 { // the answer
 		t.Errorf("%v allocations for an INIT", n)
 	}
-	if len(l.conns) != 0 || len(l.waiting) != 0 {
+	if l.count() != 0 || len(l.waiting) != 0 {
 		t.Error("something is kept")
 	}
 }
@@ -213,8 +212,8 @@ func connected(t *testing.T, packets *lossy.Network, l *listener) (d, a *Conn) {
 	}
 	a = accepted.(*Conn)
 	for _, c := range []*Conn{d, a} {
-		c.mu.Lock()
-		c.outgoing.state, c.incoming.state = inRecords, inRecords
+		s := c.lock()
+		s.outgoing.state, s.incoming.state = inRecords, inRecords
 		c.mu.Unlock()
 		t.Cleanup(func() { c.Close() })
 	}
@@ -293,8 +292,7 @@ func TestAPeerThatVanishes(t *testing.T) {
 func TestAPeerThatForgot(t *testing.T) {
 	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
 		d, a := connected(t, packets, l)
-		l.mu.Lock()
-		delete(l.conns, a.id)
+		delete(l.lock().conns, a.id)
 		l.mu.Unlock()
 		if _, err := d.Write(nullCall(0, 1)); err != nil {
 			t.Fatal(err)
@@ -394,8 +392,7 @@ func TestAPeerThatDoesNotRead(t *testing.T) {
 			}
 			written++
 		}
-		a.mu.Lock()
-		held := len(a.in)
+		held := len(a.lock().in)
 		a.mu.Unlock()
 		if written == 100 || held > window*maxSegment+MaxDatagram {
 			t.Errorf("%d pieces were written, %d bytes are held", written, held)
@@ -500,8 +497,8 @@ func TestRealSocketsTellThatNobodyListens(t *testing.T) {
 	l.Close()
 }
 
-// Anybody may have said in the peer's name that nobody listens there: it counts if it is said again and again,
-// and nothing comes from the peer in between.
+// Anybody may have said in the peer's name that nobody listens there: it counts if it is said again
+// and again, and nothing comes from the peer in between.
 func TestARefusalIsNotTheEnd(t *testing.T) {
 	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
 		d, a := connected(t, packets, l)
@@ -544,10 +541,10 @@ func TestUnreadDirectRecordsAreBounded(t *testing.T) {
 	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
 		d, a := connected(t, packets, l)
 		unread := func(n int) (was int) {
-			a.mu.Lock()
+			s := a.lock()
 			defer a.mu.Unlock()
-			was = len(a.in)
-			a.in = make([]byte, n)
+			was = len(s.in)
+			s.in = make([]byte, n)
 			return was
 		}
 		unread(maxUnread + 1)

@@ -10,11 +10,11 @@ import (
 	"gormi/rmi/backoff"
 )
 
-// backlog is how many connections may wait for Accept. Until one is accepted, no
-// further one begins.
+// backlog is how many connections may wait for Accept. When there are so many, no other one
+// begins.
 const backlog = 128
 
-// listener is a socket that takes connections. Its goroutine reads datagrams and
+// listener is a socket that accepts connections. Its goroutine reads datagrams and
 // hands them to the connections. It ends when the socket is closed, which is
 // when the listener and all its connections are.
 type listener struct {
@@ -25,9 +25,20 @@ type listener struct {
 	stopped chan struct{} // closed by Close
 	done    chan struct{} // closed when the reader is over
 
-	mu     sync.Mutex // guards the fields below
+	mu    sync.Mutex
+	state listenerState // guarded by mu; reached by lock alone
+}
+
+// listenerState is what the lock of a listener guards.
+type listenerState struct {
 	conns  map[connID]*peerConn
 	closed bool
+}
+
+// lock returns the state, which the caller may use until it unlocks mu.
+func (l *listener) lock() *listenerState {
+	l.mu.Lock()
+	return &l.state
 }
 
 // peerConn is a connection and where its peer is.
@@ -36,13 +47,13 @@ type peerConn struct {
 	from address
 }
 
-// Listen takes connections on a socket, which is the listener's from then on.
-// Connections outlive the listener; the socket is closed after the last.
+// Listen accepts connections on a socket, which it owns from then on.
+// Connections outlive the listener. The socket is closed after the last one.
 func Listen(socket net.PacketConn) net.Listener {
 	l := &listener{
 		socket: socket, waiting: make(chan *Conn, backlog),
 		stopped: make(chan struct{}), done: make(chan struct{}),
-		conns: make(map[connID]*peerConn),
+		state: listenerState{conns: make(map[connID]*peerConn)},
 	}
 	l.udp, _ = socket.(*net.UDPConn)
 	go l.serve()
@@ -69,22 +80,21 @@ func (l *listener) errClosed(op string) error {
 	return &net.OpError{Op: op, Net: "udp", Addr: l.Addr(), Err: net.ErrClosed}
 }
 
-// Close takes no connections any more. It resets those that nobody accepted.
+// Close stops accepting connections. It resets those that nobody accepted.
 func (l *listener) Close() error {
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
+	s := l.lock()
+	again := s.closed
+	s.closed = true
+	l.mu.Unlock()
+	if again {
 		return l.errClosed("close")
 	}
-	l.closed = true
 	close(l.stopped)
-	l.mu.Unlock()
 	var closing sync.WaitGroup
 	for more := true; more; {
 		select {
 		case c := <-l.waiting:
-			c.mu.Lock()
-			c.fail(net.ErrClosed) // there is nothing to wait for
+			c.lock().fail(net.ErrClosed) // there is nothing to wait for
 			c.mu.Unlock()
 			closing.Go(func() { c.Close() })
 		default:
@@ -96,14 +106,14 @@ func (l *listener) Close() error {
 	return nil
 }
 
-// release takes out a connection that is closed. Who is the last to go closes
+// release takes out a connection that is closed. The last one closes
 // the socket and waits for its reader.
 func (l *listener) release(c *Conn) {
-	l.mu.Lock()
+	s := l.lock()
 	if c != nil {
-		delete(l.conns, c.id)
+		delete(s.conns, c.id)
 	}
-	last := l.closed && len(l.conns) == 0
+	last := s.closed && len(s.conns) == 0
 	l.mu.Unlock()
 	if last {
 		l.socket.Close()
@@ -158,8 +168,8 @@ func (l *listener) datagram(b []byte, from address) {
 	if !ok {
 		return
 	}
-	l.mu.Lock()
-	c, closed := l.conns[id], l.closed
+	s := l.lock()
+	c, closed := s.conns[id], s.closed
 	l.mu.Unlock()
 	if c != nil && !c.from.equal(from) {
 		return
@@ -194,14 +204,14 @@ func (l *listener) open(id connID, from address) bool {
 	if len(l.waiting) == cap(l.waiting) {
 		return false
 	}
-	l.mu.Lock()
+	s := l.lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if s.closed {
 		return false
 	}
 	var c *Conn
 	c = newConn(id, false, l.Addr(), from.addr(), func(b []byte) error { return l.write(b, from) }, func() { l.release(c) })
-	l.conns[id] = &peerConn{c, from}
+	s.conns[id] = &peerConn{c, from}
 	l.waiting <- c // there is room: nobody else puts something in
 	return true
 }

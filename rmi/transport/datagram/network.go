@@ -7,8 +7,8 @@ import (
 	"gormi/rmi/fault"
 )
 
-// Packets opens sockets. *net.Dialer and *net.ListenConfig together have its
-// shape, and so has an in-memory network.
+// Packets opens sockets. A struct that embeds net.Dialer and net.ListenConfig implements it, and
+// so can a network in memory.
 type Packets interface {
 	// DialContext returns a socket with one peer.
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
@@ -18,8 +18,8 @@ type Packets interface {
 // Network opens connections and listeners over datagrams, for the network
 // "udp". The zero value is that of the operating system, on loopback.
 type Network struct {
-	Packets  Packets // where sockets come from; nil: the operating system, whose UDP is meant
-	Insecure bool    // go beyond loopback too, in the clear
+	Packets  Packets // where sockets come from; nil means the operating system's UDP
+	Insecure bool    // allow addresses beyond loopback, without encryption
 }
 
 type system struct {
@@ -64,7 +64,7 @@ func dial(ctx context.Context, socket net.Conn) (net.Conn, error) {
 	return c, nil
 }
 
-// Listen takes connections on address, "host:port".
+// Listen accepts connections on address, "host:port".
 func (n Network) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	if n.Packets != nil {
 		socket, err := n.Packets.ListenPacket(ctx, network, address)
@@ -91,5 +91,5 @@ func (n Network) allow(a net.Addr) error {
 		return nil
 	}
 	return fault.New(fault.Denied, fault.NotExecuted,
-		"%v is beyond this machine, and datagrams go in the clear: TLS does not run over them. Use TCP with Options.TLS, or set Options.Insecure", a)
+		"%v is beyond this machine, and datagrams are not encrypted: TLS does not run over them. Use TCP with Options.TLS, or set Options.Insecure", a)
 }

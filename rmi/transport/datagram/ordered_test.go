@@ -299,7 +299,8 @@ func TestCallsAreFiltered(t *testing.T) {
 }
 
 func TestReturnsPassOnce(t *testing.T) {
-	c := newTestConn() // with call 7 in slot 5
+	conn := newTestConn() // with call 7 in slot 5
+	c := &conn.state
 	ret := func(slot wire.Slot, seq wire.Seq) bool {
 		n := len(c.in)
 		c.frame(&frame{kind: frameDirect, record: wire.FrameReturn, call: call{slot, seq}, data: nullReturn(slot, seq)}, time.Now())
@@ -308,7 +309,7 @@ func TestReturnsPassOnce(t *testing.T) {
 	if ret(5, 6) || ret(4, 7) || !ret(5, 7) || ret(5, 7) || len(c.out.flight) != 0 || len(c.out.bySlot) != 0 {
 		t.Error("a return passes if its call waits for it")
 	}
-	c.Write(nullCall(5, 8))
+	conn.Write(nullCall(5, 8))
 	if err := c.ordered(nullReturn(5, 8)); err != nil || len(c.out.bySlot) != 0 || ret(5, 8) {
 		t.Errorf("a return that came in order ends the wait: %v", err)
 	}

@@ -68,12 +68,12 @@ func readGolden(t testing.TB, path string) []byte {
 }
 
 // packed returns the datagram that pack makes of a connection.
-func packed(t *testing.T, prepare func(c *Conn, p *packer)) []byte {
+func packed(t *testing.T, prepare func(c *connState, p *packer)) []byte {
 	t.Helper()
 	began := time.Unix(1_700_000_000, 0)
-	c := &Conn{
-		id: goldenID, began: began, receive: receiver{limit: window}, send: sender{limit: window}, congestion: newCongestion(),
-		peerSent: 1_000_000, peerAt: began.Add(2 * time.Second),
+	c := &connState{
+		connConfig: &connConfig{id: goldenID, began: began}, receive: receiver{limit: window}, send: sender{limit: window},
+		congestion: newCongestion(), peerSent: 1_000_000, peerAt: began.Add(2 * time.Second),
 	}
 	p := &packer{c: c, now: began.Add(2*time.Second + 3*time.Millisecond)}
 	prepare(c, p)
@@ -107,24 +107,24 @@ func TestGoldenDatagrams(t *testing.T) {
 	golden(t, "reset", "RESET", appendShort(nil, typeReset, goldenID), id...)
 
 	header := append(id[:2:2], part{4, "sent: 2.003 s"}, part{4, "echo: 1 s, held for 3 ms"})
-	golden(t, "call", "a call that goes directly", packed(t, func(c *Conn, p *packer) {
+	golden(t, "call", "a call that goes directly", packed(t, func(c *connState, p *packer) {
 		c.writeRecord(p, nullCall(5, 7))
 	}), append(header[:4:4], part{1, "DIRECT"}, part{8, "record: call"}, part{8, "slot, sequence number"}, part{50, "rest of the header"}, part{1, "body"})...)
-	golden(t, "call_cancelled", "the same with its cancel", packed(t, func(c *Conn, p *packer) {
+	golden(t, "call_cancelled", "the same with its cancel", packed(t, func(c *connState, p *packer) {
 		c.writeRecord(p, nullCall(5, 7))
 		p.full = nil
 		c.writeRecord(p, wire.AppendCancel(nil, 5, 7))
 	}), append(header[:4:4], part{1, "DIRECT"}, part{8, "record: call"}, part{8, "slot, sequence number"}, part{50, "rest of the header"}, part{1, "body"},
 		part{1, "DIRECT"}, part{8, "record: cancel"}, part{8, "slot, sequence number"})...)
-	golden(t, "return", "a return that goes directly", packed(t, func(c *Conn, p *packer) {
+	golden(t, "return", "a return that goes directly", packed(t, func(c *connState, p *packer) {
 		c.calls.arrived(call{5, 7}, p.now)
 		c.writeRecord(p, nullReturn(5, 7))
 	}), append(header[:4:4], part{1, "DIRECT"}, part{8, "record: return"}, part{8, "slot, sequence number"}, part{12, "rest of the header"}, part{1, "body"})...)
-	golden(t, "got", "two calls are here and run for a while", packed(t, func(c *Conn, p *packer) {
+	golden(t, "got", "two calls are here and run for a while", packed(t, func(c *connState, p *packer) {
 		c.calls.arrived(call{5, 7}, p.now.Add(-ackDelay))
 		c.calls.arrived(call{6, 1}, p.now.Add(-ackDelay))
 	}), append(header[:4:4], part{1, "GOT"}, part{1, "calls"}, part{8, "slot, sequence number"}, part{8, "slot, sequence number"})...)
-	golden(t, "segment", "a ping in order, and which segments are here: 40, 42, 43 and 46", packed(t, func(c *Conn, p *packer) {
+	golden(t, "segment", "a ping in order, and which segments are here: 40, 42, 43 and 46", packed(t, func(c *connState, p *packer) {
 		c.send.next = 8
 		c.send.queue = wire.AppendPing(nil, wire.FramePing, 1)
 		c.receive.next = 40
@@ -134,10 +134,10 @@ func TestGoldenDatagrams(t *testing.T) {
 		}
 	}), append(header[:4:4], part{1, "ACK"}, part{8, "first missing"}, part{2, "window"}, part{1, "ranges"}, part{2, "1 missing, 2 here"}, part{2, "2 missing, 1 here"},
 		part{1, "SEGMENT"}, part{8, "number"}, part{2, "length"}, part{16, "record: ping"})...)
-	golden(t, "end", "the end", packed(t, func(c *Conn, p *packer) {
+	golden(t, "end", "the end", packed(t, func(c *connState, p *packer) {
 		c.send.ending = true
 	}), append(header[:4:4], part{1, "END"}, part{8, "number"})...)
-	golden(t, "ask", "the receiver has no room: still none?", packed(t, func(c *Conn, p *packer) {
+	golden(t, "ask", "the receiver has no room: still none?", packed(t, func(c *connState, p *packer) {
 		c.send.next, c.send.queue = window, []byte("x")
 		c.onTime(p)
 	}), append(header[:4:4], part{1, "ASK"})...)
@@ -203,7 +203,7 @@ func FuzzDatagram(f *testing.F) {
 		if parseData(b).id != id {
 			t.Error("the header has another connection")
 		}
-		c.checkBounds(t)
+		c.state.checkBounds(t)
 	})
 }
 
@@ -211,12 +211,11 @@ func FuzzDatagram(f *testing.F) {
 // that sends into the void and has no goroutine.
 func newTestConn() *Conn {
 	c := &Conn{
-		id: goldenID, began: time.Now(), transmit: func([]byte) error { return nil }, release: func() {},
-		wake: make(chan struct{}, 1), pumped: make(chan struct{}),
-		send: sender{limit: window}, receive: receiver{limit: window}, congestion: newCongestion(),
+		connConfig: connConfig{id: goldenID, began: time.Now(), wake: make(chan struct{}, 1)},
+		transmit:   func([]byte) error { return nil }, release: func() {}, pumped: make(chan struct{}),
 	}
-	c.readable.L, c.writable.L = &c.mu, &c.mu
-	c.outgoing.state, c.incoming.state = inRecords, inRecords
+	c.state.init(c)
+	c.state.outgoing.state, c.state.incoming.state = inRecords, inRecords
 	close(c.pumped)
 	c.Write(nullCall(5, 7))
 	c.Write(wire.AppendPing(nil, wire.FramePing, 1))
@@ -224,7 +223,7 @@ func newTestConn() *Conn {
 }
 
 // checkBounds checks what no datagram may bring about.
-func (c *Conn) checkBounds(t *testing.T) {
+func (c *connState) checkBounds(t *testing.T) {
 	t.Helper()
 	if n := len(c.in) - c.read; n > maxUnread+window*maxSegment {
 		t.Errorf("%d bytes are unread", n)

@@ -20,10 +20,10 @@ type buffer struct {
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-// packer packs frames into datagrams while c.mu is held; they are sent when it
-// was released.
+// packer packs frames into datagrams while a connection is locked. They are sent after the lock
+// (Conn.send).
 type packer struct {
-	c    *Conn
+	c    *connState
 	now  time.Time
 	full []*buffer // the last may have room
 }
@@ -93,11 +93,15 @@ func (p *packer) ack() {
 	copy(f[11:], list)
 }
 
-// send sends the datagrams. c.mu is not held.
-func (p *packer) send() {
+// send sends what was packed, and wakes the goroutine if wake says that it sleeps too long. c is
+// not locked.
+func (c *Conn) send(p *packer, wake bool) {
+	if wake {
+		c.poke()
+	}
 	for i, b := range p.full {
-		if err := p.c.transmit(b.b[:b.n]); err != nil {
-			p.c.trouble(err)
+		if err := c.transmit(b.b[:b.n]); err != nil {
+			c.trouble(err)
 		}
 		buffers.Put(b)
 		p.full[i] = nil
@@ -105,30 +109,28 @@ func (p *packer) send() {
 	p.full = p.full[:0]
 }
 
-// unlock releases mu, wakes the goroutine if it sleeps too long, and sends what
-// was packed.
-func (c *Conn) unlock(p *packer) {
+// rearm reports whether the goroutine sleeps too long. It is called before each unlock.
+func (c *connState) rearm() (wake bool) {
 	due := c.due()
-	if !due.IsZero() && (c.armed.IsZero() || due.Before(c.armed)) {
-		c.armed = due
-		c.poke()
+	if due.IsZero() || !c.armed.IsZero() && !due.Before(c.armed) {
+		return false
 	}
-	c.mu.Unlock()
-	p.send()
+	c.armed = due
+	return true
 }
 
-func (c *Conn) poke() {
+func (c *connConfig) poke() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
 }
 
-// inFlight is the number of datagrams' worth under way. mu is held.
-func (c *Conn) inFlight() int { return c.send.out + len(c.out.flight) }
+// inFlight is the number of datagrams' worth under way.
+func (c *connState) inFlight() int { return c.send.out + len(c.out.flight) }
 
-// pack packs what is to be sent now, timers aside. mu is held.
-func (c *Conn) pack(p *packer) {
+// pack packs what is to be sent now, timers aside.
+func (c *connState) pack(p *packer) {
 	r := &c.receive
 	if r.ackNow || r.unacked > 0 && !r.ackDue.After(p.now) {
 		p.ack()
@@ -155,8 +157,8 @@ func (c *Conn) pack(p *packer) {
 	}
 }
 
-// onTime does what the timers ask for. mu is held.
-func (c *Conn) onTime(p *packer) {
+// onTime does what the timers ask for.
+func (c *connState) onTime(p *packer) {
 	now := p.now
 	again := 0
 	for len(c.out.flight) > 0 && !c.out.flight[0].due.After(now) {
@@ -192,8 +194,8 @@ func (c *Conn) onTime(p *packer) {
 	}
 }
 
-// due is when the goroutine has to act next; zero: when it is woken. mu is held.
-func (c *Conn) due() time.Time {
+// due is when the goroutine has to act next; zero: when it is woken.
+func (c *connState) due() time.Time {
 	var due time.Time
 	sooner := func(t time.Time) {
 		if due.IsZero() || t.Before(due) {
@@ -224,18 +226,19 @@ func (c *Conn) pump() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		p := packer{c: c, now: time.Now()}
-		c.mu.Lock()
-		if c.over || c.err != nil {
+		now := time.Now()
+		s := c.lock()
+		if s.over || s.err != nil {
 			c.mu.Unlock()
 			return
 		}
-		c.onTime(&p)
-		c.pack(&p)
-		due := c.due()
-		c.armed = due
+		p := packer{c: s, now: now}
+		s.onTime(&p)
+		s.pack(&p)
+		due := s.due()
+		s.armed = due
 		c.mu.Unlock()
-		p.send()
+		c.send(&p, false)
 		var late <-chan time.Time // never, if nothing is due
 		if !due.IsZero() {
 			timer.Reset(time.Until(due))
@@ -250,16 +253,24 @@ func (c *Conn) pump() {
 
 // handle takes in a data datagram of this connection.
 func (c *Conn) handle(b []byte) {
-	h, b := parseData(b), b[dataHeader:]
-	if !wellFormed(b) {
+	if !wellFormed(b[dataHeader:]) {
 		return
 	}
-	p := packer{c: c, now: time.Now()}
-	c.mu.Lock()
-	defer func() { c.unlock(&p) }()
+	now := time.Now()
+	s := c.lock()
+	p := packer{c: s, now: now}
+	s.handle(&p, b)
+	wake := s.rearm()
+	c.mu.Unlock()
+	c.send(&p, wake)
+}
+
+// handle takes in a data datagram, which is well-formed.
+func (c *connState) handle(p *packer, b []byte) {
 	if c.over || c.err != nil {
 		return
 	}
+	h, b := parseData(b), b[dataHeader:]
 	c.asking, c.refused = time.Time{}, 0
 	if c.peerAt.IsZero() || int32(h.sent-c.peerSent) > 0 {
 		c.peerSent, c.peerAt = h.sent, p.now
@@ -279,11 +290,11 @@ func (c *Conn) handle(b []byte) {
 	if c.send.done() || c.eof {
 		c.writable.Broadcast()
 	}
-	c.pack(&p)
+	c.pack(p)
 }
 
-// frame takes in one frame. mu is held.
-func (c *Conn) frame(f *frame, now time.Time) {
+// frame takes in one frame.
+func (c *connState) frame(f *frame, now time.Time) {
 	switch f.kind {
 	case frameDirect:
 		// What overtook the end of the handshake comes again, and so does a call
@@ -325,8 +336,8 @@ func (c *Conn) frame(f *frame, now time.Time) {
 	}
 }
 
-// pass reports whether a direct record is for the session. mu is held.
-func (c *Conn) pass(f *frame, now time.Time) bool {
+// pass reports whether a direct record is for the session.
+func (c *connState) pass(f *frame, now time.Time) bool {
 	switch f.record {
 	case wire.FrameCall:
 		return c.calls.arrived(f.call, now)
@@ -341,8 +352,8 @@ func (c *Conn) pass(f *frame, now time.Time) bool {
 	return c.calls.cancelled(f.call)
 }
 
-// ordered takes in bytes of the ordered channel. mu is held.
-func (c *Conn) ordered(b []byte) error {
+// ordered takes in bytes of the ordered channel.
+func (c *connState) ordered(b []byte) error {
 	for len(b) > 0 {
 		unit, n, record, err := c.incoming.next(b)
 		if err != nil {
@@ -369,8 +380,8 @@ func (c *Conn) ordered(b []byte) error {
 	return nil
 }
 
-// header returns the header of a datagram that is sent now. mu is held.
-func (c *Conn) header(now time.Time) data {
+// header returns the header of a datagram that is sent now.
+func (c *connState) header(now time.Time) data {
 	h := data{id: c.id, sent: c.clock(now)}
 	if !c.peerAt.IsZero() {
 		h.echo = max(1, c.peerSent+uint32(now.Sub(c.peerAt)/time.Microsecond)) // 0 says that there is none
@@ -379,31 +390,35 @@ func (c *Conn) header(now time.Time) data {
 }
 
 // clock is this side's time as it stands in datagrams.
-func (c *Conn) clock(now time.Time) uint32 { return uint32(now.Sub(c.began) / time.Microsecond) }
+func (c *connConfig) clock(now time.Time) uint32 { return uint32(now.Sub(c.began) / time.Microsecond) }
 
 // reset takes in that the peer does not know the connection.
 func (c *Conn) reset() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.eof {
-		c.fail(syscall.ECONNRESET)
+	s := c.lock()
+	if !s.eof {
+		s.fail(syscall.ECONNRESET)
 	}
+	c.mu.Unlock()
 	c.poke()
 }
 
 // trouble takes in an error of the socket. Most mean that a datagram was lost.
 func (c *Conn) trouble(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	s := c.lock()
+	s.trouble(err)
+	c.mu.Unlock()
+	c.poke()
+}
+
+func (c *connState) trouble(err error) {
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		c.fail(net.ErrClosed)
 	case refused(err):
-		// The system was told so by the peer's; anybody may have written that in its
+		// The peer's system told this one so. Anybody may have written that in its
 		// name, so it is believed when it happens again.
 		if c.refused++; c.refused >= refusals {
 			c.fail(syscall.ECONNRESET)
 		}
 	}
-	c.poke()
 }

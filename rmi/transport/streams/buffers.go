@@ -27,9 +27,8 @@ var _ io.ReadWriteCloser = buffers{}
 
 // Read gives filtered frames to yamux, and end of file when the lane is over.
 func (b buffers) Read(p []byte) (int, error) {
-	l := b.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l := b.lane.lock()
+	defer b.lane.mu.Unlock()
 	for l.in.Len() == 0 && l.err == nil {
 		if l.in.Cap() > keepSize {
 			l.in = bytes.Buffer{}
@@ -44,11 +43,10 @@ func (b buffers) Read(p []byte) (int, error) {
 
 // Write queues what yamux sends: a header, or the data of the header before.
 func (b buffers) Write(p []byte) (int, error) {
-	l := b.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l := b.lane.lock()
+	defer b.lane.mu.Unlock()
 	if l.err == nil {
-		l.enterLocked(p)
+		l.enter(p)
 	}
 	if l.err != nil {
 		return 0, l.err
@@ -65,18 +63,18 @@ func (b buffers) Close() error {
 // ledger is the state of the parser of what yamux writes. It tells the lane
 // what the filter needs to know: numbers, windows granted and ends sent.
 type ledger struct {
-	header header  // of data that yamux writes next
-	left   int     // bytes of that data, 0 if a header is next
-	stream *stream // whose they are; nil if they are dropped
+	header header       // of data that yamux writes next
+	left   int          // bytes of that data, 0 if a header is next
+	stream *streamState // whose they are; nil if they are dropped
 }
 
-// enterLocked notes p and queues it. Frames of streams that have ended are
+// enter notes p and queues it. Frames of streams that have ended are
 // dropped.
-func (l *Lane) enterLocked(p []byte) {
+func (l *laneState) enter(p []byte) {
 	g := &l.ledger
 	if g.left > 0 {
 		if len(p) != g.left {
-			l.failLocked(fmt.Errorf("stream lane: yamux wrote %d bytes of data after announcing %d", len(p), g.left))
+			l.fail(fmt.Errorf("stream lane: yamux wrote %d bytes of data after announcing %d", len(p), g.left))
 			return
 		}
 		if g.stream != nil && !g.stream.ended {
@@ -88,7 +86,7 @@ func (l *Lane) enterLocked(p []byte) {
 		return
 	}
 	if len(p) != headerSize {
-		l.failLocked(fmt.Errorf("stream lane: yamux wrote a header of %d bytes", len(p)))
+		l.fail(fmt.Errorf("stream lane: yamux wrote a header of %d bytes", len(p)))
 		return
 	}
 	h := header(p)
@@ -116,36 +114,36 @@ func (l *Lane) enterLocked(p []byte) {
 	if h.kind() == typeWindowUpdate {
 		st.recvWindow += uint64(h.length())
 	}
-	l.queueLocked(h)
+	l.queue(h)
 	if h.flags()&flagFIN != 0 {
 		st.finOut = true
-		l.endIfDoneLocked(st)
+		l.endIfDone(st)
 	}
 	if h.flags()&flagRST != 0 {
 		st.failure = ErrReset
-		l.endLocked(st)
+		l.end(st)
 	}
 }
 
-// queueLocked queues a frame that is a header alone. A peer that makes us
+// queue queues a frame that is a header alone. A peer that makes us
 // answer without reading the answers ends the lane.
-func (l *Lane) queueLocked(h header) {
+func (l *laneState) queue(h header) {
 	l.out = append(l.out, h[:]...)
 	if len(l.out)+l.sending > outSize+answersSize {
-		l.failLocked(violation("does not read what it makes us answer"))
+		l.fail(violation("does not read what it makes us answer"))
 		return
 	}
 	l.outReady.Signal()
 }
 
-// roomLocked tells whether n more bytes of data may be queued.
-func (l *Lane) roomLocked(n int) bool {
+// room tells whether n more bytes of data may be queued.
+func (l *laneState) room(n int) bool {
 	return len(l.out)+l.sending+l.reserved+n <= outSize
 }
 
-// admitLocked gives room to the writers that wait for it, in their order.
-func (l *Lane) admitLocked() {
-	for len(l.waiting) > 0 && l.roomLocked(l.waiting[0].wants) {
+// admit gives room to the writers that wait for it, in their order.
+func (l *laneState) admit() {
+	for len(l.waiting) > 0 && l.room(l.waiting[0].wants) {
 		st := l.waiting[0]
 		l.waiting = slices.Delete(l.waiting, 0, 1)
 		l.reserved += st.wants
@@ -158,28 +156,21 @@ func (l *Lane) admitLocked() {
 func (l *Lane) flush() {
 	var spare []byte
 	for {
-		l.mu.Lock()
-		for len(l.out) == 0 && l.err == nil {
-			l.outReady.Wait()
+		s := l.lock()
+		for len(s.out) == 0 && s.err == nil {
+			s.outReady.Wait()
 		}
-		if l.err != nil {
+		if s.err != nil {
 			l.mu.Unlock()
 			return
 		}
-		batch := l.out
-		l.out = spare
-		l.sending = len(batch)
+		batch := s.out
+		s.out, s.sending = spare, len(batch)
 		l.mu.Unlock()
 
 		for chunk := range slices.Chunk(batch, MaxChunk) {
 			err := l.c.Send(chunk)
-			l.mu.Lock()
-			l.sending -= len(chunk)
-			if err != nil {
-				l.failLocked(err)
-			}
-			over := l.err != nil
-			l.admitLocked()
+			over := l.lock().sent(len(chunk), err)
 			l.mu.Unlock()
 			if over {
 				return
@@ -190,4 +181,14 @@ func (l *Lane) flush() {
 			spare = batch[:0]
 		}
 	}
+}
+
+// sent notes that n bytes were sent, or that Send failed. It reports whether the lane is over.
+func (l *laneState) sent(n int, err error) (over bool) {
+	l.sending -= n
+	if err != nil {
+		l.fail(err)
+	}
+	l.admit()
+	return l.err != nil
 }

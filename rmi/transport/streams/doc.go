@@ -1,63 +1,67 @@
 // Package streams is the stream lane of a session: flow-controlled byte streams
 // over chunks that the session carries as records among its other traffic.
 //
-// A [Lane] does not own a connection. The session gives it what arrived
-// ([Lane.Feed]) and is given what has to go out ([Config.Send]); the bytes of
+// A [Lane] does not own a connection. The session passes it what arrived
+// ([Lane.Feed]). The lane passes the session what is to be sent ([Config.Send]). The bytes of
 // successive chunks are one sequence, cut anywhere. Both ends of a session have
-// a lane, one of them as the dialer. The bytes are yamux' protocol, version 0,
-// whose specification is spec.md in github.com/hashicorp/yamux; what this
-// package demands beyond it stands under "The filter".
+// a lane, one of them as the dialer. The bytes are yamux' protocol, version 0.
+// Its specification is spec.md in github.com/hashicorp/yamux. What this
+// package demands beyond that is under "The filter".
 //
 // # How it works
 //
 //	Feed -> filter -> in buffer -> yamux' receive loop -> stream -> Read
 //	Write -> yamux' send loop -> ledger -> out buffer -> sender -> Config.Send
 //
-// yamux v0.1.2 does the streams and is trusted with nothing else. It runs over
-// a connection made of two buffers (buffers.go) of which neither end ever waits
-// for the network: a frame reaches yamux only when all of it is there, and
-// whatever yamux writes is taken at once. So yamux never blocks for longer than
-// it computes, and all waiting is done in this package, where contexts and
-// deadlines are honoured. The buffers stay bounded because their users wait
-// first: a Write reserves its bytes of the out buffer and waits for the peer's
-// window before it hands yamux a part, and the peer can only send what windows
-// allow, which the filter counts.
+// yamux v0.1.2 implements the streams, and is trusted with nothing else. It runs over
+// a connection made of two buffers (buffers.go). Neither end of them waits
+// for the network. A frame is passed to yamux only when all of it has arrived, and
+// whatever yamux writes is accepted at once. So yamux never blocks. All waiting is done
+// in this package, where contexts and deadlines are obeyed. The buffers stay bounded because
+// their users wait first. A Write reserves its bytes of the out buffer, and waits for the peer's
+// window, before it passes yamux a part. The peer can send only what the windows
+// permit, and the filter counts that.
 //
 // # Concurrency
 //
-// One mutex, Lane.mu, guards the lane and all its streams. It is held for
-// bookkeeping and copies of at most one chunk; never while yamux, Config.Send or
-// a logger is called (setting a yamux deadline, which stores and returns, is the
-// exception). Lane.opening is taken before it, so that streams reach the wire
+// One mutex, Lane.mu, guards the lane and all its streams. What it guards stands in laneState
+// and streamState. Their methods need the lock, and who has one of them has it. It is held for
+// bookkeeping and copies of at most one chunk. It is not held while yamux, Config.Send or
+// a logger is called. The exception is setting a yamux deadline, which stores and returns.
+// Lane.opening is taken before it, so that streams reach the wire
 // in the order of their numbers. stream.reading is taken before it by readers.
 //
-// Goroutines of a lane that was used: yamux' receive loop and send loop, the
-// acceptor, which takes streams out of yamux as fast as they come, and the
+// A lane that was used has four goroutines: yamux' receive loop and send loop; the
+// acceptor, which takes streams out of yamux as fast as they come; and the
 // sender, the only one that calls Config.Send. The last two end when the lane
-// is over and Send has returned; Close waits for them and for yamux. Timers of
-// lingering streams and the logger of yamux' remarks are counted too.
+// is over and Send has returned. Close waits for them and for yamux. It also waits for timers of
+// lingering streams, and for the goroutine that logs yamux' remarks.
 //
-// One place, Lane.failLocked, decides that a lane is over. It only sets state:
+// One place, laneState.fail, decides that a lane is over. It only sets state.
 // yamux then reads end of file and shuts itself down.
 //
 // # The filter
 //
-// The filter (filter.go) reads every byte before yamux does. It refuses, and so
-// ends the session, on: an unknown version, type or flag, flags that contradict
-// one another, a stream number of the wrong parity, one that does not increase
-// or was never opened, more data than the window that was granted, data or an
-// end after the end, an acknowledgement nobody asked for or anything else
-// before it, more than MaxStreams streams opened by the peer, window updates
-// past 2 GiB, pings faster than their allowance, answers to pings (a lane sends
-// none), more bytes than the bound between Feed and yamux, and a peer that does
-// not read what it makes us answer. Frames for streams that have ended may have
-// crossed the end on the wire: they are dropped. Because both sides may open at
-// once, a stream that is one too many only for both together is answered by a
-// reset; Open then returns [ErrRefused].
+// The filter (filter.go) reads every byte before yamux does. Each of these is a breach of the
+// protocol, and ends the session:
 //
-// Pings and go-away are the filter's own business: yamux sees frames of streams
-// only. It sees data in frames of what has arrived, so that it never allocates
-// for a length that was merely announced.
+//   - an unknown version, type or flag, or flags that contradict one another
+//   - a stream number of the wrong parity, that does not increase, or was never opened
+//   - more data than the window that was granted
+//   - data or an end after the end
+//   - an acknowledgement that was not due, or anything else before it
+//   - more than MaxStreams streams opened by the peer
+//   - window updates past 2 GiB
+//   - pings faster than allowed, and answers to pings (a lane sends none)
+//   - more bytes than the bound between Feed and yamux
+//   - a peer that makes us answer, and does not read the answers
+//
+// Frames for streams that have ended are dropped: they may have been sent before the sender learned
+// of the end. Both sides may open streams at the same time. A stream that is one too many only for
+// both together is answered by a reset, and Open returns [ErrRefused].
+//
+// The filter itself handles pings and go-away. yamux sees only frames of streams. Their data is
+// cut to what has arrived. So yamux never allocates for a length that was merely announced.
 //
 // # Answers to yamux' hazards
 //

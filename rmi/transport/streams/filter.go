@@ -54,10 +54,10 @@ type filter struct {
 	header header
 	have   int // bytes of header that are there
 
-	left   uint32  // bytes that the frame under way still has to bring
-	stream *stream // whose data they are; nil if they are dropped
-	first  uint16  // flags to pass on with the next data
-	fin    bool    // the frame ends its stream
+	left   uint32       // bytes that the frame under way still has to bring
+	stream *streamState // whose data they are; nil if they are dropped
+	first  uint16       // flags to pass on with the next data
+	fin    bool         // the frame ends its stream
 
 	pings   int       // pings that may come now
 	pingsAt time.Time // when pings was last refilled
@@ -67,15 +67,15 @@ func violation(format string, a ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrProtocol}, a...)...)
 }
 
-// filterLocked checks chunk and passes on what yamux is to see; l.mu is held.
-func (l *Lane) filterLocked(chunk []byte) error {
+// take checks chunk and passes on what yamux is to see.
+func (l *laneState) take(chunk []byte) error {
 	f := &l.filter
 	for len(chunk) > 0 {
 		if f.left > 0 {
 			part := chunk[:min(uint64(f.left), uint64(len(chunk)))]
 			chunk = chunk[len(part):]
 			f.left -= uint32(len(part))
-			l.dataLocked(part)
+			l.data(part)
 		} else {
 			n := copy(f.header[f.have:], chunk)
 			chunk = chunk[n:]
@@ -83,7 +83,7 @@ func (l *Lane) filterLocked(chunk []byte) error {
 				break
 			}
 			f.have = 0
-			if err := l.frameLocked(&f.header); err != nil {
+			if err := l.frame(&f.header); err != nil {
 				return err
 			}
 		}
@@ -97,22 +97,22 @@ func (l *Lane) filterLocked(chunk []byte) error {
 	return nil
 }
 
-func (l *Lane) frameLocked(h *header) error {
+func (l *laneState) frame(h *header) error {
 	if h[0] != 0 {
 		return violation("frame of version %d, want 0", h[0])
 	}
 	switch h.kind() {
 	case typeData, typeWindowUpdate:
-		return l.streamFrameLocked(h)
+		return l.streamFrame(h)
 	case typePing:
-		return l.pingLocked(h)
+		return l.ping(h)
 	case typeGoAway:
-		return l.goAwayLocked(h)
+		return l.goAway(h)
 	}
 	return violation("frame of unknown type %d", h.kind())
 }
 
-func (l *Lane) pingLocked(h *header) error {
+func (l *laneState) ping(h *header) error {
 	switch {
 	case h.stream() != 0:
 		return violation("ping for stream %d", h.stream())
@@ -131,11 +131,11 @@ func (l *Lane) pingLocked(h *header) error {
 		return violation("flood of pings")
 	}
 	f.pings--
-	l.queueLocked(makeHeader(typePing, flagACK, 0, h.length()))
+	l.queue(makeHeader(typePing, flagACK, 0, h.length()))
 	return nil
 }
 
-func (l *Lane) goAwayLocked(h *header) error {
+func (l *laneState) goAway(h *header) error {
 	switch {
 	case h.stream() != 0:
 		return violation("go-away for stream %d", h.stream())
@@ -148,8 +148,8 @@ func (l *Lane) goAwayLocked(h *header) error {
 	return nil
 }
 
-// streamFrameLocked checks the header of a frame that belongs to a stream.
-func (l *Lane) streamFrameLocked(h *header) error {
+// streamFrame checks the header of a frame that belongs to a stream.
+func (l *laneState) streamFrame(h *header) error {
 	f, id, flags, length := &l.filter, h.stream(), h.flags(), h.length()
 	isData := h.kind() == typeData
 	remote := l.isRemote(id)
@@ -169,7 +169,7 @@ func (l *Lane) streamFrameLocked(h *header) error {
 	switch {
 	case flags&flagSYN != 0:
 		var err error
-		if st, err = l.arriveLocked(id, flags); err != nil {
+		if st, err = l.arrive(id, flags); err != nil {
 			return err
 		}
 	case remote && id > l.lastRemote, !remote && id > l.lastLocal:
@@ -193,7 +193,7 @@ func (l *Lane) streamFrameLocked(h *header) error {
 		if !st.acked {
 			cause = ErrRefused
 		}
-		l.dropLocked(st, cause, first)
+		l.drop(st, cause, first)
 		return nil
 	case !st.acked:
 		return violation("stream %d: used before it was acknowledged", id)
@@ -218,17 +218,17 @@ func (l *Lane) streamFrameLocked(h *header) error {
 		st.sendWindow += uint64(length)
 		st.changed.broadcast()
 	}
-	l.passLocked(*h, nil)
+	l.pass(*h, nil)
 	if flags&flagFIN != 0 {
 		st.finIn = true
-		l.endIfDoneLocked(st)
+		l.endIfDone(st)
 	}
 	return nil
 }
 
-// arriveLocked admits a stream that the peer opens. It returns nil if the
+// arrive admits a stream that the peer opens. It returns nil if the
 // stream was refused.
-func (l *Lane) arriveLocked(id uint32, flags uint16) (*stream, error) {
+func (l *laneState) arrive(id uint32, flags uint16) (*streamState, error) {
 	switch {
 	case !l.isRemote(id):
 		return nil, violation("opened stream %d, whose number is ours to give", id)
@@ -241,13 +241,12 @@ func (l *Lane) arriveLocked(id uint32, flags uint16) (*stream, error) {
 	}
 	l.lastRemote = id
 	if l.slots >= l.c.MaxStreams {
-		l.queueLocked(makeHeader(typeWindowUpdate, flagRST, id, 0))
+		l.queue(makeHeader(typeWindowUpdate, flagRST, id, 0))
 		return nil, nil
 	}
-	st := &stream{
-		lane: l, id: id, remote: true, acked: true,
-		recvWindow: protocolWindow, sendWindow: protocolWindow,
-	}
+	st := l.newStream()
+	st.id, st.remote, st.acked = id, true, true
+	st.recvWindow, st.sendWindow = protocolWindow, protocolWindow
 	l.slots++
 	l.remoteOpen++
 	l.streams[id] = st
@@ -255,65 +254,65 @@ func (l *Lane) arriveLocked(id uint32, flags uint16) (*stream, error) {
 	return st, nil
 }
 
-// dataLocked passes on a part of the data of the frame under way.
-func (l *Lane) dataLocked(part []byte) {
+// data passes on a part of the data of the frame under way.
+func (l *laneState) data(part []byte) {
 	f := &l.filter
 	st := f.stream
 	if st == nil || st.ended {
 		return
 	}
-	l.passLocked(makeHeader(typeData, f.first, st.id, uint32(len(part))), part)
+	l.pass(makeHeader(typeData, f.first, st.id, uint32(len(part))), part)
 	st.received += uint64(len(part))
 	f.first = 0
 	if f.left == 0 && f.fin {
 		// Apart from the data: yamux tells readers of the end first.
-		l.passLocked(makeHeader(typeWindowUpdate, flagFIN, st.id, 0), nil)
+		l.pass(makeHeader(typeWindowUpdate, flagFIN, st.id, 0), nil)
 		st.finIn = true
-		l.endIfDoneLocked(st)
+		l.endIfDone(st)
 	}
 }
 
-// passLocked lets yamux see a whole frame.
-func (l *Lane) passLocked(h header, data []byte) {
+// pass lets yamux see a whole frame.
+func (l *laneState) pass(h header, data []byte) {
 	l.in.Write(h[:])
 	l.in.Write(data)
 	l.inReady.Signal()
 }
 
 // isRemote tells whether the peer gives out the number: dialers' are odd.
-func (l *Lane) isRemote(id uint32) bool { return (id%2 == 1) != l.c.Dialer }
+func (l *laneState) isRemote(id uint32) bool { return (id%2 == 1) != l.c.Dialer }
 
-// dropLocked has yamux forget a stream that is open on the wire, and fails it
+// drop has yamux forget a stream that is open on the wire, and fails it
 // with cause. unacked says that yamux has not seen the acknowledgement.
-func (l *Lane) dropLocked(st *stream, cause error, unacked bool) {
+func (l *laneState) drop(st *streamState, cause error, unacked bool) {
 	flags := flagRST
 	if unacked {
 		flags |= flagACK
 	}
-	l.passLocked(makeHeader(typeWindowUpdate, flags, st.id, 0), nil)
+	l.pass(makeHeader(typeWindowUpdate, flags, st.id, 0), nil)
 	st.failure = cause
-	l.endLocked(st)
+	l.end(st)
 }
 
-// resetLocked resets a stream from this side: the peer is told, and yamux is
+// reset resets a stream from this side: the peer is told, and yamux is
 // told that the peer did it.
-func (l *Lane) resetLocked(st *stream, cause error) {
+func (l *laneState) reset(st *streamState, cause error) {
 	if st.ended || l.err != nil {
 		return
 	}
-	l.dropLocked(st, cause, !st.acked)
-	l.queueLocked(makeHeader(typeWindowUpdate, flagRST, st.id, 0))
+	l.drop(st, cause, !st.acked)
+	l.queue(makeHeader(typeWindowUpdate, flagRST, st.id, 0))
 }
 
-// endIfDoneLocked ends a stream that both ends have ended.
-func (l *Lane) endIfDoneLocked(st *stream) {
+// endIfDone ends a stream that both ends have ended.
+func (l *laneState) endIfDone(st *streamState) {
 	if st.finIn && st.finOut {
-		l.endLocked(st)
+		l.end(st)
 	}
 }
 
-// endLocked forgets a stream that has left the wire.
-func (l *Lane) endLocked(st *stream) {
+// end forgets a stream that has left the wire.
+func (l *laneState) end(st *streamState) {
 	st.ended = true
 	delete(l.streams, st.id)
 	if st.remote {
@@ -330,6 +329,6 @@ func (l *Lane) endLocked(st *stream) {
 			}
 		}
 	}
-	st.stopLingerLocked()
+	st.stopLinger()
 	st.changed.broadcast()
 }

@@ -200,8 +200,8 @@ func TestAnnouncedLengthAllocatesNothing(t *testing.T) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.in.Cap() > 4096 {
-		t.Errorf("in buffer has %d bytes", l.in.Cap())
+	if l.state.in.Cap() > 4096 {
+		t.Errorf("in buffer has %d bytes", l.state.in.Cap())
 	}
 }
 
@@ -223,7 +223,7 @@ func TestResetGivesTheSlotBack(t *testing.T) {
 	until(t, "yamux let go of the stream", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.slots == 0 && len(l.arriving) == 0
+		return l.state.slots == 0 && len(l.state.arriving) == 0
 	})
 }
 
@@ -237,7 +237,7 @@ func TestRapidReset(t *testing.T) {
 	for ; err == nil && id < 1_000_000; id += 2 {
 		err = l.Feed(slices.Concat(frame(typeWindowUpdate, flagSYN, id, 0), frame(typeWindowUpdate, flagRST, id, 0)))
 		l.mu.Lock()
-		slots, queued := l.slots, len(l.out)+l.sending
+		slots, queued := l.state.slots, len(l.state.out)+l.state.sending
 		l.mu.Unlock()
 		if slots > l.c.MaxStreams || queued > outSize+answersSize+headerSize {
 			t.Fatalf("%d slots, %d bytes queued", slots, queued)
@@ -290,8 +290,8 @@ func FuzzFeed(f *testing.F) {
 			t.Errorf("%+v", s)
 		}
 		l.mu.Lock()
-		if l.in.Len() > 1<<16+MaxChunk {
-			t.Errorf("%d bytes wait for yamux", l.in.Len())
+		if l.state.in.Len() > 1<<16+MaxChunk {
+			t.Errorf("%d bytes wait for yamux", l.state.in.Len())
 		}
 		l.mu.Unlock()
 		l.Close(nil)

@@ -41,12 +41,12 @@ var (
 type Config struct {
 	// Dialer is true at the end that dialled the connection. The ends must differ.
 	Dialer bool
-	// MaxStreams bounds the streams open at once, both directions together. If
+	// MaxStreams bounds the open streams, those of both sides together. If
 	// zero, 256. The ends should agree.
 	MaxStreams int
-	// Window is how many bytes of a stream may wait for their reader. If less
-	// than 256 KiB, which the protocol grants every stream, 256 KiB. Streams hold
-	// up to MaxStreams times Window in all.
+	// Window is how many bytes of a stream may wait for their reader. It is at least 256 KiB, which
+	// the protocol grants every stream. All streams together hold
+	// up to MaxStreams times Window.
 	Window uint32
 	// Buffer bounds the bytes that were fed and that yamux has not taken yet.
 	// It takes them as fast as it is scheduled, whether or not streams are read.
@@ -55,7 +55,7 @@ type Config struct {
 	// OpenTimeout is how long Open waits for the peer's answer. If zero, 10 s.
 	OpenTimeout time.Duration
 	// CloseTimeout is how long a closed stream waits for the peer to end its
-	// direction before it is reset, by which the peer loses what it has not read.
+	// direction. After that it is reset, and the peer loses what it has not read.
 	// If zero, five minutes.
 	CloseTimeout time.Duration
 	// Logger receives yamux' remarks. If nil they are dropped.
@@ -93,41 +93,53 @@ func (c Config) withDefaults() Config {
 // Lane is one end of a session's stream lane. It is safe for concurrent use,
 // but chunks must be fed in order, so by one goroutine at a time.
 type Lane struct {
+	laneConfig
+	starting sync.Once  // see start
+	opening  sync.Mutex // held while a stream is put on the wire; taken before mu
+
+	mu    sync.Mutex
+	state laneState // guarded by mu, with the states of the streams; reached by lock alone
+}
+
+// laneConfig is what does not change in a lane's life.
+type laneConfig struct {
 	c    Config
 	done chan struct{} // closed when the lane is over, after err was set
 	wg   sync.WaitGroup
+}
 
-	opening sync.Mutex // held while a stream is put on the wire; taken before mu
-
-	mu      sync.Mutex // guards the fields below and those of the streams
-	err     error      // why the lane is over; nil while it is not
+// laneState is what the lock of a lane guards. Its methods need that lock.
+type laneState struct {
+	*laneConfig
+	lane    *Lane // for new streams
+	err     error // why the lane is over; nil while it is not
 	session *yamux.Session
 
 	// Streams that either end may still send frames for, by number.
 	//   slots = local streams being opened or in streams
 	//         + remote streams in streams or in arriving
-	streams    map[uint32]*stream
+	streams    map[uint32]*streamState
 	slots      int
-	remoteOpen int                // streams opened by the peer, in streams
-	arriving   map[uint32]*stream // opened by the peer, not yet out of yamux
-	next       *stream            // the stream that OpenStream is putting on the wire
-	lastLocal  uint32             // highest number that this end opened
-	lastRemote uint32             // highest number that the peer opened
-	goingAway  bool               // the peer wants no more streams
+	remoteOpen int                     // streams opened by the peer, in streams
+	arriving   map[uint32]*streamState // opened by the peer, not yet out of yamux
+	next       *streamState            // the stream that OpenStream is putting on the wire
+	lastLocal  uint32                  // highest number that this end opened
+	lastRemote uint32                  // highest number that the peer opened
+	goingAway  bool                    // the peer wants no more streams
 
-	backlog  []*stream // out of yamux, waiting for Accept; all in slots
-	arrivals notice    // backlog grew
+	backlog  []*streamState // out of yamux, waiting for Accept; all in slots
+	arrivals notice         // backlog grew
 
 	filter  filter
 	in      bytes.Buffer // filtered frames on their way to yamux, whole
 	inReady sync.Cond    // in grew, or the lane is over
 
 	ledger   ledger
-	out      []byte    // frames on their way to Send
-	sending  int       // bytes that the sender took out of out and has not sent
-	outReady sync.Cond // out grew, or the lane is over
-	reserved int       // bytes that writers are handing to yamux
-	waiting  []*stream // writers waiting for a reservation, first come first served
+	out      []byte         // frames on their way to Send
+	sending  int            // bytes that the sender took out of out and has not sent
+	outReady sync.Cond      // out grew, or the lane is over
+	reserved int            // bytes that writers are handing to yamux
+	waiting  []*streamState // writers waiting for a reservation, first come first served
 
 	remarks remarks
 }
@@ -135,11 +147,17 @@ type Lane struct {
 // New returns a lane. It is cheap: buffers, goroutines and yamux come with the
 // first Open or Feed.
 func New(c Config) *Lane {
-	l := &Lane{c: c.withDefaults(), done: make(chan struct{})}
-	l.inReady.L = &l.mu
-	l.outReady.L = &l.mu
-	l.remarks.lane = l
+	l := &Lane{laneConfig: laneConfig{c: c.withDefaults(), done: make(chan struct{})}}
+	s := &l.state
+	s.laneConfig, s.lane = &l.laneConfig, l
+	s.inReady.L, s.outReady.L = &l.mu, &l.mu
 	return l
+}
+
+// lock returns the state, which the caller may use until it unlocks mu.
+func (l *Lane) lock() *laneState {
+	l.mu.Lock()
+	return &l.state
 }
 
 // Stats is what a lane holds at one moment.
@@ -151,13 +169,13 @@ type Stats struct {
 
 // Stats tells what the lane holds.
 func (l *Lane) Stats() Stats {
-	l.mu.Lock()
+	s := l.lock()
 	defer l.mu.Unlock()
-	s := Stats{Streams: len(l.streams), Queued: len(l.out) + l.sending}
-	for _, st := range l.streams {
-		s.Received += int(st.received - st.consumed)
+	stats := Stats{Streams: len(s.streams), Queued: len(s.out) + s.sending}
+	for _, st := range s.streams {
+		stats.Received += int(st.received - st.consumed)
 	}
-	return s
+	return stats
 }
 
 // Done is closed when the lane is over: it was closed, Send failed, or the peer
@@ -165,50 +183,37 @@ func (l *Lane) Stats() Stats {
 func (l *Lane) Done() <-chan struct{} { return l.done }
 
 // Feed takes the next chunk that arrived, copies what it keeps, and never waits.
-// An error means that the lane is over: if it wraps [ErrProtocol] the peer is at
-// fault and its session must end; otherwise it is the reason that Close was
-// given.
+// An error means that the lane is over. If it wraps [ErrProtocol], the peer is at
+// fault and its session must end. Otherwise it is the reason that was passed to Close.
 func (l *Lane) Feed(chunk []byte) error {
-	l.mu.Lock()
+	l.start()
+	s := l.lock()
 	defer l.mu.Unlock()
-	l.startLocked()
-	if l.err == nil {
-		if err := l.filterLocked(chunk); err != nil {
-			l.failLocked(err)
+	if s.err == nil {
+		if err := s.take(chunk); err != nil {
+			s.fail(err)
 		}
 	}
-	return l.err
+	return s.err
 }
 
-// Open opens a stream and returns when the peer's lane has acknowledged it, its
-// program need not have accepted it. The context bounds the opening alone.
+// Open opens a stream and returns when the peer's lane has acknowledged it. The peer's
+// program need not have accepted it. The context bounds the opening only.
 func (l *Lane) Open(ctx context.Context) (Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	st, err := l.send(&stream{lane: l})
+	st, err := l.send()
 	if err != nil {
 		return nil, err
 	}
 	timer := time.NewTimer(l.c.OpenTimeout)
 	defer timer.Stop()
 	for {
-		l.mu.Lock()
-		switch {
-		case l.err != nil:
-			err = l.err
-		case st.failure != nil:
-			err = st.failure
-		case st.acked:
-			l.mu.Unlock()
-			return st, nil
-		case err != nil:
-			l.resetLocked(st, err)
-		}
-		changed := st.changed.wait()
+		opened, changed, why := st.lock().opened(err)
 		l.mu.Unlock()
-		if err != nil {
-			return nil, err
+		if opened || why != nil {
+			return st.ifOpened(why)
 		}
 		select {
 		case <-changed:
@@ -221,66 +226,96 @@ func (l *Lane) Open(ctx context.Context) (Stream, error) {
 	}
 }
 
-// send has yamux open st. The lane learns its number when yamux writes it.
-func (l *Lane) send(st *stream) (*stream, error) {
+func (s *stream) ifOpened(err error) (Stream, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// opened reports whether the peer acknowledged the stream. If not, changed is closed when there
+// is news. why says that it will not be: because of the lane, of the peer, or of err, which the
+// stream is reset for.
+func (s *streamState) opened(err error) (opened bool, changed <-chan struct{}, why error) {
+	switch {
+	case s.lane.err != nil:
+		return false, nil, s.lane.err
+	case s.failure != nil:
+		return false, nil, s.failure
+	case s.acked:
+		return true, nil, nil
+	case err != nil:
+		s.lane.reset(s, err)
+		return false, nil, err
+	}
+	return false, s.changed.wait(), nil
+}
+
+// send has yamux open a stream. The lane learns its number when yamux writes it.
+func (l *Lane) send() (*stream, error) {
 	l.opening.Lock()
 	defer l.opening.Unlock()
 
-	l.mu.Lock()
-	l.startLocked()
-	err := l.err
-	switch {
-	case err != nil:
-	case l.goingAway:
-		err = ErrGoingAway
-	case l.slots >= l.c.MaxStreams:
-		err = ErrTooManyStreams
-	}
+	l.start()
+	s := l.lock()
+	st, err := s.beginOpen()
+	session := s.session
+	l.mu.Unlock()
 	if err != nil {
-		l.mu.Unlock()
 		return nil, err
 	}
-	l.slots++
-	l.next = st
-	session := l.session
-	l.mu.Unlock()
 
 	y, err := session.OpenStream()
 
-	l.mu.Lock()
+	s = l.lock()
 	defer l.mu.Unlock()
-	if l.next != nil { // not even numbered
-		l.next = nil
-		l.slots--
+	if s.next != nil { // not even numbered
+		s.next = nil
+		s.slots--
 	}
 	if err != nil {
-		if l.err != nil {
-			err = l.err
+		if s.err != nil {
+			err = s.err
 		}
 		return nil, err
 	}
-	st.y = y
-	return st, nil
+	st.user.y = y
+	return st.user, nil
 }
 
-// Accept returns the next stream that the peer opened, waiting for it. Streams
-// wait in order; what the peer may send on them meanwhile is their window.
+// beginOpen makes a stream that yamux is to open next.
+func (l *laneState) beginOpen() (*streamState, error) {
+	switch {
+	case l.err != nil:
+		return nil, l.err
+	case l.goingAway:
+		return nil, ErrGoingAway
+	case l.slots >= l.c.MaxStreams:
+		return nil, ErrTooManyStreams
+	}
+	l.slots++
+	l.next = l.newStream()
+	return l.next, nil
+}
+
+// newStream returns a stream of the lane.
+func (l *laneState) newStream() *streamState {
+	st := &stream{owner: l.lane}
+	st.state.user, st.state.lane = st, l
+	return &st.state
+}
+
+// Accept waits for the next stream that the peer opened, and returns it. Streams
+// wait in order. Meanwhile the peer may send as much on each as its window permits.
 func (l *Lane) Accept(ctx context.Context) (Stream, error) {
 	for {
-		l.mu.Lock()
-		if l.err != nil {
-			l.mu.Unlock()
-			return nil, l.err
-		}
-		if len(l.backlog) > 0 {
-			st := l.backlog[0]
-			l.backlog[0] = nil
-			l.backlog = l.backlog[1:]
-			l.mu.Unlock()
-			return st, nil
-		}
-		arrivals := l.arrivals.wait()
+		s := l.lock()
+		st, err := s.accepted()
+		arrivals := s.arrivals.wait()
 		l.mu.Unlock()
+		if st != nil || err != nil {
+			return st.ifOpened(err)
+		}
 		select {
 		case <-arrivals:
 		case <-l.done:
@@ -290,18 +325,31 @@ func (l *Lane) Accept(ctx context.Context) (Stream, error) {
 	}
 }
 
-// Close ends the lane for the reason err, nil meaning net.ErrClosed, and waits
-// for its goroutines, so Send must return. Streams deliver what they have; then
+// accepted takes the next stream out of the backlog; nil if there is none.
+func (l *laneState) accepted() (*stream, error) {
+	if l.err != nil {
+		return nil, l.err
+	}
+	if len(l.backlog) == 0 {
+		return nil, nil
+	}
+	st := l.backlog[0]
+	l.backlog[0] = nil
+	l.backlog = l.backlog[1:]
+	return st.user, nil
+}
+
+// Close ends the lane for the reason err, nil meaning net.ErrClosed. It waits
+// for the lane's goroutines, so Send must return. Streams deliver what they have. Then
 // they fail with err, unless the peer had ended them. Nothing is sent: the peer
-// learns of it from its session. Close may be called again, and by the
+// learns of it from its session. Close may be called again, also by the
 // goroutine that feeds.
 func (l *Lane) Close(err error) {
 	if err == nil {
 		err = net.ErrClosed
 	}
 	l.fail(err)
-	l.mu.Lock()
-	session := l.session
+	session := l.lock().session
 	l.mu.Unlock()
 	if session != nil {
 		session.Close()
@@ -310,73 +358,99 @@ func (l *Lane) Close(err error) {
 }
 
 func (l *Lane) fail(err error) {
-	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.failLocked(err)
+	l.lock().fail(err)
 }
 
-// failLocked ends the lane; the first reason counts. l.mu is held.
-func (l *Lane) failLocked(err error) {
+// fail ends the lane; the first reason counts.
+func (l *laneState) fail(err error) {
 	if l.err != nil {
 		return
 	}
 	l.err = err
 	close(l.done)
 	for _, st := range l.streams {
-		st.stopLingerLocked()
+		st.stopLinger()
 	}
 	l.in, l.out, l.waiting, l.backlog = bytes.Buffer{}, nil, nil, nil
 	l.inReady.Broadcast()
 	l.outReady.Broadcast()
 }
 
-// startLocked sets up yamux and the lane's goroutines once; l.mu is held.
-func (l *Lane) startLocked() {
-	if l.session != nil || l.err != nil {
-		return
-	}
-	c := &yamux.Config{
-		AcceptBacklog:          l.c.MaxStreams,
-		KeepAliveInterval:      time.Hour, // not enabled, but must not be zero
-		ConnectionWriteTimeout: time.Hour, // its writes do not wait
-		MaxStreamWindowSize:    l.c.Window,
-		Logger:                 &l.remarks,
-	}
-	open := yamux.Server
-	if l.c.Dialer {
-		open = yamux.Client
-	}
-	session, err := open(buffers{l}, c)
-	if err != nil {
-		l.failLocked(err)
-		return
+// why waits until the lane is over and returns the reason.
+func (l *Lane) why() error {
+	<-l.done
+	defer l.mu.Unlock()
+	return l.lock().err
+}
+
+// start sets up yamux and the lane's goroutines once.
+func (l *Lane) start() {
+	l.starting.Do(func() {
+		over := l.lock().err != nil
+		l.mu.Unlock()
+		if over {
+			return
+		}
+		c := &yamux.Config{
+			AcceptBacklog:          l.c.MaxStreams,
+			KeepAliveInterval:      time.Hour, // not enabled, but must not be zero
+			ConnectionWriteTimeout: time.Hour, // its writes do not wait
+			MaxStreamWindowSize:    l.c.Window,
+			Logger:                 logger{l},
+		}
+		open := yamux.Server
+		if l.c.Dialer {
+			open = yamux.Client
+		}
+		session, err := open(buffers{l}, c)
+		if err != nil {
+			l.fail(err)
+			return
+		}
+		if !l.lock().start(session) {
+			defer session.Close() // behind the lock
+		}
+		l.mu.Unlock()
+	})
+}
+
+// start begins with what yamux runs, unless the lane is over already.
+func (l *laneState) start(session *yamux.Session) bool {
+	if l.err != nil {
+		return false
 	}
 	l.session = session
-	l.streams = make(map[uint32]*stream)
-	l.arriving = make(map[uint32]*stream)
+	l.streams = make(map[uint32]*streamState)
+	l.arriving = make(map[uint32]*streamState)
 	l.filter.pings = pingBurst
-	l.wg.Go(l.accept)
-	l.wg.Go(l.flush)
+	l.wg.Go(func() { l.lane.accept(session) })
+	l.wg.Go(l.lane.flush)
+	return true
 }
 
 // accept takes streams out of yamux until yamux is closed, which ends the lane.
-func (l *Lane) accept() {
+func (l *Lane) accept(session *yamux.Session) {
 	for {
-		y, err := l.session.AcceptStream()
+		y, err := session.AcceptStream()
 		if err != nil {
 			l.fail(fmt.Errorf("stream lane: %w", err))
 			return
 		}
-		l.mu.Lock()
-		st := l.arriving[y.StreamID()]
-		delete(l.arriving, y.StreamID())
-		st.y = y
-		if st.ended {
-			l.slots--
-		} else if l.err == nil {
-			l.backlog = append(l.backlog, st)
-			l.arrivals.broadcast()
-		}
+		l.lock().arrived(y)
 		l.mu.Unlock()
+	}
+}
+
+// arrived takes in a stream that came out of yamux.
+func (l *laneState) arrived(y *yamux.Stream) {
+	st := l.arriving[y.StreamID()]
+	delete(l.arriving, y.StreamID())
+	st.user.y = y
+	if st.ended {
+		l.slots--
+	} else if l.err == nil {
+		l.backlog = append(l.backlog, st)
+		l.arrivals.broadcast()
 	}
 }

@@ -161,7 +161,7 @@ func TestIdleLaneCostsNothing(t *testing.T) {
 	if _, err := l.Accept(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Accept: %v", err)
 	}
-	if l.session != nil {
+	if l.state.session != nil {
 		t.Error("yamux was set up")
 	}
 	l.Close(nil)
@@ -311,11 +311,11 @@ func TestSimultaneousOpensStayWithinTheBound(t *testing.T) {
 		}
 		until(t, "the resets arrive", func() bool {
 			s.dialer.mu.Lock()
-			ours := s.dialer.slots
+			ours := s.dialer.state.slots
 			s.dialer.mu.Unlock()
 			s.peer.mu.Lock()
 			defer s.peer.mu.Unlock()
-			return ours+s.peer.slots == 0
+			return ours+s.peer.state.slots == 0
 		})
 	}
 }
@@ -351,17 +351,17 @@ func TestOpenTimesOut(t *testing.T) {
 	if err := l.Feed(h[:]); err != nil {
 		t.Errorf("late acknowledgement: %v", err)
 	}
-	if l.session.IsClosed() {
+	if l.state.session.IsClosed() {
 		t.Error("yamux was closed")
 	}
 	until(t, "yamux sees the resets", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.in.Len() == 0
+		return l.state.in.Len() == 0
 	})
 	l.Close(nil)
 	for _, table := range []string{"inflight", "streams"} {
-		if n := reflect.ValueOf(l.session).Elem().FieldByName(table).Len(); n != 0 {
+		if n := reflect.ValueOf(l.state.session).Elem().FieldByName(table).Len(); n != 0 {
 			t.Errorf("yamux keeps %d entries in %s", n, table)
 		}
 	}
@@ -378,7 +378,7 @@ func TestCloseInTheMiddleIsNoEndOfFile(t *testing.T) {
 	until(t, "the end arrives", func() bool {
 		s.peer.mu.Lock()
 		defer s.peer.mu.Unlock()
-		return endedPeer.(*stream).finIn && s.peer.in.Len() == 0
+		return endedPeer.(*stream).state.finIn && s.peer.state.in.Len() == 0
 	})
 	if _, err := s.peer.Open(t.Context()); err != nil { // yamux took what came before
 		t.Fatal(err)
@@ -448,7 +448,7 @@ func TestLoggingIsBoundedAndBlocksNobody(t *testing.T) {
 	lines := make(chan string)
 	l, _ := rawLane(t, Config{Logger: slog.New(blockingHandler{slog.DiscardHandler, lines})})
 	for range 2 * maxRemarks {
-		l.remarks.Printf("said %d\n", 1)
+		logger{l}.Printf("said %d\n", 1)
 	}
 	for range maxRemarks {
 		if line := <-lines; line != "said 1" {

@@ -9,49 +9,49 @@ import (
 // filter it has little to say.
 const maxRemarks = 64
 
-// remarks is yamux' logger. yamux logs with its locks held, so lines are queued
-// here and logged by a goroutine that lives while there are any.
-type remarks struct {
-	lane *Lane
+// logger is yamux' logger. yamux logs with its locks held, so lines are queued
+// and logged by a goroutine that lives while there are any.
+type logger struct{ lane *Lane }
 
-	// Guarded by lane.mu.
+// remarks are the lines that wait to be logged. They are part of the lane's state.
+type remarks struct {
 	queue   []string
 	taken   int // lines queued so far
 	logging bool
 }
 
-func (r *remarks) Print(v ...any)                 { r.add(fmt.Sprint(v...)) }
-func (r *remarks) Println(v ...any)               { r.add(fmt.Sprintln(v...)) }
-func (r *remarks) Printf(format string, v ...any) { r.add(fmt.Sprintf(format, v...)) }
+func (g logger) Print(v ...any)                 { g.add(fmt.Sprint(v...)) }
+func (g logger) Println(v ...any)               { g.add(fmt.Sprintln(v...)) }
+func (g logger) Printf(format string, v ...any) { g.add(fmt.Sprintf(format, v...)) }
 
-func (r *remarks) add(line string) {
-	l := r.lane
-	l.mu.Lock()
+func (g logger) add(line string) {
+	l := g.lane
+	s := l.lock()
 	defer l.mu.Unlock()
-	if r.taken == maxRemarks || l.err != nil {
+	r := &s.remarks
+	if r.taken == maxRemarks || s.err != nil {
 		return
 	}
 	r.taken++
 	r.queue = append(r.queue, strings.TrimSpace(line))
 	if !r.logging {
 		r.logging = true
-		l.wg.Go(r.log)
+		l.wg.Go(g.log)
 	}
 }
 
-func (r *remarks) log() {
-	l := r.lane
+func (g logger) log() {
 	for {
-		l.mu.Lock()
-		lines := r.queue
-		r.queue = nil
-		r.logging = len(lines) > 0
-		l.mu.Unlock()
+		s := g.lane.lock()
+		lines := s.remarks.queue
+		s.remarks.queue = nil
+		s.remarks.logging = len(lines) > 0
+		g.lane.mu.Unlock()
 		if len(lines) == 0 {
 			return
 		}
 		for _, line := range lines {
-			l.c.Logger.Warn("stream lane", "yamux", line)
+			g.lane.c.Logger.Warn("stream lane", "yamux", line)
 		}
 	}
 }

@@ -24,8 +24,8 @@ type Stream interface {
 	net.Conn
 	// CloseWrite ends our direction; the peer reads the rest, then io.EOF.
 	CloseWrite() error
-	// Reset ends both directions at once; the peer fails with ErrReset. It is
-	// for abandoning a stream: after Close the peer's writes wait for a reader
+	// Reset ends both directions at once. The peer fails with ErrReset. Use it
+	// to abandon a stream: after Close, the peer's writes would wait for a reader
 	// that is gone, until Config.CloseTimeout.
 	Reset() error
 	// ID is the stream's number: the same at both ends, used once in a session.
@@ -36,15 +36,22 @@ type Stream interface {
 // back: yamux would keep its largest for as long as the stream lives.
 const shrinkAfter = 1 << 20
 
-// stream is one stream: its state on the wire and what its users see.
+// stream is what its users see of a stream.
 type stream struct {
-	lane   *Lane
-	remote bool          // the peer opened it
-	y      *yamux.Stream // set before users get the stream
+	owner *Lane
+	y     *yamux.Stream // set before users get the stream
 
-	reading sync.Mutex // held by one Read at a time; taken before lane.mu
+	reading sync.Mutex // held by one Read at a time; taken before Lane.mu
 
-	// Guarded by lane.mu.
+	state streamState // guarded by Lane.mu; reached by lock alone, and from the lane's state
+}
+
+// streamState is what the lock of the lane guards of a stream. Its methods need that lock.
+type streamState struct {
+	lane *laneState
+	user *stream
+
+	remote     bool // the peer opened it
 	id         uint32
 	acked      bool // the opener knows that the other end has the stream
 	finIn      bool // the peer ended its direction
@@ -70,24 +77,34 @@ type stream struct {
 
 var _ Stream = (*stream)(nil)
 
+// lock returns the state, which the caller may use until it unlocks the lane's mu.
+func (s *stream) lock() *streamState {
+	s.owner.mu.Lock()
+	return &s.state
+}
+
+func (s *stream) unlock() { s.owner.mu.Unlock() }
+
 func (s *stream) Read(b []byte) (int, error) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	l := s.lane
 	for {
-		l.mu.Lock()
-		err := s.readableLocked()
-		l.mu.Unlock()
+		err := s.lock().readable()
+		s.unlock()
 		if err != nil || len(b) == 0 {
 			return 0, err
 		}
 		n, err := s.y.Read(b)
 		if errors.Is(err, yamux.ErrConnectionWriteTimeout) {
-			l.fail(fmt.Errorf("stream lane: %w", err))
+			s.owner.fail(fmt.Errorf("stream lane: %w", err))
 		}
 		switch {
 		case n > 0:
-			s.consume(n)
+			shrink := s.lock().consume(n)
+			s.unlock()
+			if shrink {
+				s.y.Shrink()
+			}
 			return n, nil
 		case err == yamux.ErrTimeout:
 			// The deadline passed, unless it was moved in the meantime.
@@ -97,8 +114,8 @@ func (s *stream) Read(b []byte) (int, error) {
 	}
 }
 
-// readableLocked returns why nothing may be read, even if there is something.
-func (s *stream) readableLocked() error {
+// readable returns why nothing may be read, even if there is something.
+func (s *streamState) readable() error {
 	switch {
 	case s.closed:
 		return net.ErrClosed
@@ -108,28 +125,23 @@ func (s *stream) readableLocked() error {
 	return nil
 }
 
-func (s *stream) consume(n int) {
-	s.lane.mu.Lock()
+// consume notes that n bytes were read. It reports whether yamux' buffer is to be given back.
+func (s *streamState) consume(n int) (shrink bool) {
 	s.consumed += uint64(n)
 	s.unshrunk += uint64(n)
-	shrink := s.consumed == s.received && s.unshrunk >= shrinkAfter
-	if shrink {
+	if shrink = s.consumed == s.received && s.unshrunk >= shrinkAfter; shrink {
 		s.unshrunk = 0
 	}
-	s.lane.mu.Unlock()
-	if shrink {
-		s.y.Shrink()
-	}
+	return shrink
 }
 
 // readFailure says what an error of yamux' Read means: its end of file may be
 // the end of the lane.
 func (s *stream) readFailure(err error) error {
-	l := s.lane
-	l.mu.Lock()
-	closed := s.closed
-	complete := s.finIn && s.consumed == s.received
-	l.mu.Unlock()
+	st := s.lock()
+	closed := st.closed
+	complete := st.finIn && st.consumed == st.received
+	s.unlock()
 	switch {
 	case closed:
 		return net.ErrClosed
@@ -142,41 +154,33 @@ func (s *stream) readFailure(err error) error {
 // whyFailed returns why yamux failed the stream: it was reset, or the lane is
 // over, of which yamux may know first.
 func (s *stream) whyFailed() error {
-	l := s.lane
-	l.mu.Lock()
-	failure := s.failure
-	l.mu.Unlock()
+	failure := s.lock().failure
+	s.unlock()
 	if failure != nil {
 		return failure
 	}
-	<-l.done
-	return l.err
+	return s.owner.why()
 }
 
 func (s *stream) Write(b []byte) (n int, err error) {
-	l := s.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := s.beginLocked(s.writableLocked); err != nil {
+	if err := s.begin(); err != nil {
 		return 0, err
 	}
-	defer s.finishLocked()
+	defer s.finish()
 	for len(b) > 0 {
-		part, err := s.reserveLocked(len(b))
+		part, err := s.reserve(len(b))
 		if err != nil {
 			return n, err
 		}
-		l.mu.Unlock()
 		sent, err := s.y.Write(b[:part]) // does not wait: part is within the window
 		if err != nil {
 			if errors.Is(err, yamux.ErrConnectionWriteTimeout) {
-				l.fail(fmt.Errorf("stream lane: %w", err))
+				s.owner.fail(fmt.Errorf("stream lane: %w", err))
 			}
 			err = s.whyFailed()
 		}
-		l.mu.Lock()
-		l.reserved -= part
-		l.admitLocked()
+		s.lock().lane.handedOver(part)
+		s.unlock()
 		n += sent
 		b = b[sent:]
 		if err != nil {
@@ -186,8 +190,8 @@ func (s *stream) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// writableLocked returns why nothing may be written.
-func (s *stream) writableLocked() error {
+// writable returns why nothing may be written.
+func (s *streamState) writable() error {
 	switch {
 	case s.writeClosed:
 		return net.ErrClosed
@@ -201,156 +205,213 @@ func (s *stream) writableLocked() error {
 	return nil
 }
 
-// beginLocked waits until nobody else writes, or until stop returns an error.
-func (s *stream) beginLocked(stop func() error) error {
+// begin waits until nobody else writes, or until nothing may be written.
+func (s *stream) begin() error {
 	for {
-		if err := stop(); err != nil {
+		st := s.lock()
+		begun, err := st.begin()
+		if begun || err != nil {
+			s.unlock()
 			return err
 		}
-		if !s.writing {
-			s.writing = true
-			return nil
-		}
-		s.waitLocked()
+		news := st.news()
+		s.unlock()
+		s.wait(news)
 	}
 }
 
-func (s *stream) finishLocked() {
+func (s *streamState) begin() (begun bool, err error) {
+	if err := s.writable(); err != nil || s.writing {
+		return false, err
+	}
+	s.writing = true
+	return true, nil
+}
+
+func (s *stream) finish() {
+	defer s.unlock()
+	s.lock().finish()
+}
+
+func (s *streamState) finish() {
 	s.writing = false
 	s.changed.broadcast()
 }
 
-// reserveLocked waits until some of n bytes fit the window and the out buffer,
+// reserve waits until some of n bytes fit the window and the out buffer,
 // and returns how many it reserved.
-func (s *stream) reserveLocked(n int) (int, error) {
-	l := s.lane
+func (s *stream) reserve(n int) (int, error) {
 	for {
-		err := s.writableLocked()
-		switch {
-		case err != nil && s.admitted:
-			l.reserved -= s.wants
-			s.wants, s.admitted = 0, false
-			l.admitLocked()
-			return 0, err
-		case err != nil:
-			if i := slices.Index(l.waiting, s); i >= 0 {
-				l.waiting = slices.Delete(l.waiting, i, i+1)
-				s.wants = 0
-				l.admitLocked() // who is next may want less
-			}
-			return 0, err
-		case s.admitted:
-			n = s.wants
-			s.wants, s.admitted = 0, false
-			return n, nil
-		case s.wants == 0 && s.sendWindow > 0:
-			s.wants = int(min(uint64(min(n, partSize)), s.sendWindow))
-			l.waiting = append(l.waiting, s)
-			l.admitLocked()
-		default:
-			s.waitLocked()
+		st := s.lock()
+		got, err := st.reserve(n)
+		if got > 0 || err != nil {
+			s.unlock()
+			return got, err
 		}
+		news := st.news()
+		s.unlock()
+		s.wait(news)
 	}
 }
 
-// waitLocked waits until the stream changed, the write deadline passed or the
-// lane is over. lane.mu is let go meanwhile.
-func (s *stream) waitLocked() {
-	changed := s.changed.wait()
-	deadline := s.writeDeadline
-	s.lane.mu.Unlock()
-	defer s.lane.mu.Lock()
+// reserve returns 0 if the stream has to wait.
+func (s *streamState) reserve(n int) (int, error) {
+	l := s.lane
+	if err := s.writable(); err != nil {
+		s.unreserve()
+		return 0, err
+	}
+	if s.wants == 0 && s.sendWindow > 0 {
+		s.wants = int(min(uint64(min(n, partSize)), s.sendWindow))
+		l.waiting = append(l.waiting, s)
+		l.admit()
+	}
+	if !s.admitted {
+		return 0, nil
+	}
+	n = s.wants
+	s.wants, s.admitted = 0, false
+	return n, nil
+}
+
+// unreserve gives back what the stream reserved, or does not wait for any more.
+func (s *streamState) unreserve() {
+	l := s.lane
+	if s.admitted {
+		l.reserved -= s.wants
+		s.wants, s.admitted = 0, false
+		l.admit()
+	} else if i := slices.Index(l.waiting, s); i >= 0 {
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+		s.wants = 0
+		l.admit() // who is next may want less
+	}
+}
+
+// handedOver notes that yamux has taken n reserved bytes.
+func (l *laneState) handedOver(n int) {
+	l.reserved -= n
+	l.admit()
+}
+
+// news is what a writer waits for.
+type news struct {
+	changed  <-chan struct{}
+	deadline time.Time // of the writer; zero: none
+}
+
+func (s *streamState) news() news { return news{s.changed.wait(), s.writeDeadline} }
+
+// wait waits until there is news, the write deadline passed or the lane is over.
+func (s *stream) wait(n news) {
 	var timeout <-chan time.Time
-	if !deadline.IsZero() {
-		timer := time.NewTimer(time.Until(deadline))
+	if !n.deadline.IsZero() {
+		timer := time.NewTimer(time.Until(n.deadline))
 		defer timer.Stop()
 		timeout = timer.C
 	}
 	select {
-	case <-changed:
+	case <-n.changed:
 	case <-timeout:
-	case <-s.lane.done:
+	case <-s.owner.done:
 	}
 }
 
 func (s *stream) CloseWrite() error {
-	l := s.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s.closed {
+	st := s.lock()
+	closed := st.closed
+	ends := !closed && st.closeWriting()
+	s.unlock()
+	if closed {
 		return net.ErrClosed
 	}
-	s.endWritingLocked()
+	if ends {
+		s.endWriting()
+	}
 	return nil
 }
 
 // Close ends both directions. What was written still reaches the peer; what the
 // peer wrote is lost. The second Close is no error.
 func (s *stream) Close() error {
-	l := s.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !s.closed {
-		s.closeReadingLocked()
-		if !s.ended && l.err == nil {
-			l.wg.Add(1)
-			s.linger = time.AfterFunc(l.c.CloseTimeout, s.abandon)
-		}
-		s.endWritingLocked()
+	ends := s.lock().close()
+	s.unlock()
+	if ends {
+		s.endWriting()
 	}
 	return nil
+}
+
+// close reports whether the caller must call endWriting.
+func (s *streamState) close() (ends bool) {
+	if s.closed {
+		return false
+	}
+	s.closeReading()
+	if l := s.lane; !s.ended && l.err == nil {
+		l.wg.Add(1)
+		s.linger = time.AfterFunc(l.c.CloseTimeout, s.user.abandon)
+	}
+	return s.closeWriting()
 }
 
 func (s *stream) Reset() error {
-	l := s.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.closeReadingLocked()
-	s.writeClosed = true
-	l.resetLocked(s, net.ErrClosed)
-	s.changed.broadcast()
+	defer s.unlock()
+	s.lock().reset()
 	return nil
 }
 
-// closeReadingLocked fails reads, also one that waits in yamux.
-func (s *stream) closeReadingLocked() {
-	s.closed = true
-	s.y.SetReadDeadline(time.Unix(1, 0))
+func (s *streamState) reset() {
+	s.closeReading()
+	s.writeClosed = true
+	s.lane.reset(s, net.ErrClosed)
+	s.changed.broadcast()
 }
 
-// endWritingLocked has yamux end our direction once the Write under way is out
-// of the way, which it is at once: it sees writeClosed.
-func (s *stream) endWritingLocked() {
-	if s.writeClosed {
-		return
-	}
+// closeReading fails reads, also one that waits in yamux.
+func (s *streamState) closeReading() {
+	s.closed = true
+	s.user.y.SetReadDeadline(time.Unix(1, 0))
+}
+
+// closeWriting fails writes. It reports whether the caller must call endWriting.
+func (s *streamState) closeWriting() (ends bool) {
+	ends = !s.writeClosed
 	s.writeClosed = true
 	s.changed.broadcast()
-	for s.writing {
-		changed := s.changed.wait()
-		s.lane.mu.Unlock()
+	return ends
+}
+
+// endWriting has yamux end our direction once the Write under way is out
+// of the way, which it is at once: it sees writeClosed.
+func (s *stream) endWriting() {
+	st := s.lock()
+	for st.writing {
+		changed := st.changed.wait()
+		s.unlock()
 		<-changed
-		s.lane.mu.Lock()
+		st = s.lock()
 	}
-	s.writing = true
-	s.lane.mu.Unlock()
+	st.writing = true
+	s.unlock()
 	s.y.Close()
-	s.lane.mu.Lock()
-	s.finishLocked()
+	s.finish()
 }
 
 // abandon resets a stream that was closed and that the peer did not end.
 func (s *stream) abandon() {
-	l := s.lane
-	defer l.wg.Done()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.linger = nil
-	l.resetLocked(s, net.ErrClosed)
+	defer s.owner.wg.Done()
+	defer s.unlock()
+	s.lock().abandon()
 }
 
-// stopLingerLocked stops the timer of Close, if it has not started to run.
-func (s *stream) stopLingerLocked() {
+func (s *streamState) abandon() {
+	s.linger = nil
+	s.lane.reset(s, net.ErrClosed)
+}
+
+// stopLinger stops the timer of Close, if it has not started to run.
+func (s *streamState) stopLinger() {
 	if s.linger != nil && s.linger.Stop() {
 		s.lane.wg.Done()
 	}
@@ -358,32 +419,40 @@ func (s *stream) stopLingerLocked() {
 }
 
 func (s *stream) SetDeadline(t time.Time) error {
-	return s.setDeadlines(t, &s.readDeadline, &s.writeDeadline)
-}
-func (s *stream) SetReadDeadline(t time.Time) error {
-	return s.setDeadlines(t, &s.readDeadline)
-}
-func (s *stream) SetWriteDeadline(t time.Time) error {
-	return s.setDeadlines(t, &s.writeDeadline)
+	defer s.unlock()
+	st := s.lock()
+	return st.setDeadlines(t, t)
 }
 
-func (s *stream) setDeadlines(t time.Time, deadlines ...*time.Time) error {
-	s.lane.mu.Lock()
-	defer s.lane.mu.Unlock()
+func (s *stream) SetReadDeadline(t time.Time) error {
+	defer s.unlock()
+	st := s.lock()
+	return st.setDeadlines(t, st.writeDeadline)
+}
+
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	defer s.unlock()
+	st := s.lock()
+	return st.setDeadlines(st.readDeadline, t)
+}
+
+func (s *streamState) setDeadlines(read, write time.Time) error {
 	if s.closed {
 		return net.ErrClosed
 	}
-	for _, d := range deadlines {
-		*d = t
-	}
-	s.y.SetReadDeadline(s.readDeadline)
+	s.readDeadline, s.writeDeadline = read, write
+	s.user.y.SetReadDeadline(read)
 	s.changed.broadcast()
 	return nil
 }
 
-func (s *stream) ID() uint32           { return s.id }
-func (s *stream) LocalAddr() net.Addr  { return streamAddr(s.id) }
-func (s *stream) RemoteAddr() net.Addr { return streamAddr(s.id) }
+func (s *stream) ID() uint32 {
+	defer s.unlock()
+	return s.lock().id
+}
+
+func (s *stream) LocalAddr() net.Addr  { return streamAddr(s.ID()) }
+func (s *stream) RemoteAddr() net.Addr { return streamAddr(s.ID()) }
 
 // streamAddr is the address of a stream: the connection's is the session's.
 type streamAddr uint32
