@@ -19,6 +19,7 @@ var layers = [][]string{
 	{"gormi/refs/lease"},
 	{"gormi/rmi/fault"},
 	{"gormi/rmi/wire", "gormi/rmi/internal/mempool"},
+	{"gormi/rmi/codec/fields"},
 	{"gormi/rmi/codec"},
 	{"gormi/rmi/transport/streams", "gormi/rmi/internal/memnet", "gormi/rmi/transport/datagram", "gormi/rmi/internal/lossy",
 		"gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},
