@@ -15,7 +15,7 @@ import (
 // layers lists the packages of the module from the bottom up: a package may
 // import those in the lines above its own, and none beside or below it.
 var layers = [][]string{
-	{"gormi/refs", "gormi/proxy/dynamic"},
+	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/rmitest/proctest"},
 	{"gormi/refs/lease"},
 	{"gormi/rmi/fault"},
 	{"gormi/rmi/wire", "gormi/rmi/internal/mempool"},
