@@ -29,9 +29,9 @@ func first[E any](t *testing.T, src callback.Source[E], o *callback.SubscribeOpt
 }
 
 // numbers are the events that Read returns, as "from-to".
-func numbers[E any](t *testing.T, src callback.Source[E], from callback.Seq, max int) string {
+func numbers[E any](t *testing.T, src callback.Source[E], from callback.Seq, atMost int) string {
 	t.Helper()
-	events, err := src.Read(t.Context(), from, "", max)
+	events, err := src.Read(t.Context(), from, "", atMost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,9 +90,9 @@ func TestReadReturnsSoMuchAtMost(t *testing.T) {
 	for i := range 2500 {
 		publish(t, small, i)
 	}
-	for max, want := range map[int]string{0: "1-100", -1: "1-100", 999: "1-999", 1000: "1-1000", 1001: "1-1000", math.MaxInt: "1-1000"} {
-		if got := numbers(t, smallSrc, 0, max); got != want {
-			t.Errorf("at most %d: %s, want %s", max, got, want)
+	for atMost, want := range map[int]string{0: "1-100", -1: "1-100", 999: "1-999", 1000: "1-1000", 1001: "1-1000", math.MaxInt: "1-1000"} {
+		if got := numbers(t, smallSrc, 0, atMost); got != want {
+			t.Errorf("at most %d: %s, want %s", atMost, got, want)
 		}
 	}
 	if got := numbers(t, smallSrc, 2000, 1000); got != "2000-2500" {

@@ -22,8 +22,8 @@ type Source[E any] interface {
 	Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error
 
 	// Read returns, in order, kept events from a number on whose keys match, at
-	// most max of them. 0 means 100, and more than 1000 means 1000. It works through relays too.
-	Read(ctx context.Context, from Seq, match string, max int) ([]Event[E], error)
+	// most atMost of them. 0 means 100, and more than 1000 means 1000. It works through relays too.
+	Read(ctx context.Context, from Seq, match string, atMost int) ([]Event[E], error)
 }
 
 // SubID names a subscription among those of one receiver.
@@ -72,7 +72,7 @@ func (s sourceStub[E]) Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs [
 	return s.Invoke(ctx, "Unsubscribe", stub.Args(r, subs))
 }
 
-func (s sourceStub[E]) Read(ctx context.Context, from Seq, match string, max int) (events []Event[E], err error) {
-	err = s.Invoke(ctx, "Read", stub.Args(from, match, max), &events)
+func (s sourceStub[E]) Read(ctx context.Context, from Seq, match string, atMost int) (events []Event[E], err error) {
+	err = s.Invoke(ctx, "Read", stub.Args(from, match, atMost), &events)
 	return
 }

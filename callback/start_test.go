@@ -179,15 +179,15 @@ func TestReadReturnsWhatIsKept(t *testing.T) {
 	topic, src := exported(t, owner, user, &callback.TopicOptions[Quote]{Keep: 3, Key: quoteKey})
 	publish(t, topic, Quote{"A", 1}, Quote{"B", 2}, Quote{"A", 3}, Quote{"AB", 4})
 	for _, c := range []struct {
-		from  callback.Seq
-		match string
-		max   int
-		want  []callback.Seq
+		from   callback.Seq
+		match  string
+		atMost int
+		want   []callback.Seq
 	}{
 		{0, "", 0, []callback.Seq{2, 3, 4}}, {3, "", 0, []callback.Seq{3, 4}}, {0, "A*", 0, []callback.Seq{3, 4}},
 		{0, "", 1, []callback.Seq{2}}, {9, "", 0, nil},
 	} {
-		events, err := src.Read(t.Context(), c.from, c.match, c.max)
+		events, err := src.Read(t.Context(), c.from, c.match, c.atMost)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestReadReturnsWhatIsKept(t *testing.T) {
 			got = append(got, e.Seq)
 		}
 		if !slices.Equal(got, c.want) {
-			t.Errorf("from %d, %q, %d: got %v, want %v", c.from, c.match, c.max, got, c.want)
+			t.Errorf("from %d, %q, %d: got %v, want %v", c.from, c.match, c.atMost, got, c.want)
 		}
 	}
 }

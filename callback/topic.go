@@ -328,21 +328,21 @@ func (t *topicState[E]) kept(from Seq) []*entry[E] {
 }
 
 // Read implements Source.
-func (t *Topic[E]) Read(_ context.Context, from Seq, match string, max int) ([]Event[E], error) {
+func (t *Topic[E]) Read(_ context.Context, from Seq, match string, atMost int) ([]Event[E], error) {
 	if _, err := path.Match(match, ""); err != nil {
 		return nil, badPattern("read", match)
 	}
-	if max <= 0 {
-		max = 100
+	if atMost <= 0 {
+		atMost = 100
 	}
-	max = min(max, 1000)
+	atMost = min(atMost, 1000)
 	s := t.lock()
 	defer t.mu.Unlock()
 	var events []Event[E]
 	size := 0
 	for _, e := range s.kept(from) {
 		size += e.packet.Size() + len(e.Event.Key) + 128
-		if len(events) == max || size > readSize && len(events) > 0 {
+		if len(events) == atMost || size > readSize && len(events) > 0 {
 			break
 		}
 		if matches(match, e.Event.Key) {

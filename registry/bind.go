@@ -197,7 +197,7 @@ func (b *Binding) bind(ctx context.Context, n *rmi.Node, o bindOptions) error {
 	var g Grant
 	var err error
 	if b.stays {
-		err = b.bindUnleased(ctx)
+		err = b.bindForGood(ctx)
 	} else {
 		g, err = b.acquire(ctx)
 	}
@@ -213,21 +213,17 @@ func (b *Binding) bind(ctx context.Context, n *rmi.Node, o bindOptions) error {
 	return nil
 }
 
-// acquire claims the name. If the registry knows no leases it binds the name without one, and
-// the Grant is zero.
+// acquire claims the name.
 func (b *Binding) acquire(ctx context.Context) (Grant, error) {
 	grants, err := b.renewer.acquire(ctx, []Claim{b.claim})
-	if rmi.KindOf(err) == rmi.NoSuchMethod {
-		b.renewer.knowsNoLeases()
-		return Grant{}, b.bindUnleased(ctx)
-	}
 	if err != nil {
 		return Grant{}, err
 	}
 	return grants[0], grants[0].Refused
 }
 
-func (b *Binding) bindUnleased(ctx context.Context) error {
+// bindForGood binds the name without a lease.
+func (b *Binding) bindForGood(ctx context.Context) error {
 	bind := b.renewer.registry.Bind
 	if b.claim.Replace {
 		bind = b.renewer.registry.Rebind

@@ -114,7 +114,7 @@
 //
 // [Permanent] binds a name that stays bound, whether its holder lives or not, until it is
 // unbound or the registry ends. Once the owner is gone, calls of the object fail with
-// ConnectFailed or StaleReference. Clients and registries that know no leases bind in this way.
+// ConnectFailed or StaleReference. Clients that know no leases bind in this way.
 // There the name of a node that was killed stays bound until Rebind takes it.
 //
 // The registry measures time. Changes of its computer's clock do not matter. For a node that

@@ -56,7 +56,7 @@ func open(t *testing.T, owner, clerk *rmi.Node, a Account) Account {
 // A proxy that is bound and forgotten: the binding holds the object, and has its
 // calls relayed if its owner listens nowhere, until the name is another's.
 func TestABoundProxyHoldsItsObject(t *testing.T) {
-	for what, make := range map[string]struct {
+	for what, made := range map[string]struct {
 		owner func(n *rmitest.Network) *rmi.Node
 		local bool // the binder has the registry itself
 	}{
@@ -71,13 +71,13 @@ func TestABoundProxyHoldsItsObject(t *testing.T) {
 			},
 			"its node closed": func(w *town, b *registry.Binding) error { return w.nodeOf(b).Close() },
 		} {
-			if make.local && how == "its node closed" {
+			if made.local && how == "its node closed" {
 				continue
 			}
 			t.Run(what+", "+how, func(t *testing.T) {
 				inTown(t, func(t *testing.T, w *town) {
-					owner, clerk := make.owner(w.Network), w.Node()
-					if make.local {
+					owner, clerk := made.owner(w.Network), w.Node()
+					if made.local {
 						clerk = w.node
 					}
 					a := newWatchedAccount()

@@ -925,57 +925,9 @@ func TestARegistryThatRefusesABindingOnItsRestart(t *testing.T) {
 	})
 }
 
-// olderRegistry is what a registry was before there were leases.
-type olderRegistry interface {
-	Bind(ctx context.Context, name string, e registry.Entry) error
-	Rebind(ctx context.Context, name string, e registry.Entry) error
-	Unbind(ctx context.Context, name string, only refs.Ref) error
-	Lookup(ctx context.Context, name string) (registry.Entry, error)
-	List(ctx context.Context, prefix, after string, limit int) (registry.Page, error)
-}
-
-func (w *town) serveOlder() {
-	w.t.Helper()
-	if _, err := rmi.Export[olderRegistry](w.node, registry.NewStore(w.node), &rmi.ExportOptions{Number: refs.RegistryObject}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func TestAnOlderRegistry(t *testing.T) {
-	inTown(t, func(t *testing.T, w *town) {
-		owner, other := w.Node(), w.Node()
-		leased, taken := w.bind(owner, "leased"), w.bind(owner, "taken")
-		w.reg.Close() // it goes back to an older version
-		w.serveOlder()
-		if _, err := registry.Rebind[Account](t.Context(), other, w.reg.URL("taken"), &account{}); err != nil {
-			t.Fatal(err)
-		}
-		b := w.bind(owner, "b")
-		pass(10 * time.Second)
-		w.wantOwner("leased", owner)
-		w.wantOwner("b", owner)
-		w.wantOwner("taken", other)
-		<-taken.Done()
-		wantKind(t, taken.Err(), rmi.NotBound)
-		if leased.Err() != nil || leased.Revision() != 0 || b.Revision() != 0 {
-			t.Errorf("%v, revisions %d, %d", leased.Err(), leased.Revision(), b.Revision())
-		}
-		w.kill(owner)
-		pass(time.Hour)
-		w.wantOwner("b", owner)
-		w.Heal(owner, w.node)
-		if err := leased.Close(); err != nil {
-			t.Error(err)
-		}
-		owner.Close()
-		w.wantOwner("b", nil)
-		w.wantOwner("leased", nil)
-	})
-}
-
-// A client of before knows no leases: what it binds is permanent, and it can
+// A client that knows no leases: what it binds is permanent, and it can
 // replace and unbind what is leased.
-func TestAnOlderClient(t *testing.T) {
+func TestAClientThatKnowsNoLeases(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner, old := w.Node(), w.Client()
 		reg, err := rmi.Resolve[struct {

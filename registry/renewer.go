@@ -37,7 +37,6 @@ type renewer struct {
 	node     *rmi.Node
 	url      string // of the registry
 	registry Registry
-	older    sync.Once // the log says that the registry knows no leases
 
 	// turn is held, by sending, while the goroutine speaks with the registry.
 	turn chan struct{}
@@ -152,13 +151,6 @@ func interval(lease time.Duration) time.Duration {
 	return max(min(lease/4, renewEvery), minRenewEvery)
 }
 
-func (r *renewer) knowsNoLeases() {
-	r.older.Do(func() {
-		r.node.Logger().Warn("the registry is of an older version, which knows no leases: what this node binds there stays bound if the node is killed, and is lost if the registry restarts",
-			"registry", r.url)
-	})
-}
-
 // run renews until ctx ends.
 func (r *renewer) run(ctx context.Context) {
 	// The first renewal comes at any time within the interval, so that those of
@@ -267,10 +259,6 @@ func (r *renewer) renew(ctx context.Context, held []task) (lapsed []task, err er
 			names[i] = t.held
 		}
 		lost, err := call(ctx, r.registry.Renew, names)
-		if rmi.KindOf(err) == rmi.NoSuchMethod { // an older registry serves here now
-			lapsed = append(lapsed, tasks...)
-			continue
-		}
 		if err != nil {
 			return lapsed, err
 		}
@@ -297,9 +285,6 @@ func (r *renewer) remake(ctx context.Context, tasks []task) (made int, err error
 			claims[i].Held = t.held.Revision
 		}
 		grants, err := call(ctx, r.acquire, claims)
-		if rmi.KindOf(err) == rmi.NoSuchMethod {
-			return made, r.remakeUnleased(ctx, tasks)
-		}
 		for i, t := range tasks {
 			switch {
 			case err != nil:
@@ -318,25 +303,6 @@ func (r *renewer) remake(ctx context.Context, tasks []task) (made int, err error
 		}
 	}
 	return made, nil
-}
-
-// remakeUnleased binds names that were lost at a registry that knows no leases.
-func (r *renewer) remakeUnleased(ctx context.Context, tasks []task) error {
-	r.knowsNoLeases()
-	for _, t := range tasks {
-		if err := r.registry.Bind(ctx, t.held.Name, t.b.claim.Entry); err != nil {
-			err = during("renew", t.b.url.String(), err)
-			if rmi.KindOf(err) != rmi.AlreadyBound {
-				return err
-			}
-			t.b.lose(err)
-			continue
-		}
-		s := t.b.lock()
-		s.leased, s.unsure, s.revision = false, false, 0
-		t.b.mu.Unlock()
-	}
-	return nil
 }
 
 // acquire is Registry.Acquire, its answer checked.

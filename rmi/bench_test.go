@@ -16,7 +16,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
-	"gormi/rmi/internal/proctest"
+	"gormi/rmi/rmitest/proctest"
 )
 
 // The benchmarks compare with net/rpc: same methods, loopback TCP, client and

@@ -40,7 +40,7 @@ func overCarriers(t *testing.T, test func(t *testing.T, network carrier)) {
 	bad.Delay = time.Millisecond
 	for _, c := range []struct {
 		name string
-		make func(t *testing.T) carrier
+		open func(t *testing.T) carrier
 	}{
 		{"stream", func(t *testing.T) carrier { return rmitest.New(t) }},
 		{"datagrams", func(t *testing.T) carrier { return &datagrams{t: t, packets: lossy.New(good), usual: good} }},
@@ -50,7 +50,7 @@ func overCarriers(t *testing.T, test func(t *testing.T, network carrier)) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { test(t, c.make(t)) })
+			synctest.Test(t, func(t *testing.T) { test(t, c.open(t)) })
 		})
 	}
 }

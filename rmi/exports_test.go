@@ -447,12 +447,12 @@ func TestListeningRemovesNothingButAbandonedSockets(t *testing.T) {
 		l.Close()
 	}
 	leave("left")
-	for name, make := range map[string]func() error{
+	for name, occupy := range map[string]func() error{
 		"a file":   func() error { return os.WriteFile(path("a file"), []byte("mine"), 0o600) },
 		"a folder": func() error { return os.Mkdir(path("a folder"), 0o700) },
 		"a link":   func() error { return os.Symlink(path("left"), path("a link")) },
 	} {
-		if err := make(); err != nil {
+		if err := occupy(); err != nil {
 			t.Fatal(err)
 		}
 		before, _ := os.Lstat(path(name))

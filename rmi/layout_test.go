@@ -15,10 +15,11 @@ import (
 // layers lists the packages of the module from the bottom up: a package may
 // import those in the lines above its own, and none beside or below it.
 var layers = [][]string{
-	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/tlsfiles"},
+	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/tlsfiles", "gormi/rmi/rmitest/proctest"},
 	{"gormi/refs/lease"},
 	{"gormi/rmi/fault", "gormi/rmi/backoff"},
 	{"gormi/rmi/wire", "gormi/rmi/internal/mempool"},
+	{"gormi/rmi/codec/fields"},
 	{"gormi/rmi/codec"},
 	{"gormi/rmi/transport/streams", "gormi/rmi/internal/memnet", "gormi/rmi/transport/datagram", "gormi/rmi/internal/lossy",
 		"gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},

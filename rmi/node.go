@@ -338,13 +338,13 @@ func (n *Node) BeforeClose(f func(ctx context.Context)) (remove func()) {
 func (n *Node) Context() context.Context { return n.ctx }
 
 // Attachment returns what a package stores in the node, under a key of a type of its own.
-// The first call for a key creates the value with make, which must not use the node.
-func (n *Node) Attachment(key any, make func() any) any {
+// The first call for a key creates the value with create, which must not use the node.
+func (n *Node) Attachment(key any, create func() any) any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	x, ok := n.attached[key]
 	if !ok {
-		x = make()
+		x = create()
 		n.attached[key] = x
 	}
 	return x

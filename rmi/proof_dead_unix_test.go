@@ -18,8 +18,8 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
-	"gormi/rmi/internal/proctest"
 	"gormi/rmi/rmitest"
+	"gormi/rmi/rmitest/proctest"
 )
 
 // mortalEnv makes TestMortalProcess a process: "server ADDRESS" or "client REFERENCE".

@@ -18,7 +18,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
-	"gormi/rmi/internal/proctest"
+	"gormi/rmi/rmitest/proctest"
 )
 
 // provenEnv makes TestProvenServer a server: "address|log".

@@ -15,7 +15,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
-	"gormi/rmi/internal/proctest"
+	"gormi/rmi/rmitest/proctest"
 )
 
 const ownerProcessEnv = "GORMI_OWNER_PROCESS"

@@ -193,7 +193,7 @@ func TestAStaleFileIsFoundAtStart(t *testing.T) {
 	if out, err := goes(t, dir, "run", "."); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, change := range []struct{ old, new, want string }{
+	for _, change := range []struct{ from, to, want string }{
 		{"Cents int64\n", "Cents int64\n\tWhen int64\n", "struct{Cents When Text Kind}; the file was made for struct{Cents Text Kind}"},
 		{"Text  string", "Text  string `msgpack:\"t\"`", "struct{Cents Text=t Kind}"},
 		{"type Kind uint8\n", "type Kind uint8\n\nfunc (Kind) MarshalText() (b []byte, err error) { return }\nfunc (*Kind) UnmarshalText([]byte) error { return nil }\n", "travels as text form, the file was made for uint8"},
@@ -201,10 +201,10 @@ func TestAStaleFileIsFoundAtStart(t *testing.T) {
 		{"//rmi:idempotent\n\tBalance(ctx context.Context) (int64, error)", "", "v.Balance undefined"},
 		{"Cents int64\n", "Cents string\n", "cannot use"},
 	} {
-		put(t, dir, "account.go", strings.Replace(main, change.old, change.new, 1))
+		put(t, dir, "account.go", strings.Replace(main, change.from, change.to, 1))
 		out, err := goes(t, dir, "run", ".")
 		if err == nil || !strings.Contains(out, change.want) || !strings.Contains(out, "main_rmi.go") {
-			t.Errorf("%s -> %s: %v: %s", change.old, change.new, err, out)
+			t.Errorf("%s -> %s: %v: %s", change.from, change.to, err, out)
 		}
 	}
 	put(t, dir, "account.go", main)

@@ -125,12 +125,12 @@ func (f *file) notEmpty(x string, t types.Type) string {
 
 func (f *file) writeStruct(x *generatedType) {
 	l := x.layout
-	fmt.Fprintf(&f.vars, "rmiStruct%s = %s.StructOf[%s](%q)\n", x.name, f.stub, x.text, l.text())
+	fmt.Fprintf(&f.vars, "rmiStruct%s = %s.StructOf[%s](%q)\n", x.name, f.stub, x.text, l.String())
 
 	f.printf("func rmiEncode%s(e *stub.Encoder, v *%s) {\nif !e.Struct(rmiStruct%s) {\nreturn\n}\n", x.name, x.text, x.name)
 	for i, fd := range l.fields {
 		at, when := f.expression("v", x, fd), ""
-		if l.tuple { // nothing is left out of a tuple
+		if l.Tuple { // nothing is left out of a tuple
 			bare := *fd
 			bare.omitEmpty = false
 			if when = f.present("v", x, &bare); when != "" {

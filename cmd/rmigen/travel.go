@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"go/types"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
+
+	"gormi/rmi/codec/fields"
 )
 
 // form is how values of a type travel: package codec decides it at run time by
@@ -339,8 +342,6 @@ func interfaceForm(t types.Type, u *types.Interface) (form, error) {
 
 // field is one value of a struct that travels.
 type field struct {
-	name      string // on the wire
-	alias     string
 	path      []*types.Var // from the struct, through the structs it embeds
 	pointers  bool         // an embedded pointer lies on the way
 	omitEmpty bool
@@ -357,213 +358,80 @@ func (f *field) goes() string {
 	return strings.Join(names, ".")
 }
 
-type fieldTag struct {
-	name, alias                  string
-	omitEmpty, noInline, asArray bool
-}
-
-func parseTag(tag string) (t fieldTag, err error) {
-	s := reflect.StructTag(tag).Get("msgpack")
-	if strings.ContainsAny(s, `'\`) {
-		return t, fmt.Errorf("quotes in the tag %q are not supported", s)
-	}
-	for i, part := range strings.Split(s, ",") {
-		key, value, pair := strings.Cut(strings.TrimSpace(part), ":")
-		switch {
-		case key == "alias" && pair:
-			t.alias = strings.TrimSpace(value)
-		case i == 0 && !pair:
-			t.name = key
-		case key == "omitempty":
-			t.omitEmpty = true
-		case key == "noinline":
-			t.noInline = true
-		case key == "as_array", key == "asArray":
-			t.asArray = true
-		}
-	}
-	return t, nil
-}
-
-// layout collects the fields of a struct as msgpack's tags order them, like the
-// type of the same name in package codec.
+// layout is how a struct travels.
 type layout struct {
-	open     []types.Type // structs being inlined into each other
-	tuple    bool
-	exported bool // a field was exported, travelling or not
-	fields   []*field
+	*fields.Layout[types.Type]
+	fields []*field
 }
 
-func nothingExported(t types.Type) error {
-	return fmt.Errorf("%s has no exported fields, so nothing of it would travel; export them, give it MarshalBinary and UnmarshalBinary, or leave it out with the tag `msgpack:\"-\"`", short(t))
-}
-
+// layoutOf returns the layout of a struct. The error is the first thing that is wrong with it.
 func layoutOf(t types.Type) (*layout, error) {
-	l := &layout{open: []types.Type{t}}
-	var err error
-	if l.fields, err = l.of(t.Underlying().(*types.Struct)); err != nil {
-		return nil, err
+	var wrong error
+	l := &layout{Layout: fields.Of(checked{}, t, func(path []string, problem string) {
+		switch {
+		case wrong != nil:
+		case len(path) > 0:
+			wrong = fmt.Errorf("field %s: %s", path[len(path)-1], problem)
+		default:
+			wrong = errors.New(problem)
+		}
+	})}
+	if wrong != nil {
+		return nil, wrong
 	}
-	if len(l.fields) == 0 && !l.exported && t.Underlying().(*types.Struct).NumFields() > 0 {
-		return nil, nothingExported(t)
-	}
-	by := map[string]*field{}
-	for _, f := range l.fields {
-		for _, name := range []string{f.name, f.alias} {
-			if other := by[name]; other != nil && name != "" && other != f {
-				return nil, fmt.Errorf("fields %s and %s both travel as %q; give one of them another name by a tag, or, if it is that of an embedded struct, keep that whole by the tag `msgpack:\",noinline\"`", other.goes(), f.goes(), name)
+	for _, f := range l.Fields {
+		out := &field{pointers: f.Pointers, omitEmpty: f.OmitEmpty}
+		in := t
+		for _, step := range f.Path {
+			if p, ok := in.Underlying().(*types.Pointer); ok {
+				in = p.Elem()
 			}
-			by[name] = f
+			out.path = append(out.path, in.Underlying().(*types.Struct).Field(step.Index))
+			in = step.Type
 		}
-		if len(f.name) > 255 {
-			return nil, fmt.Errorf("the name of field %s is longer than 255 bytes", f.goes())
-		}
+		l.fields = append(l.fields, out)
 	}
 	return l, nil
 }
 
-func (l *layout) of(s *types.Struct) (out []*field, err error) {
-	type entry struct {
-		*types.Var
-		fieldTag
-		embedded types.Type // struct to inline, or nil
-	}
-	var entries []entry
-	omitAll := false
+// checked tells package fields about types of go/types.
+type checked struct{}
+
+func (checked) Declared(t types.Type) (all []fields.Declared[types.Type]) {
+	s := t.Underlying().(*types.Struct)
 	for i := range s.NumFields() {
 		f := s.Field(i)
-		tag, err := parseTag(s.Tag(i))
-		if err != nil {
-			return nil, fmt.Errorf("field %s: %w", f.Name(), err)
-		}
-		if f.Name() == "_msgpack" {
-			omitAll = tag.omitEmpty
-			if len(l.open) == 1 {
-				l.tuple = tag.asArray
-			}
-		}
-		l.exported = l.exported || f.Exported()
-		if tag.name == "-" {
-			continue
-		}
-		e := entry{Var: f, fieldTag: tag}
-		if f.Anonymous() && !tag.noInline {
-			e.embedded = l.inlinable(f.Type())
-		}
-		if e.embedded == nil && !f.Exported() {
-			if f.Anonymous() && !plainField(f.Type()) {
-				return nil, fmt.Errorf("field %s: the embedded %s is unexported, so nothing of it would travel; embed an exported type, give it a name, or leave it out with the tag `msgpack:\"-\"`", f.Name(), short(f.Type()))
-			}
-			continue
-		}
-		if e.name == "" {
-			e.name = f.Name()
-		}
-		entries = append(entries, e)
+		all = append(all, fields.Declared[types.Type]{Index: i, Name: f.Name(), Type: f.Type(), Tag: reflect.StructTag(s.Tag(i)), Embedded: f.Anonymous(), Exported: f.Exported()})
 	}
-	for _, e := range entries {
-		if e.embedded != nil {
-			inner, err := l.inline(e.Var, e.embedded)
-			if err != nil {
-				return nil, err
-			}
-			for _, f := range inner {
-				f.omitEmpty = f.omitEmpty || omitAll && !f.pointers
-				out = append(out, f)
-			}
-			continue
-		}
-		out = append(out, &field{name: e.name, alias: e.alias, path: []*types.Var{e.Var}, omitEmpty: e.omitEmpty || omitAll})
-	}
-	return out, nil
+	return all
 }
 
-// plainField reports whether an embedded field of an unexported type t is like
-// any other unexported field.
-func plainField(t types.Type) bool {
-	if p, ok := t.Underlying().(*types.Pointer); ok {
-		t = p.Elem()
+func (checked) Pointee(t types.Type) (types.Type, bool) {
+	p, ok := t.Underlying().(*types.Pointer)
+	if !ok {
+		return nil, false
 	}
-	switch t.Underlying().(type) {
-	case *types.Struct, *types.Interface:
-		return false
-	}
+	return p.Elem(), true
+}
+
+func (checked) IsStruct(t types.Type) bool {
+	_, ok := t.Underlying().(*types.Struct)
+	return ok
+}
+
+func (checked) IsInterface(t types.Type) bool { return types.IsInterface(t) }
+func (checked) HasIsZero(t types.Type) bool   { return isZeroer(t) }
+func (checked) Same(a, b types.Type) bool     { return types.Identical(a, b) }
+func (checked) Name(t types.Type) string      { return short(t) }
+
+func (checked) IsWhole(t types.Type) bool {
 	has, _ := codecOf(t)
-	return !has
+	return has || isNamed(t, "time", "Time") || isNamed(t, "gormi/refs", "Ref")
 }
 
-func (l *layout) inlinable(t types.Type) types.Type {
-	if p, ok := t.Underlying().(*types.Pointer); ok {
-		t = p.Elem()
-	}
-	if _, ok := t.Underlying().(*types.Struct); !ok || isNamed(t, "time", "Time") || isNamed(t, "gormi/refs", "Ref") ||
-		slices.ContainsFunc(l.open, func(o types.Type) bool { return types.Identical(o, t) }) {
-		return nil
-	}
-	if has, _ := codecOf(t); has {
-		return nil
-	}
-	return t
-}
-
-// inline returns the fields of an embedded struct.
-func (l *layout) inline(f *types.Var, t types.Type) ([]*field, error) {
-	outer := l.exported
-	l.exported = false
-	l.open = append(l.open, t)
-	s := t.Underlying().(*types.Struct)
-	inner, err := l.of(s)
-	l.open = l.open[:len(l.open)-1]
-	if err != nil {
-		return nil, err
-	}
-	_, pointer := f.Type().Underlying().(*types.Pointer)
-	switch {
-	case pointer && !f.Exported() && len(inner) > 0:
-		return nil, fmt.Errorf("field %s: an embedded pointer to an unexported struct cannot be filled in; embed the struct itself", f.Name())
-	case f.Exported() && !l.exported && s.NumFields() > 0 && !ofSync(t):
-		return nil, fmt.Errorf("field %s: %w", f.Name(), nothingExported(t))
-	}
-	l.exported = outer || l.exported
-	for _, in := range inner {
-		in.path = slices.Concat([]*types.Var{f}, in.path)
-		if pointer { // what is written tells that it is not nil
-			in.pointers, in.omitEmpty = true, false
-		}
-	}
-	return inner, nil
-}
-
-// ofSync reports whether t is a mutex or the like, which nobody takes for data.
-func ofSync(t types.Type) bool {
+func (checked) IsOfSync(t types.Type) bool {
 	n, ok := types.Unalias(t).(*types.Named)
 	return ok && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == "sync"
-}
-
-// text is the layout as package stub's StructOf compares it.
-func (l *layout) text() string {
-	kind := "struct"
-	if l.tuple {
-		kind = "tuple"
-	}
-	var parts []string
-	for _, f := range l.fields {
-		s := f.goes()
-		if f.pointers {
-			s = "*" + s
-		}
-		if f.goes() != f.name {
-			s += "=" + f.name
-		}
-		if f.omitEmpty {
-			s += "?"
-			if isZeroer(f.typ()) {
-				s += "0"
-			}
-		}
-		parts = append(parts, s)
-	}
-	return kind + "{" + strings.Join(parts, " ") + "}"
 }
 
 // basicName is the kind of a basic type as package codec names it.

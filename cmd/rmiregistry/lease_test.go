@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -12,14 +10,10 @@ import (
 
 	"gormi/registry"
 	"gormi/rmi"
+	"gormi/rmi/rmitest/proctest"
 )
 
-// server is a program that binds the name "hello"; see examples/hello.
-type server struct {
-	cmd    *exec.Cmd
-	stdout *bufio.Reader
-}
-
+// buildServer compiles a program that binds the name "hello"; see examples/hello.
 func buildServer(t *testing.T) (path string) {
 	path = filepath.Join(t.TempDir(), "server.exe")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "gormi/examples/hello/server").CombinedOutput(); err != nil {
@@ -29,29 +23,10 @@ func buildServer(t *testing.T) (path string) {
 }
 
 // startServer runs the program until it has bound its name.
-func startServer(t *testing.T, path, at string) server {
-	s := server{cmd: exec.CommandContext(t.Context(), path, "-registry", at)}
-	s.cmd.Stderr = os.Stderr
-	out, err := s.cmd.StdoutPipe()
-	if err == nil {
-		err = s.cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.cmd.Wait() }) // t.Context has ended it
-	s.stdout = bufio.NewReader(out)
-	if line, err := s.stdout.ReadString('\n'); err != nil {
-		t.Fatalf("it is not bound: %q, %v", line, err)
-	}
+func startServer(t *testing.T, path, at string) *proctest.Process {
+	s := proctest.Start(t, proctest.Command(t.Context(), path, "-registry", at))
+	s.Line()
 	return s
-}
-
-func (s server) kill(t *testing.T) {
-	if err := s.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	s.cmd.Wait()
 }
 
 type helloFuncs struct {
@@ -72,7 +47,7 @@ func TestAServerThatWasKilledIsStartedAgainAtOnce(t *testing.T) {
 	if s, err := g.Greet(t.Context(), "you"); err != nil {
 		t.Fatal(s, err)
 	}
-	first.kill(t)
+	first.Kill()
 	startServer(t, program, at) // binds the name that is bound yet
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -92,8 +67,7 @@ func TestADaemonThatWasKilledHasItsNamesAgain(t *testing.T) {
 	d := start(t, "-addr", "127.0.0.1:0")
 	at := "rmi://" + d.addr
 	startServer(t, buildServer(t), at)
-	d.cmd.Process.Kill()
-	d.cmd.Wait()
+	d.Kill()
 	start(t, "-addr", d.addr)
 	caller := rmi.NewNode(nil)
 	defer caller.Close()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -26,6 +25,7 @@ import (
 
 	"gormi/registry"
 	"gormi/rmi"
+	"gormi/rmi/rmitest/proctest"
 )
 
 // program is the daemon, built once.
@@ -51,37 +51,20 @@ func TestMain(m *testing.M) {
 
 // daemon is a running rmiregistry.
 type daemon struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	addr   string
-	stdout *bufio.Reader
-	stderr bytes.Buffer // to be read when the process has ended
+	*proctest.Process
+	t    *testing.T
+	addr string
 }
 
 // start runs the daemon and waits until it is ready.
 func start(t *testing.T, args ...string) *daemon {
-	d := &daemon{t: t, cmd: exec.CommandContext(t.Context(), program, args...)}
-	d.cmd.Stderr = &d.stderr
-	out, err := d.cmd.StdoutPipe()
-	if err == nil {
-		err = d.cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.cmd.Wait() }) // t.Context has ended it
-	d.stdout = bufio.NewReader(out)
-	line, err := d.stdout.ReadString('\n')
-	if err != nil {
-		d.cmd.Wait()
-		t.Fatalf("not ready: %v\n%s", err, d.stderr.String())
-	}
+	p := proctest.Start(t, proctest.Command(t.Context(), program, args...))
+	line := p.Line()
 	addr, ok := strings.CutPrefix(line, "rmiregistry listening on ")
 	if !ok {
 		t.Fatalf("the ready line is %q", line)
 	}
-	d.addr = strings.TrimSuffix(addr, "\n")
-	return d
+	return &daemon{p, t, addr}
 }
 
 // end sends a signal and returns the exit status.
@@ -89,15 +72,14 @@ func (d *daemon) end(s os.Signal) int {
 	if runtime.GOOS == "windows" {
 		d.t.Skip("Windows has no signals to send to a process")
 	}
-	if err := d.cmd.Process.Signal(s); err != nil {
+	if err := d.Cmd.Process.Signal(s); err != nil {
 		d.t.Fatal(err)
 	}
-	rest, err := io.ReadAll(d.stdout)
-	if len(rest) > 0 || err != nil {
-		d.t.Errorf("after the ready line standard output has %q, %v", rest, err)
+	status := d.End()
+	if rest := d.Seen[1:]; len(rest) > 0 {
+		d.t.Errorf("after the ready line standard output has %q", rest)
 	}
-	d.cmd.Wait()
-	return d.cmd.ProcessState.ExitCode()
+	return status
 }
 
 // once runs the daemon to its end.
@@ -157,10 +139,10 @@ func TestTheDaemonServesUntilASignal(t *testing.T) {
 		}
 		use(t, "rmi://"+d.addr)
 		if status := d.end(s); status != 0 {
-			t.Errorf("%v: status %d\n%s", s, status, d.stderr.String())
+			t.Errorf("%v: status %d\n%s", s, status, d.Log())
 		}
-		if !strings.Contains(d.stderr.String(), "level=INFO") || strings.Contains(d.stderr.String(), "level=DEBUG") {
-			t.Errorf("the log is\n%s", d.stderr.String())
+		if !strings.Contains(d.Log(), "level=INFO") || strings.Contains(d.Log(), "level=DEBUG") {
+			t.Errorf("the log is\n%s", d.Log())
 		}
 	}
 }
@@ -184,7 +166,7 @@ func TestTheLogIsJSON(t *testing.T) {
 		t.Errorf("status %d", status)
 	}
 	var bound bool
-	for line := range strings.Lines(d.stderr.String()) {
+	for line := range strings.Lines(d.Log()) {
 		var record struct{ Level, Msg, Name, Ref string }
 		if err := json.Unmarshal([]byte(line), &record); err != nil || record.Msg == "" {
 			t.Errorf("%v: %s", err, line)
@@ -192,7 +174,7 @@ func TestTheLogIsJSON(t *testing.T) {
 		bound = bound || record.Level == "DEBUG" && record.Msg == "bound" && record.Name == "test/echo"
 	}
 	if !bound {
-		t.Errorf("-v does not tell of bindings:\n%s", d.stderr.String())
+		t.Errorf("-v does not tell of bindings:\n%s", d.Log())
 	}
 	status, _, stderr := once(t, "-addr", d.addr+"x", "-log-format", "json")
 	if err := json.Unmarshal([]byte(stderr), new(map[string]any)); status != 1 || err != nil {

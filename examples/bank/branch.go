@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 )
 
+//go:generate go tool rmigen
+
 // Branch is the remote interface of both experiments: a branch of the bank with the accounts of alice and bob.
 type Branch interface {
 	// Transfer moves money from alice to bob. When it returns nil, the bank has confirmed it.

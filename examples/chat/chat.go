@@ -8,6 +8,8 @@ import (
 	"gormi/rmi"
 )
 
+//go:generate go tool rmigen
+
 // Chat is the remote interface that is bound in the registry: a house of rooms.
 type Chat interface {
 	// Join takes a seat in a room, which is made if there is none. The listener stays in the caller's process: the server

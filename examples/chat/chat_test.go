@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -64,9 +63,7 @@ func TestTalk(t *testing.T) {
 	cy.expect(`^\* you are Cy in tea.room`)
 
 	// A client that dies.
-	if err := bob.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	bob.Kill()
 	ada.expect(`^\* Bob is gone: the connection was lost$`)
 	ada.say("/who")
 	ada.expect(`^\* in lobby: Ada$`)
@@ -87,18 +84,15 @@ func TestTalk(t *testing.T) {
 	cy.ends()
 	bob.expect(`^\* Cy left$`)
 	ada.say("/quit")
-	if got := ada.end(); got != 0 {
+	if got := ada.End(); got != 0 {
 		t.Errorf("status %d after /quit", got)
 	}
 	if runtime.GOOS == "windows" {
 		return // it has no way to send Ctrl-C to one process
 	}
 	for _, p := range []*process{bob, server} {
-		if err := p.Process.Signal(os.Interrupt); err != nil {
-			t.Fatal(err)
-		}
-		if got := p.end(); got != 0 {
-			t.Errorf("status %d after Ctrl-C\n%s", got, p.log.String())
+		if got := p.Interrupt(); got != 0 {
+			t.Errorf("status %d after Ctrl-C", got)
 		}
 	}
 }
@@ -142,8 +136,8 @@ func TestMistakes(t *testing.T) {
 		{[]string{"nonsense"}, `"nonsense" is no argument`},
 	} {
 		p := start(ctx, t, c.args...)
-		if got := p.end(); got != 1 || !strings.Contains(p.log.String(), c.want) || strings.Count(p.log.String(), "\n") != 1 {
-			t.Errorf("chat %q: status %d, log %q, want 1 and a line with %q", c.args, got, p.log.String(), c.want)
+		if got := p.End(); got != 1 || !strings.Contains(p.Log(), c.want) || strings.Count(p.Log(), "\n") != 1 {
+			t.Errorf("chat %q: status %d, log %q, want 1 and a line with %q", c.args, got, p.Log(), c.want)
 		}
 	}
 }
@@ -154,9 +148,7 @@ func TestServerDies(t *testing.T) {
 	ctx := patient(t)
 	at, server := startChat(ctx, t)
 	ada := enter(ctx, t, at, "Ada", "lobby")
-	if err := server.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	server.Kill()
 	ada.expect(`^\* the connection to the server is lost`)
 	ada.say("hello?")
 	ada.expect("you are in no room")
@@ -198,7 +190,7 @@ func TestAll(t *testing.T) {
 	second.expect(`^\* \S+2 came in$`)
 
 	// The server outlives who started it.
-	first.stdin.Close()
+	first.Stdin.Close()
 	first.expect(`^\* others are still talking: the server ends when they have left$`)
 	first.ends()
 	second.expect(`^\* Ada left$`)
@@ -230,9 +222,7 @@ func TestStarterKilled(t *testing.T) {
 	p.expect(`^\* you are `)
 	served := session(ctx, t, at)
 	bob := enter(ctx, t, at, "Bob", "lobby")
-	if err := p.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	p.Kill()
 	bob.expect("is gone: the connection was lost$")
 	for range 10 {
 		bob.say("anybody?")
@@ -260,7 +250,7 @@ func TestTogether(t *testing.T) {
 		p.expect(`^\* you are `)
 	}
 	for _, p := range all {
-		p.stdin.Close()
+		p.Stdin.Close()
 	}
 	for _, p := range all {
 		p.ends()
@@ -317,10 +307,10 @@ func TestControlCharactersNeverReachTheTerminal(t *testing.T) {
 	for _, typed := range []string{"hello", "/who", "/rooms", "/leave", "/quit"} {
 		p.say(typed)
 	}
-	if got := p.end(); got != 0 {
-		t.Errorf("status %d\n%s", got, p.log.String())
+	if got := p.End(); got != 0 {
+		t.Errorf("status %d", got)
 	}
-	for _, line := range p.seen {
+	for _, line := range p.Seen {
 		if line != clean(line) {
 			t.Errorf("the client printed %q", line)
 		}
@@ -328,7 +318,7 @@ func TestControlCharactersNeverReachTheTerminal(t *testing.T) {
 			t.Errorf("a name of two lines reached the terminal as %q", line)
 		}
 	}
-	if n := strings.Count(strings.Join(p.seen, "\n"), "evil"); n < 8 {
-		t.Errorf("%d evil texts were printed, want at least 8 (cleaned): %q", n, p.seen)
+	if n := strings.Count(strings.Join(p.Seen, "\n"), "evil"); n < 8 {
+		t.Errorf("%d evil texts were printed, want at least 8 (cleaned): %q", n, p.Seen)
 	}
 }

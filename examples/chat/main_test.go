@@ -1,20 +1,18 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 
 	"gormi/registry"
 	"gormi/rmi"
+	"gormi/rmi/rmitest/proctest"
 )
 
 // asProgram makes the test's executable, and those that it starts anew, the chat.
@@ -36,49 +34,21 @@ func patient(t *testing.T) context.Context {
 }
 
 // command is the chat with arguments.
-func command(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	path, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1", registry.Env+"=", "TERM=xterm",
-		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else the race detector delays each process's end by a second
+func command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := proctest.Command(ctx, os.Args[0], args...)
+	cmd.Env = append(cmd.Env, asProgram+"=1", registry.Env+"=", "TERM=xterm")
 	return cmd
 }
 
 // process is a chat on pipes.
 type process struct {
-	*exec.Cmd
-	t     *testing.T
-	stdin io.WriteCloser
-	lines *bufio.Scanner
-	log   strings.Builder // what it wrote to standard error; read after Wait
-	seen  []string
+	*proctest.Process
+	t *testing.T
 }
 
 func start(ctx context.Context, t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: command(ctx, t, args...), t: t}
-	p.Stderr = &p.log
-	var err error
-	if p.stdin, err = p.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := p.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.lines = bufio.NewScanner(out)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Process.Kill()
-		p.Wait()
-	})
-	return p
+	return &process{proctest.Start(t, command(ctx, args...)), t}
 }
 
 // enter starts a client and waits until it is in the room.
@@ -93,7 +63,7 @@ func enter(ctx context.Context, t *testing.T, at, name, room string) *process {
 // say types a line.
 func (p *process) say(line string) {
 	p.t.Helper()
-	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
+	if _, err := io.WriteString(p.Stdin, line+"\n"); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -101,44 +71,19 @@ func (p *process) say(line string) {
 // expect reads the next line, which must match.
 func (p *process) expect(want string) string {
 	p.t.Helper()
-	if !p.lines.Scan() {
-		err := p.Wait()
-		p.t.Fatalf("want a line like %q, but the output ended: %v\n%s\nafter %q", want, err, p.log.String(), p.seen)
-	}
-	got := p.lines.Text()
+	got := p.Line()
 	if !regexp.MustCompile(want).MatchString(got) {
-		p.t.Fatalf("got the line %q, want one like %q, after %q", got, want, p.seen)
+		p.t.Fatalf("got the line %q, want one like %q, in %q", got, want, p.Seen)
 	}
-	p.seen = append(p.seen, got)
 	return got
-}
-
-// end waits for the program's end and returns its status.
-func (p *process) end() int {
-	p.t.Helper()
-	for p.lines.Scan() {
-		p.seen = append(p.seen, p.lines.Text())
-	}
-	return status(p.t, p.Wait())
-}
-
-func status(t *testing.T, err error) int {
-	t.Helper()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		t.Error(err)
-	}
-	return 0
 }
 
 // ends closes the input and sees that the program ends in good order.
 func (p *process) ends() {
 	p.t.Helper()
-	p.stdin.Close()
-	if got := p.end(); got != 0 {
-		p.t.Errorf("status %d at the end of the input, want 0\n%s", got, p.log.String())
+	p.Stdin.Close()
+	if got := p.End(); got != 0 {
+		p.t.Errorf("status %d at the end of the input, want 0", got)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"unsafe"
+
+	"gormi/rmi/rmitest/proctest"
 )
 
 // terminal is a pseudo-terminal with a chat at its other end.
@@ -62,7 +64,7 @@ func startOnTerminal(ctx context.Context, t *testing.T, args ...string) *termina
 	t.Helper()
 	master, slave := openPTY(t)
 	defer slave.Close()
-	tt := &terminal{Cmd: command(ctx, t, args...), t: t, ctx: ctx, master: master,
+	tt := &terminal{Cmd: command(ctx, args...), t: t, ctx: ctx, master: master,
 		output: make(chan []byte), screen: newScreen(ptyRows, ptyColumns)}
 	tt.Stdin, tt.Stdout, tt.Stderr = slave, slave, slave
 	tt.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -147,7 +149,7 @@ func (tt *terminal) ends() {
 	if !errors.Is(err, errEnded) {
 		tt.t.Fatal(err)
 	}
-	if got := status(tt.t, tt.Wait()); got != 0 {
+	if got := proctest.Status(tt.t, tt.Wait()); got != 0 {
 		tt.t.Errorf("status %d, want 0; the screen is\n%s", got, strings.Join(tt.screen.lines(), "\n"))
 	}
 	if tt.screen.x != 0 {

@@ -8,6 +8,8 @@ import (
 	"gormi/callback"
 )
 
+//go:generate go tool rmigen
+
 // Greeter is the remote interface: every method takes a context first and returns an error last.
 type Greeter interface {
 	Greet(ctx context.Context, name string) (string, error)

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"unsafe"
+
+	"gormi/rmi/rmitest/proctest"
 )
 
 // openTerminal returns both sides of a pseudo-terminal: the user's, and the program's.
@@ -39,7 +41,7 @@ func TestAViewInPlaceOnATerminal(t *testing.T) {
 	user, terminal := openTerminal(t)
 	cmd := command(t, "-rate", "100", "-match", "A*")
 	cmd.Env = append(cmd.Env, "TERM=xterm")
-	var stderr errorLog
+	var stderr strings.Builder // read when the program has ended
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
@@ -95,7 +97,7 @@ func TestAViewInPlaceOnATerminal(t *testing.T) {
 	}
 	for read() {
 	}
-	if status := status(t, <-ended); status != 0 || stderr.String() != "" {
+	if status := proctest.Status(t, <-ended); status != 0 || stderr.String() != "" {
 		t.Errorf("after Ctrl-C: status %d\n%s", status, stderr.String())
 	}
 	if screen.modes["1049"] || !screen.modes["25"] || !screen.modes["7"] {

@@ -119,7 +119,7 @@ func TestAClientGoesOnAfterTheServerWasRestarted(t *testing.T) {
 		seed uint64
 		end  func(*program)
 	}{
-		{"killed", 2, (*program).kill},
+		{"killed", 2, (*program).Kill},
 		{"ended by Ctrl-C", 3, func(p *program) { needSignals(t); p.interrupt() }},
 	} {
 		c.end(server)
@@ -196,7 +196,7 @@ func TestASlowClientShowsItsGap(t *testing.T) {
 
 func TestNoFlagsStartAllOnOneMachine(t *testing.T) {
 	all := start(t)
-	hint := all.line()
+	hint := all.Line()
 	at, ok := strings.CutPrefix(hint, "more: go run ./examples/ticker -role client -registry ")
 	if !ok {
 		t.Fatalf("the first line is %q", hint)
@@ -231,8 +231,8 @@ func TestWrongUse(t *testing.T) {
 		{"-match [", "["},
 	} {
 		p := start(t, strings.Fields(c.args)...)
-		if status := p.end(); status != 1 || !strings.Contains(p.stderr.String(), c.want) {
-			t.Errorf("ticker %s: status %d, log %q, want 1 and %q", c.args, status, p.stderr.String(), c.want)
+		if status := p.End(); status != 1 || !strings.Contains(p.Log(), c.want) {
+			t.Errorf("ticker %s: status %d, log %q, want 1 and %q", c.args, status, p.Log(), c.want)
 		}
 	}
 }

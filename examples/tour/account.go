@@ -8,6 +8,8 @@ import (
 	"gormi/rmi"
 )
 
+//go:generate go tool rmigen
+
 // Account is the remote interface that server and client share: every method takes a context first and returns an error
 // last.
 type Account interface {

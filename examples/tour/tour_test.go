@@ -1,18 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"gormi/rmi/rmitest/proctest"
 )
 
 // asProgram makes the test's executable, and those that it starts anew, the tour.
@@ -26,47 +25,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// guided is a tour as a process of its own.
+// guided is a tour as a process of its own. All processes of the tour have its standard error open,
+// so that it ends with the last of them.
 type guided struct {
-	*exec.Cmd
-	t      *testing.T
-	stdin  io.Writer
-	stdout *bufio.Scanner
-	stderr io.Reader // its end is that of all processes of the tour: they have it open
-	pids   map[string]int
+	*proctest.Process
+	t    *testing.T
+	pids map[string]int
 }
 
 func guide(t *testing.T, args ...string) *guided {
 	t.Helper()
-	path, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	g := &guided{Cmd: exec.CommandContext(ctx, path, args...), t: t, pids: make(map[string]int)}
-	g.Env = append(os.Environ(), asProgram+"=1",
-		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else the race detector delays each process's end by a second
-	stdin, err := g.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := g.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stderr, err := g.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := g.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		g.Wait()
-	})
-	g.stdin, g.stdout, g.stderr = stdin, bufio.NewScanner(stdout), stderr
-	return g
+	t.Cleanup(cancel)
+	cmd := proctest.Command(ctx, os.Args[0], args...)
+	cmd.Env = append(cmd.Env, asProgram+"=1")
+	return &guided{proctest.Start(t, cmd), t, make(map[string]int)}
 }
 
 var said = regexp.MustCompile(`^(\w+) +(\d+) \| +(.*)$`)
@@ -74,10 +47,9 @@ var said = regexp.MustCompile(`^(\w+) +(\d+) \| +(.*)$`)
 // next returns the next line, and who says it if it is not the tour.
 func (g *guided) next() (role, line string, ok bool) {
 	g.t.Helper()
-	if !g.stdout.Scan() {
+	if line, ok = g.Next(); !ok {
 		return "", "", false
 	}
-	line = g.stdout.Text()
 	m := said.FindStringSubmatch(line)
 	if m == nil {
 		return "", line, true
@@ -115,18 +87,7 @@ func (g *guided) end() (status int, complaints string) {
 			break
 		}
 	}
-	b, err := io.ReadAll(g.stderr)
-	if err != nil {
-		g.t.Error(err)
-	}
-	err = g.Wait()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode(), string(b)
-	}
-	if err != nil {
-		g.t.Error(err)
-	}
-	return 0, string(b)
+	return g.End(), g.Log()
 }
 
 func TestTour(t *testing.T) {
@@ -214,7 +175,7 @@ func TestTour(t *testing.T) {
 	if len(g.pids) != 3 {
 		t.Errorf("the processes that printed are %v, want three", g.pids)
 	}
-	seen := map[int]bool{g.Process.Pid: true}
+	seen := map[int]bool{g.Cmd.Process.Pid: true}
 	for role, pid := range g.pids {
 		if seen[pid] {
 			t.Errorf("the %s is process %d, as another", role, pid)
@@ -233,7 +194,7 @@ func TestProcessKilled(t *testing.T) {
 			t.Parallel()
 			g := guide(t, "-step")
 			for range 3 {
-				io.WriteString(g.stdin, "\n")
+				io.WriteString(g.Stdin, "\n")
 			}
 			g.until("The answer: the balance is 100")
 			p, err := os.FindProcess(g.pids[role])
@@ -257,15 +218,12 @@ func TestProcessKilled(t *testing.T) {
 	}
 }
 
-// TestTourKilled: the processes end when nobody leads them. The end of guided.stderr tells.
+// TestTourKilled: the processes end when nobody leads them. The end of standard error tells.
 func TestTourKilled(t *testing.T) {
 	t.Parallel()
 	g := guide(t, "-step")
 	g.until("I listen nowhere")
-	if err := g.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	g.end()
+	g.Kill()
 }
 
 func TestInterrupt(t *testing.T) {
@@ -275,10 +233,7 @@ func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	g := guide(t, "-step")
 	g.until("I listen nowhere")
-	if err := g.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	status, complaints := g.end()
+	status, complaints := g.Interrupt(), g.Log()
 	if status != 1 || !strings.Contains(complaints, "interrupt") || strings.Count(complaints, "\n") != 1 {
 		t.Errorf("status %d, complaints %q, want 1 and one line about the interruption", status, complaints)
 	}

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"net/http"
 	"os"
-	"os/exec"
-	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -15,6 +12,7 @@ import (
 
 	"gormi/registry"
 	"gormi/rmi"
+	"gormi/rmi/rmitest/proctest"
 )
 
 // asProgram makes the test's executable the whiteboard.
@@ -28,72 +26,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program is a whiteboard as a process of its own.
-type program struct {
-	*exec.Cmd
-	t     *testing.T
-	lines *bufio.Scanner
-	log   strings.Builder // what it wrote to standard error; read after end
-}
-
-func start(ctx context.Context, t *testing.T, args ...string) *program {
+// start runs a whiteboard as a process of its own.
+func start(ctx context.Context, t *testing.T, args ...string) *proctest.Process {
 	t.Helper()
-	path, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &program{Cmd: exec.CommandContext(ctx, path, args...), t: t}
-	p.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
-	p.Stderr = &p.log
-	out, err := p.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.lines = bufio.NewScanner(out)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Process.Kill()
-		p.Wait()
-	})
-	return p
-}
-
-// expect reads up to a line that matches, and returns what its first group is.
-func (p *program) expect(pattern string) string {
-	p.t.Helper()
-	for want := regexp.MustCompile(pattern); p.lines.Scan(); {
-		if m := want.FindStringSubmatch(p.lines.Text()); m != nil {
-			return m[len(m)-1]
-		}
-	}
-	err := p.Wait()
-	p.t.Fatalf("the output ended before %q: %v\n%s", pattern, err, p.log.String())
-	return ""
-}
-
-// end waits for the end and returns the status.
-func (p *program) end() int {
-	p.t.Helper()
-	for p.lines.Scan() {
-	}
-	err := p.Wait()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		p.t.Error(err)
-	}
-	return 0
+	cmd := proctest.Command(ctx, os.Args[0], args...)
+	cmd.Env = append(cmd.Env, asProgram+"=1")
+	return proctest.Start(t, cmd)
 }
 
 // TestProgram is the program without a role, with a second gateway, ended by Ctrl-C while pages are open.
 func TestProgram(t *testing.T) {
 	ctx := patient(t)
 	all := start(ctx, t, "-http", "127.0.0.1:0")
-	at := all.expect(`-role gateway -registry (rmi://127\.0\.0\.1:\d+)$`)
-	page := all.expect(`^the whiteboard is at (http://127\.0\.0\.1:\d+/), Ctrl-C ends$`)
+	at := all.Match(`-role gateway -registry (rmi://127\.0\.0\.1:\d+)$`)
+	page := all.Match(`^the whiteboard is at (http://127\.0\.0\.1:\d+/), Ctrl-C ends$`)
 	answer, err := http.Get(page)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +49,7 @@ func TestProgram(t *testing.T) {
 		t.Errorf("the page is %s, %s", answer.Status, answer.Header.Get("Content-Type"))
 	}
 	gateway := start(ctx, t, "-role", "gateway", "-registry", at+"/", "-http", "localhost:0")
-	first, second := watchAt(ctx, t, page), watchAt(ctx, t, gateway.expect(`^the whiteboard is at (http://.*/), Ctrl-C ends$`))
+	first, second := watchAt(ctx, t, page), watchAt(ctx, t, gateway.Match(`^the whiteboard is at (http://.*/), Ctrl-C ends$`))
 	first.untilShapes()
 	second.untilShapes()
 
@@ -120,12 +66,9 @@ func TestProgram(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return // it has no way to send Ctrl-C to one process
 	}
-	for _, p := range []*program{all, gateway} {
-		if err := p.Process.Signal(os.Interrupt); err != nil {
-			t.Fatal(err)
-		}
-		if status := p.end(); status != 0 || p.log.Len() > 0 {
-			t.Errorf("%q after Ctrl-C: status %d\n%s", p.Args[1:], status, p.log.String())
+	for _, p := range []*proctest.Process{all, gateway} {
+		if status := p.Interrupt(); status != 0 || p.Log() != "" {
+			t.Errorf("%q after Ctrl-C: status %d\n%s", p.Args[1:], status, p.Log())
 		}
 	}
 }
@@ -139,7 +82,7 @@ func TestServerKilled(t *testing.T) {
 	p := s.watch(s.web)
 	for range 2 {
 		server := start(s.ctx, t, "-role", "server", "-registry", s.at)
-		server.expect("is bound, Ctrl-C ends$")
+		server.Match("is bound, Ctrl-C ends$")
 		p.untilShapes()
 		p.untilShapes(s.draw())
 		if err := server.Process.Kill(); err != nil {
@@ -151,12 +94,12 @@ func TestServerKilled(t *testing.T) {
 		return
 	}
 	server := start(s.ctx, t, "-role", "server", "-registry", s.at)
-	server.expect("is bound, Ctrl-C ends$")
+	server.Match("is bound, Ctrl-C ends$")
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if status := server.end(); status != 0 || server.log.Len() > 0 {
-		t.Errorf("the server's status is %d\n%s", status, server.log.String())
+	if status := server.End(); status != 0 || server.Log() != "" {
+		t.Errorf("the server's status is %d\n%s", status, server.Log())
 	}
 	if _, err := registry.LookupRef(s.ctx, s.web.gateway.node, s.at+"/whiteboard"); !errors.Is(err, rmi.NotBound) {
 		t.Errorf("after the server's end, a lookup gives %v, want NotBound", err)
@@ -177,8 +120,8 @@ func TestMistakes(t *testing.T) {
 		{[]string{"-role", "gateway", "-registry", "http://localhost", "-http", "127.0.0.1:0"}, "http://localhost"},
 	} {
 		p := start(ctx, t, c.args...)
-		if status := p.end(); status != 1 || !strings.Contains(p.log.String(), c.want) || strings.Count(p.log.String(), "\n") != 1 {
-			t.Errorf("whiteboard %q: status %d, log %q, want 1 and a line with %q", c.args, status, p.log.String(), c.want)
+		if status := p.End(); status != 1 || !strings.Contains(p.Log(), c.want) || strings.Count(p.Log(), "\n") != 1 {
+			t.Errorf("whiteboard %q: status %d, log %q, want 1 and a line with %q", c.args, status, p.Log(), c.want)
 		}
 	}
 }

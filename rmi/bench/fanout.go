@@ -28,7 +28,7 @@ var brokers = []named{{"gormi", newGormiBroker}, {"nats", newNATSBroker}}
 
 type named struct {
 	name string
-	make func() (broker, error)
+	open func() (broker, error)
 }
 
 type spread struct{ subscriptions, connections int }
@@ -65,7 +65,7 @@ func suiteFanout(o options) ([]row, error) {
 		for range o.rounds {
 			for i, b := range brokers {
 				events := min(max(deliveries/s.subscriptions, least), 300_000)
-				r, n, err := fanoutRound(b.name, b.make, s, events)
+				r, n, err := fanoutRound(b.name, b.open, s, events)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %v: %w", b.name, s, err)
 				}
@@ -133,8 +133,8 @@ func (p *subscribers) await(n int64) error {
 
 // fanoutRound returns deliveries per second and bytes on the loopback
 // interface per delivery.
-func fanoutRound(system string, make func() (broker, error), s spread, events int) (rate, bytes float64, err error) {
-	b, err := make()
+func fanoutRound(system string, open func() (broker, error), s spread, events int) (rate, bytes float64, err error) {
+	b, err := open()
 	if err != nil {
 		return 0, 0, err
 	}

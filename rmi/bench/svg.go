@@ -88,39 +88,39 @@ type tick struct {
 	label string
 }
 
-// axis maps values to places between 0 and 1; min and max are mapped values.
+// axis maps values to places between 0 and 1; least and most are mapped values.
 type axis struct {
-	label    string
-	scale    func(float64) float64
-	ticks    []tick
-	min, max float64
+	label       string
+	scale       func(float64) float64
+	ticks       []tick
+	least, most float64
 }
 
 func (a *axis) place(v float64) float64 {
-	if a.max == a.min {
+	if a.most == a.least {
 		return 0.5
 	}
-	return (a.scale(v) - a.min) / (a.max - a.min)
+	return (a.scale(v) - a.least) / (a.most - a.least)
 }
 
 // logAxis fits the values, with marks at 1, 2 and 5 of each power of ten, or at
 // the powers only where they are many.
 func logAxis(label string, values []float64) *axis {
-	a := &axis{label: label, scale: math.Log10, min: math.Inf(1), max: math.Inf(-1)}
+	a := &axis{label: label, scale: math.Log10, least: math.Inf(1), most: math.Inf(-1)}
 	for _, v := range values {
 		if v > 0 {
-			a.min, a.max = min(a.min, math.Log10(v)), max(a.max, math.Log10(v))
+			a.least, a.most = min(a.least, math.Log10(v)), max(a.most, math.Log10(v))
 		}
 	}
-	pad := max(0.05*(a.max-a.min), 0.05)
-	a.min, a.max = a.min-pad, a.max+pad
+	pad := max(0.05*(a.most-a.least), 0.05)
+	a.least, a.most = a.least-pad, a.most+pad
 	steps := []float64{1, 2, 5}
-	if a.max-a.min > 3 {
+	if a.most-a.least > 3 {
 		steps = steps[:1]
 	}
-	for e := math.Floor(a.min); e <= a.max; e++ {
+	for e := math.Floor(a.least); e <= a.most; e++ {
 		for _, s := range steps {
-			if v := s * math.Pow(10, e); math.Log10(v) >= a.min && math.Log10(v) <= a.max {
+			if v := s * math.Pow(10, e); math.Log10(v) >= a.least && math.Log10(v) <= a.most {
 				a.ticks = append(a.ticks, tick{v, figure(v)})
 			}
 		}
@@ -141,7 +141,7 @@ func marksAxis(label string, marks []tick) *axis {
 
 // tailAxis spreads quantiles out towards 1.
 func tailAxis(label string) *axis {
-	a := &axis{label: label, scale: func(q float64) float64 { return -math.Log10(1 - q) }, max: 4}
+	a := &axis{label: label, scale: func(q float64) float64 { return -math.Log10(1 - q) }, most: 4}
 	for _, q := range []float64{0, 0.5, 0.9, 0.99, 0.999, 0.9999} {
 		a.ticks = append(a.ticks, tick{q, strconv.FormatFloat(q*100, 'g', -1, 64) + " %"})
 	}

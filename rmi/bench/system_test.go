@@ -148,7 +148,7 @@ func TestMissingWork(t *testing.T) {
 
 func TestFanout(t *testing.T) {
 	for _, b := range brokers {
-		rate, _, err := fanoutRound(b.name, b.make, spread{4, 2}, 300)
+		rate, _, err := fanoutRound(b.name, b.open, spread{4, 2}, 300)
 		if err != nil || rate <= 0 {
 			t.Errorf("%s: %v deliveries/s, %v", b.name, rate, err)
 		}

@@ -36,8 +36,8 @@ type Encoder struct {
 // bodyWriter is the buffer of an Encoder. It offers msgpack the methods that
 // keep it from wrapping the writer, and stops at max bytes.
 type bodyWriter struct {
-	buf []byte
-	max int
+	buf   []byte
+	limit int
 	// over is how long the body would have become, when it passed max.
 	over int
 }
@@ -50,7 +50,7 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 }
 
 func write[T []byte | string](w *bodyWriter, p T) error {
-	if n := len(w.buf) + len(p); n > w.max {
+	if n := len(w.buf) + len(p); n > w.limit {
 		w.over = n
 		return errSize
 	}
@@ -78,7 +78,7 @@ func (w *bodyWriter) grow(n int) {
 }
 
 func (w *bodyWriter) WriteByte(c byte) error {
-	if len(w.buf) >= w.max {
+	if len(w.buf) >= w.limit {
 		w.over = len(w.buf) + 1
 		return errSize
 	}
@@ -104,7 +104,7 @@ func NewEncoder(x Exporter, l *wire.Limits) *Encoder {
 	e := encoders.Get().(*Encoder)
 	e.exporter = x
 	e.limits = l.Effective()
-	e.w.max = e.limits.Message
+	e.w.limit = e.limits.Message
 	return e
 }
 
@@ -289,5 +289,5 @@ func (e *Encoder) sized(err error) error {
 	if v, ok := err.(*valueError); ok {
 		path = v.path
 	}
-	return &valueError{kind: fault.TooLarge, path: path, msg: tooLarge(e.w.over, e.w.max)}
+	return &valueError{kind: fault.TooLarge, path: path, msg: tooLarge(e.w.over, e.w.limit)}
 }

@@ -3,22 +3,19 @@ package codec
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"gormi/rmi/codec/fields"
 	"gormi/rmi/fault"
-	"gormi/rmi/wire"
 )
 
 // A field is one value of a struct that travels.
 type field struct {
 	name  string // on the wire
 	key   []byte // name as a msgpack string
-	alias string // a second name that decoding accepts, or empty
 	goes  string // name in Go, for errors
 	typ   reflect.Type
 	plan  *plan
@@ -28,200 +25,81 @@ type field struct {
 	omitEmpty bool
 }
 
-// fieldTag is what msgpack's struct tag says: `msgpack:"name,option,alias:x"`.
-type fieldTag struct {
-	name, alias                  string
-	omitEmpty, noInline, asArray bool
-}
-
-func parseTag(s string) (fieldTag, error) {
-	var t fieldTag
-	if strings.ContainsAny(s, `'\`) {
-		return t, fmt.Errorf("quotes in the tag %q are not supported", s)
-	}
-	for i, part := range strings.Split(s, ",") {
-		key, value, pair := strings.Cut(strings.TrimSpace(part), ":")
-		switch {
-		case key == "alias" && pair:
-			t.alias = strings.TrimSpace(value)
-		case i == 0 && !pair:
-			t.name = key
-		case key == "omitempty":
-			t.omitEmpty = true
-		case key == "noinline":
-			t.noInline = true
-		case key == "as_array", key == "asArray":
-			t.asArray = true
-		}
-	}
-	return t, nil
-}
-
 // fillStruct plans a struct: a map by field name, or, with an as_array tag on a
 // field `_msgpack struct{}`, a tuple: the fields' values in order.
 func (c *compiler) fillStruct(p *plan) {
-	l := layout{c: c, open: []reflect.Type{p.typ}}
-	p.fields = l.fields(p.typ)
-	if len(p.fields) == 0 && !l.exported && p.typ.NumField() > 0 {
-		c.cannot("%s", nothingExported(p.typ))
+	l := fields.Of(reflected{}, p.typ, c.cannotField)
+	for _, f := range l.Fields {
+		last := f.Last()
+		key, _ := msgpack.Marshal(f.Name) // of a string: cannot fail
+		planned := &field{name: f.Name, key: key, goes: last.Name, typ: last.Type, pointers: f.Pointers, omitEmpty: f.OmitEmpty}
+		for _, step := range f.Path {
+			planned.index = append(planned.index, step.Index)
+		}
+		p.fields = append(p.fields, planned)
 	}
-	byName := make(map[string]int, len(p.fields))
-	for i, f := range p.fields {
-		for _, name := range []string{f.name, f.alias} {
-			if j, taken := byName[name]; taken && name != "" && j != i {
-				c.cannot("fields %s and %s both travel as %q; give one of them another name by a tag, or, if it is that of an embedded struct, keep that whole by the tag `msgpack:\",noinline\"`",
-					p.fields[j].path(p.typ), f.path(p.typ), name)
-			}
-			byName[name] = i
-		}
-		delete(byName, "")
-		if len(f.name) > wire.MaxName {
-			c.cannot("the name of field %s is longer than %d bytes", f.goes, wire.MaxName)
-		}
+	for _, f := range p.fields {
 		f.plan = c.planInside("."+f.goes, f.typ)
 	}
 	p.empty = func(v reflect.Value) bool {
 		return !slices.ContainsFunc(p.fields, func(f *field) bool { return !f.omitted(v) })
 	}
-	if l.asArray {
+	if l.Tuple {
 		p.kind = KindTuple
 		p.enc = p.encodeTuple
 		p.dec = p.decodeTuple
 		return
 	}
 	p.kind = KindStruct
-	p.byName = byName
-	for _, f := range p.fields {
-		p.keys = append(p.keys, newKey(f.key))
+	p.byName = make(map[string]int, len(p.fields))
+	for i, f := range l.Fields {
+		p.keys = append(p.keys, newKey(p.fields[i].key))
+		p.byName[f.Name] = i
+		if f.Alias != "" {
+			p.byName[f.Alias] = i
+		}
 	}
 	p.enc = p.encodeStruct
 	p.dec = p.decodeStruct
 }
 
-// A layout collects the fields of a struct as msgpack's tags order them.
-type layout struct {
-	c        *compiler
-	open     []reflect.Type // structs being inlined into each other
-	asArray  bool
-	exported bool // a field was exported, travelling or not
+// cannotField reports what is wrong with a field at a path within the struct being planned.
+func (c *compiler) cannotField(path []string, problem string) {
+	if len(path) == 0 {
+		c.cannot("%s", problem)
+		return
+	}
+	c.inside("."+path[0], func() { c.cannotField(path[1:], problem) })
 }
 
-func (l *layout) fields(t reflect.Type) []*field {
-	type entry struct {
-		reflect.StructField
-		fieldTag
-		embedded reflect.Type // struct to inline, or nil
-	}
-	var entries []entry
-	omitAll := false
+// reflected tells package fields about types of package reflect.
+type reflected struct{}
+
+func (reflected) Declared(t reflect.Type) (all []fields.Declared[reflect.Type]) {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		tag, err := parseTag(f.Tag.Get("msgpack"))
-		if err != nil {
-			l.cannot(f, "%v", err)
-		}
-		if f.Name == "_msgpack" {
-			omitAll = tag.omitEmpty
-			if len(l.open) == 1 {
-				l.asArray = tag.asArray
-			}
-		}
-		l.exported = l.exported || f.IsExported()
-		if tag.name == "-" {
-			continue
-		}
-		e := entry{StructField: f, fieldTag: tag}
-		if f.Anonymous && !tag.noInline {
-			e.embedded = l.inlinable(f.Type)
-		}
-		if e.embedded == nil && !f.IsExported() {
-			if f.Anonymous && !plainField(f.Type) {
-				l.cannot(f, "the embedded %s is unexported, so nothing of it would travel; embed an exported type, give it a name, or leave it out with the tag `msgpack:\"-\"`", typeName(f.Type))
-				l.exported = true // enough was said
-			}
-			continue
-		}
-		if e.name == "" {
-			e.name = f.Name
-		}
-		entries = append(entries, e)
+		all = append(all, fields.Declared[reflect.Type]{Index: i, Name: f.Name, Type: f.Type, Tag: f.Tag, Embedded: f.Anonymous, Exported: f.IsExported()})
 	}
-	var out []*field
-	for _, e := range entries {
-		if e.embedded != nil {
-			for _, f := range l.inline(e.StructField, e.embedded) {
-				f.omitEmpty = f.omitEmpty || omitAll && !f.pointers
-				out = append(out, f)
-			}
-			continue
-		}
-		key, _ := msgpack.Marshal(e.name) // of a string: cannot fail
-		out = append(out, &field{name: e.name, key: key, alias: e.alias, goes: e.Name, typ: e.Type, index: e.Index,
-			omitEmpty: e.omitEmpty || omitAll})
-	}
-	return out
+	return all
 }
 
-func (l *layout) cannot(f reflect.StructField, format string, a ...any) {
-	l.c.inside("."+f.Name, func() { l.c.cannot(format, a...) })
+func (reflected) Pointee(t reflect.Type) (reflect.Type, bool) {
+	if t.Kind() != reflect.Pointer {
+		return nil, false
+	}
+	return t.Elem(), true
 }
 
-// plainField reports whether an embedded field of an unexported type t is like
-// any other unexported field, of which everybody knows that it does not travel:
-// it has no fields and no codec that seem to be those of the struct.
-func plainField(t reflect.Type) bool {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
+func (reflected) IsStruct(t reflect.Type) bool    { return t.Kind() == reflect.Struct }
+func (reflected) IsInterface(t reflect.Type) bool { return t.Kind() == reflect.Interface }
+func (reflected) HasIsZero(t reflect.Type) bool   { return isZeroer(t) }
+func (reflected) IsOfSync(t reflect.Type) bool    { return t.PkgPath() == "sync" }
+func (reflected) Same(a, b reflect.Type) bool     { return a == b }
+func (reflected) Name(t reflect.Type) string      { return typeName(t) }
+
+func (reflected) IsWhole(t reflect.Type) bool {
 	form, _ := codecOf(t)
-	return form == nil && t.Kind() != reflect.Struct && t.Kind() != reflect.Interface
-}
-
-// inlinable returns the struct whose fields an embedded field of type t offers.
-func (l *layout) inlinable(t reflect.Type) reflect.Type {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct || t == typeTime || t == typeRef || slices.Contains(l.open, t) {
-		return nil
-	}
-	if form, _ := codecOf(t); form != nil {
-		return nil
-	}
-	return t
-}
-
-// inline returns the fields of an embedded struct, which travel as if they were
-// the outer struct's own. None of them may have the name of another: which one a
-// value is for would change with the types' versions. (In msgpack an outer field
-// hides the inner one, or keeps the whole embedded struct from being inlined.)
-func (l *layout) inline(f reflect.StructField, t reflect.Type) []*field {
-	outer := l.exported
-	l.exported = false
-	l.open = append(l.open, t)
-	var inner []*field
-	l.c.inside("."+f.Name, func() { inner = l.fields(t) })
-	l.open = l.open[:len(l.open)-1]
-	pointer := f.Type.Kind() == reflect.Pointer
-	switch {
-	case pointer && !f.IsExported() && len(inner) > 0:
-		l.cannot(f, "an embedded pointer to an unexported struct cannot be filled in; embed the struct itself")
-	case f.IsExported() && !l.exported && t.NumField() > 0 && t.PkgPath() != "sync":
-		l.cannot(f, "%s", nothingExported(t))
-	}
-	l.exported = outer || l.exported
-	for _, in := range inner {
-		in.index = slices.Concat(f.Index, in.index)
-		if pointer {
-			// What is written tells that the pointer is not nil.
-			in.pointers, in.omitEmpty = true, false
-		}
-	}
-	return inner
-}
-
-func nothingExported(t reflect.Type) string {
-	return typeName(t) + " has no exported fields, so nothing of it would travel; export them, give it MarshalBinary and UnmarshalBinary, or leave it out with the tag `msgpack:\"-\"`"
+	return form != nil || t == typeTime || t == typeRef
 }
 
 // of returns the field's value in the struct v; false when an embedded

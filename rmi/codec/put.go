@@ -11,7 +11,7 @@ import (
 
 // put takes b, which is the buffer and a few bytes more, for the buffer.
 func (w *bodyWriter) put(b []byte) error {
-	if len(b) > w.max {
+	if len(b) > w.limit {
 		w.over = len(b)
 		return errSize
 	}

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"sync/atomic"
 
+	"gormi/rmi/codec/fields"
 	"gormi/rmi/fault"
 	"gormi/rmi/wire"
 )
@@ -147,10 +147,8 @@ func (r *Remote) methods() (*Interface, error) {
 }
 
 // Layout returns in one line how values of type t travel. t is neither an interface nor a
-// func. The line has the kind and, of structs, the fields in order. Each field is written
-// "Go.Path", with "*" in front if an embedded pointer is on the way, "=name" behind
-// if it has another name on the wire, and "?" behind that if it may be left out ("?0" if a
-// method IsZero decides). Layout does not look into elements and fields.
+// func. The line has the kind and, of structs, what fields.Layout tells of their fields. Layout
+// does not look into elements and fields.
 func Layout(t reflect.Type) string {
 	switch t {
 	case typeRef:
@@ -174,53 +172,9 @@ func Layout(t reflect.Type) string {
 	case t.Kind() == reflect.Map:
 		return KindMap.String()
 	case t.Kind() == reflect.Struct:
-		return structLayout(t)
+		return fields.Of(reflected{}, t, func([]string, string) {}).String()
 	}
 	p := plan{typ: t}
 	fillScalar(&p)
 	return p.kind.String()
-}
-
-func structLayout(t reflect.Type) string {
-	l := layout{c: newCompiler(), open: []reflect.Type{t}}
-	fields := l.fields(t)
-	var b strings.Builder
-	if l.asArray {
-		b.WriteString(KindTuple.String() + "{")
-	} else {
-		b.WriteString(KindStruct.String() + "{")
-	}
-	for i, f := range fields {
-		if i > 0 {
-			b.WriteString(" ")
-		}
-		if f.pointers {
-			b.WriteString("*")
-		}
-		goes := f.path(t)
-		b.WriteString(goes)
-		if goes != f.name {
-			b.WriteString("=" + f.name)
-		}
-		if f.omitEmpty {
-			b.WriteString("?")
-			if isZeroer(f.typ) {
-				b.WriteString("0")
-			}
-		}
-	}
-	return b.String() + "}"
-}
-
-// path writes the names on the way from a struct to the field: "Inner.C".
-func (f *field) path(t reflect.Type) string {
-	var names []string
-	for _, at := range f.index {
-		if t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		step := t.Field(at)
-		names, t = append(names, step.Name), step.Type
-	}
-	return strings.Join(names, ".")
 }

@@ -90,14 +90,14 @@ type Object struct{ proxy.Face }
 
 func objectOf(c *proxy.Core) Object { return Object{proxy.FaceOf(c)} }
 
-// Register makes stubs of T by make, in every node of the process. It is
+// Register makes stubs of T by newStub, in every node of the process. It is
 // called from an init function. It panics if T is not an interface.
-func Register[T any](make func(Object) T) {
+func Register[T any](newStub func(Object) T) {
 	t := reflect.TypeFor[T]()
 	if t.Kind() != reflect.Interface {
 		panic(fmt.Sprintf("stub.Register: %v is not an interface", t))
 	}
-	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return make(objectOf(c)) }})
+	proxy.Register(t, proxy.Registration{New: func(c *proxy.Core) any { return newStub(objectOf(c)) }})
 }
 
 // Args lists a call's arguments.

@@ -12,7 +12,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/internal/memnet"
-	"gormi/rmi/internal/proctest"
+	"gormi/rmi/rmitest/proctest"
 )
 
 // idleSessions is how many sessions are measured together.

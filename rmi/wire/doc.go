@@ -764,7 +764,7 @@
 // stops. Likewise if Unbound, because somebody unbound the name, and if Now is that of a later binding which lapsed. If
 // Now is 0 and Unbound false, the lease lapsed, or the registry is a new one, and the name may be claimed again with
 // Held. Release removes the others, as an orderly end does. Acquire, Renew and
-// Release take at most 1000 entries, and 64 KiB. A registry of before they were added answers NoSuchMethod.
+// Release take at most 1000 entries, and 64 KiB.
 //
 // # Versions
 //

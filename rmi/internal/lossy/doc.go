@@ -2,7 +2,7 @@
 // duplicates, reorders and delays them, as a seed and [Options] say.
 //
 // [Network] is a network in memory, with named hosts; [Sockets] are real ones whose
-// sending sides are bad, and [Wrap] and [WrapConn] make one of your own so. A Network made inside a
+// sending sides are bad, and [Wrap] makes one of your own so. A Network made inside a
 // testing/synctest bubble runs on the bubble's time.
 //
 //	packets := lossy.New(lossy.Options{Seed: 1, Loss: 0.2, Dup: 0.1, Reorder: 0.1})

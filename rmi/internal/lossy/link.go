@@ -173,9 +173,6 @@ type Conn struct {
 	link *link
 }
 
-// WrapConn is Wrap for a socket with one peer.
-func WrapConn(socket net.Conn, o Options) *Conn { return &Conn{socket, newLink(o)} }
-
 // Write sends b, or not. An error tells nothing about the datagram.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.link.send(b, func(b []byte) { _, _ = c.Conn.Write(b) })

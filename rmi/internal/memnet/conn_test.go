@@ -80,7 +80,7 @@ func TestCloseWrite(t *testing.T) {
 func TestCloseUnblocks(t *testing.T) {
 	for _, test := range []struct {
 		name    string
-		close   func(c, s net.Conn)
+		end     func(c, s net.Conn)
 		read    error
 		write   error
 		written int
@@ -103,7 +103,7 @@ func TestCloseUnblocks(t *testing.T) {
 					}
 				})
 				synctest.Wait()
-				test.close(c, s)
+				test.end(c, s)
 				wg.Wait()
 			})
 		})

@@ -31,10 +31,10 @@ type description struct {
 }
 
 type typeInfo struct {
-	kind, elem, key, len int
-	name                 string
-	fields               []fieldInfo
-	methods              []methodInfo
+	kind, elem, key, size int
+	name                  string
+	fields                []fieldInfo
+	methods               []methodInfo
 }
 
 type fieldInfo struct {
@@ -123,7 +123,7 @@ func (r reader) typeInfo(list []any) (t typeInfo, err error) {
 	t.name, errs[1] = part[string](list, 1)
 	t.elem, errs[2] = r.index(list, 2)
 	t.key, errs[3] = r.index(list, 3)
-	t.len, errs[4] = r.number(list, 4)
+	t.size, errs[4] = r.number(list, 4)
 	fields, err := part[[]any](list, 5)
 	if err != nil {
 		return t, err
@@ -164,7 +164,7 @@ func (r reader) indices(list []any, i int) ([]int, error) {
 
 // signatures prints methods for people. Remote interfaces within are printed to the depth of one.
 func (d *description) signatures(methods []methodInfo, deep bool) string {
-	print := func(types []int) string {
+	list := func(types []int) string {
 		var s []string
 		for _, i := range types {
 			text := kindNames[0]
@@ -180,7 +180,7 @@ func (d *description) signatures(methods []methodInfo, deep bool) string {
 	}
 	var s []string
 	for _, m := range methods {
-		s = append(s, m.name+print(m.params)+print(m.results))
+		s = append(s, m.name+list(m.params)+list(m.results))
 	}
 	return strings.Join(s, " ")
 }
@@ -198,7 +198,7 @@ func (d *description) fingerprint() [16]byte {
 	for range 64 {
 		next := make([]hash, len(of))
 		for i, t := range d.types {
-			b := binary.AppendUvarint([]byte{byte(t.kind)}, uint64(t.len))
+			b := binary.AppendUvarint([]byte{byte(t.kind)}, uint64(t.size))
 			switch t.kind {
 			case kindList, kindArray:
 				b = appendHashes(b, of, t.elem)

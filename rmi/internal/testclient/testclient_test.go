@@ -3,40 +3,18 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
 
-	"gormi/rmi/internal/proctest"
+	"gormi/rmi/rmitest/proctest"
 )
 
 // build compiles the client and its counterparts, with the race detector if this test has it, and returns where they are.
-func build(ctx context.Context, t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir() + string(filepath.Separator)
-	args := []string{"build", "-o", dir}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "-race" || s.Key == "-tags" {
-				args = append(args, s.Key+"="+s.Value)
-			}
-		}
-	}
-	args = append(args, ".", "gormi/cmd/rmiregistry", "gormi/examples/hello/server")
-	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return dir
-}
-
 // command prepares a program, which is killed when ctx ends.
 func command(ctx context.Context, path string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, path, args...)
-	c.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else -race delays its end by a second
+	c := proctest.Command(ctx, path, args...)
 	c.WaitDelay = time.Second
 	return c
 }
@@ -44,15 +22,7 @@ func command(ctx context.Context, path string, args ...string) *exec.Cmd {
 // start runs a program until the test ends, and returns the first line that it prints.
 func start(ctx context.Context, t *testing.T, path string, args ...string) string {
 	t.Helper()
-	c := command(ctx, path, args...)
-	var log strings.Builder
-	c.Stderr = &log
-	t.Cleanup(func() { // behind that of Start
-		if t.Failed() {
-			t.Logf("%s wrote:\n%s", filepath.Base(path), log.String())
-		}
-	})
-	return proctest.Start(t, c).Says("")
+	return proctest.Start(t, command(ctx, path, args...)).Line()
 }
 
 // steps that the client prints, one a line. What comes behind … are the peers' own words.
@@ -120,7 +90,7 @@ const idle = "greeter: pings after a silence, and takes the pong\n"
 func TestClient(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	dir := build(ctx, t)
+	dir := proctest.Build(t, ".", "gormi/cmd/rmiregistry", "gormi/examples/hello/server")
 	line := start(ctx, t, dir+"rmiregistry", "-addr", "127.0.0.1:0")
 	registry := line[strings.LastIndexByte(line, ' ')+1:]
 

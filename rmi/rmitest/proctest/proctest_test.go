@@ -29,3 +29,20 @@ func TestAProcessIsReadUpToALineAndKilled(t *testing.T) {
 	}
 	p.Kill()
 }
+
+func TestAProcessIsReadToItsEnd(t *testing.T) {
+	p := Start(t, Self("TestProgram", "PROCTEST_PROGRAM=1"))
+	if got := p.Line(); got != "first" {
+		t.Errorf("the first line is %q", got)
+	}
+	if got := p.Match(`^ready at (\d)$`); got != "7" {
+		t.Errorf("it is ready at %q, want 7", got)
+	}
+	p.Stdin.Close()
+	if got := p.End(); got != 0 {
+		t.Errorf("it ended with status %d", got)
+	}
+	if len(p.Seen) < 3 || p.Seen[2] != "ready at 8" {
+		t.Errorf("it said %q", p.Seen)
+	}
+}
