@@ -99,7 +99,15 @@ func TestARegistryThatLies(t *testing.T) {
 		"empty name":             {list: func(string) registry.Page { return names("") }},
 	} {
 		var err error
-		for _, err = range registry.List(ctx, n, f.serve(t)) {
+		var info registry.NameInfo
+		count := 0
+		for info, err = range registry.List(ctx, n, f.serve(t)) {
+			if err == nil && registry.ValidName(info.Name) != nil {
+				t.Errorf("%s: the name %q is in the list", what, info.Name)
+			}
+			if count++; count > 10 {
+				break
+			}
 		}
 		if rmi.KindOf(err) != rmi.Protocol {
 			t.Errorf("%s: %v", what, err)
