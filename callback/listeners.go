@@ -29,6 +29,11 @@ type ListenersOptions[T any] struct {
 	// unreachable before it is dropped. If zero, a minute. One whose node listens
 	// nowhere is dropped when its session is over for good, which outlives a
 	// connection that is lost (rmi.Options.SessionLease): it cannot be reached any more.
+	//
+	// A call's error tells that, by its kind: NoSuchObject, StaleReference and Closed drop a
+	// listener at once; PeerGone, ConnectFailed and a Deadline before the call was sent, after
+	// GiveUp. A listener in this process is judged so too, because it may call a remote one.
+	// One that fails for another reason returns an error of another kind.
 	GiveUp time.Duration
 
 	// OnDrop is told of a listener that was dropped, OnError of a call that failed

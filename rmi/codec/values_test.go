@@ -87,6 +87,30 @@ func TestPointersToZeroValuesStayPointers(t *testing.T) {
 	}
 }
 
+// Which pointers arrive as nil, though they are not: package skeleton says so.
+func TestPointersThatArriveAsNil(t *testing.T) {
+	type Void struct{}
+	type holder struct {
+		*Void
+		Zero  *time.Time `msgpack:",omitempty"`
+		Later *time.Time `msgpack:",omitempty"`
+		List  *[]string
+		Ptr   **int
+		Any   *any
+		N     int
+	}
+	when := time.Unix(1, 0)
+	got, err := travel(t, holder{&Void{}, new(time.Time), &when, new([]string), new(*int), new(any), 1})
+	if err != nil || got.Later == nil || !got.Later.Equal(when) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if got.Later = nil; got != (holder{N: 1}) {
+		t.Errorf("%+v", got)
+	}
+	same(t, any((*circle)(nil))) // and one that keeps its type
+	same(t, []any{(*circle)(nil), []byte(nil), []any(nil), map[string]any(nil)})
+}
+
 // What an any holds keeps its type.
 func TestAnAnyKeepsTheTypeOfItsValue(t *testing.T) {
 	type box struct{ Any any }
