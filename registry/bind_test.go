@@ -400,7 +400,7 @@ func TestAnObjectWithTwoNames(t *testing.T) {
 	_, err = registry.LookupRef(ctx, caller, reg.URL("a"))
 	wantKind(t, err, rmi.NotBound)
 	dropped := make(chan struct{})
-	runtime.AddCleanup(new(account), func(struct{}) { close(dropped) }, struct{}{})
+	runtime.AddCleanup(new([64]byte), func(struct{}) { close(dropped) }, struct{}{})
 	for collected := false; !collected; {
 		runtime.GC()
 		select {

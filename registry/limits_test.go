@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gormi/refs"
@@ -102,5 +103,49 @@ func TestACallThatIsTooLargeIsRefused(t *testing.T) {
 	}
 	if reg.Len() != 0 {
 		t.Errorf("%d names are bound", reg.Len())
+	}
+}
+
+// The sweep holds the lock for so many leases only, and goes on at once.
+func TestTheSweepTakesTurnsWithCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := storeAt(local)
+		for i := range maxSweep + 3 {
+			s.claim(t, Claim{Name: fmt.Sprint(i), Lease: time.Minute})
+		}
+		pass(time.Minute)
+		for _, want := range []int{maxSweep, 3} {
+			swept, again := s.lapse()
+			if len(swept) != want || (again == 0) != (want == maxSweep) {
+				t.Errorf("%d leases were swept, the next in %v; want %d", len(swept), again, want)
+			}
+		}
+	})
+}
+
+// A node keeps nothing of bindings that are over.
+func TestBindingsThatAreOverAreForgotten(t *testing.T) {
+	n := rmi.NewNode(nil)
+	defer n.Close()
+	reg, err := Serve(n, &ServeOptions{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := Bind[func(context.Context) error](t.Context(), n, reg.URL("a"), func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Bind[func(context.Context) error](t.Context(), n, reg.URL("b"), func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := first.renewer
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.bindings[second]; !ok || len(r.bindings) != 1 {
+		t.Errorf("%d bindings are kept, want the one that is left", len(r.bindings))
 	}
 }
