@@ -32,6 +32,11 @@ type ListenersOptions[T any] struct {
 	// somewhere. If zero, a minute. If its node listens nowhere, it is dropped when its session is
 	// over, since it cannot be reached any more. A session outlives a lost connection
 	// (rmi.Options.SessionLease).
+	//
+	// A call's error tells that, by its kind. NoSuchObject, StaleReference and Closed drop a
+	// listener at once. PeerGone, ConnectFailed, and a Deadline before the call was sent, drop it
+	// after GiveUp. A listener in this process is judged in the same way, because it may call a
+	// remote one. One that fails for another reason returns an error of another kind.
 	GiveUp time.Duration
 
 	// OnDrop is called for a listener that was dropped, OnError for a call that failed

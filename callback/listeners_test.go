@@ -533,3 +533,59 @@ func TestListenerThatBlocksForEver(t *testing.T) {
 		}
 	}
 }
+
+// A listener may end its own subscription while it is called. It is not called again, whatever
+// the threading of the object that it listens to.
+func TestAListenerCancelsItself(t *testing.T) {
+	for name, threading := range map[string]rmi.Threading{"concurrent": rmi.Concurrent, "per connection": rmi.PerConnection, "serial": rmi.Serial} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				net := rmitest.New(t)
+				owner, user := net.Node(), net.Client()
+				set := callback.NewListeners[told](owner, nil)
+				type watched = func(ctx context.Context, n int, f told) (callback.Subscription, error)
+				h, err := rmi.Export(owner, watched(func(_ context.Context, n int, f told) (callback.Subscription, error) {
+					if f != nil {
+						return set.Add(f)
+					}
+					set.Notify(func(ctx context.Context, f told) error { return f(ctx, n) })
+					return nil, nil
+				}), &rmi.ExportOptions{Threading: threading})
+				if err != nil {
+					t.Fatal(err)
+				}
+				call, err := rmi.Resolve[watched](user, h.Ref(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var sub callback.Subscription
+				ready, over := make(chan struct{}), make(chan error, 10)
+				sub, err = call(t.Context(), 0, func(ctx context.Context, _ int) error {
+					<-ready
+					over <- sub.Cancel(ctx)
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				close(ready)
+				if _, err := call(t.Context(), 1, nil); err != nil {
+					t.Error(err)
+				}
+				if err := <-over; err != nil {
+					t.Errorf("Cancel: %v", err)
+				}
+				for n := range 3 {
+					if _, err := call(t.Context(), n, nil); err != nil {
+						t.Error(err)
+					}
+				}
+				synctest.Wait()
+				if len(over) > 0 || set.Len() != 0 {
+					t.Errorf("called %d times more, %d listeners", len(over), set.Len())
+				}
+				set.Close()
+			})
+		})
+	}
+}

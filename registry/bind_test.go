@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"gormi/refs"
 	"gormi/registry"
@@ -372,5 +374,42 @@ func TestAProxyIsBoundAsWhatItsOwnerExports(t *testing.T) {
 	}
 	if n, err := a.Withdraw(ctx, 5); n != -5 || err != nil {
 		t.Errorf("got %d, %v", n, err)
+	}
+}
+
+// An object may have two names. Each Binding ends its own, and a Binding that is dropped ends none.
+func TestAnObjectWithTwoNames(t *testing.T) {
+	ctx := testContext(t)
+	reg := serving(t)
+	owner, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil)
+	a := new(account)
+	first, err := registry.Bind[Account](ctx, owner, reg.URL("a"), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := registry.Bind[Account](ctx, owner, reg.URL("b/c"), a); err != nil {
+		t.Fatal(err)
+	}
+	_, err = registry.Bind[Account](ctx, owner, reg.URL("a"), a)
+	wantKind(t, err, rmi.AlreadyBound)
+	for range 2 {
+		if err := first.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = registry.LookupRef(ctx, caller, reg.URL("a"))
+	wantKind(t, err, rmi.NotBound)
+	dropped := make(chan struct{})
+	runtime.AddCleanup(new([64]byte), func(struct{}) { close(dropped) }, struct{}{})
+	for collected := false; !collected; {
+		runtime.GC()
+		select {
+		case <-dropped:
+			collected = true
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if got := deposit(t, caller, reg.URL("b/c"), 4); got != 4 {
+		t.Errorf("by its other name: %d", got)
 	}
 }

@@ -2,10 +2,13 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 
 	"gormi/refs"
 	"gormi/registry"
@@ -99,7 +102,15 @@ func TestARegistryThatLies(t *testing.T) {
 		"empty name":             {list: func(string) registry.Page { return names("") }},
 	} {
 		var err error
-		for _, err = range registry.List(ctx, n, f.serve(t)) {
+		var info registry.NameInfo
+		count := 0
+		for info, err = range registry.List(ctx, n, f.serve(t)) {
+			if err == nil && registry.ValidName(info.Name) != nil {
+				t.Errorf("%s: the name %q is in the list", what, info.Name)
+			}
+			if count++; count > 10 {
+				break
+			}
 		}
 		if rmi.KindOf(err) != rmi.Protocol {
 			t.Errorf("%s: %v", what, err)
@@ -176,5 +187,119 @@ func TestARegistryWhoseAnswersToRenewalsMakeNoSense(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What a registry says to a node that is being closed does not end the process.
+func TestARegistryWhoseGoodbyeMakesNoSense(t *testing.T) {
+	for _, index := range []int{-1, 1, 1 << 40} {
+		f := &fake{
+			acquire: func([]registry.Claim) ([]registry.Grant, error) {
+				return []registry.Grant{{Revision: 1, Lease: time.Minute}}, nil
+			},
+			release: func([]registry.Held) ([]registry.Lost, error) {
+				return []registry.Lost{{Index: index, Unbound: true}}, nil
+			},
+		}
+		n := listening(t, "127.0.0.1:0", nil)
+		b, err := registry.Bind[Account](testContext(t), n, f.serve(t), &account{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Close(); err != nil {
+			t.Errorf("index %d: %v", index, err)
+		}
+		<-b.Done()
+		wantKind(t, b.Err(), rmi.Closed)
+	}
+}
+
+// Who has the name now is the registry's text. It is shown so that a terminal bears it.
+func TestWhatARegistrySaysIsShownCleanAndShort(t *testing.T) {
+	for _, by := range []string{"\x1b[2J", strings.Repeat("x", 10_000), strings.Repeat("\u202e", 10_000)} {
+		inTown(t, func(t *testing.T, w *town) {
+			w.reg.Close()
+			f := &fake{
+				acquire: func([]registry.Claim) ([]registry.Grant, error) {
+					return []registry.Grant{{Revision: 1, Lease: time.Minute}}, nil
+				},
+				renew: func([]registry.Held) ([]registry.Lost, error) { return []registry.Lost{{Now: 2, By: by}}, nil },
+			}
+			f.serveOn(t, w.node)
+			b := w.bind(w.Node(), "a")
+			<-b.Done()
+			text := b.Err().Error()
+			if rmi.KindOf(b.Err()) != rmi.NotBound || len(text) > 5000 || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%d bytes: %.300q", len(text), text)
+			}
+		})
+	}
+}
+
+// Leases are renewed when a quarter of them is over. After a failure it is tried again every
+// second or two, at changing intervals, so that a registry that is there again is found soon and
+// not by all nodes at once.
+func TestHowOftenLeasesAreRenewed(t *testing.T) {
+	for name, c := range map[string]struct {
+		lease       time.Duration
+		fails       bool
+		least, most int64 // in two minutes
+	}{
+		"default":                 {20 * time.Second, false, 24, 32},
+		"longer":                  {10 * time.Minute, false, 24, 32},
+		"short":                   {4 * time.Second, false, 115, 155},
+		"very short":              {time.Second, false, 460, 620},
+		"none answers":            {10 * time.Minute, true, 80, 130},
+		"none answers in a short": {4 * time.Second, true, 150, 260},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				w.reg.Close()
+				var tried atomic.Int64
+				f := &fake{
+					acquire: func([]registry.Claim) ([]registry.Grant, error) {
+						return []registry.Grant{{Revision: 1, Lease: c.lease}}, nil
+					},
+					renew: func([]registry.Held) ([]registry.Lost, error) {
+						tried.Add(1)
+						if c.fails {
+							return nil, errors.New("not now")
+						}
+						return nil, nil
+					},
+					release: func([]registry.Held) ([]registry.Lost, error) { return nil, nil },
+				}
+				f.serveOn(t, w.node)
+				b := w.bind(w.Node(), "a")
+				pass(10 * time.Second) // the first comes at any time within the interval
+				begun := tried.Load()
+				pass(2 * time.Minute)
+				if n := tried.Load() - begun; n < c.least || n > c.most || b.Err() != nil {
+					t.Errorf("%d renewals in two minutes, want %d to %d; %v", n, c.least, c.most, b.Err())
+				}
+			})
+		})
+	}
+}
+
+// A node that was shut down binds nothing any more.
+func TestANodeThatWasShutDownBindsNothing(t *testing.T) {
+	reg := serving(t)
+	n := listening(t, "127.0.0.1:0", nil)
+	b, err := registry.Bind[Account](testContext(t), n, reg.URL("a"), &account{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Shutdown(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, b.Err(), rmi.Closed)
+	_, err = registry.Bind[Account](testContext(t), n, reg.URL("b"), &account{})
+	wantKind(t, err, rmi.Closed)
+	if !strings.Contains(err.Error(), "the node is being closed") {
+		t.Error(err)
+	}
+	if reg.Len() != 0 {
+		t.Errorf("%d names are bound", reg.Len())
 	}
 }

@@ -74,6 +74,11 @@ func TestNamesInManyBlocks(t *testing.T) {
 		if !slices.Equal(n.all(""), want) || n.count != count {
 			t.Fatalf("%s: the names are not in order", order)
 		}
+		for _, b := range n.blocks { // to add a name moves no more than these
+			if len(b) == 0 || len(b) > maxBlock {
+				t.Fatalf("%s: a block of %d names", order, len(b))
+			}
+		}
 		for i, name := range want {
 			if b := n.get(name); b == nil || b.name != name {
 				t.Fatalf("%s: %s is lost", order, name)

@@ -149,7 +149,9 @@ func (h *Handle[T]) Close() error {
 // Revoke takes the object back from everybody, and closes the handle. From now on calls
 // through proxies fail with NoSuchObject, and so do calls through other handles' references
 // and through bindings of the object. Running calls go on. If the object is exported or
-// passed again, it gets another reference.
+// passed again, it gets another reference. A well-known number (ExportOptions.Number) can be
+// used again: the references are the same then, so those who hold some call the new object,
+// and hold it.
 func (h *Handle[T]) Revoke() error {
 	h.node.exports.Revoke(h.export)
 	return h.Close()

@@ -19,7 +19,8 @@ var searches = backoff.Policy{Min: 50 * time.Millisecond, Max: 2 * time.Second, 
 
 // ResolveWith is Resolve for an object that may be replaced by another. When the object that the
 // proxy stood for is gone, the proxy calls refresh to learn where to send its calls. The proxy is
-// one of its own, equal to no other, even if the object is n's.
+// one of its own, equal to no other, even if the object is n's. It holds another node's object,
+// as every proxy does. It does not hold one of n's: a Handle or a binding has to.
 //
 // The proxy calls refresh in two cases: when a call was NotExecuted and the kind of its error is
 // StaleReference, NoSuchObject, PeerGone or ConnectFailed; and when a call would have to wait for

@@ -51,7 +51,11 @@
 // interfaces before the first call, or by an error of the call. Only whether an
 // embedded pointer is nil cannot always be told: one to a struct that has nothing
 // but embedded pointers, all nil, arrives as nil; so does, with the tag as_array,
-// one to a struct whose fields are all nil.
+// one to a struct whose fields are all nil. One to a struct without fields arrives as nil.
+//
+// A pointer to a nil pointer, slice, map or interface arrives as nil. With the tag omitempty, a
+// pointer whose type has an IsZero is left out if that reports true, and arrives as nil: so does
+// a *time.Time that leads to the zero time. Without the tag it arrives as it was.
 //
 // # What a call can end in
 //

@@ -80,11 +80,15 @@ func (f *file) notEmpty(x string, t types.Type) string {
 	t = types.Unalias(t)
 	how, _ := formOf(t)
 	if isZeroer(t) {
+		if s := t.String(); s == "time.Time" || s == "gormi/refs.Ref" { // they do not panic
+			return "!" + x + ".IsZero()"
+		}
+		zero := "!" + f.stub + ".IsZero(" + x + ")"
 		switch t.Underlying().(type) {
 		case *types.Pointer, *types.Map, *types.Slice:
-			return x + " != nil && !" + x + ".IsZero()"
+			return x + " != nil && " + zero
 		}
-		return "!" + x + ".IsZero()"
+		return zero
 	}
 	switch u := t.Underlying().(type) {
 	case *types.Basic:

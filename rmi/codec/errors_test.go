@@ -23,6 +23,11 @@ type overdrawn struct {
 func (e *overdrawn) Error() string { return fmt.Sprintf("overdrawn by %d", e.Cents) }
 func (e *overdrawn) Unwrap() error { return e.Cause }
 
+// sealed is an error whose cause only its value holds.
+type sealed struct{ Cause error }
+
+func (s sealed) Error() string { return "sealed: " + s.Cause.Error() }
+
 type code int
 
 func (c code) Error() string { return fmt.Sprintf("code %d", int(c)) }
@@ -31,6 +36,7 @@ func init() {
 	fault.Register("test.broke", errBroke)
 	fault.RegisterType[*overdrawn]("test.overdrawn")
 	fault.RegisterType[code]("test.code")
+	fault.RegisterType[sealed]("test.sealed")
 }
 
 func sent(t testing.TB, err error) *fault.Error {
@@ -214,5 +220,43 @@ func TestHostileErrorsAreRefusedOrSkipped(t *testing.T) {
 	}
 	if depth > 2*maxErrorNesting {
 		t.Errorf("nested %d deep", depth)
+	}
+}
+
+// Two typed errors may stand inside each other. What is deeper is text only, whether this program
+// would write it or a peer did.
+func TestTypedErrorsNestNoDeeperThanTwo(t *testing.T) {
+	var chain error = io.EOF
+	for range 4 {
+		chain = sealed{chain}
+	}
+	if n := strings.Count(string(AppendError(nil, chain)), "test.sealed"); n != 2 {
+		t.Errorf("%d of them are written, want 2", n)
+	}
+	// A peer's own: each holds the next.
+	form := []byte("\x95\x00\x00\xa4text\xa0\x90")
+	for i := range byte(4) {
+		value := append([]byte{0x82, 0xa5, 'C', 'e', 'n', 't', 's', i, 0xa5, 'C', 'a', 'u', 's', 'e'}, form...)
+		form = append([]byte("\x95\x10\x02\xa4text\xa0\x91\x92\xaetest.overdrawn"), append(appendBinaryHead(nil, len(value)), value...)...)
+	}
+	f, err := ParseError(form, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	depth := 0
+	for next := error(f); ; depth++ {
+		var o *overdrawn
+		if !errors.As(next, &o) {
+			break
+		}
+		if want := int64(3 - depth); o.Cents != want {
+			t.Errorf("%d deep: %d cents, want %d", depth, o.Cents, want)
+		}
+		if next = o.Cause; next == nil {
+			break
+		}
+	}
+	if depth != 2 {
+		t.Errorf("%d of them are read, want 2", depth)
 	}
 }

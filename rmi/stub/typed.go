@@ -43,6 +43,16 @@ func Plain[T any](layout string) struct{} {
 // RemoteOf returns the remote interface, or func, that T is.
 func RemoteOf[T any]() *RemoteType { return codec.RemoteOf(reflect.TypeFor[T]()) }
 
+// IsZero asks a value's own IsZero. One that panics says nothing: the value travels.
+func IsZero[T interface{ IsZero() bool }](v T) (zero bool) {
+	defer func() {
+		if recover() != nil {
+			zero = false
+		}
+	}()
+	return v.IsZero()
+}
+
 // Slice makes the slice that comes next, within the limits, and returns the
 // number of its first element, or -1. Decoder.Next goes on.
 //

@@ -235,6 +235,13 @@ func TestDiallingWhatIsNoNodeSaysWhatItIs(t *testing.T) {
 		}, fault.Protocol, "looks like HTTP"},
 		{"a Java registry", func(c net.Conn) { c.Read(make([]byte, 1)); io.WriteString(c, "NABCDEFG") }, fault.Protocol, "looks like Java RMI"},
 		{"a TLS server", func(c net.Conn) { c.Read(make([]byte, 1)); io.WriteString(c, "\x15\x03\x01\x00\x02\x02\x16") }, fault.Protocol, "set Options.TLS"},
+		{"one that babbles", func(c net.Conn) {
+			for {
+				if _, err := c.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}, fault.Protocol, "is not a GoRMI node"},
 		{"one that closes", func(c net.Conn) { c.Read(make([]byte, 512)) }, fault.ConnectFailed, "closed the connection without a hello"},
 		{"one that closes after its magic", func(c net.Conn) { c.Read(make([]byte, 512)); io.WriteString(c, wire.Magic) }, fault.ConnectFailed, "lost in the handshake"},
 		{"a silent one", func(c net.Conn) { io.Copy(io.Discard, c) }, fault.ConnectFailed, "did not say hello within 5s"},

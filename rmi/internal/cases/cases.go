@@ -275,6 +275,12 @@ type Zeroer struct{ N int }
 // IsZero reports that N is 7.
 func (z Zeroer) IsZero() bool { return z.N == 7 }
 
+// Fickle needs what it points to, to tell whether it is zero.
+type Fickle struct{ P *int }
+
+// IsZero reports that *P is 0.
+func (f Fickle) IsZero() bool { return *f.P == 0 }
+
 // Omitted leaves out every kind of empty value.
 type Omitted struct {
 	B      bool              `msgpack:",omitempty"`
@@ -294,6 +300,7 @@ type Omitted struct {
 	Ref    refs.Ref          `msgpack:",omitempty"`
 	Zero   Zeroer            `msgpack:",omitempty"`
 	Zeros  *Zeroer           `msgpack:",omitempty"`
+	Fickle Fickle            `msgpack:",omitempty"`
 	Struct OnlyOmitted       `msgpack:",omitempty"`
 	Always Inner             `msgpack:",omitempty"`
 	Void   struct{}          `msgpack:",omitempty"`

@@ -124,7 +124,7 @@ var (
 	_                                         = stub.Plain[Cents]("int64")
 	_                                         = stub.Plain[Port]("uint16")
 	_                                         = stub.Plain[Angle]("float64")
-	rmiStructOmitted                          = stub.StructOf[Omitted]("struct{B? I? U? F? S? Slice? Array? None? Map? Ptr? Any? Err? Remote? Time?0 Ref?0 Zero?0 Zeros?0 Struct? Always? Void? Unit? Text? Bytes? Last?}")
+	rmiStructOmitted                          = stub.StructOf[Omitted]("struct{B? I? U? F? S? Slice? Array? None? Map? Ptr? Any? Err? Remote? Time?0 Ref?0 Zero?0 Zeros?0 Fickle?0 Struct? Always? Void? Unit? Text? Bytes? Last?}")
 	rmiStructPointers                         = stub.StructOf[Pointers]("struct{Int String Struct Slice Map Time}")
 	rmiStructPointing                         = stub.StructOf[Pointing]("struct{*Sparse.Num=Num *Sparse.Ptr=Ptr *Sparse.Some=Some N}")
 	rmiStructPromoted                         = stub.StructOf[Promoted]("struct{Stamp Omitted? Ptr? Lent?0 Zero? Zeros? Number Texts}")
@@ -149,6 +149,7 @@ var (
 	_                          = stub.Plain[Grid]("array")
 	_                          = stub.Plain[Flags]("list")
 	rmiStructZeroer            = stub.StructOf[Zeroer]("struct{N}")
+	rmiStructFickle            = stub.StructOf[Fickle]("struct{P}")
 	rmiStructOnlyOmitted       = stub.StructOf[OnlyOmitted]("struct{*Base.Kind=Kind *Base.More=More N?}")
 	rmiStructZeroing           = stub.StructOf[Zeroing]("struct{Zeroer.N=N M}")
 	rmiStructNumbered          = stub.StructOf[Numbered]("struct{Int N}")
@@ -2852,11 +2853,11 @@ func rmiEncodeOmitted(e *stub.Encoder, v *Omitted) {
 		e.Field(14)
 		e.Ref(v.Ref)
 	}
-	if !v.Zero.IsZero() {
+	if !stub.IsZero(v.Zero) {
 		e.Field(15)
 		rmiEncodeZeroer(e, &v.Zero)
 	}
-	if v.Zeros != nil && !v.Zeros.IsZero() {
+	if v.Zeros != nil && !stub.IsZero(v.Zeros) {
 		e.Field(16)
 		if v.Zeros == nil {
 			e.Nil()
@@ -2864,24 +2865,28 @@ func rmiEncodeOmitted(e *stub.Encoder, v *Omitted) {
 			rmiEncodeZeroer(e, v.Zeros)
 		}
 	}
-	if (v.Struct.Base != nil) || (v.Struct.N != 0) {
+	if !stub.IsZero(v.Fickle) {
 		e.Field(17)
+		rmiEncodeFickle(e, &v.Fickle)
+	}
+	if (v.Struct.Base != nil) || (v.Struct.N != 0) {
+		e.Field(18)
 		rmiEncodeOnlyOmitted(e, &v.Struct)
 	}
-	e.Field(18)
+	e.Field(19)
 	rmiEncodeInner(e, &v.Always)
 	if v.Unit != 0 {
-		e.Field(20)
+		e.Field(21)
 		stub.EncodeOther(e, &v.Unit)
 	}
-	e.Field(21)
+	e.Field(22)
 	stub.EncodeOther(e, &v.Text)
 	if len(v.Bytes) != 0 {
-		e.Field(22)
+		e.Field(23)
 		e.Bytes(v.Bytes)
 	}
 	if len(v.Last) != 0 {
-		e.Field(23)
+		e.Field(24)
 		if v.Last == nil {
 			e.Nil()
 		} else if e.Map(len(v.Last)) {
@@ -2954,18 +2959,20 @@ func rmiDecodeOmitted(d *stub.Decoder, v *Omitted) {
 				rmiDecodeZeroer(d, v.Zeros)
 			}
 		case 17:
-			rmiDecodeOnlyOmitted(d, &v.Struct)
+			rmiDecodeFickle(d, &v.Fickle)
 		case 18:
-			rmiDecodeInner(d, &v.Always)
+			rmiDecodeOnlyOmitted(d, &v.Struct)
 		case 19:
-			rmiDecodeStruct2(d, &v.Void)
+			rmiDecodeInner(d, &v.Always)
 		case 20:
-			stub.DecodeOther(d, &v.Unit)
+			rmiDecodeStruct2(d, &v.Void)
 		case 21:
-			stub.DecodeOther(d, &v.Text)
+			stub.DecodeOther(d, &v.Unit)
 		case 22:
-			d.Bytes(&v.Bytes)
+			stub.DecodeOther(d, &v.Text)
 		case 23:
+			d.Bytes(&v.Bytes)
+		case 24:
 			for i0 := stub.Map(d, &v.Last); i0 >= 0; i0 = d.Next() {
 				var k0 string
 				d.String(&k0)
@@ -3158,7 +3165,7 @@ func rmiEncodePromoted(e *stub.Encoder, v *Promoted) {
 			rmiEncodeStamp(e, v.Ptr)
 		}
 	}
-	if !v.Lent.IsZero() {
+	if !stub.IsZero(v.Lent) {
 		e.Field(3)
 		stub.EncodeOther(e, &v.Lent)
 	}
@@ -3808,6 +3815,31 @@ func rmiDecodeZeroer(d *stub.Decoder, v *Zeroer) {
 		switch i {
 		case 0:
 			d.Int(&v.N)
+		}
+	}
+}
+
+func rmiEncodeFickle(e *stub.Encoder, v *Fickle) {
+	if !e.Struct(rmiStructFickle) {
+		return
+	}
+	e.Field(0)
+	if v.P == nil {
+		e.Nil()
+	} else {
+		e.Int(int64(*v.P))
+	}
+	e.End()
+}
+
+func rmiDecodeFickle(d *stub.Decoder, v *Fickle) {
+	for i := d.Struct(rmiStructFickle); i >= 0; i = d.Next() {
+		switch i {
+		case 0:
+			if !d.Null() {
+				stub.New(d, &v.P)
+				d.Int(v.P)
+			}
 		}
 	}
 }

@@ -133,6 +133,7 @@ var calls = []struct {
 	passed("nothing omitted", cases.Cases.Omitted, cases.Omitted{B: true, I: 1, U: 1, F: 1, S: "s", Slice: []int{1}, Array: [2]int{1, 2}, Map: map[string]int{"k": 1},
 		Ptr: to(1), Any: "any", Err: io.EOF, Time: when, Zero: cases.Zeroer{N: 8}, Zeros: &cases.Zeroer{N: 9},
 		Struct: cases.OnlyOmitted{Base: base, N: 1}, Unit: 3, Bytes: []byte{1}, Last: map[string]string{"a": "b"}}),
+	passed("omitted, but for what panics", cases.Cases.Omitted, cases.Omitted{I: 1}),
 	passed("partly omitted", cases.Cases.Omitted, cases.Omitted{Struct: cases.OnlyOmitted{N: 1}}),
 	passed("foreign", cases.Cases.Foreign, cases.Foreign{Point: other.Point{X: 1, Y: 2, Label: "l"}, Points: map[string]*other.Point{"p": {X: 3}},
 		Nested: other.NewNested(5), Unit: 6, Month: time.May}),

@@ -1,0 +1,151 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gormi/refs"
+	"gormi/rmi"
+)
+
+func TestLimitsAreThoseOfTheDocumentation(t *testing.T) {
+	for _, c := range []struct{ set, want ServeOptions }{
+		{ServeOptions{}, ServeOptions{MaxNames: 1_000_000, MaxBytes: 256 << 20, MaxLease: 10 * time.Minute}},
+		{ServeOptions{MaxNames: -1, MaxBytes: -1, MaxLease: -1}, ServeOptions{MaxNames: 1_000_000, MaxBytes: 256 << 20, MaxLease: 10 * time.Minute}},
+		{ServeOptions{MaxNames: 1, MaxBytes: 2, MaxLease: time.Hour}, ServeOptions{MaxNames: 1, MaxBytes: 2, MaxLease: time.Hour}},
+		{ServeOptions{MaxLease: time.Millisecond}, ServeOptions{MaxNames: 1_000_000, MaxBytes: 256 << 20, MaxLease: time.Second}},
+	} {
+		if got := c.set.withDefaults(); got != c.want {
+			t.Errorf("%+v stands for %+v, want %+v", c.set, got, c.want)
+		}
+	}
+	for what, is := range map[string][2]int{
+		"bytes of a call": {MaxMessage, 64 << 10}, "names of a call": {MaxBatch, 1000},
+		"names of a page": {maxPage, 1000}, "names of a page by default": {defaultPage, 100}, "bytes of a page": {maxPageBytes, 48 << 10},
+	} {
+		if is[0] != is[1] {
+			t.Errorf("%s: %d, the documentation says %d", what, is[0], is[1])
+		}
+	}
+}
+
+// A name that was bound again is not remembered as one that ended.
+func TestOnlyNamesThatEndedAreRemembered(t *testing.T) {
+	ctx := context.Background()
+	s := storeAt(local)
+	for i := range 3 {
+		name := fmt.Sprint(i)
+		if err := s.Bind(ctx, name, entryOf(7)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Unbind(ctx, name, refs.Ref{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.tables.past.old, s.tables.past.young = s.tables.past.young, make(map[string]end) // as after some minutes
+	for i := range 2 {
+		if err := s.Bind(ctx, fmt.Sprint(i), entryOf(7)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Unbind(ctx, "1", refs.Ref{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bind(ctx, "1", entryOf(7)); err != nil {
+		t.Fatal(err)
+	}
+	if p := s.tables.past; len(p.old)+len(p.young) != 1 || p.last("2").how != unbound {
+		t.Errorf("remembered: %v and %v", p.old, p.young)
+	}
+}
+
+// The registry itself checks names: its callers may be of another make.
+func TestARegistryTakesNoIllegalName(t *testing.T) {
+	ctx := context.Background()
+	s := storeAt(local)
+	const name = "a//b"
+	_, looked := s.Lookup(ctx, name)
+	for what, err := range map[string]error{
+		"Bind": s.Bind(ctx, name, entryOf(7)), "Rebind": s.Rebind(ctx, name, entryOf(7)), "Unbind": s.Unbind(ctx, name, refs.Ref{}),
+		"Lookup": looked, "Acquire": s.claim(t, Claim{Name: name}).Refused,
+	} {
+		if rmi.KindOf(err) != rmi.Invalid || rmi.OutcomeOf(err) != rmi.NotExecuted {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A call that is too long is refused by its size.
+func TestACallThatIsTooLargeIsRefused(t *testing.T) {
+	n := rmi.NewNode(nil)
+	defer n.Close()
+	reg, err := Serve(n, &ServeOptions{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller := rmi.NewNode(nil)
+	defer caller.Close()
+	r, err := At(caller, reg.URL(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		bytes int
+		want  rmi.Kind
+	}{{MaxMessage - 1<<10, rmi.Application}, {MaxMessage, rmi.TooLarge}} { // the description makes no sense
+		err := r.Bind(t.Context(), "a", Entry{Ref: entryOf(7).Ref, Description: make([]byte, c.bytes)})
+		if rmi.KindOf(err) != c.want || rmi.OutcomeOf(err) != rmi.NotExecuted && c.want == rmi.TooLarge {
+			t.Errorf("a description of %d bytes: %v", c.bytes, err)
+		}
+	}
+	if reg.Len() != 0 {
+		t.Errorf("%d names are bound", reg.Len())
+	}
+}
+
+// The sweep holds the lock for so many leases only, and goes on at once.
+func TestTheSweepTakesTurnsWithCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := storeAt(local)
+		for i := range maxSweep + 3 {
+			s.claim(t, Claim{Name: fmt.Sprint(i), Lease: time.Minute})
+		}
+		pass(time.Minute)
+		for _, want := range []int{maxSweep, 3} {
+			swept, again := s.lapse()
+			if len(swept) != want || (again == 0) != (want == maxSweep) {
+				t.Errorf("%d leases were swept, the next in %v; want %d", len(swept), again, want)
+			}
+		}
+	})
+}
+
+// A node keeps nothing of bindings that are over.
+func TestBindingsThatAreOverAreForgotten(t *testing.T) {
+	n := rmi.NewNode(nil)
+	defer n.Close()
+	reg, err := Serve(n, &ServeOptions{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := Bind[func(context.Context) error](t.Context(), n, reg.URL("a"), func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Bind[func(context.Context) error](t.Context(), n, reg.URL("b"), func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := first.renewer
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.bindings[second]; !ok || len(r.bindings) != 1 {
+		t.Errorf("%d bindings are kept, want the one that is left", len(r.bindings))
+	}
+}
