@@ -52,7 +52,7 @@
 //     rmi/codec/decode.go, or Decoder.OpenArgs in rmi/codec/typed_decode.go). It invokes the
 //     method and encodes its results.
 //  8. Incoming.Reply in callee.go keeps the reply in the slot until the caller has it, and
-//     sends it. The caller's reader completes the call (callTable.complete in calls.go). The
+//     sends it. The caller's reader completes the call (lockedCalls.complete in calls.go). The
 //     proxy decodes the results, and the invocation ends.
 //
 // # Values for many

@@ -8,6 +8,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -230,10 +231,23 @@ func (c *callee) unfinished(u *Unfinished, begun int64, chain wire.ChainID, insi
 // unfinished adds the calls of this side that somebody waits for, and those that are
 // one-way and not answered; but those of the chain if inside is true.
 func (c *callTable) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	first := len(u.Calls)
+	st := c.mu.Lock()
+	names := st.unfinished(u, chain, inside)
+	c.mu.Unlock()
+	for i, name := range names {
+		if name != nil { // it is another package's, so it is asked here
+			guard.NoneHeld()
+			u.Calls[first+i].Name = name.String()
+		}
+	}
+}
+
+// unfinished adds the calls without their names, and returns those.
+func (c *lockedCalls) unfinished(u *Unfinished, chain wire.ChainID, inside bool) (names []fmt.Stringer) {
 	for _, s := range c.slots {
-		call := Call{Peer: c.session.peer}
+		call := Call{Peer: c.of.session.peer}
+		var name fmt.Stringer
 		switch {
 		case s.state == slotWaiting:
 			h := &s.req.Header
@@ -241,18 +255,18 @@ func (c *callTable) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
 				continue
 			}
 			call.Object, call.Method = h.Object, h.Method
-			if s.req.Name != nil {
-				call.Name = s.req.Name.String()
-			}
+			name = s.req.Name
 		case s.state == slotAbandoned && s.oneWay:
 		default:
 			continue
 		}
 		u.Calls = append(u.Calls, call)
+		names = append(names, name)
 	}
 	for range c.waiting {
-		u.Calls = append(u.Calls, Call{Peer: c.session.peer})
+		u.Calls = append(u.Calls, Call{Peer: c.of.session.peer})
 	}
+	return names
 }
 
 // behind reports whether something waits for the peer to take what is before it.

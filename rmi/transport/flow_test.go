@@ -229,9 +229,9 @@ func TestASlotIsNotLostWithTheCallerItWasFor(t *testing.T) {
 		synctest.Wait()
 		go func() { second <- acquire(t.Context()) }()
 		synctest.Wait()
-		s.calls.mu.Lock() // so that the first is on its way out
+		st := s.calls.mu.Lock() // so that the first is on its way out
 		cancel()
-		s.calls.releaseLocked(taken[0])
+		st.release(taken[0])
 		s.calls.mu.Unlock()
 		if sl := <-first; sl != nil {
 			t.Error("a caller whose context is over got a slot")

@@ -239,9 +239,9 @@ func idle(t *testing.T, nodes ...*node) {
 			t.Errorf("%d bytes are still charged", held)
 		}
 		for _, s := range n.Sessions() {
-			s.calls.mu.Lock()
-			if s.calls.busy != 0 || s.calls.roots != 0 || len(s.calls.free) != len(s.calls.slots) {
-				t.Errorf("%d slots are busy, %d of depth 0, %d of %d free", s.calls.busy, s.calls.roots, len(s.calls.free), len(s.calls.slots))
+			calls := s.calls.mu.Lock()
+			if calls.busy != 0 || calls.roots != 0 || len(calls.free) != len(calls.slots) {
+				t.Errorf("%d slots are busy, %d of depth 0, %d of %d free", calls.busy, calls.roots, len(calls.free), len(calls.slots))
 			}
 			s.calls.mu.Unlock()
 			s.callee.mu.Lock()

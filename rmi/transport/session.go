@@ -416,9 +416,9 @@ func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
 func (s *Session) sendAcks(above int) {
 	if l := s.link.Load(); l != nil {
 		l.out.control(func(b []byte) []byte {
-			s.calls.mu.Lock()
+			st := s.calls.mu.Lock()
 			defer s.calls.mu.Unlock()
-			return s.calls.acks(b, above)
+			return st.acks(b, above)
 		})
 	}
 }

@@ -225,9 +225,9 @@ func TestACallReturnsByItsDeadlineAndItsSlotComesBack(t *testing.T) {
 				wantKind(t, err, fault.Deadline, c.outcome, "")
 				<-time.After(6 * time.Second)
 				synctest.Wait()
-				s.calls.mu.Lock()
-				if s.calls.busy != 0 || s.calls.roots != 0 || len(s.calls.slots) != 1 {
-					t.Errorf("%d slots are busy, of %d", s.calls.busy, len(s.calls.slots))
+				calls := s.calls.mu.Lock()
+				if calls.busy != 0 || calls.roots != 0 || len(calls.slots) != 1 {
+					t.Errorf("%d slots are busy, of %d", calls.busy, len(calls.slots))
 				}
 				s.calls.mu.Unlock()
 				s.Link().out.mu.Lock()
