@@ -189,22 +189,22 @@ func (s *Session) unfinished(u *Unfinished, begun int64, chain wire.ChainID, ins
 func (c *callee) unfinished(u *Unfinished, begun int64, chain wire.ChainID, inside bool) {
 	l, now := c.session.link.Load(), c.session.transport.now.Load()
 	attached, behind := l != nil, l != nil && l.out.behind(now)
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if st.over {
 		return
 	}
-	for _, chunk := range c.slots {
+	for _, chunk := range st.slots {
 		for i := range chunk {
 			behind = behind || chunk[i].body != nil && !chunk[i].body.over()
 		}
 	}
 	if behind {
-		c.replied = now
+		st.replied = now
 	}
-	fresh := time.Duration(begun-c.replied)*tick < settled
-	begunOf := c.running + c.queued + len(c.held) // of which some are answered, and their replies not in the outbox
-	for _, chunk := range c.slots {
+	fresh := time.Duration(begun-st.replied)*tick < settled
+	begunOf := st.running + st.queued + len(st.held) // of which some are answered, and their replies not in the outbox
+	for _, chunk := range st.slots {
 		for i := range chunk {
 			s := &chunk[i]
 			switch {

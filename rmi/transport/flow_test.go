@@ -563,7 +563,9 @@ func TestATurnInUseIsNotForgotten(t *testing.T) {
 		if a, b := most[7].Load(), most[8].Load(); a != 1 || b != 1 {
 			t.Errorf("%d and %d calls of one object ran at a time", a, b)
 		}
-		if n := len(b.Live(p.node()).callee.turns); n > 1024 {
+		served := &b.Live(p.node()).callee
+		defer served.mu.Unlock()
+		if n := len(served.mu.Lock().turns); n > 1024 {
 			t.Errorf("%d turns are kept", n)
 		}
 	})

@@ -244,9 +244,9 @@ func idle(t *testing.T, nodes ...*node) {
 				t.Errorf("%d slots are busy, %d of depth 0, %d of %d free", calls.busy, calls.roots, len(calls.free), len(calls.slots))
 			}
 			s.calls.mu.Unlock()
-			s.callee.mu.Lock()
-			if s.callee.running != 0 || s.callee.queued != 0 || s.callee.bytes != 0 {
-				t.Errorf("%d calls run, %d of %d bytes wait", s.callee.running, s.callee.queued, s.callee.bytes)
+			served := s.callee.mu.Lock()
+			if served.running != 0 || served.queued != 0 || served.bytes != 0 {
+				t.Errorf("%d calls run, %d of %d bytes wait", served.running, served.queued, served.bytes)
 			}
 			s.callee.mu.Unlock()
 			if l := s.Link(); l != nil {

@@ -133,9 +133,9 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 	t.Logf("%d answered, %d left; %+v; %+v", answered.Load(), left.Load(), c, b.Counters())
 	// What is kept is what the slots' last calls returned, and no more than the caller may owe.
 	theirs := b.Live(a.Node())
-	theirs.callee.mu.Lock()
+	served := theirs.callee.mu.Lock()
 	sum := 0
-	for _, chunk := range theirs.callee.slots {
+	for _, chunk := range served.slots {
 		for i := range chunk {
 			if chunk[i].in != nil || chunk[i].asm != nil || chunk[i].again != nil {
 				t.Errorf("slot %d is in use", i)
@@ -145,8 +145,8 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 			}
 		}
 	}
-	if theirs.callee.kept != sum {
-		t.Errorf("%d bytes are kept, %d are counted", sum, theirs.callee.kept)
+	if served.kept != sum {
+		t.Errorf("%d bytes are kept, %d are counted", sum, served.kept)
 	}
 	theirs.callee.mu.Unlock()
 	table := s.calls.mu.Lock()

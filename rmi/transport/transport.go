@@ -289,7 +289,7 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 		done:   make(chan struct{}), gone: make(chan struct{}),
 	}
 	s.calls.init(s, int(min(p.Slots, 1<<20)))
-	s.callee.session = s
+	s.callee.init(s)
 	if t.Attach != nil {
 		s.attached = t.Attach(s)
 	}

@@ -100,11 +100,7 @@ func (w *workers) finish(in *Incoming) *Incoming {
 	}
 	in.recycle()
 	w.total.Add(-1)
-	s.callee.mu.Lock()
-	s.callee.running--
-	s.callee.mu.Unlock()
-	s.changed.send()
-	if in := s.admitQueued(next == nil); in != nil {
+	if in := s.admitQueued(next == nil, 1); in != nil {
 		next = in
 	}
 	if in := w.admitListed(next == nil); in != nil {
@@ -118,7 +114,7 @@ func (w *workers) finish(in *Incoming) *Incoming {
 // to be served by the caller.
 func (w *workers) admitListed(keep bool) (kept *Incoming) {
 	for s := w.unlist(); s != nil; s = w.unlist() {
-		if in := s.admitQueued(keep && kept == nil); in != nil {
+		if in := s.admitQueued(keep && kept == nil, 0); in != nil {
 			kept = in
 		}
 	}
@@ -179,41 +175,59 @@ func (s *Session) arrive(l *Link, in *Incoming) {
 
 // let serves a call whose turn to begin it is, queues it, or refuses it.
 func (s *Session) let(in *Incoming) {
-	t, c := s.transport, &s.callee
-	c.mu.Lock()
-	if c.over {
-		c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk].in = nil // it is another session's from here on
-		c.mu.Unlock()
+	st := s.callee.mu.Lock()
+	what, why := st.let(in)
+	s.callee.mu.Unlock()
+	switch what {
+	case runs:
+		s.transport.workers.run(in)
+	case waitsListed:
+		s.transport.workers.list(s)
+		s.transport.workers.admitListed(false) // the last call of another session may have ended just before
+	case isRefused:
+		s.refuse(in, why)
+	case isDropped:
 		in.recycle()
-		return
+	}
+}
+
+// verdict is what becomes of a call whose turn to begin it is.
+type verdict uint8
+
+const (
+	runs        verdict = iota
+	waits               // in the queue, or for its turn
+	waitsListed         // in the queue, and its session is to be listed
+	isRefused
+	isDropped // the session is over
+)
+
+// let queues a call, or admits it; or says why it is to be refused.
+func (c *lockedCallee) let(in *Incoming) (verdict, *fault.Error) {
+	t := c.session.transport
+	if c.over {
+		c.slotOf(in).in = nil // it is another session's from here on
+		return isDropped, nil
 	}
 	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || t.workers.total.Load() >= int64(t.Limits.HandlersTotal)) {
 		if c.queued >= t.Limits.Queue || c.bytes+in.Header.Payload.Len() > t.Limits.Assembly {
-			c.mu.Unlock()
-			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly))
-			return
+			return isRefused, fault.New(fault.Overloaded, fault.NotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
 		}
 		c.push(in)
-		list := c.running == 0 && !c.listed // nothing of this session's will end and admit it
-		c.listed = c.listed || list
-		c.mu.Unlock()
-		if list {
-			t.workers.list(s)
-			t.workers.admitListed(false) // the last call of another session may have ended just before
+		if c.running == 0 && !c.listed { // nothing of this session's will end and admit it
+			c.listed = true
+			return waitsListed, nil
 		}
-		return
+		return waits, nil
 	}
 	if c.running >= t.Limits.Handlers+t.Limits.Nested { // whatever depth the peer claims
-		c.mu.Unlock()
-		s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted,
-			"%d calls of this peer are being served, nested ones included (Options.Limits.Handlers and Nested), and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested))
-		return
+		return isRefused, fault.New(fault.Overloaded, fault.NotExecuted,
+			"%d calls of this peer are being served, nested ones included (Options.Limits.Handlers and Nested), and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested)
 	}
-	runs := s.admit(in)
-	c.mu.Unlock()
-	if runs {
-		t.workers.run(in)
+	if c.admit(in) {
+		return runs, nil
 	}
+	return waits, nil
 }
 
 // list puts a session on the waiting list of the limit on all sessions' calls.
@@ -224,41 +238,58 @@ func (w *workers) list(s *Session) {
 }
 
 // admit counts a call as running and reports whether it may run now, or waits
-// for its turn. callee.mu is held, so that calls enter a turn in order.
-func (s *Session) admit(in *Incoming) bool {
-	s.callee.running++
-	s.transport.workers.total.Add(1)
+// for its turn. Calls enter a turn in the order in which they are admitted.
+func (c *lockedCallee) admit(in *Incoming) bool {
+	c.running++
+	c.session.transport.workers.total.Add(1)
 	if in.perCaller {
-		in.turn = s.callee.turnOf(in.Header.Object)
+		in.turn = c.turnOf(in.Header.Object)
 	}
 	return in.turn == nil || in.turn.enter(in)
 }
 
 // admitQueued hands out queued calls while there is room. If keep is true it
-// returns one of them to be served by the caller.
-func (s *Session) admitQueued(keep bool) (kept *Incoming) {
-	t, c := s.transport, &s.callee
-	c.mu.Lock()
-	c.listed = false
-	for c.queued > 0 && c.running < t.Limits.Handlers {
-		if t.workers.total.Load() >= int64(t.Limits.HandlersTotal) {
-			if !c.listed {
-				c.listed = true
-				defer t.workers.list(s)
-			}
-			break
-		}
-		in := c.pop()
-		switch {
-		case !s.admit(in):
-		case keep && kept == nil:
+// returns one of them to be served by the caller. ended calls of the session's have
+// ended.
+func (s *Session) admitQueued(keep bool, ended int) (kept *Incoming) {
+	st := s.callee.mu.Lock()
+	st.running -= ended
+	more, list := st.admitQueued()
+	s.callee.mu.Unlock()
+	if ended > 0 {
+		s.changed.send()
+	}
+	if list {
+		s.transport.workers.list(s)
+	}
+	for more != nil {
+		in := more
+		more, in.next = in.next, nil
+		if keep && kept == nil {
 			kept = in
-		default:
-			defer t.workers.run(in)
+		} else {
+			s.transport.workers.run(in)
 		}
 	}
-	c.mu.Unlock()
 	return kept
+}
+
+// admitQueued admits queued calls while there is room. It returns the first of those that
+// may run now; the others follow as next. list says that the session is to be listed.
+func (c *lockedCallee) admitQueued() (first *Incoming, list bool) {
+	t := c.session.transport
+	c.listed = false
+	end := &first
+	for c.queued > 0 && c.running < t.Limits.Handlers {
+		if t.workers.total.Load() >= int64(t.Limits.HandlersTotal) {
+			c.listed = true
+			return first, true
+		}
+		if in := c.pop(); c.admit(in) {
+			*end, end = in, &in.next
+		}
+	}
+	return first, false
 }
 
 // refuse answers a call that is not served. It neither waits nor writes.
