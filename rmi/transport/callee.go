@@ -103,11 +103,14 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kep
 		return r.kept
 	}
 	// A reply waits for room as long as the connection lives: the keepalive bounds that.
-	if l.out.lock(context.Background(), time.Time{}) != nil {
+	q, err := l.out.lock(context.Background(), time.Time{})
+	if err != nil {
 		return r.kept
 	}
-	l.out.small = r.append(l.out.small, &h)
-	l.out.unlock(many)
+	q.small = r.append(q.small, &h)
+	due := q.appended(many)
+	l.out.mu.Unlock()
+	l.out.do(due)
 	return r.kept
 }
 

@@ -500,25 +500,26 @@ func (c *callTable) cut() {
 
 // resend appends to a new connection's frames what the peer may not have heard
 // of: the calls in flight, in the order in which they were made, that those whose
-// callers left are given up, and that large replies arrived. l.out.mu is held.
-func (c *callTable) resend(l *Link) {
+// callers left are given up, and that large replies arrived.
+func (c *callTable) resend(q *lockedOutbox) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	st.away = false
+	epoch := uint32(q.of.link.epoch)
 	inOrder := slices.Clone(st.slots)
 	slices.SortFunc(inOrder, func(a, b *slot) int { return cmp.Compare(a.made, b.made) })
 	for _, s := range inOrder {
 		switch {
-		case s.sent.Load() == uint32(l.epoch):
+		case s.sent.Load() == epoch:
 		case s.state == slotWaiting && !s.req.OneWay:
-			l.send(s, s.req, true)
+			q.send(s, s.req, true)
 		case s.state == slotWaiting && s.sent.Load() == 0: // its caller is about to send it
 		case s.state == slotWaiting, s.state == slotAbandoned && s.oneWay:
-			s.sent.Store(uint32(l.epoch))
-			l.out.small = wire.AppendSettle(l.out.small, s.num, s.seq)
+			s.sent.Store(epoch)
+			q.small = wire.AppendSettle(q.small, s.num, s.seq)
 		case s.state == slotAbandoned:
-			s.sent.Store(uint32(l.epoch))
-			l.out.small = wire.AppendCancel(l.out.small, s.num, s.seq)
+			s.sent.Store(epoch)
+			q.small = wire.AppendCancel(q.small, s.num, s.seq)
 		}
 	}
 	above := ackAbove
@@ -527,7 +528,7 @@ func (c *callTable) resend(l *Link) {
 	}
 	for _, s := range st.free { // an acknowledgement may have been lost
 		if s.last > above {
-			l.out.small = wire.AppendAck(l.out.small, s.num, s.seq)
+			q.small = wire.AppendAck(q.small, s.num, s.seq)
 			st.paid(s)
 		}
 	}

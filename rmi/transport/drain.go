@@ -271,14 +271,14 @@ func (c *lockedCalls) unfinished(u *Unfinished, chain wire.ChainID, inside bool)
 
 // behind reports whether something waits for the peer to take what is before it.
 func (o *outbox) behind(now int64) bool {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.err == nil && (len(o.bodies)+len(o.waiting) > 0 || o.since != 0 && (now > o.since || len(o.small) > 0))
+	return q.err == nil && (len(q.bodies)+len(q.waiting) > 0 || q.since != 0 && (now > q.since || len(q.small) > 0))
 }
 
 // empty reports whether everything was written.
 func (o *outbox) empty() bool {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.err != nil || len(o.small) == 0 && len(o.rest) == 0 && len(o.bodies) == 0 && len(o.waiting) == 0 && !o.writing
+	return q.err != nil || len(q.small) == 0 && len(q.rest) == 0 && len(q.bodies) == 0 && len(q.waiting) == 0 && !q.writing
 }

@@ -134,8 +134,8 @@ func TestPendingBytesAreBounded(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		s.Link().out.mu.Lock()
-		if n := len(s.Link().out.small); n > bound+1100 {
+		q := s.Link().out.mu.Lock()
+		if n := len(q.small); n > bound+1100 {
 			t.Errorf("%d bytes wait in the outbox", n)
 		}
 		s.Link().out.mu.Unlock()

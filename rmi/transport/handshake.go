@@ -466,7 +466,8 @@ func (t *Transport) ofAnother(id wire.SessionID, peer refs.NodeID) bool {
 // welcome makes a link on which the welcome goes first.
 func (h *handshake) welcome(s *Session, epoch wire.Epoch) *Link {
 	l := h.link(s, epoch)
-	l.out.small = wire.AppendWelcome(nil, s.id)
+	l.out.mu.Lock().small = wire.AppendWelcome(nil, s.id)
+	l.out.mu.Unlock()
 	return l
 }
 

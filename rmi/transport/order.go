@@ -128,21 +128,21 @@ func (c *callee) release(o *order) *Incoming {
 	return in
 }
 
-// number is the next call's. o.mu is held by neither side.
+// number is the next call's.
 func (o *outbox) number() wire.CallNum {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	o.numbered++
-	return o.numbered
+	q.numbered++
+	return q.numbered
 }
 
 // extensions are a call's, with its place over datagrams. They are valid until the
-// next call. o.mu is held.
-func (o *outbox) extensions(ext []byte) []byte {
-	if !o.link.lossy {
+// next call.
+func (q *lockedOutbox) extensions(ext []byte) []byte {
+	if !q.of.link.lossy {
 		return ext
 	}
-	o.numbered++
-	o.ext = wire.AppendOrder(append(o.ext[:0], ext...), o.numbered)
-	return o.ext
+	q.numbered++
+	q.ext = wire.AppendOrder(append(q.ext[:0], ext...), q.numbered)
+	return q.ext
 }

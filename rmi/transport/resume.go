@@ -110,12 +110,12 @@ func (s *Session) attach(l *Link) error {
 		s.linked = nil
 	}
 	s.mu.Unlock()
-	l.out.mu.Lock()
-	s.calls.resend(l)
+	q := l.out.mu.Lock()
+	s.calls.resend(q)
 	if s.goingOff.Load() {
-		l.out.small = appendGoAway(l.out.small)
+		q.small = appendGoAway(q.small)
 	}
-	l.out.kickLocked()
+	q.handOver()
 	l.out.mu.Unlock()
 	if resumed {
 		t.resumes.Add(1)

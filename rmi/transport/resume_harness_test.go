@@ -253,9 +253,9 @@ func idle(t *testing.T, nodes ...*node) {
 				if l.assembling != 0 {
 					t.Errorf("%d bytes are under assembly", l.assembling)
 				}
-				l.out.mu.Lock()
-				if l.out.assembled != 0 || len(l.out.bodies)+len(l.out.waiting) != 0 {
-					t.Errorf("%d bytes are under way", l.out.assembled)
+				q := l.out.mu.Lock()
+				if q.assembled != 0 || len(q.bodies)+len(q.waiting) != 0 {
+					t.Errorf("%d bytes are under way", q.assembled)
 				}
 				l.out.mu.Unlock()
 			}

@@ -279,31 +279,34 @@ func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Dura
 	if l == nil {
 		return s.await(sl, expires)
 	}
+	var q *lockedOutbox
 	if r.Header.Payload.Len() <= wire.MaxInline {
-		if err := l.out.lock(ctx, until); err != nil {
+		var err error
+		if q, err = l.out.lock(ctx, until); err != nil {
 			if l.Err() == nil {
 				return err
 			}
 			return s.await(sl, expires)
 		}
 	} else {
-		l.out.mu.Lock()
+		q = l.out.mu.Lock()
 	}
-	if sl.sent.Load() == uint32(l.epoch) || l.out.err != nil { // resume was faster, or will send it
+	if sl.sent.Load() == uint32(l.epoch) || q.err != nil { // resume was faster, or will send it
 		l.out.mu.Unlock()
 		return s.await(sl, expires)
 	}
-	l.send(sl, r, false)
-	crowd := sl.crowd
+	q.send(sl, r, false)
 	if expires != 0 { // from here on the peer knows the call, so a cancel makes sense
 		sl.expires.Store(expires)
 	}
 	if sl.body != nil {
-		l.out.kickLocked()
+		q.handOver()
 		l.out.mu.Unlock()
 		return nil
 	}
-	l.out.unlock(crowd)
+	due := q.appended(sl.crowd)
+	l.out.mu.Unlock()
+	l.out.do(due)
 	return nil
 }
 
@@ -323,8 +326,9 @@ func (s *Session) await(sl *slot, expires int64) error {
 func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 	for {
 		l, err := s.waitLink(ctx, false)
+		var q *lockedOutbox
 		if err == nil {
-			err = l.out.lock(ctx, time.Time{})
+			q, err = l.out.lock(ctx, time.Time{})
 		}
 		if err != nil {
 			if l != nil && l.Err() != nil && s.live() {
@@ -343,12 +347,14 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 			}
 			return e
 		}
-		l.send(sl, r, true)
+		q.send(sl, r, true)
 		body := sl.body
 		if body == nil {
-			l.out.unlock(sl.crowd)
+			due := q.appended(sl.crowd)
+			l.out.mu.Unlock()
+			l.out.do(due)
 		} else {
-			l.out.kickLocked()
+			q.handOver()
 			l.out.mu.Unlock()
 			select {
 			case <-body.done:

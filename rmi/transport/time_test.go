@@ -230,9 +230,9 @@ func TestACallReturnsByItsDeadlineAndItsSlotComesBack(t *testing.T) {
 					t.Errorf("%d slots are busy, of %d", calls.busy, len(calls.slots))
 				}
 				s.calls.mu.Unlock()
-				s.Link().out.mu.Lock()
-				if s.Link().out.assembled != 0 || len(s.Link().out.bodies)+len(s.Link().out.waiting) != 0 {
-					t.Errorf("%d bytes are under way", s.Link().out.assembled)
+				q := s.Link().out.mu.Lock()
+				if q.assembled != 0 || len(q.bodies)+len(q.waiting) != 0 {
+					t.Errorf("%d bytes are under way", q.assembled)
 				}
 				s.Link().out.mu.Unlock()
 				if err := s.Err(); err != nil {
