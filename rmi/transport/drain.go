@@ -156,9 +156,9 @@ func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
 	if !s.live() {
 		return false
 	}
-	s.mu.Lock()
-	detached := s.link.Load() == nil && s.epoch != 0
-	absent := time.Duration(s.transport.now.Load()-s.since) * tick
+	st := s.mu.Lock()
+	detached := s.link.Load() == nil && st.epoch != 0
+	absent := time.Duration(s.transport.now.Load()-st.since) * tick
 	s.mu.Unlock()
 	if detached && absent < comeBack {
 		return true // it is not told yet

@@ -9,6 +9,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/internal/mempool"
 	"gormi/rmi/wire"
 )
@@ -92,20 +93,27 @@ type Session struct {
 	peerOff  atomic.Bool // the peer said goaway: replies are acknowledged at once
 	changed  signal      // something that drain waits for
 
-	mu      sync.Mutex    // guards the fields below
-	over    bool          // end was called
-	epoch   wire.Epoch    // of the newest connection
-	dials   wire.Epoch    // number given to the last attempt at one
-	reached string        // the address at which the dial ended that made the newest; "" if it has no name
-	lost    error         // why there is no connection
-	lostAt  time.Time     // when the session was detached
-	since   int64         // the same, in ticks
-	met     error         // what the last attempt to dial met since; nil: none ended
-	told    bool          // Config.OnAbsent was called since
-	linked  chan struct{} // closed when there is a connection again; nil if nobody waits
-	away    chan struct{} // closed when nobody waits for the peer any more; nil while there is a connection
+	mu guard.Mutex[lockedSession]
 
 	wg sync.WaitGroup // the reader, and while there is none, who dials
+}
+
+// lockedSession is the state of a session that has to do with its connections. Who has
+// the lock may store Session.link too.
+type lockedSession struct {
+	of        *Session
+	over      bool          // end was called
+	epoch     wire.Epoch    // of the newest connection
+	dials     wire.Epoch    // number given to the last attempt at one
+	reached   string        // the address at which the dial ended that made the newest; "" if it has no name
+	attaching chan struct{} // closed when the connection that is being attached is the session's; nil: none is
+	lost      error         // why there is no connection
+	lostAt    time.Time     // when the session was detached
+	since     int64         // the same, in ticks
+	met       error         // what the last attempt to dial met since; nil: none ended
+	told      bool          // Config.OnAbsent was called since
+	linked    chan struct{} // closed when there is a connection again; nil if nobody waits
+	away      chan struct{} // closed when nobody waits for the peer any more; nil while there is a connection
 }
 
 // Peer is the node at the other end.
@@ -158,9 +166,9 @@ func (s *Session) Detached() bool {
 	if s.link.Load() != nil {
 		return false
 	}
-	s.mu.Lock()
+	st := s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.link.Load() == nil && s.epoch != 0
+	return s.link.Load() == nil && st.epoch != 0
 }
 
 // Call sends a request and waits for its reply, at most until r.Deadline or
@@ -492,14 +500,13 @@ func (s *Session) Close(err *fault.Error) {
 
 // end ends the session: see the type's comment. It does not wait.
 func (s *Session) end(err error) {
-	s.mu.Lock()
-	if s.over {
-		s.mu.Unlock()
+	st := s.mu.Lock()
+	first, l := !st.over, s.link.Load()
+	st.over = true
+	s.mu.Unlock()
+	if !first {
 		return
 	}
-	s.over = true
-	l := s.link.Load()
-	s.mu.Unlock()
 	var f *fault.Error
 	if c := s.closing.Load(); c != nil {
 		f = c

@@ -290,6 +290,8 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 	}
 	s.calls.init(s, int(min(p.Slots, 1<<20)))
 	s.callee.init(s)
+	s.mu.Lock().of = s
+	s.mu.Unlock()
 	if t.Attach != nil {
 		s.attached = t.Attach(s)
 	}
@@ -358,8 +360,7 @@ func (t *Transport) boundDetached(list []*Session) {
 	}
 	since := make(map[*Session]int64, len(detached))
 	for _, s := range detached {
-		s.mu.Lock()
-		since[s] = s.since
+		since[s] = s.mu.Lock().since
 		s.mu.Unlock()
 	}
 	slices.SortFunc(detached, func(a, b *Session) int { return cmp.Compare(since[a], since[b]) })
