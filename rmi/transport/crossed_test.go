@@ -363,12 +363,12 @@ func TestDialsThatFailLeaveNothingBehind(t *testing.T) {
 		}
 		<-time.After(3 * workerIdle)
 		synctest.Wait()
-		a.peers.mu.Lock()
 		defer a.peers.mu.Unlock()
-		if n := len(a.peers.byNode); n != 0 {
+		if n := len(a.peers.mu.Lock().byNode); n != 0 {
 			t.Errorf("%d nodes are remembered", n)
 		}
-		if n := len(a.dials.underWay); n != 0 {
+		defer a.dials.mu.Unlock()
+		if n := len(a.dials.mu.Lock().underWay); n != 0 {
 			t.Errorf("%d dials are remembered", n)
 		}
 	})

@@ -636,7 +636,9 @@ func TestTurn(t *testing.T) {
 	if late := call(1, 2); turn.enter(late) {
 		t.Error("a call is let in although the one that runs waits for none")
 	} else {
-		turn.queue = turn.queue[:2]
+		st := turn.mu.Lock()
+		st.queue = st.queue[:2]
+		turn.mu.Unlock()
 	}
 	if turn.enter(again) {
 		t.Error("a call of depth 0 is no call that comes back")

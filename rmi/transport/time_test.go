@@ -341,9 +341,8 @@ func TestWorkersAreUsedAgainAndTrimmed(t *testing.T) {
 			synctest.Wait()
 		}
 		idle := func() int {
-			b.workers.mu.Lock()
 			defer b.workers.mu.Unlock()
-			return len(b.workers.idle)
+			return len(b.workers.mu.Lock().idle)
 		}
 		if n := idle(); n != 1 {
 			t.Errorf("%d workers after ten calls in turn", n)

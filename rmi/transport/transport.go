@@ -72,7 +72,7 @@ func New(c Config) *Transport {
 		shaking:   make(map[net.Conn]bool),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.peers.byNode = make(map[refs.NodeID]*peer)
+	t.peers.init()
 	t.workers.handler, t.workers.limit = c.Handler, t.Limits.HandlersTotal
 	t.dials.t = t
 	t.busy.init(c.BusyPoll)
@@ -429,8 +429,7 @@ func (t *Transport) Close(grace time.Duration) {
 	}
 	t.mu.Unlock()
 	t.cancel()
-	t.peers.mu.Lock()
-	t.peers.closed = true
+	t.peers.mu.Lock().closed = true
 	t.peers.mu.Unlock()
 	t.stopListening()
 	for _, c := range shaking {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -16,28 +17,38 @@ type workers struct {
 
 	total atomic.Int64 // calls handed out and not served
 
-	mu       sync.Mutex
+	mu guard.Mutex[lockedWorkers]
+	wg sync.WaitGroup
+}
+
+// lockedWorkers is the state of workers.
+type lockedWorkers struct {
 	idle     []chan *Incoming // capacity 1 each
 	least    int              // fewest idle since the last trim: those were not needed
-	waiting  []*Session       // whose queue the limit holds up; each once (callee.listed)
+	waiting  []*Session       // whose queue the limit holds up; each once (lockedCallee.listed)
 	draining bool
-	wg       sync.WaitGroup
 }
 
 // run serves in on an idle worker or a new one.
 func (w *workers) run(in *Incoming) {
-	w.mu.Lock()
-	if n := len(w.idle); n > 0 {
-		ch := w.idle[n-1]
-		w.idle = w.idle[:n-1]
-		w.least = min(w.least, n-1)
-		w.mu.Unlock()
+	st := w.mu.Lock()
+	ch := st.take()
+	w.mu.Unlock()
+	if ch != nil {
 		ch <- in
 		return
 	}
-	w.mu.Unlock()
 	w.wg.Add(1)
 	go w.loop(in)
+}
+
+// take returns the channel of the worker that became idle last, or nil.
+func (w *lockedWorkers) take() (ch chan *Incoming) {
+	if n := len(w.idle); n > 0 {
+		ch, w.idle = w.idle[n-1], w.idle[:n-1]
+		w.least = min(w.least, n-1)
+	}
+	return ch
 }
 
 func (w *workers) loop(in *Incoming) {
@@ -47,13 +58,15 @@ func (w *workers) loop(in *Incoming) {
 		for in != nil {
 			in = w.serve(in)
 		}
-		w.mu.Lock()
-		if w.draining {
-			w.mu.Unlock()
+		st := w.mu.Lock()
+		draining := st.draining
+		if !draining {
+			st.idle = append(st.idle, ch)
+		}
+		w.mu.Unlock()
+		if draining {
 			return
 		}
-		w.idle = append(w.idle, ch)
-		w.mu.Unlock()
 		in = <-ch
 	}
 }
@@ -123,37 +136,37 @@ func (w *workers) admitListed(keep bool) (kept *Incoming) {
 
 // unlist takes a session off the waiting list if there is room for a call of its.
 func (w *workers) unlist() *Session {
-	w.mu.Lock()
+	st := w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.waiting) == 0 || w.total.Load() >= int64(w.limit) {
+	if len(st.waiting) == 0 || w.total.Load() >= int64(w.limit) {
 		return nil
 	}
-	s := w.waiting[0]
-	w.waiting = w.waiting[1:]
+	s := st.waiting[0]
+	st.waiting = st.waiting[1:]
 	return s
 }
 
 // trim ends the workers that were not needed since the last trim.
 func (w *workers) trim() {
-	w.mu.Lock()
-	n := min(w.least, len(w.idle))
-	for _, ch := range w.idle[:n] {
+	st := w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(st.least, len(st.idle))
+	for _, ch := range st.idle[:n] {
 		ch <- nil
 	}
-	w.idle = append(w.idle[:0], w.idle[n:]...)
-	w.least = len(w.idle)
-	w.mu.Unlock()
+	st.idle = append(st.idle[:0], st.idle[n:]...)
+	st.least = len(st.idle)
 }
 
 // drain ends the idle workers, and the others when they are done.
 func (w *workers) drain() {
-	w.mu.Lock()
+	st := w.mu.Lock()
 	defer w.mu.Unlock()
-	w.draining = true
-	for _, ch := range w.idle {
+	st.draining = true
+	for _, ch := range st.idle {
 		ch <- nil
 	}
-	w.idle = nil
+	st.idle = nil
 }
 
 // arrive takes in a call whose payload is complete. It runs on the reading
@@ -232,8 +245,8 @@ func (c *lockedCallee) let(in *Incoming) (verdict, *fault.Error) {
 
 // list puts a session on the waiting list of the limit on all sessions' calls.
 func (w *workers) list(s *Session) {
-	w.mu.Lock()
-	w.waiting = append(w.waiting, s)
+	st := w.mu.Lock()
+	st.waiting = append(st.waiting, s)
 	w.mu.Unlock()
 }
 
