@@ -125,9 +125,9 @@ func (d *lockedDials) join(t *Transport, key dialKey) (s *Session, job *dial, be
 
 // begin counts a goroutine that the transport waits for, unless it is closed.
 func (t *Transport) begin() bool {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
+	if st.closed {
 		return false
 	}
 	t.wg.Add(1)

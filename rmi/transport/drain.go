@@ -95,17 +95,17 @@ func (s *signal) send() {
 
 // goingOff reports whether Shutdown was called.
 func (t *Transport) goingOff() bool {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.leaving
+	return st.leaving
 }
 
 // Shutdown ends the transport in good order: no new sessions and calls, those in
 // flight finish, at most until ctx ends. It does not wait for the call that ctx
 // belongs to, nor for others of its chain. The error is an *Unfinished. It does not Close.
 func (t *Transport) Shutdown(ctx context.Context) error {
-	t.mu.Lock()
-	t.leaving = true
+	st := t.mu.Lock()
+	st.leaving = true
 	t.mu.Unlock()
 	begun := t.now.Load()
 	chain, _, inside := ChainOf(ctx)

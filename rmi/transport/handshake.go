@@ -457,9 +457,9 @@ func (h *handshake) accept() (*Link, error) {
 // ofAnother reports whether a session id is one that another node has drawn and
 // uses: a session of the same id would stand in the way when that is resumed.
 func (t *Transport) ofAnother(id wire.SessionID, peer refs.NodeID) bool {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.byID[id]
+	s := st.byID[id]
 	return s != nil && s.peer != peer
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )
@@ -144,6 +145,7 @@ func (l *Link) cut(err error) { l.cutAfter(err, nil) }
 // done within closeTimeout. The flusher sends it (outbox.fail), and the reader closes the
 // connection.
 func (l *Link) cutAfter(err error, last []byte) {
+	guard.NoneHeld()
 	l.cutOnce.Do(func() {
 		l.err = err
 		if last != nil {

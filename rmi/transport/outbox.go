@@ -175,6 +175,7 @@ func (q *lockedOutbox) appended(crowd bool) (d due) {
 // do does what is due after the lock.
 func (o *outbox) do(d due) {
 	if d.batch != nil {
+		guard.NoneHeld()
 		n, err := o.try(d.batch)
 		q := o.mu.Lock()
 		d.kick = q.tried(d.batch, n, err)
@@ -424,6 +425,7 @@ func (o *outbox) flush(conn net.Conn) {
 				break
 			}
 
+			guard.NoneHeld()
 			var err error
 			for rest := batch; len(rest) > 0 && err == nil; rest = rest[min(len(rest), wire.MaxInline):] {
 				if len(rest) < len(batch) {

@@ -43,22 +43,14 @@ import (
 //
 // # Locks
 //
-// Who holds a lock takes no other, but for these:
+// What a lock guards is a type of its own, lockedSession for instance, which only Lock
+// returns (package guard). What needs the lock is a method of that type; and what is to be
+// done after the lock, it returns. Who holds a lock takes another only where the table
+// nestings (locks.go) says so. A build with the tag rmi_locks checks that whenever a lock
+// is taken.
 //
-//	held           taken             where
-//	dials.mu       peers.mu,         a dial begins
-//	               Transport.mu
-//	outbox.mu      callTable.mu      a session is resumed; acknowledgements and cancels
-//	                                 are sent
-//	callee.mu      Turn.mu,          a call is served in its turn; a queued call's
-//	               callContext.mu    context is asked whether it ended
-//	callTable.mu   Session.mu        the text of an error says since when a connection
-//	                                 is lost
-//	Session.mu     (none here)       Config.OnLink is called, which takes no lock of this
-//	                                 package
-//
-// So the order is dials, then peers and Transport; outbox or callee, then callTable, then
-// Session. No I/O and no logging is done under any of them, and no user code runs.
+// No I/O and no logging is done under any lock, and no code of another layer runs: no
+// Config function, no handler, no text of another package's error.
 //
 // # The end
 //

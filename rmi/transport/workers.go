@@ -96,6 +96,7 @@ func (w *workers) handle(in *Incoming) {
 			w.run(next)
 		}
 	}()
+	guard.NoneHeld()
 	w.handler.Serve(in)
 	returned = true
 	if !in.answered {
@@ -177,6 +178,7 @@ func (s *Session) arrive(l *Link, in *Incoming) {
 		return
 	}
 	t := s.transport
+	guard.NoneHeld()
 	threading, turn := t.Handler.Route(in)
 	in.turn, in.perCaller = turn, threading == PerConnection
 	if l.lossy && (in.perCaller || turn != nil) && l.order.early(in.number) {
@@ -329,6 +331,7 @@ func (in *Incoming) dropTable() {
 		if in.asm != nil {
 			table, _ = in.asm.counted()
 		}
+		guard.NoneHeld()
 		t.OnTable(in.Session, n, table[:in.Header.Payload.Table])
 	}
 }
