@@ -158,7 +158,7 @@ func reason(lost error) string {
 func (s *Session) checkAbsence(now int64) {
 	t := s.transport
 	st := s.mu.Lock()
-	absent, lost, tell, away := st.absence(now)
+	absent, tell, away, lost := st.absence(now)
 	s.mu.Unlock()
 	if tell && t.OnAbsent != nil {
 		guard.NoneHeld()
@@ -177,10 +177,10 @@ func (s *Session) checkAbsence(now int64) {
 
 // absence is for how long a session that goes on has had no connection, and why. tell is
 // true once; away says that nobody waits for the peer any more.
-func (st *lockedSession) absence(now int64) (absent time.Duration, lost error, tell, away bool) {
+func (st *lockedSession) absence(now int64) (absent time.Duration, tell, away bool, lost error) {
 	s, t := st.of, st.of.transport
 	if s.link.Load() != nil || st.epoch == 0 || st.over {
-		return 0, nil, false, false
+		return 0, false, false, nil
 	}
 	absent = time.Duration(now-st.since) * tick
 	tell = !st.told && absent >= t.SessionLease/4
@@ -193,7 +193,7 @@ func (st *lockedSession) absence(now int64) (absent time.Duration, lost error, t
 			close(st.away)
 		}
 	}
-	return absent, st.lost, tell, away
+	return absent, tell, away, st.lost
 }
 
 // awayError is the error of a call that does not wait for a peer which is away.

@@ -10,8 +10,8 @@ import (
 
 type (
 	outer struct{ n int }
-	inner struct{ n int }
-	other struct{ n int }
+	inner struct{ _ int }
+	other struct{ _ int }
 )
 
 var nested = []Nesting{Nest[outer, inner]("in this test")}
