@@ -43,7 +43,7 @@
 //     sends the call (callTable.resend in calls.go, called by Session.attach in resume.go).
 //  5. Link.record and Link.call in reader.go read the frame at the owner. Link.assemble in
 //     assembly.go joins fragments. callee.occupy in callee.go notes the call in its slot.
-//     Session.admit in workers.go gives it a handler. Calls that take turns, as those of
+//     lockedCallee.admit in workers.go gives it a handler. Calls that take turns, as those of
 //     a serial object, first wait for theirs (Turn.enter in turn.go).
 //  6. server.Serve in rmi/serve.go counts the references among the arguments and looks the
 //     object up (Table.Get in skeleton/table.go). A call for another node is relayed there
@@ -52,7 +52,7 @@
 //     rmi/codec/decode.go, or Decoder.OpenArgs in rmi/codec/typed_decode.go). It invokes the
 //     method and encodes its results.
 //  8. Incoming.Reply in callee.go keeps the reply in the slot until the caller has it, and
-//     sends it. The caller's reader completes the call (callTable.complete in calls.go). The
+//     sends it. The caller's reader completes the call (lockedCalls.complete in calls.go). The
 //     proxy decodes the results, and the invocation ends.
 //
 // # Values for many

@@ -95,7 +95,8 @@ type Config struct {
 	NoResume bool
 
 	// OnLink is called when a session gets a connection, before anything travels
-	// on it; what it returns is Link.Attached. It must not block. OnUnlink is
+	// on it and before the session has it; what it returns is Link.Attached. It
+	// must not block: the next connection waits for it. OnUnlink is
 	// called when the connection is lost and none of its goroutines is left. Both
 	// may be nil.
 	OnLink   func(*Link) any

@@ -470,16 +470,17 @@ func (h *handshake) accept() (*Link, error) {
 // ofAnother reports whether a session id is one that another node has drawn and
 // uses: a session of the same id would stand in the way when that is resumed.
 func (t *Transport) ofAnother(id wire.SessionID, peer refs.NodeID) bool {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.byID[id]
+	s := st.byID[id]
 	return s != nil && s.peer != peer
 }
 
 // welcome makes a link on which the welcome goes first.
 func (h *handshake) welcome(s *Session, epoch wire.Epoch) *Link {
 	l := h.link(s, epoch)
-	l.out.small = wire.AppendWelcome(nil, s.id)
+	l.out.mu.Lock().small = wire.AppendWelcome(nil, s.id)
+	l.out.mu.Unlock()
 	return l
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -23,6 +24,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 		}
 		uncounted, table, err := s.calls.returned(l, p, &h, rest)
 		if uncounted != nil {
+			guard.NoneHeld()
 			uncounted()
 		}
 		s.dropTable(h.Payload.References, table)
@@ -97,6 +99,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 // dropTable has the references counted of a reply that nobody reads.
 func (s *Session) dropTable(references uint32, table []byte) {
 	if references > 0 && len(table) > 0 && s.transport.OnTable != nil {
+		guard.NoneHeld()
 		s.transport.OnTable(s, references, table)
 	}
 }
