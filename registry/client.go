@@ -100,7 +100,7 @@ func LookupRef(ctx context.Context, n *rmi.Node, name string) (Entry, error) {
 func (u URL) lookup(ctx context.Context, r Registry) (Entry, error) {
 	e, err := r.Lookup(ctx, u.Name)
 	if err == nil && e.Ref.IsZero() {
-		err = fault.New(fault.Protocol, fault.Executed, "the registry's answer holds no reference")
+		err = fault.New(fault.Protocol, fault.Executed, "W-151: the registry's answer holds no reference")
 	}
 	if err != nil {
 		return Entry{}, during("lookup", u.String(), err)
@@ -160,7 +160,7 @@ func List(ctx context.Context, n *rmi.Node, prefix string) iter.Seq2[NameInfo, e
 			for _, info := range p.Names {
 				if info.Name <= after || ValidName(info.Name) != nil {
 					// A list without order could keep us here for ever.
-					err := fault.New(fault.Protocol, fault.Executed, "the registry's list is not in order, or a name in it is not legal")
+					err := fault.New(fault.Protocol, fault.Executed, "W-153: the registry's list is not in order, or a name in it is not legal")
 					yield(NameInfo{}, during("list", u.String(), err))
 					return
 				}

@@ -436,7 +436,7 @@ func TestBatchesFitIntoACall(t *testing.T) {
 		}
 		all = append(all, task{b: &Binding{claim: c}, held: Held{c.Name, math.MaxUint64}})
 	}
-	short := task{&Binding{claim: Claim{Name: "n"}}, Held{"n", 1}}
+	short := task{b: &Binding{claim: Claim{Name: "n"}}, held: Held{"n", 1}}
 	all = append(all, slices.Repeat([]task{short}, 3*MaxBatch)...) // more of them than a call may hold would have room
 	for what, size := range map[string]func(task) int{"held": task.size, "claims": task.claimSize} {
 		seen := 0

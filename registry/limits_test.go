@@ -45,7 +45,7 @@ func TestOnlyNamesThatEndedAreRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.tables.past.old, s.tables.past.young = s.tables.past.young, make(map[string]end) // as after some minutes
+	s.state.past.old, s.state.past.young = s.state.past.young, make(map[string]end) // as after some minutes
 	for i := range 2 {
 		if err := s.Bind(ctx, fmt.Sprint(i), entryOf(7)); err != nil {
 			t.Fatal(err)
@@ -57,7 +57,7 @@ func TestOnlyNamesThatEndedAreRemembered(t *testing.T) {
 	if err := s.Bind(ctx, "1", entryOf(7)); err != nil {
 		t.Fatal(err)
 	}
-	if p := s.tables.past; len(p.old)+len(p.young) != 1 || p.last("2").how != unbound {
+	if p := s.state.past; len(p.old)+len(p.young) != 1 || p.last("2").how != unbound {
 		t.Errorf("remembered: %v and %v", p.old, p.young)
 	}
 }
@@ -143,9 +143,9 @@ func TestBindingsThatAreOverAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := first.renewer
-	r.mu.Lock()
+	state := r.lock()
 	defer r.mu.Unlock()
-	if _, ok := r.bindings[second]; !ok || len(r.bindings) != 1 {
-		t.Errorf("%d bindings are kept, want the one that is left", len(r.bindings))
+	if _, ok := state.bindings[second]; !ok || len(state.bindings) != 1 {
+		t.Errorf("%d bindings are kept, want the one that is left", len(state.bindings))
 	}
 }

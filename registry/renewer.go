@@ -323,7 +323,7 @@ func (r *renewer) acquire(ctx context.Context, claims []Claim) ([]Grant, error) 
 }
 
 func nonsense() error {
-	return fault.New(fault.Protocol, fault.Executed, "the registry's answer makes no sense")
+	return fault.New(fault.Protocol, fault.Executed, "W-155: the registry's answer makes no sense")
 }
 
 // goodbye bounds how long a node that closes waits for a registry to take its

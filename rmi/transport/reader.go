@@ -140,7 +140,7 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 			err = wire.ProtocolError("W-45: extension %d is for datagrams", wire.ExtOrder)
 		}
 		if err != nil {
-			in.refused = fault.New(fault.Protocol, fault.NotExecuted, "%s", text(err))
+			in.refused = &fault.Error{Kind: fault.Protocol, Outcome: fault.NotExecuted, Msg: text(err)} // which begins with the rule
 		}
 	}
 	if h.Depth > wire.MaxDepth {
