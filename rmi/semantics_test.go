@@ -446,26 +446,35 @@ func TestARefusedNestedCallIsMadeAgain(t *testing.T) {
 				}
 				<-running
 				<-running
-				var err error
+				ended := make(chan error, 1) // of the nested call: the method may end after its caller gave up
 				start := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
 				probe := hire(t, owner, caller, &worker{apply: func(ctx context.Context, f Func, n int64) (int64, error) {
-					var m int64
-					m, err = f(ctx, n)
+					m, err := f(ctx, n)
+					ended <- err
 					return m, nil
 				}})
 				if _, err := probe.Apply(ctx, back.Do, 2); err != nil && c.ok {
 					t.Error(err)
 				}
 				took := time.Since(start)
+				var err error
+				select {
+				case err = <-ended:
+				case <-blocker.Done():
+					t.Fatal("the method did not end")
+				}
 				synctest.Wait()
 				if c.ok {
 					if err != nil || took < c.frees/2 || took > 5*time.Second {
 						t.Errorf("after %v: %v", took, err)
 					}
 				} else {
-					expect{rmi.Overloaded, rmi.NotExecuted, nil}.check(t, err)
+					// The deadline may come while the last attempt is on its way, where datagrams get lost.
+					if kind := rmi.KindOf(err); kind != rmi.Deadline && kind != rmi.Cancelled {
+						expect{rmi.Overloaded, rmi.NotExecuted, nil}.check(t, err)
+					}
 					if took < 3*time.Second || took > 5*time.Second { // the last pause is a second at most
 						t.Errorf("it gave up after %v", took)
 					}
