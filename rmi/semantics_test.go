@@ -447,8 +447,11 @@ func TestARefusedNestedCallIsMadeAgain(t *testing.T) {
 				<-running
 				<-running
 				ended := make(chan error, 1) // of the nested call: the method may end after its caller gave up
-				start := time.Now()
-				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				start, limit := time.Now(), 5*time.Second
+				if c.ok {
+					limit = time.Minute // what is lost is sent again later and later
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				defer cancel()
 				probe := hire(t, owner, caller, &worker{apply: func(ctx context.Context, f Func, n int64) (int64, error) {
 					m, err := f(ctx, n)
@@ -467,7 +470,7 @@ func TestARefusedNestedCallIsMadeAgain(t *testing.T) {
 				}
 				synctest.Wait()
 				if c.ok {
-					if err != nil || took < c.frees/2 || took > 5*time.Second {
+					if err != nil || took < c.frees/2 {
 						t.Errorf("after %v: %v", took, err)
 					}
 				} else {
