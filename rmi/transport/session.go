@@ -292,7 +292,9 @@ func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Dura
 	} else {
 		l.out.mu.Lock()
 	}
-	if sl.sent.Load() == uint32(l.epoch) || l.out.err != nil { // resume was faster, or will send it
+	if sl.sent.Load() != 0 || l.out.err != nil {
+		// Resume was faster, or will send it. It may have sent it on an earlier connection than
+		// this one, and the reply may be here: then it must not be sent again.
 		l.out.mu.Unlock()
 		return s.await(sl, expires)
 	}
