@@ -452,13 +452,12 @@ func (c *callTable) resend(l *Link) {
 	}
 }
 
-// abandoned reports whether a call was sent on a connection, or settled there, and is
-// abandoned: no reply came, and nobody waits for one.
-func (c *callTable) abandoned(num wire.Slot, seq wire.Seq, on wire.Epoch) bool {
+// abandoned reports whether a call that the peer may know was given up, and no reply came yet.
+func (c *callTable) abandoned(num wire.Slot, seq wire.Seq) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.slots[num]
-	return s.seq == seq && s.state == slotAbandoned && s.sent.Load() == uint32(on)
+	return s.seq == seq && s.state == slotAbandoned
 }
 
 // callID names a call of a session.

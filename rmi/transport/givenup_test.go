@@ -152,6 +152,9 @@ func TestSettledIsNotCancelled(t *testing.T) {
 func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem, a, b, s := linked(t)
+		open := make(chan struct{})
+		defer close(open)
+		counting(b, first, open, func(in *Incoming) { in.Reply(0, nil, nil) })
 		cut := func() { another(t, mem, s) }
 		if _, err := do(t.Context(), s, request(t.Context(), echo, nil)); err != nil {
 			t.Fatal(err)
@@ -165,6 +168,15 @@ func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
 		cut() // a return that nobody expected would be behind all that was said before
 		if got, err := do(t.Context(), s, request(t.Context(), echo, []byte("x"))); string(got) != "x" || err != nil || a.Counters().Resumes != 2 {
 			t.Errorf("%q, %v, %+v", got, err, a.Counters())
+		}
+		// Of two calls in a slot, only the one that is given up is.
+		ctx, leave := context.WithCancel(t.Context())
+		end, _ := called(ctx, s, 10, func(r *Request) { r.Header.Method = first })
+		synctest.Wait()
+		leave()
+		<-end
+		if s.calls.abandoned(0, 2) || !s.calls.abandoned(0, 3) || s.calls.abandoned(0, 4) {
+			t.Errorf("given up: %v, %v, %v, want the second", s.calls.abandoned(0, 2), s.calls.abandoned(0, 3), s.calls.abandoned(0, 4))
 		}
 	})
 }

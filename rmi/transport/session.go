@@ -403,13 +403,13 @@ func (s *Session) leave(sl *slot, done chan error, why error) (err error, left b
 	}
 }
 
-// sendCancel tells the peer that an abandoned call is given up, unless that is out of date:
-// the call was answered meanwhile, or has to do with another connection than that which the
-// session has now. On a new one resume says it.
+// sendCancel tells the peer that a call is given up, unless its reply came meanwhile: on a
+// later connection than that of the reply, a cancel would ask for the reply again. Without a
+// connection, resume tells the peer.
 func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
 	if l := s.link.Load(); l != nil {
 		l.out.control(func(b []byte) []byte {
-			if s.calls.abandoned(num, seq, l.epoch) {
+			if s.calls.abandoned(num, seq) {
 				b = wire.AppendCancel(b, num, seq)
 			}
 			return b
