@@ -67,7 +67,7 @@ func TestReadmeSnippetsCompile(t *testing.T) {
 		}
 		snippets := snippet.FindAllSubmatchIndex(text, -1)
 		files := fence.FindAllSubmatch(text, -1)
-		if all := strings.Count(string(text), "```go"); all != len(files)+len(snippets) || len(snippets) < 7 {
+		if all := strings.Count(string(text), "```go"); all != len(files)+len(snippets) || len(snippets) < 8 {
 			t.Errorf("%s: %d blocks begin as Go; %d are files and %d snippets", page, all, len(files), len(snippets))
 		}
 		for _, f := range files {

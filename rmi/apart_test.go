@@ -262,8 +262,7 @@ func TestEveryPanicIsAnError(t *testing.T) {
 	w := hire(t, network.Node(), network.Client(), &worker{do: func(_ context.Context, n int64) (int64, error) {
 		switch n {
 		case 1:
-			var m map[string]int
-			m["a"] = 1
+			new(struct{ m map[string]int }).m["a"] = 1 // which is nil
 		case 2:
 			var p *watched
 			return 0, p.unheldErr()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gormi/refs"
@@ -314,4 +315,42 @@ func TestACallThatIsLateForItsRelayGoesToTheOwner(t *testing.T) {
 	if n, err := got.Do(ctx, 1); n != -1 || err != nil || !met.Load() {
 		t.Errorf("%d, %v, owner met: %t", n, err, met.Load())
 	}
+}
+
+// So it is with a call that a relay passes on to another relay: it goes to the owner, once
+// the owner has come.
+func TestACallThatIsLateForTheNextRelayGoesToTheOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := rmitest.New(t)
+		middle, far, owner, caller := network.Node(), network.Client(), network.Client(), network.Client()
+		object := export[Worker](t, owner, &worker{do: func(_ context.Context, n int64) (int64, error) { return -n, nil }}, nil)
+		object.Via = refs.Via{Node: far.ID()} // which never handed it on
+		through := resolve[Worker](t, middle, object)
+		meeting := export[Worker](t, middle, &worker{meet: func(context.Context, Worker) (Worker, error) { return through, nil }}, nil)
+		ctx := within(t)
+		if _, err := resolve[Worker](t, far, meeting).Do(ctx, 1); err != nil { // far dials
+			t.Fatal(err)
+		}
+		got, err := resolve[Worker](t, caller, meeting).Meet(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		network.Partition(middle, far)
+		end := make(chan error, 1)
+		go func() {
+			n, err := got.Do(ctx, 1)
+			if err == nil && n != -1 {
+				err = errors.New("another object answered")
+			}
+			end <- err
+		}()
+		synctest.Wait()                                                          // the call is on its way to far
+		if _, err := resolve[Worker](t, owner, meeting).Do(ctx, 1); err != nil { // the owner comes
+			t.Fatal(err)
+		}
+		network.Heal(middle, far)
+		if err := <-end; err != nil {
+			t.Error(err)
+		}
+	})
 }

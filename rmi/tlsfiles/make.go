@@ -28,8 +28,6 @@ const (
 	early               = time.Hour
 )
 
-// Roles are the names of the certificates that Make makes, one each for a registry, for
-// servers and for clients.
 var roles = []string{"registry", "server", "client"}
 
 // Roles lists the certificates that Make makes: DIR/ROLE.pem with DIR/ROLE-key.pem each.

@@ -152,14 +152,10 @@ func TestSettledIsNotCancelled(t *testing.T) {
 func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem, a, b, s := linked(t)
-		cut := func() {
-			l := s.Link()
-			mem.Cut("a", "b")
-			<-l.gone
-			if _, err := s.waitLink(t.Context(), false); err != nil {
-				t.Fatal(err)
-			}
-		}
+		open := make(chan struct{})
+		defer close(open)
+		counting(b, first, open, func(in *Incoming) { in.Reply(0, nil, nil) })
+		cut := func() { another(t, mem, s) }
 		if _, err := do(t.Context(), s, request(t.Context(), echo, nil)); err != nil {
 			t.Fatal(err)
 		}
@@ -172,6 +168,56 @@ func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
 		cut() // a return that nobody expected would be behind all that was said before
 		if got, err := do(t.Context(), s, request(t.Context(), echo, []byte("x"))); string(got) != "x" || err != nil || a.Counters().Resumes != 2 {
 			t.Errorf("%q, %v, %+v", got, err, a.Counters())
+		}
+		// Of two calls in a slot, only the one that is given up is.
+		ctx, leave := context.WithCancel(t.Context())
+		end, _ := called(ctx, s, 10, func(r *Request) { r.Header.Method = first })
+		synctest.Wait()
+		leave()
+		<-end
+		if s.calls.abandoned(0, 2) || !s.calls.abandoned(0, 3) || s.calls.abandoned(0, 4) {
+			t.Errorf("given up: %v, %v, %v, want the second", s.calls.abandoned(0, 2), s.calls.abandoned(0, 3), s.calls.abandoned(0, 4))
+		}
+	})
+}
+
+// another cuts the connection of a session and waits for the next.
+func another(t *testing.T, mem *memnet.Network, s *Session) {
+	t.Helper()
+	l := s.Link()
+	mem.Cut("a", "b")
+	<-l.gone
+	if _, err := s.waitLink(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait() // what is in flight was sent again, and answered
+}
+
+// A caller may stand still between taking a slot and sending. The next connection sends its
+// call then, and on the one after that it has its reply.
+func TestACallThatResumeHasSentIsNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem, _, b, s := linked(t)
+		runs := counting(b, first, nil, func(in *Incoming) { in.Reply(0, nil, []byte("ran")) })
+		r := request(t.Context(), first, []byte("x"))
+		r.Header.Payload = wire.Payload{Body: 1}
+		r.Header.Timeout = uint64(time.Minute.Microseconds())
+		sl, err := s.calls.acquire(t.Context(), r, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		another(t, mem, s) // sends it
+		another(t, mem, s)
+		if err := s.send(t.Context(), sl, r, time.Minute, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := <-sl.done; err != nil || string(sl.buf) != "ran" {
+			t.Errorf("%q, %v", sl.buf, err)
+		}
+		s.calls.release(sl)
+		if _, err := do(t.Context(), s, request(t.Context(), echo, nil)); err != nil || runs.Load() != 1 || b.Counters().DuplicatesKept != 0 {
+			t.Errorf("%v; ran %d times; %+v", err, runs.Load(), b.Counters())
 		}
 	})
 }

@@ -192,6 +192,28 @@ func do(ctx context.Context, s *Session, r *Request) ([]byte, error) {
 	return bytes.Clone(reply.Body), nil
 }
 
+// uncharged waits until no payload is charged to a node. A call's is until its
+// handler has let go of the arguments, shortly after it answered; the session that
+// serves it tells of that.
+func uncharged(t *testing.T, n *node, serving *Session) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		changed := serving.changed.next()
+		held := n.held.Load()
+		if held == 0 {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Errorf("%d bytes are charged for ever", held)
+			return
+		}
+	}
+}
+
 // works checks that a session carries calls.
 func works(t *testing.T, s *Session) {
 	t.Helper()

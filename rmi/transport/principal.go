@@ -31,6 +31,16 @@ func principalOf(conn net.Conn) string {
 	return Anonymous
 }
 
+// userOf is the user of the process that made the connection, or listens.
+func userOf(c *net.UnixConn) (uid uint32, ok bool) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	err = raw.Control(func(fd uintptr) { uid, ok = userOfSocket(int(fd)) })
+	return uid, ok && err == nil
+}
+
 // nameIn is the principal that a certificate is for: the first URI, or else the first DNS
 // name, or else the common name. A name that would read as one of another kind is none.
 func nameIn(c *x509.Certificate) string {

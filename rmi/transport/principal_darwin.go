@@ -1,21 +1,11 @@
 package transport
 
-import (
-	"net"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// userOf is the user of the process that made the connection, or listens.
-func userOf(c *net.UnixConn) (uid uint32, ok bool) {
-	raw, err := c.SyscallConn()
+func userOfSocket(fd int) (uid uint32, ok bool) {
+	cred, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 	if err != nil {
 		return 0, false
 	}
-	err = raw.Control(func(fd uintptr) {
-		if cred, err := unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED); err == nil {
-			uid, ok = cred.Uid, true
-		}
-	})
-	return uid, ok && err == nil
+	return cred.Uid, true
 }

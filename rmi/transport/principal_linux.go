@@ -1,20 +1,11 @@
 package transport
 
-import (
-	"net"
-	"syscall"
-)
+import "syscall"
 
-// userOf is the user of the process that made the connection, or listens.
-func userOf(c *net.UnixConn) (uid uint32, ok bool) {
-	raw, err := c.SyscallConn()
+func userOfSocket(fd int) (uid uint32, ok bool) {
+	cred, err := syscall.GetsockoptUcred(fd, syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	if err != nil {
 		return 0, false
 	}
-	err = raw.Control(func(fd uintptr) {
-		if cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
-			uid, ok = cred.Uid, true
-		}
-	})
-	return uid, ok && err == nil
+	return cred.Uid, true
 }

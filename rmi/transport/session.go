@@ -294,7 +294,9 @@ func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Dura
 	} else {
 		q = l.out.mu.Lock()
 	}
-	if sl.sent.Load() == uint32(l.epoch) || q.err != nil { // resume was faster, or will send it
+	if sl.sent.Load() != 0 || q.err != nil {
+		// Resume was faster, or will send it. It may have sent it on an earlier connection than
+		// this one, and the reply may be here: then it must not be sent again.
 		l.out.mu.Unlock()
 		return s.await(sl, expires)
 	}
@@ -407,13 +409,13 @@ func (s *Session) leave(sl *slot, done chan error, why error) (err error, left b
 	}
 }
 
-// sendCancel tells the peer that an abandoned call is given up, unless that is out of date:
-// the call was answered meanwhile, or has to do with another connection than that which the
-// session has now. On a new one resume says it.
+// sendCancel tells the peer that a call is given up, unless its reply came meanwhile: on a
+// later connection than that of the reply, a cancel would ask for the reply again. Without a
+// connection, resume tells the peer.
 func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
 	if l := s.link.Load(); l != nil {
 		l.out.control(func(b []byte) []byte {
-			if s.calls.abandoned(num, seq, l.epoch) {
+			if s.calls.abandoned(num, seq) {
 				b = wire.AppendCancel(b, num, seq)
 			}
 			return b

@@ -164,9 +164,7 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 	}
 	s.calls.mu.Unlock()
 	for _, n := range []*node{a, b} {
-		if held := n.held.Load(); held != 0 {
-			t.Errorf("%d bytes are still charged", held)
-		}
+		uncharged(t, n, theirs)
 		if c := n.conns.Load(); c != 1 {
 			t.Errorf("%d connections", c)
 		}

@@ -1,0 +1,66 @@
+package transport
+
+import (
+	"fmt"
+	"time"
+
+	"gormi/rmi/wire"
+)
+
+// Request is a call to make. Session.Call fills in slot, sequence number,
+// timeout and sizes of the header. It must stay as it is until Call returns.
+type Request struct {
+	Header     wire.CallHeader
+	Extensions []byte
+	References int    // entries of Table
+	Table      []byte // see wire.AppendTable
+	Body       []byte
+
+	// Deadline is when the caller gives up. Coarse says that it is a default,
+	// which the context does not know of and which the session's clock, exact
+	// to half a second, looks after.
+	Deadline time.Time
+	Coarse   bool
+
+	// Name tells people what is called. May be nil. It may be asked after Call has returned.
+	Name fmt.Stringer
+
+	// OneWay says that nobody waits for the reply: Call returns when the call was
+	// sent, and a call that is lost with its connection is not sent again.
+	OneWay bool
+
+	// Uncounted is called, if it is not nil, once it turns out that the peer did
+	// not take Table in and never will, although the call was sent. That may be
+	// long after Call returned, and on the reading goroutine: it must not block.
+	Uncounted func()
+}
+
+// Reply is what came back. Its parts are valid until Release.
+type Reply struct {
+	Failed     bool // Body is an error form
+	References uint32
+	Table      []byte
+	Body       []byte
+
+	// Owned says that nothing else is in the memory of Body: who decodes it may
+	// keep that, and then calls Detach instead of Release.
+	Owned bool
+
+	table *callTable
+	slot  *slot
+}
+
+// Release gives the reply's memory and its slot back.
+func (r *Reply) Release() {
+	if r.slot != nil {
+		r.table.release(r.slot)
+	}
+}
+
+// Detach gives the slot back and leaves the memory to whoever has it.
+func (r *Reply) Detach() {
+	if r.slot != nil {
+		r.slot.buf = nil
+		r.table.release(r.slot)
+	}
+}
