@@ -14,7 +14,8 @@ import (
 )
 
 // Network opens connections and listeners. *net.Dialer and *net.ListenConfig
-// together have its shape, and so has an in-memory network.
+// together have its shape, and so has an in-memory network. A connection may have
+// methods of its own beyond those of a net.Conn: carrier says which are used.
 type Network interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	Listen(ctx context.Context, network, address string) (net.Listener, error)

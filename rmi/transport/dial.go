@@ -246,8 +246,8 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 		}
 		return fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit (Options.Limits.Connections)", t.Limits.Connections)
 	}
-	tune(raw)
-	conn, host := raw, ep.Host
+	var over *tls.Conn
+	host := ep.Host
 	if ep.IsUnix() {
 		host = "127.0.0.1" // another process of this machine
 	} else if t.secured(ep.Network()) {
@@ -256,11 +256,11 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 			cfg = cfg.Clone()
 			cfg.ServerName = ep.Host
 		}
-		conn = tls.Client(raw, cfg)
+		over = tls.Client(raw, cfg)
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	h, err := t.newHandshake(conn, true)
+	h, err := t.newHandshake(carry(raw, over), true)
 	if err != nil {
 		return t.shook(raw, nil, err)
 	}

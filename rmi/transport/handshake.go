@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/subtle"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -29,11 +28,11 @@ import (
 // one, or one whose connection was lost.
 //
 // Either side may send REFUSE instead and close. Nothing is allocated for a
-// peer but this struct and at most wire.MaxHandshake bytes until its proof was
+// peer but its carrier, this struct and at most wire.MaxHandshake bytes until its proof was
 // checked.
 type handshake struct {
+	carrier
 	t       *Transport
-	conn    net.Conn
 	dialler bool
 	limit   time.Duration // for all of it
 
@@ -45,15 +44,12 @@ type handshake struct {
 	met               bool   // there was a session with it
 }
 
-func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error) {
-	h := &handshake{t: t, conn: conn, dialler: dialler, limit: handshakeTimeout}
-	if h.lossy() { // what is lost is sent again after longer and longer pauses
-		h.limit *= 2
-	}
-	if err := conn.SetDeadline(time.Now().Add(h.limit)); err != nil {
+func (t *Transport) newHandshake(c carrier, dialler bool) (*handshake, error) {
+	h := &handshake{carrier: c, t: t, dialler: dialler, limit: c.handshakeLimit()}
+	if err := c.conn.SetDeadline(time.Now().Add(h.limit)); err != nil {
 		return nil, connectionLost(err)
 	}
-	if tc, ok := conn.(*tls.Conn); ok {
+	if tc := c.tls; tc != nil {
 		if err := tc.HandshakeContext(context.Background()); err != nil { // bounded by the deadline above
 			h.refusePlain(err)
 			return nil, tlsFailed(h.cut(err))
@@ -65,11 +61,6 @@ func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error
 		}
 	}
 	return h, nil
-}
-
-func (h *handshake) lossy() bool {
-	x, ok := h.conn.(Lossy)
-	return ok && x.Lossy()
 }
 
 func (h *handshake) hello(expected refs.NodeID) *wire.Hello {
@@ -217,7 +208,7 @@ func (h *handshake) readHello() error {
 	if _, err = wire.Agree(h.mine, h.peers); err != nil {
 		return err
 	}
-	if h.lossy() && !h.resumable() {
+	if h.lossy && !h.resumable() {
 		return fault.New(fault.Protocol, fault.NotExecuted, "W-17: one of the nodes cannot tell calls that come twice, as they do over datagrams: use TCP between them")
 	}
 	return nil
@@ -446,7 +437,7 @@ func (h *handshake) accept() (*Link, error) {
 	if h.t.ofAnother(p.Session, h.peers.Node()) {
 		return nil, fault.New(fault.Denied, fault.NotExecuted, "the session is another node's")
 	}
-	s := h.session(p.Session, h.peers.Node(), remoteHost(h.conn))
+	s := h.session(p.Session, h.peers.Node(), h.remoteHost())
 	s.resumable = resumable
 	if err := h.t.peers.accepted(h.t.node, s, p.Previous); err != nil {
 		return nil, err
@@ -468,16 +459,6 @@ func (h *handshake) welcome(s *Session, epoch wire.Epoch) *Link {
 	l := h.link(s, epoch)
 	l.out.small = wire.AppendWelcome(nil, s.id)
 	return l
-}
-
-// remoteHost is the host from which conn came; for a unix socket, this machine.
-func remoteHost(conn net.Conn) string {
-	if a := conn.RemoteAddr(); a != nil && a.Network() != "unix" {
-		if host, _, err := net.SplitHostPort(a.String()); err == nil {
-			return host
-		}
-	}
-	return "127.0.0.1"
 }
 
 var errCrossed = errors.New("the two nodes dialled each other; the other connection is used")

@@ -2,11 +2,8 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
-	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"gormi/rmi/fault"
@@ -21,12 +18,9 @@ import (
 // Its goroutines, all ended by cut, are the reader (reader.go), the flusher
 // (outbox.go), and those of the stream lane, once a stream was opened.
 type Link struct {
+	carrier
 	session  *Session
 	epoch    wire.Epoch
-	conn     net.Conn
-	raw      net.Conn        // conn, or what is below its TLS layer
-	polled   syscall.RawConn // of a socket that is read by readPolled; else nil
-	lossy    bool            // conn may lose, double and reorder calls and returns
 	attached any
 
 	out      outbox
@@ -51,25 +45,10 @@ type Link struct {
 	acceptors sync.WaitGroup // acceptStreams and Config.OnStream; they end with the lane
 }
 
-// Lossy is implemented by connections that may lose, double and reorder records
-// of calls and returns, which the slots' sequence numbers make good again.
-type Lossy interface{ Lossy() bool }
-
 func (h *handshake) link(s *Session, epoch wire.Epoch) *Link {
-	l := &Link{session: s, epoch: epoch, conn: h.conn, raw: h.conn, done: make(chan struct{}), gone: make(chan struct{})}
-	if tc, ok := h.conn.(*tls.Conn); ok {
-		l.raw = tc.NetConn()
-	}
-	if x, ok := h.conn.(Lossy); ok {
-		l.lossy = x.Lossy()
-	}
+	l := &Link{carrier: h.carrier, session: s, epoch: epoch, done: make(chan struct{}), gone: make(chan struct{})}
 	t := h.t
-	l.polled = polledOf(h.conn)
-	try := newTry(h.conn)
-	if x, ok := h.conn.(interface{ TryWrite([]byte) (int, error) }); ok {
-		try = x.TryWrite
-	}
-	l.out.init(l, try, t.Limits.Pending, int(min(h.peers.Assembly, 1<<30)))
+	l.out.init(l, l.try, t.Limits.Pending, int(min(h.peers.Assembly, 1<<30)))
 	l.lane = streams.New(streams.Config{
 		Dialer: h.dialler, MaxStreams: min(t.Limits.Streams, int(h.peers.Streams)), Logger: t.Logger, Send: l.sendChunk,
 	})
@@ -177,9 +156,9 @@ func (l *Link) cutAfter(err error, last []byte) {
 		l.out.fail(err, last, time.Time{})
 		switch {
 		case last != nil:
-		case l.polled != nil: // whoever cuts may be the reader, for which Close would wait
+		case l.closes == closeByReader:
 			_ = l.raw.SetDeadline(time.Unix(1, 0))
-		case l.lossy: // may wait for what is under way to be acknowledged
+		case l.closes == closeBeside:
 			l.session.wg.Go(func() { l.raw.Close() }) // the reader, which has not ended, counts
 		default:
 			l.raw.Close() // not the TLS layer's Close, which waits to say goodbye
@@ -198,12 +177,12 @@ func (l *Link) run() {
 			l.session.end(err)
 		}
 		l.cut(err)
-		if l.polled != nil && !l.parting {
+		if l.closes == closeByReader && !l.parting {
 			l.raw.Close()
 		}
 		l.flusher.Wait()
 		if l.parting {
-			lingerClose(l.raw, l.partBy, lingerEnded)
+			l.linger(l.partBy, lingerEnded)
 			l.raw.Close()
 		}
 		l.lane.Close(l.err)
@@ -216,12 +195,7 @@ func (l *Link) run() {
 func (l *Link) onTick(now int64) {
 	s := l.session
 	silent := time.Duration(now-l.lastRead.Load()) * tick
-	ping := pingAfter
-	if l.lossy && s.dialled {
-		// Where there are no connections none ends with a process: its system tells only
-		// who sends something, and then refuses.
-		ping = pingLossyAfter
-	}
+	ping := l.pingAfter(s.dialled)
 	switch {
 	case silent >= deadAfter:
 		l.cut(fault.New(fault.PeerGone, fault.Unknown, "no byte came from the peer for %v", deadAfter))
@@ -236,7 +210,7 @@ func (l *Link) onTick(now int64) {
 			return
 		}
 	}
-	if last := l.lastRead.Load(); l.polled != nil && last < now && last != l.nudged && l.Err() == nil { // else lingerClose reads
+	if last := l.lastRead.Load(); l.polled != nil && last < now && last != l.nudged && l.Err() == nil { // else linger reads
 		l.nudged = last
 		_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // see readPolled
 	}

@@ -31,7 +31,7 @@ func unattached(t *testing.T, n *node) (*Link, *deadlined) {
 	mine, its := net.Pipe()
 	t.Cleanup(func() { mine.Close(); its.Close() })
 	d := &deadlined{Conn: mine}
-	h, err := n.newHandshake(d, false)
+	h, err := n.newHandshake(carry(d, nil), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -236,48 +236,25 @@ func (t *Transport) accepted(id wire.SessionID, peer *wire.Hello) *Session {
 
 // serveConn does the accepting side of the handshake.
 func (t *Transport) serveConn(conn net.Conn, network string) {
-	tune(conn)
-	raw := conn
+	var over *tls.Conn
 	if t.secured(network) {
-		conn = tls.Server(conn, t.TLS)
+		over = tls.Server(conn, t.TLS)
 	}
+	c := carry(conn, over)
 	var l *Link
-	h, err := t.newHandshake(conn, false)
+	h, err := t.newHandshake(c, false)
 	if err == nil {
 		if l, err = h.accept(); err != nil {
 			h.refuse(err)
 		}
 	}
 	if err != nil && !errors.Is(err, errCrossed) {
-		t.remark(slog.LevelInfo, "connection refused", "from", raw.RemoteAddr().String(), "reason", text(err))
+		t.remark(slog.LevelInfo, "connection refused", "from", conn.RemoteAddr().String(), "reason", text(err))
 	}
 	if err != nil {
-		lingerClose(raw, time.Now().Add(closeTimeout), lingerRefused)
+		c.linger(time.Now().Add(closeTimeout), lingerRefused)
 	}
-	_ = t.shook(raw, l, err)
-}
-
-// How much of what a peer still sends is read before its connection is closed: a
-// stranger's, and one's that may be in the middle of large payloads.
-const (
-	lingerRefused = 16 << 10
-	lingerEnded   = 16 << 20
-)
-
-// lingerClose lets a refusal or a close record get through: closing a TCP connection
-// with bytes unread resets it, and the peer might never see why.
-func lingerClose(conn net.Conn, until time.Time, most int) {
-	if cw, ok := conn.(interface{ CloseWrite() error }); ok && cw.CloseWrite() == nil {
-		_ = conn.SetReadDeadline(until)
-		waste := make([]byte, 4<<10)
-		for read := 0; read < most; {
-			n, err := conn.Read(waste)
-			if err != nil {
-				return
-			}
-			read += n
-		}
-	}
+	_ = t.shook(conn, l, err)
 }
 
 // session makes the session that a handshake agreed on. It has no connection yet.

@@ -12,17 +12,69 @@ import (
 	"time"
 )
 
-// polledOf returns the socket of conn, if its readiness can be waited for here.
-func polledOf(conn net.Conn) syscall.RawConn {
-	sc, ok := conn.(syscall.Conn)
+// What a carrier can do if it is a socket of the system: it tells what is read and written
+// without waiting.
+
+// tune keeps bulk data in our queue, where small frames overtake it, instead of in the
+// kernel's. It helps and is not needed: errors are ignored.
+func tune(conn net.Conn) {
+	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
-		return nil
+		return
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return nil
+	notSentLowat := 25 // TCP_NOTSENT_LOWAT, which package syscall does not name
+	if runtime.GOOS == "darwin" {
+		notSentLowat = 0x201
 	}
-	return raw
+	if raw, err := tcp.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, notSentLowat, 128<<10)
+		})
+	}
+}
+
+// useSocket has the carrier read by readPolled and written by a tryWriter.
+func (c *carrier) useSocket(socket syscall.RawConn) {
+	w := &tryWriter{raw: socket, quiet: beQuiet()}
+	w.fn = w.once
+	c.polled, c.try = socket, w.write
+}
+
+// tryWriter writes to a socket what it takes without blocking, so that a
+// caller can write its own frame and still return by its deadline.
+type tryWriter struct {
+	raw   syscall.RawConn
+	quiet bool
+	buf   []byte
+	n     int
+	err   error
+	fn    func(fd uintptr) bool
+}
+
+func (w *tryWriter) once(fd uintptr) bool {
+	for {
+		w.n, w.err = writeNow(fd, w.buf, w.quiet)
+		if w.err != syscall.EINTR {
+			return true // true: do not wait for the socket
+		}
+	}
+}
+
+func (w *tryWriter) write(b []byte) (int, error) {
+	w.buf = b
+	err := w.raw.Write(w.fn)
+	w.buf = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case errors.Is(w.err, syscall.EAGAIN):
+		return 0, nil
+	case w.err != nil:
+		return 0, w.err
+	case w.n == 0 && len(b) > 0:
+		return 0, io.ErrUnexpectedEOF
+	}
+	return w.n, nil
 }
 
 // readPolled is read on a socket. It saves a system call for each message: a read
