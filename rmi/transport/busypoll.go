@@ -120,3 +120,6 @@ func (p *busyPoll) spend(now, cost int64) {
 
 // left is told that a reader ended.
 func (p *busyPoll) left(l *look) { p.last.CompareAndSwap(l, nil) }
+
+// nanotime is the time since the transport was made.
+func (t *Transport) nanotime() int64 { return int64(time.Since(t.began)) }

@@ -31,8 +31,8 @@ import (
 //   - carrier.pingAfter: the side that dialled pings sooner.
 //   - handshake.readHello: both nodes must know how to resume a session. That is what
 //     recognises a call that comes twice.
-//   - outbox.extensions, outbox.flush: a call is sent with its number, its place among the
-//     calls of the connection. order.go says what for.
+//   - Link.send, outbox.flush: a call is sent with its number, its place among the calls of
+//     the connection. order.go says what for.
 //   - Link.call, Link.fragment, Link.fragmented: a call that came has such a number. Over
 //     other carriers it has none.
 //   - Link.came, Session.arrive: calls that take turns are put back in order.

@@ -231,15 +231,15 @@ func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected ref
 	return s, peer, err
 }
 
-// connect makes a connection to an endpoint and has shake do the dialling side's
+// connect makes a connection to an endpoint and has run do the dialling side's
 // handshake on it. Without a link the connection is closed again. reached is the
 // address at which an earlier dial to the same peer ended, if that is known.
-func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached string, shake func(h *handshake, host string) (*Link, error)) error {
+func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached string, run func(h *handshake, host string) (*Link, error)) error {
 	raw, err := t.open(ctx, ep, reached)
 	if err != nil {
 		return connectFailed(err)
 	}
-	if !t.shake(raw) {
+	if !t.beginHandshake(raw) {
 		raw.Close()
 		if t.ctx.Err() != nil {
 			return errClosed()
@@ -262,13 +262,13 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 	defer stop()
 	h, err := t.newHandshake(carry(raw, over), true)
 	if err != nil {
-		return t.shook(raw, nil, err)
+		return t.endHandshake(raw, nil, err)
 	}
-	l, err := shake(h, host)
+	l, err := run(h, host)
 	if err != nil && !errors.Is(err, errCrossed) {
 		h.refuse(err)
 	}
-	return t.shook(raw, l, err)
+	return t.endHandshake(raw, l, err)
 }
 
 // open opens a connection to an endpoint. If its name leads to no other address,

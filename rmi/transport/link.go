@@ -125,7 +125,11 @@ func (l *Link) send(sl *slot, r *Request, again bool) {
 		h = &c
 	}
 	if h.Payload.Len() <= wire.MaxInline {
-		l.out.small = wire.AppendCall(l.out.small, h, 0, l.out.extensions(r.Extensions))
+		ext := r.Extensions
+		if l.lossy {
+			ext = l.out.extensions(ext)
+		}
+		l.out.small = wire.AppendCall(l.out.small, h, 0, ext)
 		l.out.small = append(append(l.out.small, r.Table...), r.Body...)
 		return
 	}

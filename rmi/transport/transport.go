@@ -41,13 +41,13 @@ type Transport struct {
 	ctx    context.Context // ends with the transport; bounds dials
 	cancel context.CancelFunc
 
-	mu        sync.Mutex // guards the fields below
-	listeners map[net.Listener]bool
-	sessions  map[*Session]bool
-	byID      map[wire.SessionID]*Session // those that peers dialled
-	shaking   map[net.Conn]bool           // in the handshake
-	closed    bool
-	leaving   bool // Shutdown was called: no new sessions
+	mu          sync.Mutex // guards the fields below
+	listeners   map[net.Listener]bool
+	sessions    map[*Session]bool
+	byID        map[wire.SessionID]*Session // those that peers dialled
+	handshaking map[net.Conn]bool           // in the handshake
+	closed      bool
+	leaving     bool // Shutdown was called: no new sessions
 
 	wg sync.WaitGroup // accept loops, handshakes, dials, the clock, sessions' readers
 }
@@ -63,13 +63,13 @@ func New(c Config) *Transport {
 		c.Grace = DefaultGrace
 	}
 	t := &Transport{
-		Config:    c,
-		began:     time.Now(),
-		node:      refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
-		listeners: make(map[net.Listener]bool),
-		sessions:  make(map[*Session]bool),
-		byID:      make(map[wire.SessionID]*Session),
-		shaking:   make(map[net.Conn]bool),
+		Config:      c,
+		began:       time.Now(),
+		node:        refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
+		listeners:   make(map[net.Listener]bool),
+		sessions:    make(map[*Session]bool),
+		byID:        make(map[wire.SessionID]*Session),
+		handshaking: make(map[net.Conn]bool),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.peers.byNode = make(map[refs.NodeID]*peer)
@@ -83,9 +83,6 @@ func New(c Config) *Transport {
 
 // windowsAddressInUse is WSAEADDRINUSE, which syscall.EADDRINUSE does not match.
 const windowsAddressInUse = syscall.Errno(10048)
-
-// nanotime is the time since the transport was made.
-func (t *Transport) nanotime() int64 { return int64(time.Since(t.began)) }
 
 // Node is the id of this node.
 func (t *Transport) Node() refs.NodeID { return t.node }
@@ -147,7 +144,7 @@ func (t *Transport) acceptLoop(l net.Listener) {
 			}
 		}
 		pause = 0
-		if !t.shake(conn) {
+		if !t.beginHandshake(conn) {
 			if t.ctx.Err() == nil && !t.secured(l.Addr().Network()) {
 				// It fits the socket's empty buffer.
 				_ = conn.SetWriteDeadline(time.Now().Add(closeTimeout))
@@ -171,8 +168,8 @@ func (t *Transport) remark(level slog.Level, msg string, args ...any) {
 	}
 }
 
-// shake enters a connection that is about to do its handshake.
-func (t *Transport) shake(conn net.Conn) bool {
+// beginHandshake enters a connection that is about to do its handshake.
+func (t *Transport) beginHandshake(conn net.Conn) bool {
 	if n := t.conns.Add(1); n > int64(t.Limits.Connections) {
 		t.conns.Add(-1)
 		return false
@@ -183,17 +180,17 @@ func (t *Transport) shake(conn net.Conn) bool {
 		t.conns.Add(-1)
 		return false
 	}
-	t.shaking[conn] = true
+	t.handshaking[conn] = true
 	t.wg.Add(1)
 	return true
 }
 
-// shook takes a connection out after its handshake. It closes it unless there is
+// endHandshake takes a connection out after its handshake. It closes it unless there is
 // a link l, which becomes that of its session. err is what the handshake came to.
-func (t *Transport) shook(conn net.Conn, l *Link, err error) error {
+func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 	defer t.wg.Done()
 	t.mu.Lock()
-	delete(t.shaking, conn)
+	delete(t.handshaking, conn)
 	var begun *Session
 	if l != nil && !t.sessions[l.session] && l.session.live() { // else an older session is resumed
 		begun = l.session
@@ -254,7 +251,7 @@ func (t *Transport) serveConn(conn net.Conn, network string) {
 	if err != nil {
 		c.linger(time.Now().Add(closeTimeout), lingerRefused)
 	}
-	_ = t.shook(conn, l, err)
+	_ = t.endHandshake(conn, l, err)
 }
 
 // session makes the session that a handshake agreed on. It has no connection yet.
@@ -399,9 +396,9 @@ func (t *Transport) Close(grace time.Duration) {
 		return
 	}
 	t.closed = true
-	var shaking []net.Conn
-	for c := range t.shaking {
-		shaking = append(shaking, c)
+	var handshaking []net.Conn
+	for c := range t.handshaking {
+		handshaking = append(handshaking, c)
 	}
 	t.mu.Unlock()
 	t.cancel()
@@ -409,7 +406,7 @@ func (t *Transport) Close(grace time.Duration) {
 	t.peers.closed = true
 	t.peers.mu.Unlock()
 	t.stopListening()
-	for _, c := range shaking {
+	for _, c := range handshaking {
 		c.Close()
 	}
 	var closing sync.WaitGroup
