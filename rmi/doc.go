@@ -43,7 +43,7 @@
 //  7. callTable.acquire in calls.go takes a slot, a place for one call in the session.
 //  8. Link.send in link.go appends the call to what the session's connection is to write.
 //  9. AppendCall in rmi/wire/frame.go makes the frame.
-//  10. outbox.unlock in outbox.go writes it, or has it written by another goroutine.
+//  10. outbox.flush in outbox.go writes it, unless the caller can do so itself.
 //  11. tryWriter.write in socket_unix.go is the write that does not block.
 //
 // On the way to the method, at the owner:
@@ -53,8 +53,8 @@
 //  13. intake.took, Link.record and Link.call in reader.go find the frame, and ParseCall in
 //     rmi/wire/frame.go reads it.
 //  14. callee.occupy in callee.go notes the call in its slot, if it is new.
-//  15. Session.arrive, Session.admit and workers.serve in workers.go give it a handler. From
-//     there on another goroutine has it than the one that reads.
+//  15. Session.arrive and workers.serve in workers.go give it a handler. From there on it is
+//     not the goroutine that reads which has it.
 //  16. server.Serve in rmi/serve.go looks the object up.
 //  17. Node.receive in rmi/references.go counts the references among the arguments.
 //  18. Table.Get in skeleton/table.go finds the object by its number.
@@ -68,7 +68,7 @@
 //     rmi/codec/encode.go encode the results.
 //  22. Incoming.Reply in callee.go keeps the reply in the slot until the caller has it, and
 //     AppendReturn in rmi/wire/frame.go makes its frame.
-//  23. outbox.unlock in outbox.go and tryWriter.write in socket_unix.go write it.
+//  23. outbox.flush in outbox.go and tryWriter.write in socket_unix.go write it.
 //
 // On the way back, at the caller:
 //

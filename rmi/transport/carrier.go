@@ -31,8 +31,8 @@ import (
 //   - carrier.pingAfter: the side that dialled pings sooner.
 //   - handshake.readHello: both nodes must know how to resume a session. That is what
 //     recognises a call that comes twice.
-//   - Link.send, outbox.flush: a call is sent with its number, its place among the calls of
-//     the connection. order.go says what for.
+//   - outbox.extensions, outbox.flush: a call is sent with its number, its place among the
+//     calls of the connection. order.go says what for.
 //   - Link.call, Link.fragment, Link.fragmented: a call that came has such a number. Over
 //     other carriers it has none.
 //   - Link.came, Session.arrive: calls that take turns are put back in order.
@@ -132,8 +132,8 @@ func (c *carrier) remoteHost() string {
 
 // reachedAt is the address at which a dial ended, "" if it has none that can be dialled: what
 // the network of a program's own calls an address may be a proxy's.
-func (c *carrier) reachedAt() string {
-	switch a := c.raw.RemoteAddr().(type) {
+func reachedAt(conn net.Conn) string {
+	switch a := conn.RemoteAddr().(type) {
 	case *net.TCPAddr:
 		return a.String()
 	case *net.UDPAddr:

@@ -125,11 +125,7 @@ func (l *Link) send(sl *slot, r *Request, again bool) {
 		h = &c
 	}
 	if h.Payload.Len() <= wire.MaxInline {
-		ext := r.Extensions
-		if l.lossy {
-			ext = l.out.extensions(ext)
-		}
-		l.out.small = wire.AppendCall(l.out.small, h, 0, ext)
+		l.out.small = wire.AppendCall(l.out.small, h, 0, l.out.extensions(r.Extensions))
 		l.out.small = append(append(l.out.small, r.Table...), r.Body...)
 		return
 	}

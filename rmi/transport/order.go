@@ -107,9 +107,12 @@ func (o *outbox) number() wire.CallNum {
 	return o.numbered
 }
 
-// extensions are a call's with its number over datagrams. They are valid until the next
-// call. o.mu is held.
+// extensions are a call's, with its place over datagrams. They are valid until the
+// next call. o.mu is held.
 func (o *outbox) extensions(ext []byte) []byte {
+	if !o.link.lossy {
+		return ext
+	}
 	o.numbered++
 	o.ext = wire.AppendOrder(append(o.ext[:0], ext...), o.numbered)
 	return o.ext

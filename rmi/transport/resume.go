@@ -99,7 +99,7 @@ func (s *Session) attach(l *Link) error {
 		<-old.gone // its connection is closed: that does not take long
 	}
 	resumed := s.epoch != 0
-	s.epoch, s.reached, s.lost, s.away = l.epoch, l.reachedAt(), nil, nil
+	s.epoch, s.reached, s.lost, s.away = l.epoch, reachedAt(l.raw), nil, nil
 	if t.OnLink != nil {
 		l.attached = t.OnLink(l)
 	}
