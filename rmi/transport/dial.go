@@ -13,8 +13,8 @@ import (
 	"gormi/rmi/fault"
 )
 
-// dials joins concurrent dials to the same place into one, and remembers which
-// session an address led to, for references that name no node.
+// dials joins concurrent dials to the same endpoint into one. For references that name no
+// node it remembers which session an address led to.
 type dials struct {
 	t *Transport
 
@@ -141,14 +141,14 @@ func (d *dials) remember(ep refs.Endpoint, s *Session) {
 	d.byAddress[ep] = s
 }
 
-// strangerTries is how long a dial goes on whose connections end before anybody says
-// hello: what ends them may be the network, or a program that is no node.
+// strangerTries is how long a dial is repeated if its connections end before a hello came.
+// The network may end them, or a program that is no node.
 const strangerTries = 2 * time.Second
 
-// dial dials until a connection stands or a dial fails. One that was cut in its
-// handshake, as later ones may be, is made again for as long as somebody waits, and
-// as long as later ones at most. One that took too long is not, unless there was a
-// session with the node before: a stranger that drips bytes is no node.
+// dial dials until a connection stands or an attempt fails for good. An attempt whose
+// connection was cut in the handshake is repeated while somebody waits, for SessionLease at
+// most. One that took too long is repeated only if there was a session with the node
+// before: a stranger that sends byte after byte is no node.
 func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
 	start := time.Now()
 	for pause := firstRedial; ; pause = min(2*pause, lastFirstDial) {
@@ -271,8 +271,8 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 	return t.endHandshake(raw, l, err)
 }
 
-// open opens a connection to an endpoint. If its name leads to no other address,
-// the one that was reached before decides.
+// open opens a connection to an endpoint. If no address of its name answers, it tries the
+// address that was reached before, and that one's error counts.
 func (t *Transport) open(ctx context.Context, ep refs.Endpoint, reached string) (net.Conn, error) {
 	if reached == "" || reached == ep.Address() {
 		return t.Network.DialContext(ctx, ep.Network(), ep.Address())

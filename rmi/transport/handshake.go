@@ -27,9 +27,8 @@ import (
 // The proof of the dialling side says which session the connection is for: a new
 // one, or one whose connection was lost.
 //
-// Either side may send REFUSE instead and close. Nothing is allocated for a
-// peer but its carrier, this struct and at most wire.MaxHandshake bytes until its proof was
-// checked.
+// Either side may send REFUSE instead and close. Until a peer's proof was checked, it costs
+// its carrier, this struct, and at most wire.MaxHandshake bytes.
 type handshake struct {
 	carrier
 	t       *Transport
@@ -80,8 +79,8 @@ func (h *handshake) hello(expected refs.NodeID) *wire.Hello {
 	return m
 }
 
-// readMagic reads the first bytes of the peer and names what it seems to be
-// if they are not ours.
+// readMagic reads the first bytes of the peer. If they are not those of a node, the error
+// says what the peer seems to be.
 func (h *handshake) readMagic() error {
 	got := make([]byte, len(wire.Magic))
 	n, err := io.ReadFull(h.conn, got)
@@ -118,7 +117,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// cutError is the end of a connection in its handshake. The next may get further.
+// cutError says that the connection ended during the handshake. Another attempt may succeed.
 type cutError struct {
 	error
 	node bool // the peer is one
@@ -126,7 +125,8 @@ type cutError struct {
 
 func (c *cutError) Unwrap() error { return c.error }
 
-// cut marks the error of a connection that ended, for who dialled; others stay as they are.
+// cut makes a cutError of the error of a connection that ended. It returns other errors as
+// they are.
 func (h *handshake) cut(err error) error {
 	var op *net.OpError // of TLS its alerts are such errors too
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && !op.Timeout() && (op.Op == "read" || op.Op == "write") {
@@ -135,7 +135,7 @@ func (h *handshake) cut(err error) error {
 	return err
 }
 
-// silent is a cause that the text before it has told.
+// silent is a cause whose text is left out, because the text around it says the same.
 type silent struct{ error }
 
 func (silent) Error() string   { return "" }
@@ -254,7 +254,7 @@ func (h *handshake) write(b []byte) error {
 	return nil
 }
 
-// refuse tells the peer why the connection ends, as well as that can be done.
+// refuse tells the peer why the connection ends, if the peer can still be told.
 func (h *handshake) refuse(err error) {
 	if h.proved {
 		return // the session may have begun at the other side, which reads records now
@@ -297,7 +297,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// greet runs the dialling side up to its proof and returns who answered.
+// greet runs the dialling side's handshake up to its proof, and returns which node answered.
 func (h *handshake) greet(expected refs.NodeID) (peer refs.NodeID, err error) {
 	h.hello(expected)
 	if err := h.write(append([]byte(wire.Magic), h.myBytes...)); err != nil {
@@ -344,8 +344,8 @@ func (h *handshake) prove(id, previous wire.SessionID, c wire.Connection) error 
 	return err
 }
 
-// dial runs the dialling side for a session that begins. existing is a session
-// that the two nodes have already; then the connection is not needed.
+// dial runs the dialling side for a new session. If the two nodes have a session already, it
+// is existing, and the connection is not needed.
 func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l *Link, existing *Session, err error) {
 	peer, err := h.greet(expected)
 	if err != nil {
@@ -389,8 +389,8 @@ func staleNode(expected, found refs.NodeID) error {
 		"node %.8s is wanted and node %.8s answers at its address: the owner was restarted or another program took its port; look the name up again", expected, found)
 }
 
-// accept runs the accepting side. The link is of a session that is registered;
-// its first write will welcome the peer.
+// accept runs the accepting side. The session of the link is registered in peers. The first
+// bytes that the link writes are the welcome.
 func (h *handshake) accept() (*Link, error) {
 	if err := h.readMagic(); err != nil {
 		return nil, err
@@ -445,8 +445,8 @@ func (h *handshake) accept() (*Link, error) {
 	return h.welcome(s, epoch), nil
 }
 
-// ofAnother reports whether a session id is one that another node has drawn and
-// uses: a session of the same id would stand in the way when that is resumed.
+// ofAnother reports whether another node has a session with this id. A second session of
+// the same id would be found when the first is resumed.
 func (t *Transport) ofAnother(id wire.SessionID, peer refs.NodeID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,12 +11,12 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Link is one connection of a session. What the two sides know of each other's
-// calls is the session's, and outlives it; what is on its way is the link's, and
-// is lost with it.
+// Link is one connection of a session. What is on its way on the connection belongs to the
+// link, and is lost with it. What the two sides know of each other's calls belongs to the
+// session, and stays.
 //
-// Its goroutines, all ended by cut, are the reader (reader.go), the flusher
-// (outbox.go), and those of the stream lane, once a stream was opened.
+// Its goroutines are the reader (reader.go), the flusher (outbox.go), and those of the stream
+// lane, once a stream was opened. cut ends all of them.
 type Link struct {
 	carrier
 	session  *Session
@@ -139,9 +139,8 @@ func (l *Link) send(sl *slot, r *Request, again bool) {
 // cut ends the connection; the first reason stays. It does not wait.
 func (l *Link) cut(err error) { l.cutAfter(err, nil) }
 
-// cutAfter is cut, but that last, a close record, is sent before the end, if that can be
-// done within closeTimeout. The flusher sends it (outbox.fail), and the reader closes the
-// connection.
+// cutAfter is cut. If last, a close record, is not nil, the flusher sends it first
+// (outbox.fail), for closeTimeout at most, and then the reader closes the connection.
 func (l *Link) cutAfter(err error, last []byte) {
 	l.cutOnce.Do(func() {
 		l.err = err
@@ -166,8 +165,8 @@ func (l *Link) cutAfter(err error, last []byte) {
 	})
 }
 
-// run starts the connection's goroutines. They end with it; then the session
-// goes on without, or ends.
+// run starts the connection's goroutines. When they have ended with it, the session goes on
+// without a connection, or ends.
 func (l *Link) run() {
 	l.flusher.Go(func() { l.out.flush(l.conn) })
 	go func() {

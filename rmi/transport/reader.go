@@ -21,11 +21,11 @@ const (
 	maxReadBuffer = 64 << 10 // while there is much; a record fits
 )
 
-// intake takes a connection's bytes apart. Whoever reads asks for space, reads
-// into it, and says how much it took.
+// intake cuts a connection's bytes into records. Whoever reads asks for space, reads into
+// it, and calls took with the number of bytes.
 //
-// Large payloads go straight to their place: of a fragment that is not here in
-// full, space is where its rest belongs.
+// Large payloads are not copied: while a fragment is not complete, space is the place where
+// the rest of it belongs.
 type intake struct {
 	link  *Link
 	buf   []byte
@@ -40,12 +40,11 @@ type intake struct {
 	records int // that the last read completed
 }
 
-// readAtOnce is how many bytes are read before others get their turn.
+// readAtOnce is how many bytes are read before other goroutines may run.
 const readAtOnce = 128 << 10
 
-// read takes records from the connection until it fails or the session is over,
-// because the peer broke the protocol or closed it, and returns why. See Session
-// for what it may and may not do.
+// read takes records from the connection until that fails, and returns why. If over is
+// true, the session is over too: the peer broke the protocol, or closed the session.
 func (l *Link) read() (over bool, err error) {
 	x := &intake{link: l, buf: make([]byte, readBuffer)}
 	if l.polled != nil {
@@ -100,8 +99,8 @@ func (x *intake) move(to []byte) {
 	x.r, x.buf = 0, to
 }
 
-// took takes in n bytes that were read into space. An error ends the connection,
-// and if over is true the session.
+// took takes in n bytes that were read into space. An error ends the connection. If over is
+// true, it ends the session too.
 func (x *intake) took(n int) (over bool, err error) {
 	l := x.link
 	l.lastRead.Store(l.session.transport.now.Load())
@@ -156,8 +155,8 @@ func (x *intake) took(n int) (over bool, err error) {
 	return false, nil
 }
 
-// yield lets others run, if it is their turn, before more is read at once. The error is
-// the link's, if it was cut: whoever never waits for a read does not hear of that.
+// yield lets other goroutines run after readAtOnce bytes. It returns the link's error if the
+// link was cut. A reader that never waits learns of a cut only here.
 func (x *intake) yield() error {
 	if x.turn > 0 {
 		return nil
@@ -178,8 +177,8 @@ func (x *intake) lost(err error) error {
 	return connectionLost(err)
 }
 
-// record takes in one whole record; rec is what follows its prefix. An error ends
-// the connection, and if over is true the session.
+// record takes in one whole record; rec is what follows its prefix. An error ends the
+// connection. If over is true, it ends the session too.
 func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 	s := l.session
 	switch p.Kind {
@@ -264,7 +263,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 	}
 }
 
-// dropTable has the references counted of a reply that nobody reads.
+// dropTable counts the references in a reply that nobody reads.
 func (s *Session) dropTable(references uint32, table []byte) {
 	if references > 0 && len(table) > 0 && s.transport.OnTable != nil {
 		s.transport.OnTable(s, references, table)
@@ -346,8 +345,9 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	return l.came(in.number, in)
 }
 
-// came takes in that a call is here in full: in, or nil if the call came before. It
-// runs on the reading goroutine.
+// came is called when a call is complete. in is nil if the call came before. n is its place
+// among the calls of the connection, over a lossy carrier (order.go). It runs on the
+// reading goroutine.
 func (l *Link) came(n wire.CallNum, in *Incoming) error {
 	s := l.session
 	if l.lossy {
@@ -375,7 +375,7 @@ func timeout(us uint64) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// piece is a fragment whose bytes are on their way to their place.
+// piece is a fragment of which some bytes have not arrived.
 type piece struct {
 	slot     wire.Slot
 	ofReturn bool
@@ -386,8 +386,8 @@ type piece struct {
 	rest     int          // bytes that are not here yet
 }
 
-// fragment begins to take in a fragment. rec may be cut short: the rest of the
-// record then goes to x.dst as it arrives.
+// fragment begins to take in a fragment. rec may be incomplete: then the rest of the record
+// goes to x.dst when it arrives.
 func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err error) {
 	s := l.session
 	f, err := wire.ParseFragment(p, rec)
@@ -419,7 +419,7 @@ func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err erro
 	return x, err != nil, err
 }
 
-// fragmented ends what fragment began: all of the piece is here. An error ends the session.
+// fragmented ends what fragment began, when the piece is complete. An error ends the session.
 func (l *Link) fragmented(x *piece) error {
 	s, a, in := l.session, x.asm, x.in
 	if a.got < a.size {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// What a carrier can do if it is a socket of the system: it tells what is read and written
-// without waiting.
+// What a carrier can do if it is a socket of the system: read when it is ready, and written
+// without blocking.
 
 // tune keeps bulk data in our queue, where small frames overtake it, instead of in the
 // kernel's. It helps and is not needed: errors are ignored.
@@ -77,18 +77,18 @@ func (w *tryWriter) write(b []byte) (int, error) {
 	return w.n, nil
 }
 
-// readPolled is read on a socket. It saves a system call for each message: a read
-// that did not fill the space emptied the socket, so the next one waits at once,
-// instead of being told that there is nothing. The waiting must not begin anew in
-// between, for the poller tells only once that there is something; so all of it
-// happens inside of one RawConn.Read. Measured with one caller and both processes
-// on one core, that makes 4 to 6 % more calls a second. Or it looks again in place of
-// waiting: see busyPoll.
+// readPolled is read on a socket. It saves a system call for each message. A read that did
+// not fill the space has emptied the socket. So the next read would find nothing, and
+// readPolled waits at once. The poller tells only once that bytes came. If waiting began
+// anew after each read, bytes that came in between would be missed. So all of it happens
+// inside one RawConn.Read. With one caller and both processes on one core, that makes 4 to
+// 6 % more calls a second. Instead of waiting it may look again: see busyPoll.
 //
-// An end of the connection that arrived together with the last bytes is the one
-// thing of which the poller does not tell again: the clock's nudge finds it.
+// If the connection's end arrives together with the last bytes, the poller does not tell of
+// it again. The clock finds it, by Link.onTick's nudge.
 //
-// The connection cannot be closed in here, for Close waits for RawConn.Read: see cut.
+// The connection cannot be closed in here, because Close waits for RawConn.Read: see
+// closeByReader.
 func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
 	t := x.link.session.transport
 	busy, quiet, one := &t.busy, beQuiet(), runtime.GOMAXPROCS(0) == 1
@@ -145,8 +145,8 @@ func (x *intake) readPolled(raw syscall.RawConn) (over bool, err error) {
 	}
 }
 
-// giveWay lets the other goroutines run and then, where there is one processor, the
-// other processes: the peer may be one of them.
+// giveWay lets other goroutines run. With one processor it then lets other processes run:
+// the peer may be one of them.
 func giveWay(one bool) {
 	runtime.Gosched()
 	if one {

@@ -160,15 +160,16 @@ func (t *Transport) acceptLoop(l net.Listener) {
 // remarksPerSecond bounds what strangers can make a node log.
 const remarksPerSecond = 10
 
-// remark logs what a peer did that it should not, but not too often: whoever can
-// connect can do so again and again.
+// remark logs a mistake of a peer, but not too often: whoever can connect can repeat it at
+// will.
 func (t *Transport) remark(level slog.Level, msg string, args ...any) {
 	if t.unlogged.Add(1) <= remarksPerSecond {
 		t.Logger.Log(context.Background(), level, msg, args...)
 	}
 }
 
-// beginHandshake enters a connection that is about to do its handshake.
+// beginHandshake registers a connection before its handshake. It reports false if there are
+// too many connections, or the transport is closed.
 func (t *Transport) beginHandshake(conn net.Conn) bool {
 	if n := t.conns.Add(1); n > int64(t.Limits.Connections) {
 		t.conns.Add(-1)
@@ -185,8 +186,8 @@ func (t *Transport) beginHandshake(conn net.Conn) bool {
 	return true
 }
 
-// endHandshake takes a connection out after its handshake. It closes it unless there is
-// a link l, which becomes that of its session. err is what the handshake came to.
+// endHandshake ends what beginHandshake began. If there is a link l, it becomes the link of
+// its session. Else the connection is closed. err is the handshake's error.
 func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 	defer t.wg.Done()
 	t.mu.Lock()
@@ -270,7 +271,7 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 	return s
 }
 
-// ended takes a session out when all its goroutines but the calling one are gone.
+// ended removes a session when all its goroutines but the calling one have ended.
 func (t *Transport) ended(s *Session) {
 	t.peers.remove(s)
 	t.mu.Lock()
@@ -323,8 +324,8 @@ func (t *Transport) clock() {
 	}
 }
 
-// boundDetached ends the sessions that were detached for longest, if there are
-// too many: keys are free, so anybody can leave as many as connections allow.
+// boundDetached ends the sessions that were detached for longest, if there are more than
+// Limits.Detached. Keys cost nothing, so anybody can leave as many as connections allow.
 func (t *Transport) boundDetached(list []*Session) {
 	detached := slices.DeleteFunc(list, func(s *Session) bool { return !s.Detached() })
 	if len(detached) <= t.Limits.Detached {
