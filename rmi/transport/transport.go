@@ -41,13 +41,13 @@ type Transport struct {
 	ctx    context.Context // ends with the transport; bounds dials
 	cancel context.CancelFunc
 
-	mu          sync.Mutex // guards the fields below
-	listeners   map[net.Listener]bool
-	sessions    map[*Session]bool
-	byID        map[wire.SessionID]*Session // those that peers dialled
-	handshaking map[net.Conn]bool           // in the handshake
-	closed      bool
-	leaving     bool // Shutdown was called: no new sessions
+	mu        sync.Mutex // guards the fields below
+	listeners map[net.Listener]bool
+	sessions  map[*Session]bool
+	byID      map[wire.SessionID]*Session // those that peers dialled
+	shaking   map[net.Conn]bool           // in the handshake
+	closed    bool
+	leaving   bool // Shutdown was called: no new sessions
 
 	wg sync.WaitGroup // accept loops, handshakes, dials, the clock, sessions' readers
 }
@@ -63,13 +63,13 @@ func New(c Config) *Transport {
 		c.Grace = DefaultGrace
 	}
 	t := &Transport{
-		Config:      c,
-		began:       time.Now(),
-		node:        refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
-		listeners:   make(map[net.Listener]bool),
-		sessions:    make(map[*Session]bool),
-		byID:        make(map[wire.SessionID]*Session),
-		handshaking: make(map[net.Conn]bool),
+		Config:    c,
+		began:     time.Now(),
+		node:      refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
+		listeners: make(map[net.Listener]bool),
+		sessions:  make(map[*Session]bool),
+		byID:      make(map[wire.SessionID]*Session),
+		shaking:   make(map[net.Conn]bool),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.peers.byNode = make(map[refs.NodeID]*peer)
@@ -181,7 +181,7 @@ func (t *Transport) beginHandshake(conn net.Conn) bool {
 		t.conns.Add(-1)
 		return false
 	}
-	t.handshaking[conn] = true
+	t.shaking[conn] = true
 	t.wg.Add(1)
 	return true
 }
@@ -191,7 +191,7 @@ func (t *Transport) beginHandshake(conn net.Conn) bool {
 func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 	defer t.wg.Done()
 	t.mu.Lock()
-	delete(t.handshaking, conn)
+	delete(t.shaking, conn)
 	var begun *Session
 	if l != nil && !t.sessions[l.session] && l.session.live() { // else an older session is resumed
 		begun = l.session
@@ -397,9 +397,9 @@ func (t *Transport) Close(grace time.Duration) {
 		return
 	}
 	t.closed = true
-	var handshaking []net.Conn
-	for c := range t.handshaking {
-		handshaking = append(handshaking, c)
+	var shaking []net.Conn
+	for c := range t.shaking {
+		shaking = append(shaking, c)
 	}
 	t.mu.Unlock()
 	t.cancel()
@@ -407,7 +407,7 @@ func (t *Transport) Close(grace time.Duration) {
 	t.peers.closed = true
 	t.peers.mu.Unlock()
 	t.stopListening()
-	for _, c := range handshaking {
+	for _, c := range shaking {
 		c.Close()
 	}
 	var closing sync.WaitGroup
