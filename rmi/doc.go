@@ -21,7 +21,7 @@
 //
 // # How a call travels
 //
-// A call crosses 19 files. Here they are in order, with the functions to begin at. Those
+// A call crosses 18 files. Here they are in order, with the functions to begin at. Those
 // without a folder are in rmi/transport. Files with helpers for one value, one number or one
 // moment are left out.
 //
@@ -41,43 +41,42 @@
 //     the references among them.
 //  6. Session.Call in session.go checks what the peer accepts, and waits for the reply.
 //  7. callTable.acquire in calls.go takes a slot, a place for one call in the session.
-//  8. Link.send in link.go appends the call to what the session's connection is to write.
-//  9. AppendCall in rmi/wire/frame.go makes the frame.
-//  10. outbox.flush in outbox.go writes it, unless the caller can do so itself.
-//  11. tryWriter.write in socket_unix.go is the write that does not block.
+//  8. AppendCall in rmi/wire/frame.go makes the frame.
+//  9. outbox.flush in outbox.go writes it, unless the caller can do so itself.
+//  10. tryWriter.write in socket_unix.go is the write that does not block.
 //
 // On the way to the method, at the owner:
 //
-//  12. intake.readPolled in socket_unix.go reads the connection when bytes are there. Where
+//  11. intake.readPolled in socket_unix.go reads the connection when bytes are there. Where
 //     that is not possible the next file does.
-//  13. intake.took, Link.record and Link.call in reader.go find the frame, and ParseCall in
+//  12. intake.took, Link.record and Link.call in reader.go find the frame, and ParseCall in
 //     rmi/wire/frame.go reads it.
-//  14. callee.occupy in callee.go notes the call in its slot, if it is new.
-//  15. Session.arrive and workers.serve in workers.go give it a handler. From there on it is
+//  13. callee.occupy in callee.go notes the call in its slot, if it is new.
+//  14. Session.arrive and workers.serve in workers.go give it a handler. From there on it is
 //     not the goroutine that reads which has it.
-//  16. server.Serve in rmi/serve.go looks the object up.
-//  17. Node.receive in rmi/references.go counts the references among the arguments.
-//  18. Table.Get in skeleton/table.go finds the object by its number.
-//  19. Skeleton.Serve in skeleton/skeleton.go has the arguments decoded, calls the method, and
+//  15. server.Serve in rmi/serve.go looks the object up.
+//  16. Node.receive in rmi/references.go counts the references among the arguments.
+//  17. Table.Get in skeleton/table.go finds the object by its number.
+//  18. Skeleton.Serve in skeleton/skeleton.go has the arguments decoded, calls the method, and
 //     has its results encoded.
-//  20. Decoder.decodeValues in rmi/codec/decode.go decodes them.
+//  19. Decoder.decodeValues in rmi/codec/decode.go decodes them.
 //
 // On the way back, at the owner:
 //
-//  21. Method.EncodeResults in rmi/codec/interface.go and Encoder.encodeValues in
+//  20. Method.EncodeResults in rmi/codec/interface.go and Encoder.encodeValues in
 //     rmi/codec/encode.go encode the results.
-//  22. Incoming.Reply in callee.go keeps the reply in the slot until the caller has it, and
+//  21. Incoming.Reply in callee.go keeps the reply in the slot until the caller has it, and
 //     AppendReturn in rmi/wire/frame.go makes its frame.
-//  23. outbox.flush in outbox.go and tryWriter.write in socket_unix.go write it.
+//  22. outbox.flush in outbox.go and tryWriter.write in socket_unix.go write it.
 //
 // On the way back, at the caller:
 //
-//  24. intake.readPolled in socket_unix.go and Link.record in reader.go take it in.
-//  25. callTable.returned in calls.go gives it to the call in the slot.
-//  26. Session.roundTrip in session.go returns to the caller's goroutine.
-//  27. Node.receive in rmi/references.go counts the references among the results.
-//  28. invocation.Attempt in rmi/invocation.go makes another attempt, or none.
-//  29. Method.DecodeResults in rmi/codec/interface.go and Decoder.decodeValues in
+//  23. intake.readPolled in socket_unix.go and Link.record in reader.go take it in.
+//  24. callTable.returned in calls.go gives it to the call in the slot.
+//  25. Session.roundTrip in session.go returns to the caller's goroutine.
+//  26. Node.receive in rmi/references.go counts the references among the results.
+//  27. invocation.Attempt in rmi/invocation.go makes another attempt, or none.
+//  28. Method.DecodeResults in rmi/codec/interface.go and Decoder.decodeValues in
 //     rmi/codec/decode.go decode the results, and Core.Call in proxy/proxy.go returns them.
 //
 // Some calls cross more:

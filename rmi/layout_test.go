@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"gormi/refs", "gormi/proxy/dynamic"},
 	{"gormi/refs/lease"},
 	{"gormi/rmi/fault"},
-	{"gormi/rmi/wire", "gormi/rmi/internal/mempool"},
+	{"gormi/rmi/wire", "gormi/rmi/internal/mempool", "gormi/rmi/internal/guard"},
 	{"gormi/rmi/codec"},
 	{"gormi/rmi/transport/streams", "gormi/rmi/internal/memnet", "gormi/rmi/transport/datagram", "gormi/rmi/internal/lossy",
 		"gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},

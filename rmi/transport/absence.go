@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 )
 
 // What a peer without a connection is: gone, away, or about to come back.
@@ -112,8 +113,7 @@ func isRefusal(err error) bool {
 
 // refused is the error of a session whose peer's address refuses connections.
 func (s *Session) refused(err error) *fault.Error {
-	s.mu.Lock()
-	lost := s.lost
+	lost := s.mu.Lock().lost
 	s.mu.Unlock()
 	var f *fault.Error
 	cause := err
@@ -145,24 +145,11 @@ func reason(lost error) string {
 // for as long as its lease, and has nobody wait for a peer that is away.
 func (s *Session) checkAbsence(now int64) {
 	t := s.transport
-	s.mu.Lock()
-	if s.link.Load() != nil || s.epoch == 0 || s.over {
-		s.mu.Unlock()
-		return
-	}
-	absent, lost := time.Duration(now-s.since)*tick, s.lost
-	tell := !s.told && absent >= t.SessionLease/4
-	s.told = s.told || tell
-	away := !s.dialled && t.Grace > 0 && absent >= t.Grace
-	if away {
-		select {
-		case <-s.away:
-		default:
-			close(s.away)
-		}
-	}
+	st := s.mu.Lock()
+	absent, lost, tell, away := st.absence(now)
 	s.mu.Unlock()
 	if tell && t.OnAbsent != nil {
+		guard.NoneHeld()
 		t.OnAbsent(s)
 	}
 	switch {
@@ -174,6 +161,27 @@ func (s *Session) checkAbsence(now int64) {
 		unknown.Outcome = fault.Unknown
 		s.calls.peerAway(&unknown, err)
 	}
+}
+
+// absence is for how long a session that goes on has had no connection, and why. tell is
+// true once; away says that nobody waits for the peer any more.
+func (st *lockedSession) absence(now int64) (absent time.Duration, lost error, tell, away bool) {
+	s, t := st.of, st.of.transport
+	if s.link.Load() != nil || st.epoch == 0 || st.over {
+		return 0, nil, false, false
+	}
+	absent = time.Duration(now-st.since) * tick
+	tell = !st.told && absent >= t.SessionLease/4
+	st.told = st.told || tell
+	away = !s.dialled && t.Grace > 0 && absent >= t.Grace
+	if away {
+		select {
+		case <-st.away:
+		default:
+			close(st.away)
+		}
+	}
+	return absent, st.lost, tell, away
 }
 
 // awayError is the error of a call that does not wait for a peer which is away.
@@ -202,20 +210,21 @@ func (s *Session) expired() *fault.Error {
 // absent says since when a session has had no connection, why, and what was done
 // about it. It is blank if there is one.
 func (s *Session) absent() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lost == nil {
+	st := s.mu.Lock()
+	why, at, met := st.lost, st.lostAt, st.met
+	s.mu.Unlock()
+	if why == nil {
 		return ""
 	}
-	since := fmt.Sprintf("since %s, for %v (%s)", s.lostAt.Format(time.TimeOnly), time.Since(s.lostAt).Round(100*time.Millisecond), reason(s.lost))
+	since := fmt.Sprintf("since %s, for %v (%s)", at.Format(time.TimeOnly), time.Since(at).Round(100*time.Millisecond), reason(why))
 	const lost = "the connection was lost and could not be made again in time"
 	switch {
 	case !s.dialled:
 		return "the connection was lost, and the peer, which alone can make another, has not come back: " + since
-	case s.met == nil:
+	case met == nil:
 		return fmt.Sprintf("%s: %s; the attempt to dial %s has met nothing yet", lost, since, s.endpoint)
 	}
-	return fmt.Sprintf("%s: %s; the last attempt to dial %s met: %s", lost, since, s.endpoint, detail(s.met))
+	return fmt.Sprintf("%s: %s; the last attempt to dial %s met: %s", lost, since, s.endpoint, detail(met))
 }
 
 // Await waits until the session has a connection.
@@ -231,15 +240,15 @@ func (s *Session) waitLink(ctx context.Context, patient bool) (*Link, error) {
 		if l := s.link.Load(); l != nil {
 			return l, nil
 		}
-		s.mu.Lock()
+		st := s.mu.Lock()
 		if s.link.Load() != nil {
 			s.mu.Unlock()
 			continue
 		}
-		if s.linked == nil {
-			s.linked = make(chan struct{})
+		if st.linked == nil {
+			st.linked = make(chan struct{})
 		}
-		linked, away := s.linked, s.away
+		linked, away := st.linked, st.away
 		s.mu.Unlock()
 		if patient {
 			away = nil

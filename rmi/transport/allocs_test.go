@@ -1,4 +1,4 @@
-//go:build !race
+//go:build !race && !rmi_locks
 
 package transport
 

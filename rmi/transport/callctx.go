@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -21,14 +21,17 @@ type callContext struct {
 	chain    wire.ChainID
 	depth    uint8
 	relayed  bool
-	left     bool // the method returned, and that ended the context; guarded by mu, here for its size
 	deadline time.Time
 	nested   atomic.Int32 // calls under way that the method made and waits for; see Turn
 
-	mu    sync.Mutex
+	mu guard.Mutex[lockedContext]
+}
+
+// lockedContext is the state of a callContext.
+type lockedContext struct {
 	done  chan struct{} // nil until asked for
 	timer *time.Timer
-	err   error
+	err   error     // ErrReturned stands for what Err tells of a method that has returned
 	after []*func() // see AfterFunc
 }
 
@@ -77,8 +80,7 @@ func (c *callContext) Value(key any) any {
 	if key == (callKey{}) {
 		return c
 	}
-	c.mu.Lock()
-	left := c.left
+	left := c.mu.Lock().err == ErrReturned
 	c.mu.Unlock()
 	if left {
 		return returned.Value(key) // context.Cause asks for a key of its own, and gets what it knows
@@ -89,72 +91,74 @@ func (c *callContext) Value(key any) any {
 func (c *callContext) String() string { return "rmi call context" }
 
 func (c *callContext) Done() <-chan struct{} {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done == nil {
-		c.done = make(chan struct{})
-		if c.err != nil {
-			close(c.done)
+	if st.done == nil {
+		st.done = make(chan struct{})
+		if st.err != nil {
+			close(st.done)
 		} else {
-			c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.cancel(context.DeadlineExceeded) })
+			st.timer = time.AfterFunc(time.Until(c.deadline), func() { c.cancel(context.DeadlineExceeded) })
 		}
 	}
-	return c.done
+	return st.done
 }
 
 func (c *callContext) Err() error {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil && !time.Now().Before(c.deadline) {
-		c.end(context.DeadlineExceeded)
+	if st.err == nil && !time.Now().Before(c.deadline) {
+		st.end(context.DeadlineExceeded)
 	}
-	return c.err
+	if st.err == ErrReturned {
+		return context.Canceled
+	}
+	return st.err
 }
 
 // AfterFunc arranges for f to be called in its own goroutine when the context
 // ends. Package context uses it to derive contexts without a goroutine each.
 func (c *callContext) AfterFunc(f func()) (stop func() bool) {
 	c.Done() // a deadline must come even if nobody waits for it
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
+	if st.err != nil {
 		go f()
 		return func() bool { return false }
 	}
 	p := &f
-	c.after = append(c.after, p)
+	st.after = append(st.after, p)
 	return func() bool {
-		c.mu.Lock()
+		st := c.mu.Lock()
 		defer c.mu.Unlock()
-		i := slices.Index(c.after, p)
+		i := slices.Index(st.after, p)
 		if i < 0 {
 			return false
 		}
-		c.after = slices.Delete(c.after, i, i+1)
+		st.after = slices.Delete(st.after, i, i+1)
 		return true
 	}
 }
 
 func (c *callContext) cancel(err error) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil {
-		c.end(err)
+	if st.err == nil {
+		st.end(err)
 	}
 }
 
 // leave ends the context of a method that has returned.
 func (c *callContext) leave() {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil {
-		c.left = true
-		c.end(context.Canceled)
+	if st.err == nil {
+		st.end(ErrReturned)
 	}
 }
 
-// end is cancel of a context that has not ended. mu is held.
-func (c *callContext) end(err error) {
+// end is cancel of a context that has not ended.
+func (c *lockedContext) end(err error) {
 	c.err = err
 	if c.done != nil {
 		close(c.done)

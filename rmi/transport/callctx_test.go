@@ -85,7 +85,10 @@ func TestACallContextCostsNothingUntilItIsLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCallContext(time.Second)
 		<-time.After(2 * time.Second)
-		if c.timer != nil || c.done != nil {
+		st := c.mu.Lock()
+		looked := st.timer != nil || st.done != nil
+		c.mu.Unlock()
+		if looked {
 			t.Error("a timer or a channel was made")
 		}
 		if err := c.Err(); err != context.DeadlineExceeded {

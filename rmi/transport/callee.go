@@ -2,12 +2,12 @@ package transport
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"gormi/refs"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/internal/mempool"
 	"gormi/rmi/wire"
 )
@@ -103,11 +103,14 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kep
 		return r.kept
 	}
 	// A reply waits for room as long as the connection lives: the keepalive bounds that.
-	if l.out.lock(context.Background(), time.Time{}) != nil {
+	q, err := l.out.lock(context.Background(), time.Time{})
+	if err != nil {
 		return r.kept
 	}
-	l.out.small = r.append(l.out.small, &h)
-	l.out.unlock(many)
+	q.small = r.append(q.small, &h)
+	due := q.appended(many)
+	l.out.mu.Unlock()
+	l.out.do(due)
 	return r.kept
 }
 
@@ -159,7 +162,12 @@ func (r *reply) body(h *wire.ReturnHeader) *outBody {
 // depth 0 past that wait in queue, until their deadline; nested ones never do.
 type callee struct {
 	session *Session
-	mu      sync.Mutex
+	mu      guard.Mutex[lockedCallee]
+}
+
+// lockedCallee is the state of a callee.
+type lockedCallee struct {
+	session *Session
 	slots   [][]inSlot // in chunks, made when first used
 	kept    int
 	running int
@@ -192,8 +200,14 @@ type inSlot struct {
 	memory []byte   // of small replies, kept from use to use
 }
 
-// slot returns the state of a slot, or nil if the number is over the limit. mu is held.
-func (c *callee) slot(n wire.Slot, limit int) *inSlot {
+func (c *callee) init(s *Session) {
+	c.session = s
+	c.mu.Lock().session = s
+	c.mu.Unlock()
+}
+
+// slot returns the state of a slot, or nil if the number is over the limit.
+func (c *lockedCallee) slot(n wire.Slot, limit int) *inSlot {
 	if int64(n) >= int64(limit) {
 		return nil
 	}
@@ -207,6 +221,11 @@ func (c *callee) slot(n wire.Slot, limit int) *inSlot {
 	return &c.slots[chunk][n%slotChunk]
 }
 
+// slotOf returns the slot of a call that has one.
+func (c *lockedCallee) slotOf(in *Incoming) *inSlot {
+	return &c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk]
+}
+
 // arrival is what occupy finds a call to be.
 type arrival uint8
 
@@ -217,70 +236,80 @@ const (
 )
 
 // occupy puts an arriving call in its slot, if it is new. a is the assembly of
-// its payload, if that comes in fragments.
+// its payload, if that comes in fragments. It runs on the reading goroutine.
 func (c *callee) occupy(in *Incoming, l *Link, limit int, a *assembly) (arrival, error) {
+	st := c.mu.Lock()
+	was, again, err := st.occupy(in, l, limit, a)
+	c.mu.Unlock()
+	if again != nil {
+		err = c.sendAgain(l, again)
+	}
+	return was, err
+}
+
+// occupy is callee.occupy, but for the reply that is to be sent again, if any.
+func (c *lockedCallee) occupy(in *Incoming, l *Link, limit int, a *assembly) (arrival, *sentAgain, error) {
 	h := &in.Header
-	c.mu.Lock()
 	s := c.slot(h.Slot, limit)
 	switch {
 	case s == nil:
-		c.mu.Unlock()
-		return isNew, wire.ProtocolError("W-53: call in slot %d: the announced limit is %d", h.Slot, limit)
+		return isNew, nil, wire.ProtocolError("W-53: call in slot %d: the announced limit is %d", h.Slot, limit)
 	case s.in == nil && h.Seq == s.seq+1:
 		c.acknowledge(s)
 		s.seq, s.came, s.in, s.asm = h.Seq, l.epoch, in, a
 		if c.kept >= c.session.transport.Limits.Kept && in.refused == nil {
 			in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "%d bytes of replies wait for the caller to say that it has them, as many as the limit allows (Options.Limits.Kept)", c.kept)
 		}
-		c.mu.Unlock()
-		return isNew, nil
+		return isNew, nil, nil
 	case h.Seq == s.seq && s.again == nil && s.asm == nil && (s.in != nil || s.done) && (l.lossy || s.came != l.epoch):
 		s.came, s.again = l.epoch, a
 		if s.in != nil {
-			c.mu.Unlock()
 			c.session.transport.duplicatesRunning.Add(1)
-			return isRunning, nil
+			return isRunning, nil, nil
 		}
-		return isDone, c.sendAgain(s, l, h.Slot)
+		return isDone, c.replyAgain(s, l, h.Slot), nil
 	case l.lossy && int32(h.Seq-s.seq) <= 0 && a == nil:
-		c.mu.Unlock()
-		return isDone, nil // late: the caller has its reply
+		return isDone, nil, nil // late: the caller has its reply
 	}
-	defer c.mu.Unlock()
-	return isNew, wire.ProtocolError("W-54: call %d in slot %d, whose last was %d (in flight: %v)", h.Seq, h.Slot, s.seq, s.in != nil)
+	return isNew, nil, wire.ProtocolError("W-54: call %d in slot %d, whose last was %d (in flight: %v)", h.Seq, h.Slot, s.seq, s.in != nil)
 }
 
-// sendAgain sends the kept reply of a call that is done, unless it is on its way
-// already. It runs on the reading goroutine. mu is held, and released.
-func (c *callee) sendAgain(s *inSlot, l *Link, num wire.Slot) error {
+// sentAgain is a kept reply that is to be sent again: one of the two.
+type sentAgain struct {
+	record []byte
+	body   *outBody
+}
+
+// replyAgain returns the kept reply of a call that is done, to be sent again, or nil if
+// it is on its way already.
+func (c *lockedCallee) replyAgain(s *inSlot, l *Link, num wire.Slot) *sentAgain {
 	r := s.reply
 	small := r.payload.Len() <= wire.MaxInline // else it is in fragments, which are not lost
 	if !s.has || s.sent == l.epoch && !(l.lossy && small) {
-		c.mu.Unlock()
 		return nil
 	}
 	s.sent = l.epoch
 	c.replied = c.session.transport.now.Load()
 	h := wire.ReturnHeader{Slot: num, Seq: s.seq, Payload: r.payload}
-	var record []byte
 	if small {
-		record = r.append(nil, &h) // its memory is used again once the slot is
+		return &sentAgain{record: r.append(nil, &h)} // its memory is used again once the slot is
 	}
-	if !small {
-		s.body = r.body(&h)
-	}
-	body := s.body
-	c.mu.Unlock()
-	c.session.transport.duplicatesKept.Add(1)
-	if !small {
-		l.out.sendBody(body)
-		return nil
-	}
-	return l.out.fromReader(func(b []byte) []byte { return append(b, record...) })
+	s.body = r.body(&h)
+	return &sentAgain{body: s.body}
 }
 
-// acknowledge lets go of a slot's reply. mu is held.
-func (c *callee) acknowledge(s *inSlot) {
+// sendAgain sends a kept reply again. It runs on the reading goroutine.
+func (c *callee) sendAgain(l *Link, again *sentAgain) error {
+	c.session.transport.duplicatesKept.Add(1)
+	if again.body != nil {
+		l.out.sendBody(again.body)
+		return nil
+	}
+	return l.out.fromReader(func(b []byte) []byte { return append(b, again.record...) })
+}
+
+// acknowledge lets go of a slot's reply.
+func (c *lockedCallee) acknowledge(s *inSlot) {
 	if s.has {
 		c.kept -= s.reply.payload.Len()
 		c.session.changed.send()
@@ -295,10 +324,10 @@ func (c *callee) acknowledge(s *inSlot) {
 
 // acked takes an ack record in.
 func (c *callee) acked(num wire.Slot, seq wire.Seq, limit int) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.slot(num, limit); s != nil && s.seq == seq && s.has {
-		c.acknowledge(s)
+	if s := st.slot(num, limit); s != nil && s.seq == seq && s.has {
+		st.acknowledge(s)
 		s.done, s.memory = true, nil
 	}
 }
@@ -307,11 +336,11 @@ func (c *callee) acked(num wire.Slot, seq wire.Seq, limit int) {
 // context. It returns the connection on which the reply is to be sent, if there
 // is one, and whether many calls are being served.
 func (c *callee) answered(in *Incoming, r *reply) (l *Link, many bool) {
-	c.mu.Lock()
-	many = c.running > crowd
-	s := &c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk]
+	st := c.mu.Lock()
+	many = st.running > crowd
+	s := st.slotOf(in)
 	s.in, s.asm = nil, nil
-	if l = c.keep(s, r); l != nil && r.payload.Len() > wire.MaxInline {
+	if l = st.keep(s, r); l != nil && r.payload.Len() > wire.MaxInline {
 		r.sending = r.body(&wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq, Payload: r.payload})
 		if r.kept {
 			s.body = r.sending
@@ -325,8 +354,8 @@ func (c *callee) answered(in *Incoming, r *reply) (l *Link, many bool) {
 }
 
 // keep keeps the reply of a slot's call. It returns the connection on which it
-// is to be sent, or nil. mu is held.
-func (c *callee) keep(s *inSlot, r *reply) *Link {
+// is to be sent, or nil.
+func (c *lockedCallee) keep(s *inSlot, r *reply) *Link {
 	s.done = true
 	c.replied = c.session.transport.now.Load()
 	if c.session.resumable {
@@ -355,24 +384,24 @@ func (c *callee) keep(s *inSlot, r *reply) *Link {
 
 // keeps counts the replies that are kept.
 func (c *callee) keeps() (n, bytes int64) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, chunk := range c.slots {
+	for _, chunk := range st.slots {
 		for i := range chunk {
 			if chunk[i].has {
 				n++
 			}
 		}
 	}
-	return n, int64(c.kept)
+	return n, int64(st.kept)
 }
 
 // assembling returns the assembly of the call in a slot. in is nil if the call
 // came again.
 func (c *callee) assembling(num wire.Slot, seq wire.Seq, limit int) (in *Incoming, a *assembly, err error) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.slot(num, limit)
+	s := st.slot(num, limit)
 	switch {
 	case s != nil && s.asm != nil && s.seq == seq:
 		return s.in, s.asm, nil
@@ -384,9 +413,9 @@ func (c *callee) assembling(num wire.Slot, seq wire.Seq, limit int) (in *Incomin
 
 // complete notes that the payload of the call in a slot is here in full.
 func (c *callee) complete(num wire.Slot) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &c.slots[num/slotChunk][num%slotChunk]
+	s := &st.slots[num/slotChunk][num%slotChunk]
 	s.asm, s.again = nil, nil
 }
 
@@ -394,11 +423,28 @@ func (c *callee) complete(num wire.Slot) {
 // will now never be complete, in and a are the call's, which is to be refused. It
 // runs on the reading goroutine.
 func (c *callee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int, settle bool) (in *Incoming, a *assembly, err error) {
-	c.mu.Lock()
+	st := c.mu.Lock()
+	in, a, again := st.cancel(l, num, seq, limit)
+	var ctx *callContext
+	if in != nil && a == nil && !settle {
+		ctx = in.ctx // before it is answered, and used again
+	}
+	c.mu.Unlock()
+	if ctx != nil {
+		ctx.cancel(context.Canceled)
+	}
+	if again != nil {
+		err = c.sendAgain(l, again)
+	}
+	return in, a, err
+}
+
+// cancel returns the call that is to end, and its assembly if its payload will never be
+// complete; or the reply that is to be sent again.
+func (c *lockedCallee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int) (in *Incoming, a *assembly, again *sentAgain) {
 	s := c.slot(num, limit)
 	switch {
 	case s == nil || seq != s.seq && (seq != s.seq+1 || s.in != nil || !c.session.resumable):
-		c.mu.Unlock()
 		return nil, nil, nil
 	case seq != s.seq: // the call was lost, or is late: it will not run
 		c.acknowledge(s)
@@ -406,7 +452,7 @@ func (c *callee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int, settle 
 		r := refused(fault.New(fault.Cancelled, fault.NotExecuted, "the call was lost with its connection, and given up"), true)
 		c.keep(s, &r)
 		s.sent = 0
-		return nil, nil, c.sendAgain(s, l, num)
+		return nil, nil, c.replyAgain(s, l, num)
 	}
 	if l.lossy {
 		s.came = l.epoch // in the place of the call
@@ -418,21 +464,12 @@ func (c *callee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int, settle 
 	}
 	switch {
 	case s.in == nil && s.done && s.sent != l.epoch: // else it crossed its reply on this connection
-		return nil, nil, c.sendAgain(s, l, num)
+		return nil, nil, c.replyAgain(s, l, num)
 	case s.in == nil:
-		c.mu.Unlock()
 		return nil, nil, nil
 	}
 	in, a = s.in, s.asm
 	s.asm = nil
-	var ctx *callContext
-	if a == nil && !settle {
-		ctx = in.ctx
-	}
-	c.mu.Unlock()
-	if ctx != nil {
-		ctx.cancel(context.Canceled)
-	}
 	return in, a, nil
 }
 
@@ -450,9 +487,9 @@ func refused(why *fault.Error, uncounted bool) reply {
 // cut forgets the calls under assembly on a connection that is lost, and those
 // that are held back there, as if they had never begun to come.
 func (c *callee) cut() {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, chunk := range c.slots {
+	for _, chunk := range st.slots {
 		for i := range chunk {
 			s := &chunk[i]
 			if s.again != nil {
@@ -467,21 +504,21 @@ func (c *callee) cut() {
 			}
 		}
 	}
-	for _, in := range c.held { // they wait for calls that did not come; all come again, in order
-		s := &c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk]
+	for _, in := range st.held { // they wait for calls that did not come; all come again, in order
+		s := st.slotOf(in)
 		s.in = nil
 		s.seq--
 		in.recycle()
 	}
-	c.held, c.holds = nil, 0
+	st.held, st.holds = nil, 0
 }
 
 // cancelAll ends the contexts of all calls in the session's last moment.
 func (c *callee) cancelAll() {
-	c.mu.Lock()
-	c.over = true
+	st := c.mu.Lock()
+	st.over = true
 	var live []*callContext
-	for _, chunk := range c.slots {
+	for _, chunk := range st.slots {
 		for i := range chunk {
 			if in := chunk[i].in; in != nil && in.ctx != nil {
 				live = append(live, in.ctx)
@@ -497,15 +534,15 @@ func (c *callee) cancelAll() {
 // drop lets go of the calls in the queue of a session that is over, which no
 // worker will ever see. The reader has ended.
 func (c *callee) drop() {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	for in := c.pop(); in != nil; in = c.pop() {
+	for in := st.pop(); in != nil; in = st.pop() {
 		in.recycle()
 	}
 }
 
-// push appends to the queue. mu is held.
-func (c *callee) push(in *Incoming) {
+// push appends to the queue.
+func (c *lockedCallee) push(in *Incoming) {
 	if c.last == nil {
 		c.first = in
 	} else {
@@ -516,8 +553,8 @@ func (c *callee) push(in *Incoming) {
 	c.bytes += in.Header.Payload.Len()
 }
 
-// pop takes the first call out of the queue. mu is held.
-func (c *callee) pop() *Incoming {
+// pop takes the first call out of the queue.
+func (c *lockedCallee) pop() *Incoming {
 	in := c.first
 	if in == nil {
 		return nil
@@ -533,13 +570,28 @@ func (c *callee) pop() *Incoming {
 
 // expire answers the queued calls whose deadline has come.
 func (c *callee) expire(s *Session) {
-	c.mu.Lock()
-	if c.queued == 0 {
-		c.mu.Unlock()
-		return
-	}
 	now := time.Now()
-	var late, keep *Incoming
+	st := c.mu.Lock()
+	late := st.takeLate(now)
+	c.mu.Unlock()
+	for late != nil {
+		in := late
+		late, in.next = in.next, nil
+		if now.Before(in.deadline) {
+			s.refuse(in, notSent(context.Canceled))
+		} else {
+			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler became free before the call's deadline (Options.Limits.Handlers, HandlersTotal)"))
+		}
+	}
+}
+
+// takeLate takes the calls out of the queue whose contexts have ended. It returns the
+// first; the others follow as next.
+func (c *lockedCallee) takeLate(now time.Time) (late *Incoming) {
+	if c.queued == 0 {
+		return nil
+	}
+	var keep *Incoming
 	for in := c.pop(); in != nil; in = c.pop() {
 		if now.Before(in.deadline) && in.ctx.Err() == nil {
 			in.next, keep = keep, in
@@ -558,22 +610,13 @@ func (c *callee) expire(s *Session) {
 		c.queued++
 		c.bytes += in.Header.Payload.Len()
 	}
-	c.mu.Unlock()
-	for late != nil {
-		in := late
-		late, in.next = in.next, nil
-		if now.Before(in.deadline) {
-			s.refuse(in, notSent(context.Canceled))
-		} else {
-			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler became free before the call's deadline (Options.Limits.Handlers, HandlersTotal)"))
-		}
-	}
+	return late
 }
 
-// turnOf returns the turn that the calls of this session to an object take. mu is
-// held until the call that it is for has entered: a turn that nobody is in may be
-// forgotten.
-func (c *callee) turnOf(obj refs.ObjNum) *Turn {
+// turnOf returns the turn that the calls of this session to an object take. The
+// call that it is for must enter it before the lock is released: a turn that nobody is in
+// may be forgotten.
+func (c *lockedCallee) turnOf(obj refs.ObjNum) *Turn {
 	if c.turns == nil {
 		c.turns = make(map[refs.ObjNum]*Turn)
 	}

@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -28,7 +28,7 @@ type Request struct {
 	Deadline time.Time
 	Coarse   bool
 
-	// Name tells people what is called. May be nil.
+	// Name tells people what is called. May be nil. It may be asked after Call has returned.
 	Name fmt.Stringer
 
 	// OneWay says that nobody waits for the reply: Call returns when the call was
@@ -75,7 +75,7 @@ func (r *Reply) Detach() {
 type slot struct {
 	num wire.Slot
 
-	// Guarded by callTable.mu; once done was received from, the caller's.
+	// Guarded by callTable's lock; once done was received from, the caller's.
 	done      chan error // capacity 1: nil: the call in it was completed; an error: it was given up, and the slot is another's
 	seq       wire.Seq
 	state     slotState
@@ -96,7 +96,7 @@ type slot struct {
 	owed      int       // of a free slot: the same, until the peer was told that the reply arrived
 
 	// How the call was sent. Written under the connection's outbox.mu, and where
-	// that is not the caller's own doing under callTable.mu too.
+	// that is not the caller's own doing under callTable's lock too.
 	made  uint64        // counts the session's calls: the order in which slots were taken
 	sent  atomic.Uint32 // the wire.Epoch of the connection on which it was sent last; 0: never
 	sends int
@@ -130,7 +130,12 @@ type callTable struct {
 	session      *Session
 	rootMax, max int
 
-	mu      sync.Mutex
+	mu guard.Mutex[lockedCalls]
+}
+
+// lockedCalls is the state of a callTable.
+type lockedCalls struct {
+	of      *callTable
 	slots   []*slot
 	free    []*slot // last in, first out: few slots are ever used
 	roots   int     // slots in use by calls of depth 0
@@ -141,11 +146,14 @@ type callTable struct {
 	large   int     // how many of these are above ackAbove
 	waiting []chan struct{}
 	err     error // why no call can be made any more
+	over    error // the same, for calls that were not sent
 	away    bool  // the peer is (absence.go): no call waits for it
 }
 
 func (c *callTable) init(s *Session, max int) {
 	c.session, c.max, c.rootMax = s, max, (max+3)/4
+	c.mu.Lock().of = c
+	c.mu.Unlock()
 }
 
 // A reply of more than ackAbove bytes is acknowledged if its slot is not used
@@ -158,28 +166,17 @@ const (
 // acquire returns a slot for r, its sequence number advanced, waiting for one if
 // the call is of depth 0, at most until the end of ctx or, if it is not zero, until.
 func (c *callTable) acquire(ctx context.Context, r *Request, until time.Time) (*slot, error) {
-	nested := r.Header.Depth > 0
-	c.mu.Lock()
 	for {
-		if c.err != nil {
-			err := c.err
-			c.mu.Unlock()
-			return nil, errOver(err)
-		}
-		if c.away && c.session.link.Load() == nil { // else resend is about to know
-			c.mu.Unlock()
+		st := c.mu.Lock()
+		s, turn, err := st.enter(r)
+		c.mu.Unlock()
+		switch {
+		case err != nil:
+			return nil, err
+		case s != nil:
+			return s, nil
+		case turn == nil:
 			return nil, c.session.awayError()
-		}
-		if nested || c.roots < c.rootMax {
-			if s := c.take(r, nested); s != nil {
-				c.mu.Unlock()
-				return s, nil
-			}
-			if nested {
-				c.mu.Unlock()
-				return nil, fault.New(fault.Overloaded, fault.NotExecuted,
-					"%d calls are in flight to this peer, as many as it accepts (its Options.Limits.Slots), and a nested call does not wait", c.max)
-			}
 		}
 		if !until.IsZero() {
 			var cancel context.CancelFunc
@@ -187,31 +184,55 @@ func (c *callTable) acquire(ctx context.Context, r *Request, until time.Time) (*
 			defer cancel()
 			until = time.Time{}
 		}
-		turn := make(chan struct{})
-		c.waiting = append(c.waiting, turn)
-		c.mu.Unlock()
 		select {
 		case <-turn:
-			c.mu.Lock()
 		case <-ctx.Done():
-			c.mu.Lock()
-			if i := slices.Index(c.waiting, turn); i >= 0 {
-				c.waiting = slices.Delete(c.waiting, i, i+1)
-			} else {
-				c.wakeOne() // the turn was given to us: pass it on
-			}
+			c.mu.Lock().leaveLine(turn)
 			c.mu.Unlock()
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// take returns a free or a new slot, or nil. mu is held.
-func (c *callTable) take(r *Request, nested bool) *slot {
+// enter returns a slot for r, or its turn in the line for one, which is closed when it is
+// to try again. It returns neither if the peer is away.
+func (c *lockedCalls) enter(r *Request) (s *slot, turn chan struct{}, err error) {
+	if c.err != nil {
+		return nil, nil, c.over
+	}
+	if c.away && c.of.session.link.Load() == nil { // else resend is about to know
+		return nil, nil, nil
+	}
+	nested := r.Header.Depth > 0
+	if nested || c.roots < c.of.rootMax {
+		if s := c.take(r, nested); s != nil {
+			return s, nil, nil
+		}
+		if nested {
+			return nil, nil, fault.New(fault.Overloaded, fault.NotExecuted,
+				"%d calls are in flight to this peer, as many as it accepts (its Options.Limits.Slots), and a nested call does not wait", c.of.max)
+		}
+	}
+	turn = make(chan struct{})
+	c.waiting = append(c.waiting, turn)
+	return nil, turn, nil
+}
+
+// leaveLine gives a turn up. If it has come already, it is passed on.
+func (c *lockedCalls) leaveLine(turn chan struct{}) {
+	if i := slices.Index(c.waiting, turn); i >= 0 {
+		c.waiting = slices.Delete(c.waiting, i, i+1)
+	} else {
+		c.wakeOne()
+	}
+}
+
+// take returns a free or a new slot, or nil.
+func (c *lockedCalls) take(r *Request, nested bool) *slot {
 	var s *slot
 	if n := len(c.free); n > 0 {
 		s, c.free = c.free[n-1], c.free[:n-1]
-	} else if len(c.slots) < c.max {
+	} else if len(c.slots) < c.of.max {
 		s = &slot{num: wire.Slot(len(c.slots)), done: make(chan error, 1)}
 		c.slots = append(c.slots, s)
 	} else {
@@ -237,19 +258,19 @@ func (c *callTable) take(r *Request, nested bool) *slot {
 	return s
 }
 
-// release frees a slot whose reply was read or will never come.
+// release frees a slot, and acknowledges the replies if much is owed.
 func (c *callTable) release(s *slot) {
-	c.mu.Lock()
-	c.releaseLocked(s)
-	much := c.owed > ackAtOnce || c.owed > 0 && c.session.peerOff.Load()
+	st := c.mu.Lock()
+	st.release(s)
+	much := st.owed > ackAtOnce || st.owed > 0 && c.session.peerOff.Load()
 	c.mu.Unlock()
 	if much {
 		c.session.sendAcks(0)
 	}
 }
 
-// paid notes that the peer hears, or will, that a slot's last reply arrived. mu is held.
-func (c *callTable) paid(s *slot) {
+// paid notes that the peer hears, or will, that a slot's last reply arrived.
+func (c *lockedCalls) paid(s *slot) {
 	c.owed -= s.owed
 	if s.owed > ackAbove {
 		c.large--
@@ -257,13 +278,14 @@ func (c *callTable) paid(s *slot) {
 	s.owed = 0
 }
 
-func (c *callTable) releaseLocked(s *slot) {
+// release frees a slot whose reply was read or will never come.
+func (c *lockedCalls) release(s *slot) {
 	if s.sent.Load() == 0 {
 		s.seq-- // it was never used, and last is still that of the call before
 	} else {
 		s.last = s.payload.Len()
 	}
-	if c.session.resumable {
+	if c.of.session.resumable {
 		s.owed = s.last
 		c.owed += s.owed
 		if s.owed > ackAbove {
@@ -280,22 +302,21 @@ func (c *callTable) releaseLocked(s *slot) {
 	if !s.nested {
 		c.roots--
 	}
-	if c.roots < c.rootMax {
+	if c.roots < c.of.rootMax {
 		c.wakeOne()
 	}
-	c.session.changed.send()
+	c.of.session.changed.send()
 }
 
 // owesLarge reports whether the peer keeps a large reply whose slot nobody uses.
 func (c *callTable) owesLarge() bool {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.large > 0
+	return st.large > 0
 }
 
-// acks appends the acknowledgements of replies above a size whose slots are
-// free. mu is held.
-func (c *callTable) acks(b []byte, above int) []byte {
+// acks appends the acknowledgements of replies above a size whose slots are free.
+func (c *lockedCalls) acks(b []byte, above int) []byte {
 	if c.owed == 0 {
 		return b
 	}
@@ -308,7 +329,7 @@ func (c *callTable) acks(b []byte, above int) []byte {
 	return b
 }
 
-func (c *callTable) wakeOne() {
+func (c *lockedCalls) wakeOne() {
 	if len(c.waiting) > 0 {
 		close(c.waiting[0])
 		c.waiting = slices.Delete(c.waiting, 0, 1)
@@ -321,7 +342,7 @@ func (c *callTable) wakeOne() {
 // payload's sending, and begun whether any of it was sent; if the payload was
 // sent anew meanwhile, again is true and nothing was done.
 func (c *callTable) abandon(s *slot, done chan error, body *outBody, begun bool) (left, sent, again bool) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.done != done || s.state != slotWaiting {
 		return false, false, false
@@ -333,7 +354,7 @@ func (c *callTable) abandon(s *slot, done chan error, body *outBody, begun bool)
 		s.sent.Store(0)
 	}
 	if s.sent.Load() == 0 {
-		c.releaseLocked(s)
+		st.release(s)
 		return true, false, false
 	}
 	s.state, s.oneWay, s.req, s.body = slotAbandoned, s.req.OneWay, nil, nil
@@ -350,33 +371,33 @@ func (c *callTable) bodyOf(s *slot) *outBody {
 
 // sentOneWay leaves a one-way call that was sent.
 func (c *callTable) sentOneWay(s *slot) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.state == slotWaiting {
 		s.state, s.oneWay, s.req, s.body = slotAbandoned, true, nil, nil
 		return
 	}
 	<-s.done // completed already
-	c.releaseLocked(s)
+	st.release(s)
 }
 
-// complete hands the slot to its caller. mu is held.
-func (c *callTable) complete(s *slot) {
+// complete hands the slot to its caller.
+func (c *lockedCalls) complete(s *slot) {
 	s.state = slotDone
 	s.done <- nil
-	c.session.changed.send()
+	c.of.session.changed.send()
 }
 
 // returned takes a return record in. It runs on the reading goroutine. uncounted,
 // if it is not nil, is to be called, and table, of a reply that nobody reads,
 // to be counted.
 func (c *callTable) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest []byte) (uncounted func(), table []byte, err error) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if int(h.Slot) >= len(c.slots) {
+	if int(h.Slot) >= len(st.slots) {
 		return nil, nil, wire.ProtocolError("W-54: return for slot %d, which was never used", h.Slot)
 	}
-	sl := c.slots[h.Slot]
+	sl := st.slots[h.Slot]
 	if sl.seq != h.Seq || (sl.state != slotWaiting && sl.state != slotAbandoned) || sl.in != nil || sl.sent.Load() == 0 {
 		return nil, nil, wire.ProtocolError("W-54: return for call %d of slot %d, which is not in flight", h.Seq, h.Slot)
 	}
@@ -390,30 +411,30 @@ func (c *callTable) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest 
 		return uncounted, nil, err
 	}
 	if sl.state == slotAbandoned {
-		c.releaseLocked(sl)
+		st.release(sl)
 		return uncounted, rest[:h.Payload.Table], nil
 	}
 	sl.buf, sl.owned = append(sl.buf[:0], rest...), false
-	c.complete(sl)
+	st.complete(sl)
 	return uncounted, nil, nil
 }
 
 // fragment returns where the next n bytes of a reply's payload go.
 func (c *callTable) fragment(num wire.Slot, seq wire.Seq) (*assembly, error) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if int(num) >= len(c.slots) || c.slots[num].in == nil || c.slots[num].seq != seq {
+	if int(num) >= len(st.slots) || st.slots[num].in == nil || st.slots[num].seq != seq {
 		return nil, wire.ProtocolError("W-65: fragment of a return for call %d of slot %d, which has none under way", seq, num)
 	}
-	return c.slots[num].in, nil
+	return st.slots[num].in, nil
 }
 
 // assembled completes the call whose reply's last fragment is here. It returns
 // the table of a reply that nobody reads.
 func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	sl := c.slots[num]
+	sl := st.slots[num]
 	a := sl.in
 	sl.in = nil
 	blocks, refused := a.blocks, a.refused
@@ -422,11 +443,11 @@ func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
 		table, _ = a.counted()
 	}
 	a.release()
-	if c.err != nil { // fail has completed the call
+	if st.err != nil { // fail has completed the call
 		return 0, nil
 	}
 	if sl.state == slotAbandoned {
-		c.releaseLocked(sl)
+		st.release(sl)
 		return references, table
 	}
 	if refused {
@@ -435,40 +456,41 @@ func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
 	} else {
 		sl.blocks, sl.owned = blocks, true
 	}
-	c.complete(sl)
+	st.complete(sl)
 	return references, table
 }
 
 // fail ends every call in flight with err; those made later get it at once.
 func (c *callTable) fail(err error) {
-	c.mu.Lock()
+	over := errOver(err)
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
+	if st.err != nil {
 		return
 	}
-	c.err = err
-	for _, s := range c.slots {
+	st.err, st.over = err, over
+	for _, s := range st.slots {
 		switch s.state {
 		case slotWaiting:
 			if s.err = err; s.sent.Load() == 0 {
-				s.err = errOver(err)
+				s.err = over
 			}
-			c.complete(s)
+			st.complete(s)
 		case slotAbandoned:
-			c.releaseLocked(s)
+			st.release(s)
 		}
 	}
-	for _, w := range c.waiting {
+	for _, w := range st.waiting {
 		close(w)
 	}
-	c.waiting = nil
+	st.waiting = nil
 }
 
 // cut forgets the replies under assembly on a connection that is lost.
 func (c *callTable) cut() {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.slots {
+	for _, s := range st.slots {
 		if s.in != nil {
 			s.in.release()
 			s.in = nil
@@ -478,35 +500,36 @@ func (c *callTable) cut() {
 
 // resend appends to a new connection's frames what the peer may not have heard
 // of: the calls in flight, in the order in which they were made, that those whose
-// callers left are given up, and that large replies arrived. l.out.mu is held.
-func (c *callTable) resend(l *Link) {
-	c.mu.Lock()
+// callers left are given up, and that large replies arrived.
+func (c *callTable) resend(q *lockedOutbox) {
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	c.away = false
-	inOrder := slices.Clone(c.slots)
+	st.away = false
+	epoch := uint32(q.of.link.epoch)
+	inOrder := slices.Clone(st.slots)
 	slices.SortFunc(inOrder, func(a, b *slot) int { return cmp.Compare(a.made, b.made) })
 	for _, s := range inOrder {
 		switch {
-		case s.sent.Load() == uint32(l.epoch):
+		case s.sent.Load() == epoch:
 		case s.state == slotWaiting && !s.req.OneWay:
-			l.send(s, s.req, true)
+			q.send(s, s.req, true)
 		case s.state == slotWaiting && s.sent.Load() == 0: // its caller is about to send it
 		case s.state == slotWaiting, s.state == slotAbandoned && s.oneWay:
-			s.sent.Store(uint32(l.epoch))
-			l.out.small = wire.AppendSettle(l.out.small, s.num, s.seq)
+			s.sent.Store(epoch)
+			q.small = wire.AppendSettle(q.small, s.num, s.seq)
 		case s.state == slotAbandoned:
-			s.sent.Store(uint32(l.epoch))
-			l.out.small = wire.AppendCancel(l.out.small, s.num, s.seq)
+			s.sent.Store(epoch)
+			q.small = wire.AppendCancel(q.small, s.num, s.seq)
 		}
 	}
 	above := ackAbove
 	if c.session.peerOff.Load() {
 		above = 0
 	}
-	for _, s := range c.free { // an acknowledgement may have been lost
+	for _, s := range st.free { // an acknowledgement may have been lost
 		if s.last > above {
-			l.out.small = wire.AppendAck(l.out.small, s.num, s.seq)
-			c.paid(s)
+			q.small = wire.AppendAck(q.small, s.num, s.seq)
+			st.paid(s)
 		}
 	}
 }
@@ -514,9 +537,9 @@ func (c *callTable) resend(l *Link) {
 // abandoned reports whether a call was sent on a connection, or settled there, and is
 // abandoned: no reply came, and nobody waits for one.
 func (c *callTable) abandoned(num wire.Slot, seq wire.Seq, on wire.Epoch) bool {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.slots[num]
+	s := st.slots[num]
 	return s.seq == seq && s.state == slotAbandoned && s.sent.Load() == uint32(on)
 }
 
@@ -528,31 +551,52 @@ type callID struct {
 
 // expire abandons the calls whose coarse deadline has come, tells their
 // callers, and returns the calls of which the peer is to be told.
-func (c *callTable) expire(now int64) (late []callID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.busy == 0 {
+func (c *callTable) expire(now int64) []callID {
+	st := c.mu.Lock()
+	late := st.anyLate(now)
+	c.mu.Unlock()
+	if !late {
 		return nil
 	}
+	// Their texts say what a connection met: other code's errors, so not under the lock.
+	unreached, expired := c.session.unreached(), c.session.expired()
+	st = c.mu.Lock()
+	defer c.mu.Unlock()
+	return st.expire(now, unreached, expired)
+}
+
+// late reports whether the coarse deadline of the call in s has come.
+func (s *slot) late(now int64) bool {
+	e := s.expires.Load()
+	return s.state == slotWaiting && e != 0 && e != waitsLong && e <= now
+}
+
+// anyLate reports whether there is anything to expire.
+func (c *lockedCalls) anyLate(now int64) bool {
+	return c.busy > 0 && slices.ContainsFunc(c.slots, func(s *slot) bool { return s.late(now) })
+}
+
+// expire abandons the calls that are late and returns those of which the peer is to be
+// told. The errors are those of a call that was not sent, and of one that was.
+func (c *lockedCalls) expire(now int64, unreached, expired error) (late []callID) {
 	for _, s := range c.slots {
-		e := s.expires.Load()
 		switch {
-		case s.state != slotWaiting || e == 0 || e == waitsLong || e > now:
+		case !s.late(now):
 		case s.sent.Load() == 0: // there is no connection
-			s.err = c.session.unreached()
+			s.err = unreached
 			c.complete(s)
 		default:
-			c.giveUp(s, c.session.expired())
+			c.giveUp(s, expired)
 			late = append(late, callID{s.num, s.seq})
 		}
 	}
 	return late
 }
 
-// giveUp tells the caller of a call that was sent to wait no longer. mu is held.
-func (c *callTable) giveUp(s *slot, err error) {
+// giveUp tells the caller of a call that was sent to wait no longer.
+func (c *lockedCalls) giveUp(s *slot, err error) {
 	s.state, s.req, s.body = slotAbandoned, nil, nil
-	c.session.changed.send()
+	c.of.session.changed.send()
 	s.done <- err
 	s.done = make(chan error, 1) // for the next call
 }
@@ -560,43 +604,43 @@ func (c *callTable) giveUp(s *slot, err error) {
 // peerAway has nobody wait for the peer any more: those who do get an error, of
 // the outcome that is true of their call. It does nothing if there is a connection.
 func (c *callTable) peerAway(unknown, notExecuted error) {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.away || c.err != nil || c.session.link.Load() != nil { // resend, which comes after the link, ends it
+	if st.away || st.err != nil || c.session.link.Load() != nil { // resend, which comes after the link, ends it
 		return
 	}
-	c.away = true
-	for _, s := range c.slots {
+	st.away = true
+	for _, s := range st.slots {
 		switch {
 		case s.state != slotWaiting, s.req.OneWay: // of these, who waits does so in waitLink
 		case s.sent.Load() != 0:
-			c.giveUp(s, unknown)
+			st.giveUp(s, unknown)
 		case s.expires.Load() != 0: // else its caller is about to look
 			s.err = notExecuted
-			c.complete(s)
+			st.complete(s)
 		}
 	}
-	for _, w := range c.waiting {
+	for _, w := range st.waiting {
 		close(w)
 	}
-	c.waiting = nil
+	st.waiting = nil
 }
 
 // isAway reports whether the peer is away.
 func (c *callTable) isAway() bool {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.away && c.session.link.Load() == nil
+	return st.away && c.session.link.Load() == nil
 }
 
 // trim drops the buffers of free slots, which an idle session does not need.
 func (c *callTable) trim() {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.kept {
-		for _, s := range c.free {
+	if st.kept {
+		for _, s := range st.free {
 			s.buf = nil
 		}
-		c.kept = false
+		st.kept = false
 	}
 }

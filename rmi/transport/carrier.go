@@ -31,14 +31,14 @@ import (
 //   - carrier.pingAfter: the side that dialled pings sooner.
 //   - handshake.readHello: both nodes must know how to resume a session. That is what
 //     recognises a call that comes twice.
-//   - outbox.extensions, outbox.flush: a call is sent with its number, its place among the
+//   - lockedOutbox.extensions, outbox.flush: a call is sent with its number, its place among the
 //     calls of the connection. order.go says what for.
 //   - Link.call, Link.fragment, Link.fragmented: a call that came has such a number. Over
 //     other carriers it has none.
 //   - Link.came, Session.arrive: calls that take turns are put back in order.
-//   - callee.occupy: a call may come again on the connection on which it came before.
-//   - callee.sendAgain: the return of such a call is sent again.
-//   - callee.keep, callee.cancel: on a new connection, a return is sent only when its call,
+//   - lockedCallee.occupy: a call may come again on the connection on which it came before.
+//   - lockedCallee.replyAgain: the return of such a call is sent again.
+//   - lockedCallee.keep, lockedCallee.cancel: on a new connection, a return is sent only when its call,
 //     or a cancel in its place, came again there.
 //
 // And its Close may wait: see closeBeside.

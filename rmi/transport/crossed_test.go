@@ -363,13 +363,15 @@ func TestDialsThatFailLeaveNothingBehind(t *testing.T) {
 		}
 		<-time.After(3 * workerIdle)
 		synctest.Wait()
-		a.peers.mu.Lock()
-		defer a.peers.mu.Unlock()
-		if n := len(a.peers.byNode); n != 0 {
-			t.Errorf("%d nodes are remembered", n)
+		nodes := len(a.peers.mu.Lock().byNode)
+		a.peers.mu.Unlock()
+		dials := len(a.dials.mu.Lock().underWay)
+		a.dials.mu.Unlock()
+		if nodes != 0 {
+			t.Errorf("%d nodes are remembered", nodes)
 		}
-		if n := len(a.dials.underWay); n != 0 {
-			t.Errorf("%d dials are remembered", n)
+		if dials != 0 {
+			t.Errorf("%d dials are remembered", dials)
 		}
 	})
 }

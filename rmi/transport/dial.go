@@ -6,19 +6,22 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
-	"sync"
 	"time"
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 )
 
 // dials joins concurrent dials to the same endpoint into one. For references that name no
 // node it remembers which session an address led to.
 type dials struct {
-	t *Transport
+	t  *Transport
+	mu guard.Mutex[lockedDials]
+}
 
-	mu        sync.Mutex
+// lockedDials is the state of dials.
+type lockedDials struct {
 	underWay  map[dialKey]*dial
 	byAddress map[refs.Endpoint]*Session
 }
@@ -33,7 +36,7 @@ type dial struct {
 	session *Session
 	err     error
 
-	// Guarded by dials.mu.
+	// Guarded by dials' lock.
 	waiting int   // callers
 	met     error // what the last attempt met
 }
@@ -55,49 +58,25 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 	}
 	d := &t.dials
 	key := dialKey{ep, expected}
-	d.mu.Lock()
-	if expected.IsZero() {
-		if s := d.byAddress[ep]; s != nil && s.live() {
-			d.mu.Unlock()
-			return s, nil
-		}
+	st := d.mu.Lock()
+	s, job, begun, err := st.join(t, key)
+	d.mu.Unlock()
+	if s != nil || err != nil {
+		return s, err
 	}
-	job := d.underWay[key]
-	if job == nil && !expected.IsZero() {
-		if s := t.peers.live(expected); s != nil { // a dial ended just now
-			d.mu.Unlock()
-			return s, nil
-		}
-	}
-	if job == nil {
-		t.mu.Lock()
-		if t.closed {
-			t.mu.Unlock()
-			d.mu.Unlock()
-			return nil, errClosed()
-		}
-		t.wg.Add(1)
-		t.mu.Unlock()
-		job = &dial{done: make(chan struct{})}
-		if d.underWay == nil {
-			d.underWay = make(map[dialKey]*dial)
-			d.byAddress = make(map[refs.Endpoint]*Session)
-		}
-		d.underWay[key] = job
+	if begun {
 		go func() {
 			defer t.wg.Done()
 			job.session, job.err = t.dial(job, ep, expected)
-			d.mu.Lock()
-			delete(d.underWay, key)
+			st := d.mu.Lock()
+			delete(st.underWay, key)
 			if job.err == nil && expected.IsZero() {
-				d.remember(ep, job.session)
+				st.remember(ep, job.session)
 			}
 			d.mu.Unlock()
 			close(job.done)
 		}()
 	}
-	job.waiting++
-	d.mu.Unlock()
 	select {
 	case <-job.done:
 		return job.session, job.err
@@ -105,12 +84,54 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 		e := notSent(ctx.Err())
 		e.Msg = "while dialling " + ep.String()
 		d.mu.Lock()
-		defer d.mu.Unlock()
-		if job.waiting--; job.met != nil {
-			e.Msg += "; the last attempt met: " + detail(job.met)
+		job.waiting--
+		met := job.met
+		d.mu.Unlock()
+		if met != nil {
+			e.Msg += "; the last attempt met: " + detail(met)
 		}
 		return nil, e
 	}
+}
+
+// join returns the session, if there is one by now, or the dial that leads to it, which
+// one more waits for. If that is begun, the caller is to dial.
+func (d *lockedDials) join(t *Transport, key dialKey) (s *Session, job *dial, begun bool, err error) {
+	if key.node.IsZero() {
+		if s := d.byAddress[key.endpoint]; s != nil && s.live() {
+			return s, nil, false, nil
+		}
+	}
+	job = d.underWay[key]
+	if job == nil && !key.node.IsZero() {
+		if s := t.peers.live(key.node); s != nil { // a dial ended just now
+			return s, nil, false, nil
+		}
+	}
+	if job == nil {
+		if !t.begin() {
+			return nil, nil, false, errClosed()
+		}
+		job, begun = &dial{done: make(chan struct{})}, true
+		if d.underWay == nil {
+			d.underWay = make(map[dialKey]*dial)
+			d.byAddress = make(map[refs.Endpoint]*Session)
+		}
+		d.underWay[key] = job
+	}
+	job.waiting++
+	return nil, job, begun, nil
+}
+
+// begin counts a goroutine that the transport waits for, unless it is closed.
+func (t *Transport) begin() bool {
+	st := t.mu.Lock()
+	defer t.mu.Unlock()
+	if st.closed {
+		return false
+	}
+	t.wg.Add(1)
+	return true
 }
 
 // met notes what an attempt met, and reports whether somebody still waits for the next.
@@ -126,13 +147,13 @@ func (t *Transport) known(ep refs.Endpoint, node refs.NodeID) bool {
 	if !node.IsZero() {
 		return t.peers.met(node)
 	}
-	t.dials.mu.Lock()
+	st := t.dials.mu.Lock()
 	defer t.dials.mu.Unlock()
-	return t.dials.byAddress[ep] != nil
+	return st.byAddress[ep] != nil
 }
 
-// remember keeps the session that an address led to, and forgets those that are over. mu is held.
-func (d *dials) remember(ep refs.Endpoint, s *Session) {
+// remember keeps the session that an address led to, and forgets those that are over.
+func (d *lockedDials) remember(ep refs.Endpoint, s *Session) {
 	for k, v := range d.byAddress {
 		if !v.live() {
 			delete(d.byAddress, k)

@@ -8,6 +8,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -94,17 +95,17 @@ func (s *signal) send() {
 
 // goingOff reports whether Shutdown was called.
 func (t *Transport) goingOff() bool {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.leaving
+	return st.leaving
 }
 
 // Shutdown ends the transport in good order: no new sessions and calls, those in
 // flight finish, at most until ctx ends. It does not wait for the call that ctx
 // belongs to, nor for others of its chain. The error is an *Unfinished. It does not Close.
 func (t *Transport) Shutdown(ctx context.Context) error {
-	t.mu.Lock()
-	t.leaving = true
+	st := t.mu.Lock()
+	st.leaving = true
 	t.mu.Unlock()
 	begun := t.now.Load()
 	chain, _, inside := ChainOf(ctx)
@@ -155,9 +156,9 @@ func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
 	if !s.live() {
 		return false
 	}
-	s.mu.Lock()
-	detached := s.link.Load() == nil && s.epoch != 0
-	absent := time.Duration(s.transport.now.Load()-s.since) * tick
+	st := s.mu.Lock()
+	detached := s.link.Load() == nil && st.epoch != 0
+	absent := time.Duration(s.transport.now.Load()-st.since) * tick
 	s.mu.Unlock()
 	if detached && absent < comeBack {
 		return true // it is not told yet
@@ -188,22 +189,22 @@ func (s *Session) unfinished(u *Unfinished, begun int64, chain wire.ChainID, ins
 func (c *callee) unfinished(u *Unfinished, begun int64, chain wire.ChainID, inside bool) {
 	l, now := c.session.link.Load(), c.session.transport.now.Load()
 	attached, behind := l != nil, l != nil && l.out.behind(now)
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if st.over {
 		return
 	}
-	for _, chunk := range c.slots {
+	for _, chunk := range st.slots {
 		for i := range chunk {
 			behind = behind || chunk[i].body != nil && !chunk[i].body.over()
 		}
 	}
 	if behind {
-		c.replied = now
+		st.replied = now
 	}
-	fresh := time.Duration(begun-c.replied)*tick < settled
-	begunOf := c.running + c.queued + len(c.held) // of which some are answered, and their replies not in the outbox
-	for _, chunk := range c.slots {
+	fresh := time.Duration(begun-st.replied)*tick < settled
+	begunOf := st.running + st.queued + len(st.held) // of which some are answered, and their replies not in the outbox
+	for _, chunk := range st.slots {
 		for i := range chunk {
 			s := &chunk[i]
 			switch {
@@ -230,10 +231,23 @@ func (c *callee) unfinished(u *Unfinished, begun int64, chain wire.ChainID, insi
 // unfinished adds the calls of this side that somebody waits for, and those that are
 // one-way and not answered; but those of the chain if inside is true.
 func (c *callTable) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	first := len(u.Calls)
+	st := c.mu.Lock()
+	names := st.unfinished(u, chain, inside)
+	c.mu.Unlock()
+	for i, name := range names {
+		if name != nil { // it is another package's, so it is asked here
+			guard.NoneHeld()
+			u.Calls[first+i].Name = name.String()
+		}
+	}
+}
+
+// unfinished adds the calls without their names, and returns those.
+func (c *lockedCalls) unfinished(u *Unfinished, chain wire.ChainID, inside bool) (names []fmt.Stringer) {
 	for _, s := range c.slots {
-		call := Call{Peer: c.session.peer}
+		call := Call{Peer: c.of.session.peer}
+		var name fmt.Stringer
 		switch {
 		case s.state == slotWaiting:
 			h := &s.req.Header
@@ -241,30 +255,30 @@ func (c *callTable) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
 				continue
 			}
 			call.Object, call.Method = h.Object, h.Method
-			if s.req.Name != nil {
-				call.Name = s.req.Name.String()
-			}
+			name = s.req.Name
 		case s.state == slotAbandoned && s.oneWay:
 		default:
 			continue
 		}
 		u.Calls = append(u.Calls, call)
+		names = append(names, name)
 	}
 	for range c.waiting {
-		u.Calls = append(u.Calls, Call{Peer: c.session.peer})
+		u.Calls = append(u.Calls, Call{Peer: c.of.session.peer})
 	}
+	return names
 }
 
 // behind reports whether something waits for the peer to take what is before it.
 func (o *outbox) behind(now int64) bool {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.err == nil && (len(o.bodies)+len(o.waiting) > 0 || o.since != 0 && (now > o.since || len(o.small) > 0))
+	return q.err == nil && (len(q.bodies)+len(q.waiting) > 0 || q.since != 0 && (now > q.since || len(q.small) > 0))
 }
 
 // empty reports whether everything was written.
 func (o *outbox) empty() bool {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.err != nil || len(o.small) == 0 && len(o.rest) == 0 && len(o.bodies) == 0 && len(o.waiting) == 0 && !o.writing
+	return q.err != nil || len(q.small) == 0 && len(q.rest) == 0 && len(q.bodies) == 0 && len(q.waiting) == 0 && !q.writing
 }

@@ -134,8 +134,8 @@ func TestPendingBytesAreBounded(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		s.Link().out.mu.Lock()
-		if n := len(s.Link().out.small); n > bound+1100 {
+		q := s.Link().out.mu.Lock()
+		if n := len(q.small); n > bound+1100 {
 			t.Errorf("%d bytes wait in the outbox", n)
 		}
 		s.Link().out.mu.Unlock()
@@ -229,9 +229,9 @@ func TestASlotIsNotLostWithTheCallerItWasFor(t *testing.T) {
 		synctest.Wait()
 		go func() { second <- acquire(t.Context()) }()
 		synctest.Wait()
-		s.calls.mu.Lock() // so that the first is on its way out
+		st := s.calls.mu.Lock() // so that the first is on its way out
 		cancel()
-		s.calls.releaseLocked(taken[0])
+		st.release(taken[0])
 		s.calls.mu.Unlock()
 		if sl := <-first; sl != nil {
 			t.Error("a caller whose context is over got a slot")
@@ -563,7 +563,9 @@ func TestATurnInUseIsNotForgotten(t *testing.T) {
 		if a, b := most[7].Load(), most[8].Load(); a != 1 || b != 1 {
 			t.Errorf("%d and %d calls of one object ran at a time", a, b)
 		}
-		if n := len(b.Live(p.node()).callee.turns); n > 1024 {
+		served := &b.Live(p.node()).callee
+		defer served.mu.Unlock()
+		if n := len(served.mu.Lock().turns); n > 1024 {
 			t.Errorf("%d turns are kept", n)
 		}
 	})
@@ -634,7 +636,9 @@ func TestTurn(t *testing.T) {
 	if late := call(1, 2); turn.enter(late) {
 		t.Error("a call is let in although the one that runs waits for none")
 	} else {
-		turn.queue = turn.queue[:2]
+		st := turn.mu.Lock()
+		st.queue = st.queue[:2]
+		turn.mu.Unlock()
 	}
 	if turn.enter(again) {
 		t.Error("a call of depth 0 is no call that comes back")

@@ -422,14 +422,14 @@ func TestACallerLeavesAPayloadThatWaitsToBeSentAgain(t *testing.T) {
 			synctest.Wait()
 		}
 		// Let it be the last in line: its slot is the first.
-		s.calls.mu.Lock()
-		s.calls.slots[0], s.calls.slots[4] = s.calls.slots[4], s.calls.slots[0]
+		st := s.calls.mu.Lock()
+		st.slots[0], st.slots[4] = st.slots[4], st.slots[0]
 		s.calls.mu.Unlock()
 		p.cut(s)
 		p = r.welcome()
 		synctest.Wait()
-		s.calls.mu.Lock()
-		s.calls.slots[0], s.calls.slots[4] = s.calls.slots[4], s.calls.slots[0]
+		st = s.calls.mu.Lock()
+		st.slots[0], st.slots[4] = st.slots[4], st.slots[0]
 		s.calls.mu.Unlock()
 		leave()
 		wantKind(t, <-ends[4], fault.Cancelled, fault.Unknown, "")

@@ -448,16 +448,17 @@ func (h *handshake) accept() (*Link, error) {
 // ofAnother reports whether another node has a session with this id. A second session of
 // the same id would be found when the first is resumed.
 func (t *Transport) ofAnother(id wire.SessionID, peer refs.NodeID) bool {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.byID[id]
+	s := st.byID[id]
 	return s != nil && s.peer != peer
 }
 
 // welcome makes a link on which the welcome goes first.
 func (h *handshake) welcome(s *Session, epoch wire.Epoch) *Link {
 	l := h.link(s, epoch)
-	l.out.small = wire.AppendWelcome(nil, s.id)
+	l.out.mu.Lock().small = wire.AppendWelcome(nil, s.id)
+	l.out.mu.Unlock()
 	return l
 }
 

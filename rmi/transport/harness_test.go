@@ -24,7 +24,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(nestingsSeen{m}) }
 
 // patience bounds waits for events on real time; a test that needs it has failed.
 const patience = 20 * time.Second

@@ -132,9 +132,9 @@ func TestAcknowledgementsAreLostWithTheConnection(t *testing.T) {
 		}
 		mem.Partition("a", "b")
 		<-time.After(2 * tick) // it is on its way
-		s.calls.mu.Lock()
-		if s.calls.owed != 0 {
-			t.Errorf("%d bytes are owed", s.calls.owed)
+		calls := s.calls.mu.Lock()
+		if calls.owed != 0 {
+			t.Errorf("%d bytes are owed", calls.owed)
 		}
 		s.calls.mu.Unlock()
 		b.kept(t, 1, 100000)

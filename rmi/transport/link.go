@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )
@@ -100,7 +101,8 @@ func (l *Link) acceptStreams() {
 
 // sendChunk gives a chunk of the stream lane to the outbox.
 func (l *Link) sendChunk(chunk []byte) error {
-	if err := l.out.lock(context.Background(), time.Time{}); err != nil { // the keepalive bounds the wait
+	q, err := l.out.lock(context.Background(), time.Time{})
+	if err != nil { // the keepalive bounds the wait
 		if l.Err() == nil {
 			// This side closes, and the peer takes nothing in any more. A lane that failed would
 			// end the connection, perhaps before the peer has the close record.
@@ -108,32 +110,11 @@ func (l *Link) sendChunk(chunk []byte) error {
 		}
 		return err
 	}
-	l.out.small = append(wire.AppendStream(l.out.small, len(chunk)), chunk...)
-	l.out.unlock(true)
+	q.small = append(wire.AppendStream(q.small, len(chunk)), chunk...)
+	due := q.appended(true)
+	l.out.mu.Unlock()
+	l.out.do(due)
 	return nil
-}
-
-// send appends a call's frame, or queues its payload. again says that time has
-// passed since the call was made. out.mu is held.
-func (l *Link) send(sl *slot, r *Request, again bool) {
-	sl.sent.Store(uint32(l.epoch))
-	sl.sends++
-	h := &r.Header
-	if again {
-		c := r.Header
-		c.Timeout = uint64(max(time.Until(r.Deadline).Microseconds(), 0)) + 1
-		h = &c
-	}
-	if h.Payload.Len() <= wire.MaxInline {
-		l.out.small = wire.AppendCall(l.out.small, h, 0, l.out.extensions(r.Extensions))
-		l.out.small = append(append(l.out.small, r.Table...), r.Body...)
-		return
-	}
-	sl.body = &outBody{
-		header: wire.AppendCall(nil, h, wire.FlagFragmented, r.Extensions),
-		parts:  [2][]byte{r.Table, r.Body}, slot: sl.num, seq: sl.seq, done: make(chan struct{}),
-	}
-	l.out.queueBody(sl.body)
 }
 
 // cut ends the connection; the first reason stays. It does not wait.
@@ -142,6 +123,7 @@ func (l *Link) cut(err error) { l.cutAfter(err, nil) }
 // cutAfter is cut. If last, a close record, is not nil, the flusher sends it first
 // (outbox.fail), for closeTimeout at most, and then the reader closes the connection.
 func (l *Link) cutAfter(err error, last []byte) {
+	guard.NoneHeld()
 	l.cutOnce.Do(func() {
 		l.err = err
 		if last != nil {

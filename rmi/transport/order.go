@@ -65,55 +65,64 @@ func (o *order) early(n wire.CallNum) bool { return len(o.missing) > 0 && o.miss
 
 // hold holds a call back that came early, as long as there is room.
 func (s *Session) hold(in *Incoming) {
-	t, c := s.transport, &s.callee
-	c.mu.Lock()
-	if n := in.Header.Payload.Len(); len(c.held) < t.Limits.Queue && c.holds+n <= t.Limits.Assembly {
-		i, _ := slices.BinarySearchFunc(c.held, in.number, func(x *Incoming, n wire.CallNum) int {
-			if x.number < n {
-				return -1
-			}
-			return 1
-		})
-		c.held = slices.Insert(c.held, i, in)
-		c.holds += n
-		c.mu.Unlock()
-		return
+	st := s.callee.mu.Lock()
+	held := st.hold(in)
+	s.callee.mu.Unlock()
+	if !held {
+		limits := &s.transport.Limits
+		s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted,
+			"%d calls of this peer or %d bytes of their arguments wait already for calls that were sent before them (Options.Limits.Queue, Assembly)", limits.Queue, limits.Assembly))
 	}
-	c.mu.Unlock()
-	s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted,
-		"%d calls of this peer or %d bytes of their arguments wait already for calls that were sent before them (Options.Limits.Queue, Assembly)", t.Limits.Queue, t.Limits.Assembly))
+}
+
+// hold reports whether there was room to hold a call back.
+func (c *lockedCallee) hold(in *Incoming) bool {
+	limits := &c.session.transport.Limits
+	n := in.Header.Payload.Len()
+	if len(c.held) >= limits.Queue || c.holds+n > limits.Assembly {
+		return false
+	}
+	i, _ := slices.BinarySearchFunc(c.held, in.number, func(x *Incoming, n wire.CallNum) int {
+		if x.number < n {
+			return -1
+		}
+		return 1
+	})
+	c.held = slices.Insert(c.held, i, in)
+	c.holds += n
+	return true
 }
 
 // release returns the first call that is held back and need not be any more, or nil.
 func (c *callee) release(o *order) *Incoming {
-	c.mu.Lock()
+	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.held) == 0 || o.early(c.held[0].number) {
+	if len(st.held) == 0 || o.early(st.held[0].number) {
 		return nil
 	}
-	in := c.held[0]
-	if c.held = slices.Delete(c.held, 0, 1); len(c.held) == 0 {
-		c.held = nil
+	in := st.held[0]
+	if st.held = slices.Delete(st.held, 0, 1); len(st.held) == 0 {
+		st.held = nil
 	}
-	c.holds -= in.Header.Payload.Len()
+	st.holds -= in.Header.Payload.Len()
 	return in
 }
 
-// number is the next call's. o.mu is held by neither side.
+// number is the next call's.
 func (o *outbox) number() wire.CallNum {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	o.numbered++
-	return o.numbered
+	q.numbered++
+	return q.numbered
 }
 
 // extensions are a call's, with its place over datagrams. They are valid until the
-// next call. o.mu is held.
-func (o *outbox) extensions(ext []byte) []byte {
-	if !o.link.lossy {
+// next call.
+func (q *lockedOutbox) extensions(ext []byte) []byte {
+	if !q.of.link.lossy {
 		return ext
 	}
-	o.numbered++
-	o.ext = wire.AppendOrder(append(o.ext[:0], ext...), o.numbered)
-	return o.ext
+	q.numbered++
+	q.ext = wire.AppendOrder(append(q.ext[:0], ext...), q.numbered)
+	return q.ext
 }

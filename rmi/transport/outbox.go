@@ -5,14 +5,14 @@ import (
 	"net"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
-// outbox is the writing half of a connection. Frames are appended under mu to
+// outbox is the writing half of a connection. Frames are appended under its lock to
 // small; whoever finds nobody writing may write one batch itself, if the socket
 // takes it without blocking. What is left over, and everything where such a
 // write is not possible (TLS, congestion, frames made by the reader), is the
@@ -28,7 +28,12 @@ type outbox struct {
 	budget int                       // the peer's assembly budget
 	wake   chan struct{}             // capacity 1: there is work for the flusher
 
-	mu        sync.Mutex
+	mu guard.Mutex[lockedOutbox]
+}
+
+// lockedOutbox is the state of an outbox.
+type lockedOutbox struct {
+	of        *outbox
 	small     []byte // whole small frames, in order
 	spare     []byte // the other buffer, empty
 	rest      []byte // the tail of a batch that try did not take; goes before all else
@@ -74,90 +79,130 @@ func (b *outBody) over() bool {
 func (o *outbox) init(l *Link, try func([]byte) (int, error), bound, budget int) {
 	o.link, o.try, o.bound, o.budget = l, try, bound, budget
 	o.wake = make(chan struct{}, 1)
+	o.mu.Lock().of = o
+	o.mu.Unlock()
 }
 
-// lock takes mu once there is room for a small frame. The wait ends with ctx
+// lock locks the outbox once there is room for a small frame. The wait ends with ctx
 // and, if it is not zero, at until. The error is the session's or the
 // context's; nothing is locked then.
-func (o *outbox) lock(ctx context.Context, until time.Time) error {
-	o.mu.Lock()
-	if o.err == nil && len(o.small) >= o.bound {
-		if err := o.waitForRoom(ctx, until); err != nil {
-			return err
+func (o *outbox) lock(ctx context.Context, until time.Time) (*lockedOutbox, error) {
+	for {
+		q := o.mu.Lock()
+		if q.err == nil && len(q.small) < o.bound {
+			return q, nil
+		}
+		room, err := q.awaited(), q.err
+		o.mu.Unlock()
+		if err == nil {
+			err = o.waitForRoom(ctx, until, room)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	if o.err != nil {
-		defer o.mu.Unlock()
-		return o.err
-	}
-	return nil
 }
 
-// waitForRoom is the slow part of lock: mu is held, and still is unless there is an error.
-func (o *outbox) waitForRoom(ctx context.Context, until time.Time) error {
+// awaited returns the channel that is closed when small was taken.
+func (q *lockedOutbox) awaited() <-chan struct{} {
+	if q.room == nil {
+		q.room = make(chan struct{})
+	}
+	return q.room
+}
+
+// waitForRoom is the slow part of lock.
+func (o *outbox) waitForRoom(ctx context.Context, until time.Time, room <-chan struct{}) error {
 	if !until.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, until)
 		defer cancel()
 	}
-	for o.err == nil && len(o.small) >= o.bound {
-		if o.room == nil {
-			o.room = make(chan struct{})
-		}
-		room := o.room
-		o.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-o.link.done:
-		}
-		o.mu.Lock()
+	select {
+	case <-room:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-o.link.done: // the outbox is about to have an error
 	}
 	return nil
 }
 
-// unlock releases mu after frames were appended, and gets them on their way:
-// by a write of its own if that can be done without blocking. In a crowd, where
-// more frames are about to come, it leaves them to the flusher, which writes
-// many at once.
-func (o *outbox) unlock(crowd bool) {
-	if o.writing {
-		o.mu.Unlock()
+// send appends a call's frame, or queues its payload. again says that time has
+// passed since the call was made.
+func (q *lockedOutbox) send(sl *slot, r *Request, again bool) {
+	sl.sent.Store(uint32(q.of.link.epoch))
+	sl.sends++
+	h := &r.Header
+	if again {
+		c := r.Header
+		c.Timeout = uint64(max(time.Until(r.Deadline).Microseconds(), 0)) + 1
+		h = &c
+	}
+	if h.Payload.Len() <= wire.MaxInline {
+		q.small = wire.AppendCall(q.small, h, 0, q.extensions(r.Extensions))
+		q.small = append(append(q.small, r.Table...), r.Body...)
 		return
 	}
-	o.writing = true
-	if o.try == nil || crowd {
+	sl.body = &outBody{
+		header: wire.AppendCall(nil, h, wire.FlagFragmented, r.Extensions),
+		parts:  [2][]byte{r.Table, r.Body}, slot: sl.num, seq: sl.seq, done: make(chan struct{}),
+	}
+	q.queueBody(sl.body)
+}
+
+// due is what whoever appended frames has to do after the lock: write a batch, or wake
+// the flusher, or nothing.
+type due struct {
+	batch []byte
+	kick  bool
+}
+
+// appended gets frames that were appended on their way: by a write of the caller's own if
+// that can be done without blocking. In a crowd, where more frames are about to come, it
+// leaves them to the flusher, which writes many at once.
+func (q *lockedOutbox) appended(crowd bool) (d due) {
+	switch {
+	case q.writing:
+	case q.of.try == nil || crowd:
+		q.writing, d.kick = true, true
+	default:
+		q.writing, d.batch = true, q.small
+		q.small, q.spare = q.spare[:0], nil
+	}
+	return d
+}
+
+// do does what is due after the lock.
+func (o *outbox) do(d due) {
+	if d.batch != nil {
+		guard.NoneHeld()
+		n, err := o.try(d.batch)
+		q := o.mu.Lock()
+		d.kick = q.tried(d.batch, n, err)
 		o.mu.Unlock()
+		if err != nil {
+			o.link.cut(connectionLost(err))
+		}
+	}
+	if d.kick {
 		o.kick()
-		return
 	}
-	batch := o.small
-	o.small, o.spare = o.spare[:0], nil
-	o.mu.Unlock()
+}
 
-	n, err := o.try(batch)
-
-	o.mu.Lock()
+// tried takes in what came of a batch, of which try wrote n bytes. It reports whether to
+// wake the flusher: for the rest, or if that waits for its turn to write a close record.
+func (q *lockedOutbox) tried(batch []byte, n int, err error) (kick bool) {
 	if err != nil {
-		o.writing = false
-		o.mu.Unlock()
-		o.link.cut(connectionLost(err))
-		o.kick() // if the flusher waits for its turn to write a close record
-		return
+		q.writing = false
+		return true
 	}
 	if n < len(batch) {
-		o.rest = batch[n:]
+		q.rest = batch[n:]
 	} else {
-		o.recycle(batch)
+		q.recycle(batch)
 	}
-	if len(o.rest) == 0 && len(o.small) == 0 && len(o.bodies) == 0 {
-		o.writing = false
-		o.mu.Unlock()
-		return
-	}
-	o.mu.Unlock()
-	o.kick()
+	q.writing = len(q.rest) > 0 || len(q.small) > 0 || len(q.bodies) > 0
+	return q.writing
 }
 
 // kick wakes the flusher, to which the caller hands the socket (writing stays true).
@@ -169,85 +214,82 @@ func (o *outbox) kick() {
 }
 
 // recycle keeps a written batch's memory for the next one, and tells those who
-// wait for room. mu is held.
-func (o *outbox) recycle(batch []byte) {
-	if batch != nil && cap(batch) <= 64<<10 && o.spare == nil {
-		o.spare = batch[:0]
+// wait for room.
+func (q *lockedOutbox) recycle(batch []byte) {
+	if batch != nil && cap(batch) <= 64<<10 && q.spare == nil {
+		q.spare = batch[:0]
 	}
-	if o.room != nil {
-		close(o.room)
-		o.room = nil
+	if q.room != nil {
+		close(q.room)
+		q.room = nil
 	}
 }
 
 // fromReader appends a frame that the reading goroutine made; it neither waits
 // nor writes. A peer that makes us owe it more than the bound loses its connection.
 func (o *outbox) fromReader(appendTo func([]byte) []byte) error {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil {
+	if q.err != nil {
 		return nil // what is lost with a connection is made good on the next
 	}
-	if len(o.small) > 2*o.bound {
-		return wire.ProtocolError("W-67: the peer makes answers necessary and does not read them: %d bytes wait", len(o.small))
+	if len(q.small) > 2*o.bound {
+		return wire.ProtocolError("W-67: the peer makes answers necessary and does not read them: %d bytes wait", len(q.small))
 	}
-	o.small = appendTo(o.small)
-	if !o.writing {
-		o.writing = true
-		o.kick()
-	}
+	q.small = appendTo(q.small)
+	q.handOver()
 	return nil
 }
 
 // control appends a frame that this side's own calls bound, at most one for
 // each slot: a cancel. It neither waits nor writes.
 func (o *outbox) control(appendTo func([]byte) []byte) {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil {
+	if q.err != nil {
 		return
 	}
-	o.small = appendTo(o.small)
-	o.kickLocked()
+	q.small = appendTo(q.small)
+	q.handOver()
 }
 
 // sendBody queues a payload to travel in fragments. It neither waits nor writes.
 func (o *outbox) sendBody(b *outBody) {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queueBody(b)
-	o.kickLocked()
+	q.queueBody(b)
+	q.handOver()
 }
 
-// queueBody is sendBody with mu held. On a connection that is lost, or closed, nothing
+// queueBody queues a payload. On a connection that is lost, or closed, nothing
 // is sent: the payload is let go at once.
-func (o *outbox) queueBody(b *outBody) {
-	b.out, b.size = o, len(b.parts[0])+len(b.parts[1])
-	if o.err != nil {
+func (q *lockedOutbox) queueBody(b *outBody) {
+	b.out, b.size = q.of, len(b.parts[0])+len(b.parts[1])
+	if q.err != nil {
 		close(b.done)
 		return
 	}
-	o.waiting = append(o.waiting, b)
-	o.begin()
+	q.waiting = append(q.waiting, b)
+	q.begin()
 }
 
-// kickLocked hands the socket to the flusher if nobody has it and there is something to write.
-func (o *outbox) kickLocked() {
-	if !o.writing && (len(o.small) > 0 || len(o.bodies) > 0) {
-		o.writing = true
-		o.kick()
+// handOver hands the socket to the flusher if nobody has it and there is something to write.
+func (q *lockedOutbox) handOver() {
+	if !q.writing && (len(q.small) > 0 || len(q.bodies) > 0) {
+		q.writing = true
+		q.of.kick()
 	}
 }
 
-// begin begins waiting payloads while the budget lasts. mu is held.
-func (o *outbox) begin() {
-	for len(o.waiting) > 0 && o.assembled+o.waiting[0].size <= o.budget {
-		b := o.waiting[0]
-		o.waiting = slices.Delete(o.waiting, 0, 1)
-		o.assembled += b.size
+// begin begins waiting payloads while the budget lasts.
+func (q *lockedOutbox) begin() {
+	for len(q.waiting) > 0 && q.assembled+q.waiting[0].size <= q.of.budget {
+		b := q.waiting[0]
+		q.waiting = slices.Delete(q.waiting, 0, 1)
+		q.assembled += b.size
 		b.begun = true
-		o.small = append(o.small, b.header...)
-		o.bodies = append(o.bodies, b)
+		q.small = append(q.small, b.header...)
+		q.bodies = append(q.bodies, b)
 	}
 }
 
@@ -255,33 +297,33 @@ func (o *outbox) begin() {
 // been sent, told that the peer needs no cancel record from the caller: it is on
 // its way, before whatever takes the payload's room in the budget.
 func (o *outbox) abort(b *outBody) (begun, told bool) {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	if b.off == b.size || o.err != nil {
-		return b.begun, o.err != nil
+	if b.off == b.size || q.err != nil {
+		return b.begun, q.err != nil
 	}
 	b.aborted = true
 	if !b.begun {
-		if i := slices.Index(o.waiting, b); i >= 0 {
-			o.waiting = slices.Delete(o.waiting, i, i+1)
+		if i := slices.Index(q.waiting, b); i >= 0 {
+			q.waiting = slices.Delete(q.waiting, i, i+1)
 		}
 		close(b.done)
 		return false, true
 	}
-	o.small = wire.AppendCancel(o.small, b.slot, b.seq)
-	if i := slices.Index(o.bodies, b); i >= 0 { // else the flusher has it and will see aborted
-		o.bodies = slices.Delete(o.bodies, i, i+1)
-		o.finish(b)
+	q.small = wire.AppendCancel(q.small, b.slot, b.seq)
+	if i := slices.Index(q.bodies, b); i >= 0 { // else the flusher has it and will see aborted
+		q.bodies = slices.Delete(q.bodies, i, i+1)
+		q.finish(b)
 	}
-	o.kickLocked()
+	q.handOver()
 	return true, true
 }
 
-// finish gives the budget of a payload back. mu is held.
-func (o *outbox) finish(b *outBody) {
-	o.assembled -= b.size
+// finish gives the budget of a payload back.
+func (q *lockedOutbox) finish(b *outBody) {
+	q.assembled -= b.size
 	close(b.done)
-	o.begin()
+	q.begin()
 }
 
 // fail ends the outbox: nothing is sent any more, and the payloads are let go. If last, a
@@ -293,57 +335,54 @@ func (o *outbox) finish(b *outBody) {
 // end (Session.Close). After a breach of the protocol the connection ends at once for
 // everybody but the flusher, and end is zero: its time is fixed (Link.cutAfter).
 func (o *outbox) fail(err error, last []byte, end time.Time) {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
 	if last == nil {
-		o.parting = false // what was to be sent had its time
+		q.parting = false // what was to be sent had its time
 	}
-	if o.err != nil {
+	if q.err != nil {
 		return
 	}
-	o.err, o.end = err, end
+	q.err, q.end = err, end
 	if last != nil {
-		o.small, o.parting = append(o.small, last...), true
-		if !o.writing {
-			o.writing = true
-			o.kick()
-		}
+		q.small, q.parting = append(q.small, last...), true
+		q.handOver()
 	}
-	for _, b := range append(o.bodies, o.waiting...) {
+	for _, b := range append(q.bodies, q.waiting...) {
 		close(b.done)
 	}
-	o.bodies, o.waiting = nil, nil
-	if o.room != nil {
-		close(o.room)
-		o.room = nil
+	q.bodies, q.waiting = nil, nil
+	if q.room != nil {
+		close(q.room)
+		q.room = nil
 	}
 }
 
 // trim drops buffers that an idle session does not need.
 func (o *outbox) trim() {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.writing && len(o.small) == 0 {
-		o.small, o.spare = nil, nil
+	if !q.writing && len(q.small) == 0 {
+		q.small, q.spare = nil, nil
 	}
 }
 
 // stalled returns for how many ticks the write under way has made no progress.
 func (o *outbox) stalled(now int64) int64 {
-	o.mu.Lock()
+	q := o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.since == 0 {
+	if q.since == 0 {
 		return 0
 	}
-	return now - o.since
+	return now - q.since
 }
 
 // progress notes that the peer took something.
 func (o *outbox) progress() {
-	o.mu.Lock()
-	o.since = o.link.session.transport.now.Load()
+	q := o.mu.Lock()
+	q.since = o.link.session.transport.now.Load()
 	late := time.Time{}
-	if o.parting && time.Now().Before(o.end) {
+	if q.parting && time.Now().Before(q.end) {
 		late = time.Now().Add(closeTimeout)
 	}
 	o.mu.Unlock()
@@ -371,26 +410,18 @@ func (o *outbox) flush(conn net.Conn) {
 			if !yielded {
 				runtime.Gosched() // let those who are about to append do so: one write instead of many
 			}
-			o.mu.Lock()
-			if o.err != nil && !o.parting {
-				o.mu.Unlock()
+			q := o.mu.Lock()
+			batch, small, body, over := q.next(o.link.session.transport.now.Load())
+			o.mu.Unlock()
+			if over {
 				return
 			}
-			batch, small, body := o.next()
 			if batch == nil && body == nil {
-				o.writing, o.since = false, 0
-				o.recycle(nil)
-				parted := o.err != nil
-				o.mu.Unlock()
-				if parted {
-					return
-				}
 				fw.buf, fw.bufs, fw.heads = nil, nil, nil // an idle session does not need it
 				break
 			}
-			o.since = o.link.session.transport.now.Load()
-			o.mu.Unlock()
 
+			guard.NoneHeld()
 			var err error
 			for rest := batch; len(rest) > 0 && err == nil; rest = rest[min(len(rest), wire.MaxInline):] {
 				if len(rest) < len(batch) {
@@ -408,47 +439,63 @@ func (o *outbox) flush(conn net.Conn) {
 				runtime.Gosched() // large payloads go on for long
 			}
 			if err != nil {
-				if body != nil { // it is out of o.bodies: nobody else lets it go
+				if body != nil { // it is out of bodies: nobody else lets it go
 					close(body.done)
 				}
 				o.link.cut(connectionLost(err))
 				return
 			}
 
-			o.mu.Lock()
 			if !small {
 				batch = nil // a tail: not worth keeping
 			}
-			o.recycle(batch)
-			if body != nil {
-				body.off += n
-				if body.off == body.size || body.aborted || o.err != nil {
-					o.finish(body)
-				} else {
-					o.bodies = append(o.bodies, body)
-				}
-			}
+			q = o.mu.Lock()
+			q.wrote(batch, body, n)
 			o.mu.Unlock()
 		}
 	}
 }
 
 // next takes what to write next: the rest of a batch or all small frames (then
-// small is true), and a fragment's payload. mu is held.
-func (o *outbox) next() (batch []byte, small bool, body *outBody) {
-	if len(o.rest) > 0 {
-		batch, o.rest = o.rest, nil
-		return batch, false, nil
+// small is true), and a fragment's payload. If there is nothing, the flusher gives the
+// socket back. over says that nothing is to be sent any more.
+func (q *lockedOutbox) next(now int64) (batch []byte, small bool, body *outBody, over bool) {
+	if q.err != nil && !q.parting {
+		return nil, false, nil, true
 	}
-	if len(o.small) > 0 {
-		batch, small = o.small, true
-		o.small, o.spare = o.spare[:0], nil
+	switch {
+	case len(q.rest) > 0:
+		batch, q.rest = q.rest, nil
+		q.since = now
+		return batch, false, nil, false
+	case len(q.small) > 0:
+		batch, small = q.small, true
+		q.small, q.spare = q.spare[:0], nil
+	case len(q.bodies) == 0:
+		q.writing, q.since = false, 0
+		q.recycle(nil)
+		return nil, false, nil, q.err != nil
 	}
-	if len(o.bodies) > 0 {
-		body = o.bodies[0]
-		o.bodies = slices.Delete(o.bodies, 0, 1)
+	if len(q.bodies) > 0 {
+		body = q.bodies[0]
+		q.bodies = slices.Delete(q.bodies, 0, 1)
 	}
-	return batch, small, body
+	q.since = now
+	return batch, small, body, false
+}
+
+// wrote takes in that the flusher wrote a batch, and n bytes of a payload.
+func (q *lockedOutbox) wrote(batch []byte, body *outBody, n int) {
+	q.recycle(batch)
+	if body == nil {
+		return
+	}
+	body.off += n
+	if body.off == body.size || body.aborted || q.err != nil {
+		q.finish(body)
+	} else {
+		q.bodies = append(q.bodies, body)
+	}
 }
 
 // pieces is how many fragments of a payload are written at once: more cost fewer
@@ -516,16 +563,13 @@ func connectionLost(err error) *fault.Error {
 // parted waits until the last record was written, or over is closed.
 func (o *outbox) parted(over <-chan struct{}) {
 	for {
-		o.mu.Lock()
-		if !o.parting || len(o.small) == 0 && len(o.rest) == 0 && !o.writing {
-			o.mu.Unlock()
+		q := o.mu.Lock()
+		parted := !q.parting || len(q.small) == 0 && len(q.rest) == 0 && !q.writing
+		room := q.awaited()
+		o.mu.Unlock()
+		if parted {
 			return
 		}
-		if o.room == nil {
-			o.room = make(chan struct{})
-		}
-		room := o.room
-		o.mu.Unlock()
 		select {
 		case <-room:
 		case <-over:

@@ -3,10 +3,10 @@ package transport
 import (
 	"bytes"
 	"crypto/rand"
-	"sync"
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -32,7 +32,11 @@ import (
 // A node's session with itself (a proxy by address in the process of the owner)
 // has its dialling end here; the accepting end is not looked up by anybody.
 type peers struct {
-	mu     sync.Mutex
+	mu guard.Mutex[lockedPeers]
+}
+
+// lockedPeers is the state of peers, that of each peer included.
+type lockedPeers struct {
 	byNode map[refs.NodeID]*peer
 	closed bool
 }
@@ -52,8 +56,13 @@ type peer struct {
 // decides reports whether node a decides for the pair.
 func decides(a, b refs.NodeID) bool { return bytes.Compare(a[:], b[:]) < 0 }
 
-// get returns the entry for a node. mu is held.
-func (p *peers) get(n refs.NodeID) *peer {
+func (p *peers) init() {
+	p.mu.Lock().byNode = make(map[refs.NodeID]*peer)
+	p.mu.Unlock()
+}
+
+// get returns the entry for a node.
+func (p *lockedPeers) get(n refs.NodeID) *peer {
 	e := p.byNode[n]
 	if e == nil {
 		e = new(peer)
@@ -64,9 +73,9 @@ func (p *peers) get(n refs.NodeID) *peer {
 
 // live returns the session with a node, if there is one.
 func (p *peers) live(n refs.NodeID) *Session {
-	p.mu.Lock()
+	st := p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.byNode[n]; e != nil && e.session != nil && e.session.live() {
+	if e := st.byNode[n]; e != nil && e.session != nil && e.session.live() {
 		return e.session
 	}
 	return nil
@@ -74,9 +83,9 @@ func (p *peers) live(n refs.NodeID) *Session {
 
 // met reports whether there was a session with a node.
 func (p *peers) met(n refs.NodeID) bool {
-	p.mu.Lock()
+	st := p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.byNode[n]
+	e := st.byNode[n]
 	return e != nil && (e.session != nil || e.last != wire.SessionID{})
 }
 
@@ -88,9 +97,9 @@ type ticket struct {
 }
 
 func (t ticket) done() {
-	t.p.mu.Lock()
+	st := t.p.mu.Lock()
 	defer t.p.mu.Unlock()
-	if e := t.p.byNode[t.node]; e != nil {
+	if e := st.byNode[t.node]; e != nil {
 		e.proving = false
 		if t.held { // the other dials may wait for their crossed ones: waking them is for the one that decides
 			e.holding--
@@ -99,7 +108,7 @@ func (t ticket) done() {
 	}
 }
 
-// arrived wakes those who wait for a session. peers.mu is held.
+// arrived wakes those who wait for a session.
 func (e *peer) arrived() {
 	if e.arrival != nil {
 		close(e.arrival)
@@ -119,24 +128,27 @@ type beginning struct {
 // error is errCrossed if another dial to the same node (by another address,
 // say) has come as far already. started is when the node says that it started.
 func (p *peers) dialling(self, node refs.NodeID, started refs.Time) (b beginning, existing *Session, t ticket, err error) {
-	var over *Session
-	defer func() { // not under the lock
-		replaced(over, startedAnew)
-	}()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e := p.get(node)
+	t = ticket{p: p, node: node, held: decides(self, node)}
+	st := p.mu.Lock()
+	b, existing, over, err := st.dialling(t, started)
+	p.mu.Unlock()
+	replaced(over, startedAnew)
+	return b, existing, t, err
+}
+
+// dialling returns a session too that is over because its peer was started anew.
+func (p *lockedPeers) dialling(t ticket, started refs.Time) (b beginning, existing, over *Session, err error) {
+	e := p.get(t.node)
 	if e.session != nil && e.session.live() {
 		if anew, _ := e.session.startedAnew(started); !anew {
-			return b, e.session, ticket{}, nil
+			return b, e.session, nil, nil
 		}
 		over = e.session
 	}
 	if e.proving {
-		return b, nil, ticket{}, errCrossed // with a dial of our own
+		return b, nil, over, errCrossed // with a dial of our own
 	}
 	e.proving = true
-	t = ticket{p: p, node: node, held: decides(self, node)}
 	if t.held {
 		e.holding++
 	}
@@ -150,18 +162,21 @@ func (p *peers) dialling(self, node refs.NodeID, started refs.Time) (b beginning
 	if e.session != nil { // over, and about to be removed
 		b.previous = e.session.id
 	}
-	return b, nil, t, nil
+	return b, nil, over, nil
 }
 
 // dialled registers a session that this node dialled.
 func (p *peers) dialled(s *Session) error {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
+	st := p.mu.Lock()
+	closed := st.closed
+	var old *Session
+	if !closed {
+		old = st.put(s)
+	}
+	p.mu.Unlock()
+	if closed {
 		return errClosed()
 	}
-	old := p.put(s)
-	p.mu.Unlock()
 	replaced(old, "another session was begun")
 	return nil
 }
@@ -171,32 +186,34 @@ func (p *peers) accepted(self refs.NodeID, s *Session, previous wire.SessionID) 
 	if s.peer == self {
 		return nil
 	}
-	p.mu.Lock()
+	st := p.mu.Lock()
+	old, why, err := st.accepted(self, s, previous)
+	p.mu.Unlock()
+	replaced(old, why)
+	return err
+}
+
+// accepted returns the session that s takes the place of, if there is one, and why.
+func (p *lockedPeers) accepted(self refs.NodeID, s *Session, previous wire.SessionID) (old *Session, why string, err error) {
 	if p.closed {
-		p.mu.Unlock()
-		return errClosed()
+		return nil, "", errClosed()
 	}
 	e := p.get(s.peer)
 	lives := e.session != nil && e.session.live() && e.session.id != previous
-	why := "the peer began a new session"
+	why = "the peer began a new session"
 	if lives {
 		anew, earlier := e.session.startedAnew(s.peerTime)
 		if earlier {
-			p.mu.Unlock()
-			return errEarlier
+			return nil, "", errEarlier
 		}
 		if anew {
 			lives, why = false, startedAnew
 		}
 	}
 	if decides(self, s.peer) && (lives || e.holding > 0) {
-		p.mu.Unlock()
-		return errCrossed
+		return nil, "", errCrossed
 	}
-	old := p.put(s)
-	p.mu.Unlock()
-	replaced(old, why)
-	return nil
+	return p.put(s), why, nil
 }
 
 // startedAnew is why a session is over whose peer came again as another process.
@@ -226,8 +243,8 @@ func replaced(old *Session, why string) {
 	}
 }
 
-// put makes s the session with its peer and returns the one that was. mu is held.
-func (p *peers) put(s *Session) (old *Session) {
+// put makes s the session with its peer and returns the one that was.
+func (p *lockedPeers) put(s *Session) (old *Session) {
 	e := p.get(s.peer)
 	if old = e.session; old != nil {
 		e.last = old.id
@@ -240,9 +257,9 @@ func (p *peers) put(s *Session) (old *Session) {
 
 // wait returns a channel that is closed when something about a node changed.
 func (p *peers) wait(n refs.NodeID) <-chan struct{} {
-	p.mu.Lock()
+	st := p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.get(n)
+	e := st.get(n)
 	if e.arrival == nil {
 		e.arrival = make(chan struct{})
 	}
@@ -251,14 +268,14 @@ func (p *peers) wait(n refs.NodeID) <-chan struct{} {
 
 // remove takes a session that is over out.
 func (p *peers) remove(s *Session) {
-	p.mu.Lock()
+	st := p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.byNode[s.peer]; e != nil && e.session == s {
+	if e := st.byNode[s.peer]; e != nil && e.session == s {
 		e.session, e.last = nil, s.id
 		e.forgetAt = s.transport.now.Load() + forgetAfter
-		if len(p.byNode) > maxForgotten && !e.proving { // keys are free: anybody can come as many nodes
+		if len(st.byNode) > maxForgotten && !e.proving { // keys are free: anybody can come as many nodes
 			e.arrived()
-			delete(p.byNode, s.peer)
+			delete(st.byNode, s.peer)
 		}
 	}
 }
@@ -271,16 +288,16 @@ const maxForgotten = 1 << 16
 
 // forget drops the entries of nodes that were not heard of for long.
 func (p *peers) forget(now int64) {
-	p.mu.Lock()
+	st := p.mu.Lock()
 	defer p.mu.Unlock()
-	for n, e := range p.byNode {
+	for n, e := range st.byNode {
 		switch {
 		case e.session != nil || e.proving:
 		case e.forgetAt == 0:
 			e.forgetAt = now + forgetAfter
 		case e.forgetAt < now:
 			e.arrived() // who waits asks again
-			delete(p.byNode, n)
+			delete(st.byNode, n)
 		}
 	}
 }

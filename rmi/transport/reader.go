@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -192,6 +193,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 		}
 		uncounted, table, err := s.calls.returned(l, p, &h, rest)
 		if uncounted != nil {
+			guard.NoneHeld()
 			uncounted()
 		}
 		s.dropTable(h.Payload.References, table)
@@ -266,6 +268,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 // dropTable counts the references in a reply that nobody reads.
 func (s *Session) dropTable(references uint32, table []byte) {
 	if references > 0 && len(table) > 0 && s.transport.OnTable != nil {
+		guard.NoneHeld()
 		s.transport.OnTable(s, references, table)
 	}
 }

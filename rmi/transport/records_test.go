@@ -283,8 +283,7 @@ func TestAPeerThatDoesNotReadWhatItAsksForLosesItsConnection(t *testing.T) {
 				_, b, s := pair(t, func(c *Config) {
 					c.Limits.Pending = bound
 					c.OnUnlink = func(l *Link) {
-						l.out.mu.Lock()
-						owed <- len(l.out.small)
+						owed <- len(l.out.mu.Lock().small)
 						l.out.mu.Unlock()
 					}
 				})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 )
 
 // A session whose connection is lost goes on as follows.
@@ -44,11 +45,11 @@ func (s *Session) detach(l *Link) {
 	s.calls.cut()
 	s.callee.cut()
 	t.conns.Add(-1)
-	s.mu.Lock()
+	st := s.mu.Lock()
 	s.link.Store(nil)
-	s.lost, s.lostAt, s.since, s.met, s.told = l.err, time.Now(), t.now.Load(), nil, false
-	s.away = make(chan struct{})
-	over := s.over
+	st.lost, st.lostAt, st.since, st.met, st.told = l.err, time.Now(), t.now.Load(), nil, false
+	st.away = make(chan struct{})
+	over := st.over
 	resumes := s.resumable && s.closing.Load() == nil
 	redial := !over && resumes && s.dialled
 	if redial {
@@ -56,6 +57,7 @@ func (s *Session) detach(l *Link) {
 	}
 	s.mu.Unlock()
 	if t.OnUnlink != nil {
+		guard.NoneHeld()
 		t.OnUnlink(l)
 	}
 	switch {
@@ -78,51 +80,82 @@ func (s *Session) detach(l *Link) {
 
 // attach makes l the session's connection, in the place of an older one, and
 // sends again what was in flight.
+//
+// Config.OnLink is called before anybody finds l at the session, and without a lock:
+//
+//	attaching != nil ⇒ the session has no connection, and no other becomes it
+//
+// If the session ends meanwhile, l is cut as it would have been a moment later.
 func (s *Session) attach(l *Link) error {
 	t := s.transport
-	for {
-		s.mu.Lock()
-		if s.over {
-			s.mu.Unlock()
-			return errOver(s.Err())
+	old, other, err := s.beginAttach(l)
+	for ; old != nil || other != nil; old, other, err = s.beginAttach(l) {
+		if old != nil {
+			old.cut(errFenced)
+			<-old.gone // its connection is closed: that does not take long
+		} else {
+			<-other
 		}
-		if l.epoch <= s.epoch {
-			s.mu.Unlock()
-			return errFenced
-		}
-		old := s.link.Load()
-		if old == nil {
-			break
-		}
-		s.mu.Unlock()
-		old.cut(errFenced)
-		<-old.gone // its connection is closed: that does not take long
 	}
-	resumed := s.epoch != 0
-	s.epoch, s.reached, s.lost, s.away = l.epoch, reachedAt(l.raw), nil, nil
+	if err != nil {
+		return err
+	}
 	if t.OnLink != nil {
+		guard.NoneHeld()
 		l.attached = t.OnLink(l)
 	}
-	s.link.Store(l)
-	s.wg.Add(1) // the reader
-	if s.linked != nil {
-		close(s.linked)
-		s.linked = nil
-	}
+	st := s.mu.Lock()
+	resumed, over := st.epoch != 0, st.over
+	st.endAttach(l)
 	s.mu.Unlock()
-	l.out.mu.Lock()
-	s.calls.resend(l)
-	if s.goingOff.Load() {
-		l.out.small = appendGoAway(l.out.small)
+	if over {
+		<-s.done
+		l.cut(s.err)
+	} else {
+		q := l.out.mu.Lock()
+		s.calls.resend(q)
+		if s.goingOff.Load() {
+			q.small = appendGoAway(q.small)
+		}
+		q.handOver()
+		l.out.mu.Unlock()
 	}
-	l.out.kickLocked()
-	l.out.mu.Unlock()
 	if resumed {
 		t.resumes.Add(1)
 		t.Logger.Debug("session resumed", "peer", s.peer.String(), "connection", l.epoch)
 	}
 	l.run()
 	return nil
+}
+
+// beginAttach keeps the session's place for a connection for l, if nothing is in the way:
+// an older connection, or another that is being attached.
+func (s *Session) beginAttach(l *Link) (old *Link, other <-chan struct{}, err error) {
+	st := s.mu.Lock()
+	switch old, other = s.link.Load(), st.attaching; {
+	case st.over:
+		s.mu.Unlock()
+		return nil, nil, errOver(s.Err())
+	case l.epoch <= st.epoch:
+		old, other, err = nil, nil, errFenced
+	case old == nil && other == nil:
+		st.attaching = make(chan struct{})
+		s.wg.Add(1) // the reader
+	}
+	s.mu.Unlock()
+	return old, other, err
+}
+
+// endAttach makes l the session's connection.
+func (st *lockedSession) endAttach(l *Link) {
+	st.of.link.Store(l)
+	st.epoch, st.reached, st.lost, st.away = l.epoch, reachedAt(l.raw), nil, nil
+	close(st.attaching)
+	st.attaching = nil
+	if st.linked != nil {
+		close(st.linked)
+		st.linked = nil
+	}
 }
 
 // ErrOver is in the chain of the errors of calls that could not be made because
@@ -181,8 +214,7 @@ func (s *Session) redial() {
 			s.end(&fault.Error{Kind: fault.PeerGone, Origin: fault.Peer, Msg: "the peer did not take the session up again: " + f.Msg})
 			return
 		}
-		s.mu.Lock()
-		s.met = err
+		s.mu.Lock().met = err
 		s.mu.Unlock()
 	}
 }
@@ -191,9 +223,9 @@ func (s *Session) redial() {
 func (t *Transport) dialAgain(ctx context.Context, s *Session) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	s.mu.Lock()
-	s.dials = max(s.dials, s.epoch) + 1
-	epoch, reached := s.dials, s.reached
+	st := s.mu.Lock()
+	st.dials = max(st.dials, st.epoch) + 1
+	epoch, reached := st.dials, st.reached
 	s.mu.Unlock()
 	return t.connect(ctx, s.endpoint, reached, func(h *handshake, _ string) (*Link, error) { return h.resume(s, epoch) })
 }

@@ -239,23 +239,23 @@ func idle(t *testing.T, nodes ...*node) {
 			t.Errorf("%d bytes are still charged", held)
 		}
 		for _, s := range n.Sessions() {
-			s.calls.mu.Lock()
-			if s.calls.busy != 0 || s.calls.roots != 0 || len(s.calls.free) != len(s.calls.slots) {
-				t.Errorf("%d slots are busy, %d of depth 0, %d of %d free", s.calls.busy, s.calls.roots, len(s.calls.free), len(s.calls.slots))
+			calls := s.calls.mu.Lock()
+			if calls.busy != 0 || calls.roots != 0 || len(calls.free) != len(calls.slots) {
+				t.Errorf("%d slots are busy, %d of depth 0, %d of %d free", calls.busy, calls.roots, len(calls.free), len(calls.slots))
 			}
 			s.calls.mu.Unlock()
-			s.callee.mu.Lock()
-			if s.callee.running != 0 || s.callee.queued != 0 || s.callee.bytes != 0 {
-				t.Errorf("%d calls run, %d of %d bytes wait", s.callee.running, s.callee.queued, s.callee.bytes)
+			served := s.callee.mu.Lock()
+			if served.running != 0 || served.queued != 0 || served.bytes != 0 {
+				t.Errorf("%d calls run, %d of %d bytes wait", served.running, served.queued, served.bytes)
 			}
 			s.callee.mu.Unlock()
 			if l := s.Link(); l != nil {
 				if l.assembling != 0 {
 					t.Errorf("%d bytes are under assembly", l.assembling)
 				}
-				l.out.mu.Lock()
-				if l.out.assembled != 0 || len(l.out.bodies)+len(l.out.waiting) != 0 {
-					t.Errorf("%d bytes are under way", l.out.assembled)
+				q := l.out.mu.Lock()
+				if q.assembled != 0 || len(q.bodies)+len(q.waiting) != 0 {
+					t.Errorf("%d bytes are under way", q.assembled)
 				}
 				l.out.mu.Unlock()
 			}

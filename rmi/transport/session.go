@@ -9,6 +9,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/internal/mempool"
 	"gormi/rmi/wire"
 )
@@ -42,22 +43,14 @@ import (
 //
 // # Locks
 //
-// Who holds a lock takes no other, but for these:
+// What a lock guards is a type of its own, lockedSession for instance, which only Lock
+// returns (package guard). What needs the lock is a method of that type; and what is to be
+// done after the lock, it returns. Who holds a lock takes another only where the table
+// nestings (locks.go) says so. A build with the tag rmi_locks checks that whenever a lock
+// is taken.
 //
-//	held           taken             where
-//	dials.mu       peers.mu,         a dial begins
-//	               Transport.mu
-//	outbox.mu      callTable.mu      a session is resumed; acknowledgements and cancels
-//	                                 are sent
-//	callee.mu      Turn.mu,          a call is served in its turn; a queued call's
-//	               callContext.mu    context is asked whether it ended
-//	callTable.mu   Session.mu        the text of an error says since when a connection
-//	                                 is lost
-//	Session.mu     (none here)       Config.OnLink is called, which takes no lock of this
-//	                                 package
-//
-// So the order is dials, then peers and Transport; outbox or callee, then callTable, then
-// Session. No I/O and no logging is done under any of them, and no user code runs.
+// No I/O and no logging is done under any lock, and no code of another layer runs: no
+// Config function, no handler, no text of another package's error.
 //
 // # The end
 //
@@ -92,20 +85,27 @@ type Session struct {
 	peerOff  atomic.Bool // the peer said goaway: replies are acknowledged at once
 	changed  signal      // something that drain waits for
 
-	mu      sync.Mutex    // guards the fields below
-	over    bool          // end was called
-	epoch   wire.Epoch    // of the newest connection
-	dials   wire.Epoch    // number given to the last attempt at one
-	reached string        // the address at which the dial ended that made the newest; "" if it has no name
-	lost    error         // why there is no connection
-	lostAt  time.Time     // when the session was detached
-	since   int64         // the same, in ticks
-	met     error         // what the last attempt to dial met since; nil: none ended
-	told    bool          // Config.OnAbsent was called since
-	linked  chan struct{} // closed when there is a connection again; nil if nobody waits
-	away    chan struct{} // closed when nobody waits for the peer any more; nil while there is a connection
+	mu guard.Mutex[lockedSession]
 
 	wg sync.WaitGroup // the reader, and while there is none, who dials
+}
+
+// lockedSession is the state of a session that has to do with its connections. Who has
+// the lock may store Session.link too.
+type lockedSession struct {
+	of        *Session
+	over      bool          // end was called
+	epoch     wire.Epoch    // of the newest connection
+	dials     wire.Epoch    // number given to the last attempt at one
+	reached   string        // the address at which the dial ended that made the newest; "" if it has no name
+	attaching chan struct{} // closed when the connection that is being attached is the session's; nil: none is
+	lost      error         // why there is no connection
+	lostAt    time.Time     // when the session was detached
+	since     int64         // the same, in ticks
+	met       error         // what the last attempt to dial met since; nil: none ended
+	told      bool          // Config.OnAbsent was called since
+	linked    chan struct{} // closed when there is a connection again; nil if nobody waits
+	away      chan struct{} // closed when nobody waits for the peer any more; nil while there is a connection
 }
 
 // Peer is the node at the other end.
@@ -158,9 +158,9 @@ func (s *Session) Detached() bool {
 	if s.link.Load() != nil {
 		return false
 	}
-	s.mu.Lock()
+	st := s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.link.Load() == nil && s.epoch != 0
+	return s.link.Load() == nil && st.epoch != 0
 }
 
 // Call sends a request and waits for its reply, at most until r.Deadline or
@@ -279,31 +279,34 @@ func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Dura
 	if l == nil {
 		return s.await(sl, expires)
 	}
+	var q *lockedOutbox
 	if r.Header.Payload.Len() <= wire.MaxInline {
-		if err := l.out.lock(ctx, until); err != nil {
+		var err error
+		if q, err = l.out.lock(ctx, until); err != nil {
 			if l.Err() == nil {
 				return err
 			}
 			return s.await(sl, expires)
 		}
 	} else {
-		l.out.mu.Lock()
+		q = l.out.mu.Lock()
 	}
-	if sl.sent.Load() == uint32(l.epoch) || l.out.err != nil { // resume was faster, or will send it
+	if sl.sent.Load() == uint32(l.epoch) || q.err != nil { // resume was faster, or will send it
 		l.out.mu.Unlock()
 		return s.await(sl, expires)
 	}
-	l.send(sl, r, false)
-	crowd := sl.crowd
+	q.send(sl, r, false)
 	if expires != 0 { // from here on the peer knows the call, so a cancel makes sense
 		sl.expires.Store(expires)
 	}
 	if sl.body != nil {
-		l.out.kickLocked()
+		q.handOver()
 		l.out.mu.Unlock()
 		return nil
 	}
-	l.out.unlock(crowd)
+	due := q.appended(sl.crowd)
+	l.out.mu.Unlock()
+	l.out.do(due)
 	return nil
 }
 
@@ -323,8 +326,9 @@ func (s *Session) await(sl *slot, expires int64) error {
 func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 	for {
 		l, err := s.waitLink(ctx, false)
+		var q *lockedOutbox
 		if err == nil {
-			err = l.out.lock(ctx, time.Time{})
+			q, err = l.out.lock(ctx, time.Time{})
 		}
 		if err != nil {
 			if l != nil && l.Err() != nil && s.live() {
@@ -343,12 +347,14 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 			}
 			return e
 		}
-		l.send(sl, r, true)
+		q.send(sl, r, true)
 		body := sl.body
 		if body == nil {
-			l.out.unlock(sl.crowd)
+			due := q.appended(sl.crowd)
+			l.out.mu.Unlock()
+			l.out.do(due)
 		} else {
-			l.out.kickLocked()
+			q.handOver()
 			l.out.mu.Unlock()
 			select {
 			case <-body.done:
@@ -416,9 +422,9 @@ func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
 func (s *Session) sendAcks(above int) {
 	if l := s.link.Load(); l != nil {
 		l.out.control(func(b []byte) []byte {
-			s.calls.mu.Lock()
+			st := s.calls.mu.Lock()
 			defer s.calls.mu.Unlock()
-			return s.calls.acks(b, above)
+			return st.acks(b, above)
 		})
 	}
 }
@@ -486,14 +492,13 @@ func (s *Session) Close(err *fault.Error) {
 
 // end ends the session: see the type's comment. It does not wait.
 func (s *Session) end(err error) {
-	s.mu.Lock()
-	if s.over {
-		s.mu.Unlock()
+	st := s.mu.Lock()
+	first, l := !st.over, s.link.Load()
+	st.over = true
+	s.mu.Unlock()
+	if !first {
 		return
 	}
-	s.over = true
-	l := s.link.Load()
-	s.mu.Unlock()
 	var f *fault.Error
 	if c := s.closing.Load(); c != nil {
 		f = c

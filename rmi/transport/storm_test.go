@@ -133,9 +133,9 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 	t.Logf("%d answered, %d left; %+v; %+v", answered.Load(), left.Load(), c, b.Counters())
 	// What is kept is what the slots' last calls returned, and no more than the caller may owe.
 	theirs := b.Live(a.Node())
-	theirs.callee.mu.Lock()
+	served := theirs.callee.mu.Lock()
 	sum := 0
-	for _, chunk := range theirs.callee.slots {
+	for _, chunk := range served.slots {
 		for i := range chunk {
 			if chunk[i].in != nil || chunk[i].asm != nil || chunk[i].again != nil {
 				t.Errorf("slot %d is in use", i)
@@ -145,22 +145,22 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 			}
 		}
 	}
-	if theirs.callee.kept != sum {
-		t.Errorf("%d bytes are kept, %d are counted", sum, theirs.callee.kept)
+	if served.kept != sum {
+		t.Errorf("%d bytes are kept, %d are counted", sum, served.kept)
 	}
 	theirs.callee.mu.Unlock()
-	s.calls.mu.Lock()
-	if s.calls.busy != 0 || s.calls.roots != 0 || len(s.calls.free) != len(s.calls.slots) || len(s.calls.waiting) != 0 {
-		t.Errorf("%d slots are busy, %d free of %d", s.calls.busy, len(s.calls.free), len(s.calls.slots))
+	table := s.calls.mu.Lock()
+	if table.busy != 0 || table.roots != 0 || len(table.free) != len(table.slots) || len(table.waiting) != 0 {
+		t.Errorf("%d slots are busy, %d free of %d", table.busy, len(table.free), len(table.slots))
 	}
 	owed, large := 0, 0
-	for _, sl := range s.calls.free {
+	for _, sl := range table.free {
 		if owed += sl.owed; sl.owed > ackAbove {
 			large++
 		}
 	}
-	if owed != s.calls.owed || large != s.calls.large {
-		t.Errorf("%d bytes are owed, %d large; counted %d, %d", owed, large, s.calls.owed, s.calls.large)
+	if owed != table.owed || large != table.large {
+		t.Errorf("%d bytes are owed, %d large; counted %d, %d", owed, large, table.owed, table.large)
 	}
 	s.calls.mu.Unlock()
 	for _, n := range []*node{a, b} {

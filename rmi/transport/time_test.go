@@ -225,14 +225,14 @@ func TestACallReturnsByItsDeadlineAndItsSlotComesBack(t *testing.T) {
 				wantKind(t, err, fault.Deadline, c.outcome, "")
 				<-time.After(6 * time.Second)
 				synctest.Wait()
-				s.calls.mu.Lock()
-				if s.calls.busy != 0 || s.calls.roots != 0 || len(s.calls.slots) != 1 {
-					t.Errorf("%d slots are busy, of %d", s.calls.busy, len(s.calls.slots))
+				calls := s.calls.mu.Lock()
+				if calls.busy != 0 || calls.roots != 0 || len(calls.slots) != 1 {
+					t.Errorf("%d slots are busy, of %d", calls.busy, len(calls.slots))
 				}
 				s.calls.mu.Unlock()
-				s.Link().out.mu.Lock()
-				if s.Link().out.assembled != 0 || len(s.Link().out.bodies)+len(s.Link().out.waiting) != 0 {
-					t.Errorf("%d bytes are under way", s.Link().out.assembled)
+				q := s.Link().out.mu.Lock()
+				if q.assembled != 0 || len(q.bodies)+len(q.waiting) != 0 {
+					t.Errorf("%d bytes are under way", q.assembled)
 				}
 				s.Link().out.mu.Unlock()
 				if err := s.Err(); err != nil {
@@ -341,9 +341,8 @@ func TestWorkersAreUsedAgainAndTrimmed(t *testing.T) {
 			synctest.Wait()
 		}
 		idle := func() int {
-			b.workers.mu.Lock()
 			defer b.workers.mu.Unlock()
-			return len(b.workers.idle)
+			return len(b.workers.mu.Lock().idle)
 		}
 		if n := idle(); n != 1 {
 			t.Errorf("%d workers after ten calls in turn", n)

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -41,15 +43,19 @@ type Transport struct {
 	ctx    context.Context // ends with the transport; bounds dials
 	cancel context.CancelFunc
 
-	mu        sync.Mutex // guards the fields below
+	mu guard.Mutex[lockedTransport]
+
+	wg sync.WaitGroup // accept loops, handshakes, dials, the clock, sessions' readers
+}
+
+// lockedTransport is the state of a Transport.
+type lockedTransport struct {
 	listeners map[net.Listener]bool
 	sessions  map[*Session]bool
 	byID      map[wire.SessionID]*Session // those that peers dialled
 	shaking   map[net.Conn]bool           // in the handshake
 	closed    bool
 	leaving   bool // Shutdown was called: no new sessions
-
-	wg sync.WaitGroup // accept loops, handshakes, dials, the clock, sessions' readers
 }
 
 // New returns a transport that neither listens nor has a connection yet. The
@@ -63,16 +69,19 @@ func New(c Config) *Transport {
 		c.Grace = DefaultGrace
 	}
 	t := &Transport{
-		Config:    c,
-		began:     time.Now(),
-		node:      refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
+		Config: c,
+		began:  time.Now(),
+		node:   refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
+	}
+	*t.mu.Lock() = lockedTransport{
 		listeners: make(map[net.Listener]bool),
 		sessions:  make(map[*Session]bool),
 		byID:      make(map[wire.SessionID]*Session),
 		shaking:   make(map[net.Conn]bool),
 	}
+	t.mu.Unlock()
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.peers.byNode = make(map[refs.NodeID]*peer)
+	t.peers.init()
 	t.workers.handler, t.workers.limit = c.Handler, t.Limits.HandlersTotal
 	t.dials.t = t
 	t.busy.init(c.BusyPoll)
@@ -112,13 +121,13 @@ func (t *Transport) Listen(ctx context.Context, network, address string) (net.Ad
 		}
 		return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "cannot listen on %s: %w", address, err)
 	}
-	t.mu.Lock()
-	if t.closed {
+	st := t.mu.Lock()
+	if st.closed {
 		t.mu.Unlock()
 		l.Close()
 		return nil, errClosed()
 	}
-	t.listeners[l] = true
+	st.listeners[l] = true
 	t.wg.Add(1)
 	t.mu.Unlock()
 	go t.acceptLoop(l)
@@ -175,13 +184,13 @@ func (t *Transport) beginHandshake(conn net.Conn) bool {
 		t.conns.Add(-1)
 		return false
 	}
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
+	if st.closed {
 		t.conns.Add(-1)
 		return false
 	}
-	t.shaking[conn] = true
+	st.shaking[conn] = true
 	t.wg.Add(1)
 	return true
 }
@@ -190,18 +199,18 @@ func (t *Transport) beginHandshake(conn net.Conn) bool {
 // its session. Else the connection is closed. err is the handshake's error.
 func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 	defer t.wg.Done()
-	t.mu.Lock()
-	delete(t.shaking, conn)
+	st := t.mu.Lock()
+	delete(st.shaking, conn)
 	var begun *Session
-	if l != nil && !t.sessions[l.session] && l.session.live() { // else an older session is resumed
+	if l != nil && !st.sessions[l.session] && l.session.live() { // else an older session is resumed
 		begun = l.session
-		t.sessions[begun] = true
+		st.sessions[begun] = true
 		if !begun.dialled {
-			t.byID[begun.id] = begun
+			st.byID[begun.id] = begun
 		}
 		t.wg.Add(1)
 	}
-	closed, leaving := t.closed, t.leaving
+	closed, leaving := st.closed, st.leaving
 	t.mu.Unlock()
 	if l != nil {
 		if closed && begun != nil {
@@ -224,9 +233,9 @@ func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 
 // accepted returns the session of an id that a peer, in this start of it, dialled, or nil.
 func (t *Transport) accepted(id wire.SessionID, peer *wire.Hello) *Session {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.byID[id]; s != nil && s.peer == peer.Node() && s.peerTime == peer.Time && s.live() {
+	if s := st.byID[id]; s != nil && s.peer == peer.Node() && s.peerTime == peer.Time && s.live() {
 		return s
 	}
 	return nil
@@ -264,8 +273,11 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 		done:   make(chan struct{}), gone: make(chan struct{}),
 	}
 	s.calls.init(s, int(min(p.Slots, 1<<20)))
-	s.callee.session = s
+	s.callee.init(s)
+	s.mu.Lock().of = s
+	s.mu.Unlock()
 	if t.Attach != nil {
+		guard.NoneHeld()
 		s.attached = t.Attach(s)
 	}
 	return s
@@ -274,14 +286,15 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 // ended removes a session when all its goroutines but the calling one have ended.
 func (t *Transport) ended(s *Session) {
 	t.peers.remove(s)
-	t.mu.Lock()
-	entered := t.sessions[s] // not if another took its place before it had a connection
-	delete(t.sessions, s)
-	if t.byID[s.id] == s {
-		delete(t.byID, s.id)
+	st := t.mu.Lock()
+	entered := st.sessions[s] // not if another took its place before it had a connection
+	delete(st.sessions, s)
+	if st.byID[s.id] == s {
+		delete(st.byID, s.id)
 	}
 	t.mu.Unlock()
 	if t.OnEnd != nil {
+		guard.NoneHeld()
 		t.OnEnd(s)
 	}
 	if fault.KindOf(s.err) == fault.Protocol {
@@ -333,8 +346,7 @@ func (t *Transport) boundDetached(list []*Session) {
 	}
 	since := make(map[*Session]int64, len(detached))
 	for _, s := range detached {
-		s.mu.Lock()
-		since[s] = s.since
+		since[s] = s.mu.Lock().since
 		s.mu.Unlock()
 	}
 	slices.SortFunc(detached, func(a, b *Session) int { return cmp.Compare(since[a], since[b]) })
@@ -344,9 +356,9 @@ func (t *Transport) boundDetached(list []*Session) {
 }
 
 func (t *Transport) list(to []*Session) []*Session {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	for s := range t.sessions {
+	for s := range st.sessions {
 		to = append(to, s)
 	}
 	return to
@@ -360,25 +372,24 @@ func (t *Transport) Live(n refs.NodeID) *Session { return t.peers.live(n) }
 
 // StopListening takes back the Listen that returned addr.
 func (t *Transport) StopListening(addr net.Addr) {
-	t.mu.Lock()
-	var found net.Listener
-	for l := range t.listeners {
-		if l.Addr() == addr || l.Addr().String() == addr.String() && l.Addr().Network() == addr.Network() {
-			found = l
-			delete(t.listeners, l)
-		}
-	}
+	st := t.mu.Lock()
+	listeners := slices.Collect(maps.Keys(st.listeners))
 	t.mu.Unlock()
-	if found != nil {
-		found.Close()
+	for _, l := range listeners { // without the lock: their addresses are the network's
+		if l.Addr() == addr || l.Addr().String() == addr.String() && l.Addr().Network() == addr.Network() {
+			delete(t.mu.Lock().listeners, l)
+			t.mu.Unlock()
+			l.Close()
+			return
+		}
 	}
 }
 
 // stopListening closes the listeners: no connection is accepted any more.
 func (t *Transport) stopListening() {
-	t.mu.Lock()
-	ls := t.listeners
-	t.listeners = make(map[net.Listener]bool)
+	st := t.mu.Lock()
+	ls := st.listeners
+	st.listeners = make(map[net.Listener]bool)
 	t.mu.Unlock()
 	for l := range ls {
 		l.Close()
@@ -390,21 +401,20 @@ func (t *Transport) stopListening() {
 // transport, for handlers at most grace: a servant that does not look at its
 // context is left behind, and logged.
 func (t *Transport) Close(grace time.Duration) {
-	t.mu.Lock()
-	if t.closed {
+	st := t.mu.Lock()
+	if st.closed {
 		t.mu.Unlock()
 		t.wg.Wait()
 		return
 	}
-	t.closed = true
+	st.closed = true
 	var shaking []net.Conn
-	for c := range t.shaking {
+	for c := range st.shaking {
 		shaking = append(shaking, c)
 	}
 	t.mu.Unlock()
 	t.cancel()
-	t.peers.mu.Lock()
-	t.peers.closed = true
+	t.peers.mu.Lock().closed = true
 	t.peers.mu.Unlock()
 	t.stopListening()
 	for _, c := range shaking {

@@ -2,7 +2,8 @@ package transport
 
 import (
 	"slices"
-	"sync"
+
+	"gormi/rmi/internal/guard"
 )
 
 // Turn makes calls take turns: one runs, the others wait in order. A call that
@@ -15,25 +16,29 @@ import (
 // (A call that stopped waiting, because its context ended, may go on while the
 // one that it let in still runs.) The zero value is ready.
 type Turn struct {
-	mu      sync.Mutex
+	mu guard.Mutex[lockedTurn]
+}
+
+// lockedTurn is the state of a Turn.
+type lockedTurn struct {
 	running []*Incoming
 	queue   []*Incoming
 }
 
 // enter reports whether in may run now; if not, leave hands it out later.
 func (t *Turn) enter(in *Incoming) bool {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.lets(in) {
-		t.running = append(t.running, in)
+	if st.lets(in) {
+		st.running = append(st.running, in)
 		return true
 	}
-	t.queue = append(t.queue, in)
+	st.queue = append(st.queue, in)
 	return false
 }
 
-// lets reports whether in may run now. mu is held.
-func (t *Turn) lets(in *Incoming) bool {
+// lets reports whether in may run now.
+func (t *lockedTurn) lets(in *Incoming) bool {
 	n := len(t.running)
 	if n == 0 {
 		return true
@@ -44,31 +49,31 @@ func (t *Turn) lets(in *Incoming) bool {
 
 // leave ends the turn of in and returns who is next, or nil.
 func (t *Turn) leave(in *Incoming) *Incoming {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.Index(t.running, in)
-	t.running = slices.Delete(t.running, i, i+1)
-	i = slices.IndexFunc(t.queue, t.lets)
+	i := slices.Index(st.running, in)
+	st.running = slices.Delete(st.running, i, i+1)
+	i = slices.IndexFunc(st.queue, st.lets)
 	if i < 0 {
 		return nil
 	}
-	next := t.queue[i]
+	next := st.queue[i]
 	if i == 0 { // the usual case costs no copy
-		t.queue[0] = nil
-		t.queue = t.queue[1:]
+		st.queue[0] = nil
+		st.queue = st.queue[1:]
 	} else {
-		t.queue = slices.Delete(t.queue, i, i+1)
+		st.queue = slices.Delete(st.queue, i, i+1)
 	}
-	if len(t.queue) == 0 {
-		t.queue = nil
+	if len(st.queue) == 0 {
+		st.queue = nil
 	}
-	t.running = append(t.running, next)
+	st.running = append(st.running, next)
 	return next
 }
 
 // idle reports whether nobody runs or waits.
 func (t *Turn) idle() bool {
-	t.mu.Lock()
+	st := t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.running) == 0
+	return len(st.running) == 0
 }

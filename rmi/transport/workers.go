@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
@@ -16,28 +17,38 @@ type workers struct {
 
 	total atomic.Int64 // calls handed out and not served
 
-	mu       sync.Mutex
+	mu guard.Mutex[lockedWorkers]
+	wg sync.WaitGroup
+}
+
+// lockedWorkers is the state of workers.
+type lockedWorkers struct {
 	idle     []chan *Incoming // capacity 1 each
 	least    int              // fewest idle since the last trim: those were not needed
-	waiting  []*Session       // whose queue the limit holds up; each once (callee.listed)
+	waiting  []*Session       // whose queue the limit holds up; each once (lockedCallee.listed)
 	draining bool
-	wg       sync.WaitGroup
 }
 
 // run serves in on an idle worker or a new one.
 func (w *workers) run(in *Incoming) {
-	w.mu.Lock()
-	if n := len(w.idle); n > 0 {
-		ch := w.idle[n-1]
-		w.idle = w.idle[:n-1]
-		w.least = min(w.least, n-1)
-		w.mu.Unlock()
+	st := w.mu.Lock()
+	ch := st.take()
+	w.mu.Unlock()
+	if ch != nil {
 		ch <- in
 		return
 	}
-	w.mu.Unlock()
 	w.wg.Add(1)
 	go w.loop(in)
+}
+
+// take returns the channel of the worker that became idle last, or nil.
+func (w *lockedWorkers) take() (ch chan *Incoming) {
+	if n := len(w.idle); n > 0 {
+		ch, w.idle = w.idle[n-1], w.idle[:n-1]
+		w.least = min(w.least, n-1)
+	}
+	return ch
 }
 
 func (w *workers) loop(in *Incoming) {
@@ -47,13 +58,15 @@ func (w *workers) loop(in *Incoming) {
 		for in != nil {
 			in = w.serve(in)
 		}
-		w.mu.Lock()
-		if w.draining {
-			w.mu.Unlock()
+		st := w.mu.Lock()
+		draining := st.draining
+		if !draining {
+			st.idle = append(st.idle, ch)
+		}
+		w.mu.Unlock()
+		if draining {
 			return
 		}
-		w.idle = append(w.idle, ch)
-		w.mu.Unlock()
 		in = <-ch
 	}
 }
@@ -83,6 +96,7 @@ func (w *workers) handle(in *Incoming) {
 			w.run(next)
 		}
 	}()
+	guard.NoneHeld()
 	w.handler.Serve(in)
 	returned = true
 	if !in.answered {
@@ -100,11 +114,7 @@ func (w *workers) finish(in *Incoming) *Incoming {
 	}
 	in.recycle()
 	w.total.Add(-1)
-	s.callee.mu.Lock()
-	s.callee.running--
-	s.callee.mu.Unlock()
-	s.changed.send()
-	if in := s.admitQueued(next == nil); in != nil {
+	if in := s.admitQueued(next == nil, 1); in != nil {
 		next = in
 	}
 	if in := w.admitListed(next == nil); in != nil {
@@ -118,7 +128,7 @@ func (w *workers) finish(in *Incoming) *Incoming {
 // to be served by the caller.
 func (w *workers) admitListed(keep bool) (kept *Incoming) {
 	for s := w.unlist(); s != nil; s = w.unlist() {
-		if in := s.admitQueued(keep && kept == nil); in != nil {
+		if in := s.admitQueued(keep && kept == nil, 0); in != nil {
 			kept = in
 		}
 	}
@@ -127,37 +137,37 @@ func (w *workers) admitListed(keep bool) (kept *Incoming) {
 
 // unlist takes a session off the waiting list if there is room for a call of its.
 func (w *workers) unlist() *Session {
-	w.mu.Lock()
+	st := w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.waiting) == 0 || w.total.Load() >= int64(w.limit) {
+	if len(st.waiting) == 0 || w.total.Load() >= int64(w.limit) {
 		return nil
 	}
-	s := w.waiting[0]
-	w.waiting = w.waiting[1:]
+	s := st.waiting[0]
+	st.waiting = st.waiting[1:]
 	return s
 }
 
 // trim ends the workers that were not needed since the last trim.
 func (w *workers) trim() {
-	w.mu.Lock()
-	n := min(w.least, len(w.idle))
-	for _, ch := range w.idle[:n] {
+	st := w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(st.least, len(st.idle))
+	for _, ch := range st.idle[:n] {
 		ch <- nil
 	}
-	w.idle = append(w.idle[:0], w.idle[n:]...)
-	w.least = len(w.idle)
-	w.mu.Unlock()
+	st.idle = append(st.idle[:0], st.idle[n:]...)
+	st.least = len(st.idle)
 }
 
 // drain ends the idle workers, and the others when they are done.
 func (w *workers) drain() {
-	w.mu.Lock()
+	st := w.mu.Lock()
 	defer w.mu.Unlock()
-	w.draining = true
-	for _, ch := range w.idle {
+	st.draining = true
+	for _, ch := range st.idle {
 		ch <- nil
 	}
-	w.idle = nil
+	st.idle = nil
 }
 
 // arrive takes in a call whose payload is complete. It runs on the reading
@@ -168,6 +178,7 @@ func (s *Session) arrive(l *Link, in *Incoming) {
 		return
 	}
 	t := s.transport
+	guard.NoneHeld()
 	threading, turn := t.Handler.Route(in)
 	in.turn, in.perCaller = turn, threading == PerConnection
 	if l.lossy && (in.perCaller || turn != nil) && l.order.early(in.number) {
@@ -179,86 +190,121 @@ func (s *Session) arrive(l *Link, in *Incoming) {
 
 // let serves a call whose turn to begin it is, queues it, or refuses it.
 func (s *Session) let(in *Incoming) {
-	t, c := s.transport, &s.callee
-	c.mu.Lock()
-	if c.over {
-		c.slots[in.Header.Slot/slotChunk][in.Header.Slot%slotChunk].in = nil // it is another session's from here on
-		c.mu.Unlock()
+	st := s.callee.mu.Lock()
+	what, why := st.let(in)
+	s.callee.mu.Unlock()
+	switch what {
+	case runs:
+		s.transport.workers.run(in)
+	case waitsListed:
+		s.transport.workers.list(s)
+		s.transport.workers.admitListed(false) // the last call of another session may have ended just before
+	case isRefused:
+		s.refuse(in, why)
+	case isDropped:
 		in.recycle()
-		return
+	}
+}
+
+// verdict is what becomes of a call whose turn to begin it is.
+type verdict uint8
+
+const (
+	runs        verdict = iota
+	waits               // in the queue, or for its turn
+	waitsListed         // in the queue, and its session is to be listed
+	isRefused
+	isDropped // the session is over
+)
+
+// let queues a call, or admits it; or says why it is to be refused.
+func (c *lockedCallee) let(in *Incoming) (verdict, *fault.Error) {
+	t := c.session.transport
+	if c.over {
+		c.slotOf(in).in = nil // it is another session's from here on
+		return isDropped, nil
 	}
 	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || t.workers.total.Load() >= int64(t.Limits.HandlersTotal)) {
 		if c.queued >= t.Limits.Queue || c.bytes+in.Header.Payload.Len() > t.Limits.Assembly {
-			c.mu.Unlock()
-			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly))
-			return
+			return isRefused, fault.New(fault.Overloaded, fault.NotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
 		}
 		c.push(in)
-		list := c.running == 0 && !c.listed // nothing of this session's will end and admit it
-		c.listed = c.listed || list
-		c.mu.Unlock()
-		if list {
-			t.workers.list(s)
-			t.workers.admitListed(false) // the last call of another session may have ended just before
+		if c.running == 0 && !c.listed { // nothing of this session's will end and admit it
+			c.listed = true
+			return waitsListed, nil
 		}
-		return
+		return waits, nil
 	}
 	if c.running >= t.Limits.Handlers+t.Limits.Nested { // whatever depth the peer claims
-		c.mu.Unlock()
-		s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted,
-			"%d calls of this peer are being served, nested ones included (Options.Limits.Handlers and Nested), and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested))
-		return
+		return isRefused, fault.New(fault.Overloaded, fault.NotExecuted,
+			"%d calls of this peer are being served, nested ones included (Options.Limits.Handlers and Nested), and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested)
 	}
-	runs := s.admit(in)
-	c.mu.Unlock()
-	if runs {
-		t.workers.run(in)
+	if c.admit(in) {
+		return runs, nil
 	}
+	return waits, nil
 }
 
 // list puts a session on the waiting list of the limit on all sessions' calls.
 func (w *workers) list(s *Session) {
-	w.mu.Lock()
-	w.waiting = append(w.waiting, s)
+	st := w.mu.Lock()
+	st.waiting = append(st.waiting, s)
 	w.mu.Unlock()
 }
 
 // admit counts a call as running and reports whether it may run now, or waits
-// for its turn. callee.mu is held, so that calls enter a turn in order.
-func (s *Session) admit(in *Incoming) bool {
-	s.callee.running++
-	s.transport.workers.total.Add(1)
+// for its turn. Calls enter a turn in the order in which they are admitted.
+func (c *lockedCallee) admit(in *Incoming) bool {
+	c.running++
+	c.session.transport.workers.total.Add(1)
 	if in.perCaller {
-		in.turn = s.callee.turnOf(in.Header.Object)
+		in.turn = c.turnOf(in.Header.Object)
 	}
 	return in.turn == nil || in.turn.enter(in)
 }
 
 // admitQueued hands out queued calls while there is room. If keep is true it
-// returns one of them to be served by the caller.
-func (s *Session) admitQueued(keep bool) (kept *Incoming) {
-	t, c := s.transport, &s.callee
-	c.mu.Lock()
-	c.listed = false
-	for c.queued > 0 && c.running < t.Limits.Handlers {
-		if t.workers.total.Load() >= int64(t.Limits.HandlersTotal) {
-			if !c.listed {
-				c.listed = true
-				defer t.workers.list(s)
-			}
-			break
-		}
-		in := c.pop()
-		switch {
-		case !s.admit(in):
-		case keep && kept == nil:
+// returns one of them to be served by the caller. ended calls of the session's have
+// ended.
+func (s *Session) admitQueued(keep bool, ended int) (kept *Incoming) {
+	st := s.callee.mu.Lock()
+	st.running -= ended
+	more, list := st.admitQueued()
+	s.callee.mu.Unlock()
+	if ended > 0 {
+		s.changed.send()
+	}
+	if list {
+		s.transport.workers.list(s)
+	}
+	for more != nil {
+		in := more
+		more, in.next = in.next, nil
+		if keep && kept == nil {
 			kept = in
-		default:
-			defer t.workers.run(in)
+		} else {
+			s.transport.workers.run(in)
 		}
 	}
-	c.mu.Unlock()
 	return kept
+}
+
+// admitQueued admits queued calls while there is room. It returns the first of those that
+// may run now; the others follow as next. list says that the session is to be listed.
+func (c *lockedCallee) admitQueued() (first *Incoming, list bool) {
+	t := c.session.transport
+	c.listed = false
+	end := &first
+	for c.queued > 0 && c.running < t.Limits.Handlers {
+		if t.workers.total.Load() >= int64(t.Limits.HandlersTotal) {
+			c.listed = true
+			return first, true
+		}
+		if in := c.pop(); c.admit(in) {
+			*end, end = in, &in.next
+		}
+	}
+	return first, false
 }
 
 // refuse answers a call that is not served. It neither waits nor writes.
@@ -285,6 +331,7 @@ func (in *Incoming) dropTable() {
 		if in.asm != nil {
 			table, _ = in.asm.counted()
 		}
+		guard.NoneHeld()
 		t.OnTable(in.Session, n, table[:in.Header.Payload.Table])
 	}
 }

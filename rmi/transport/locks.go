@@ -1,0 +1,16 @@
+package transport
+
+import "gormi/rmi/internal/guard"
+
+// nestings are the locks of this package that are taken while another is held: no
+// others are. The tests hold it without a cycle, and with the tag rmi_locks they find
+// each of these nestings and no other.
+var nestings = []guard.Nesting{
+	guard.Nest[lockedDials, lockedPeers]("a dial begins unless one that ended just now left a session"),
+	guard.Nest[lockedDials, lockedTransport]("a dial begins unless the transport is closed"),
+	guard.Nest[lockedOutbox, lockedCalls]("a session is resumed; acknowledgements and cancels are sent"),
+	guard.Nest[lockedCallee, lockedTurn]("a call is admitted and enters its turn; turns that nobody uses are forgotten"),
+	guard.Nest[lockedCallee, lockedContext]("a queued call is asked whether its context has ended"),
+}
+
+func init() { guard.Allow(nestings) }

@@ -1,0 +1,30 @@
+package transport
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+
+	"gormi/rmi/internal/guard"
+)
+
+func TestLocksHaveAnOrder(t *testing.T) {
+	if cycle := guard.Cycle(nestings); cycle != nil {
+		t.Errorf("each of these locks may be taken under the one before, and the first under the last: %v", cycle)
+	}
+}
+
+// nestingsSeen runs tests and, in a build that checks locks, has them fail if all of them
+// together did not come upon each of the nestings: the table is to say no more than is so.
+type nestingsSeen struct{ *testing.M }
+
+func (m nestingsSeen) Run() int {
+	code := m.M.Run()
+	if code == 0 && flag.Lookup("test.run").Value.String() == "" && !testing.Short() {
+		for _, n := range guard.Unseen() {
+			fmt.Printf("the lock of %v was never taken while that of %v was held: %s\n", n.Taken, n.Held, n.Where)
+			code = 1
+		}
+	}
+	return code
+}
