@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -25,9 +26,14 @@ var (
 	isFlag     = regexp.MustCompile(`^-[a-z][a-z-]*$`)
 	testName   = regexp.MustCompile(`\b(Test|Fuzz)\w+|-bench (\w+)`)
 	// doc.go of package rmi writes a file's path as it is from the root, or from rmi/transport.
-	docFile = regexp.MustCompile(`[\w/.]+\.go\b`)
-	docName = regexp.MustCompile(`\b[A-Z]\w+\.[A-Z]\w+\b`)
+	docFile   = regexp.MustCompile(`[\w/.]+\.go\b`)
+	docName   = regexp.MustCompile(`\b[A-Za-z]\w*\.[A-Za-z]\w*\b`)
+	docPlaced = regexp.MustCompile(`((?:` + docWord + `(?:,| and|, and) )*[\w.]+) in ([\w/]+\.go)\b`)
 )
+
+// docWord is a method, or a function whose name begins with a capital. The word before "in
+// x.go" is a function however it begins; others in small letters are any words.
+const docWord = `(?:[A-Za-z]\w*\.[A-Za-z]\w*|[A-Z]\w*)`
 
 // source is what the module's Go files declare.
 type source struct {
@@ -250,48 +256,69 @@ func (s *source) command(line string, exists func(string) bool) string {
 	return ""
 }
 
-// TestDocPlacesItsFunctions looks at the steps of a call in package rmi's comment: what a
-// step names as Type.Method is declared in one of the files that the step names.
+// mostFiles is how many files a call may cross.
+const mostFiles = 20
+
+// TestDocPlacesItsFunctions looks at the way of a call in package rmi's comment. Every
+// function there stands with its file, as "F in x.go" or "F and G in x.go", and is declared in
+// that file. Every file stands with a function. The numbered steps cross no more files than
+// a call may, and in each of the four parts of the way a file is entered once.
 func TestDocPlacesItsFunctions(t *testing.T) {
 	text, err := os.ReadFile("../rmi/doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, ok := strings.Cut(string(text), "# How a call travels")
-	steps, _, ends := strings.Cut(rest, "\n// # ")
+	way, _, ends := strings.Cut(rest, "\n// # ")
 	if !ok || !ends {
-		t.Fatal("rmi/doc.go has no list of steps")
+		t.Fatal("rmi/doc.go does not say how a call travels")
 	}
 	s := readSource(t)
-	all := regexp.MustCompile(`\n//\s+\d+\. `).Split(steps, -1)[1:]
-	functions := 0
-	for i, step := range all {
-		var files []string
-		for _, f := range docFile.FindAllString(step, -1) {
-			if !strings.Contains(f, "/") {
-				f = "rmi/transport/" + f
+	crossed, parts, functions := map[string]bool{}, 0, 0
+	for _, part := range strings.Split(way, "\n//\n") {
+		numbered := regexp.MustCompile(`^//\s+\d+\. `).MatchString(strings.TrimSpace(part))
+		part = strings.Join(strings.Fields(strings.ReplaceAll(part, "//", " ")), " ")
+		placed, entered := map[string]bool{}, map[string]bool{}
+		for _, m := range docPlaced.FindAllStringSubmatch(part, -1) {
+			file := m[2]
+			if !strings.Contains(file, "/") {
+				file = "rmi/transport/" + file
 			}
-			if s.in[f] == nil {
-				t.Errorf("step %d names %s, which is not there", i+1, f)
+			for _, name := range regexp.MustCompile(`\w[\w.]*\w`).FindAllString(strings.ReplaceAll(m[1], " and", ","), -1) {
+				functions++
+				placed[name] = true
+				if !s.in[file][name] {
+					t.Errorf("%s is not in %s", name, file)
+				}
 			}
-			files = append(files, f)
+			if numbered && entered[file] {
+				t.Errorf("%s is entered twice in: %.60s...", file, part)
+			}
+			placed[m[2]], entered[file] = true, true
+			if numbered {
+				crossed[file] = true
+			}
 		}
-		if len(files) == 0 {
-			t.Errorf("step %d names no file", i+1)
+		for _, name := range docName.FindAllString(part, -1) {
+			if !placed[name] && !strings.HasSuffix(name, ".go") {
+				t.Errorf("%s stands without its file", name)
+			}
 		}
-		for _, name := range docName.FindAllString(step, -1) {
-			functions++
-			found := false
-			for _, f := range files {
-				found = found || s.in[f][name]
+		for _, file := range docFile.FindAllString(part, -1) {
+			if !placed[file] {
+				t.Errorf("%s stands without a function", file)
 			}
-			if !found {
-				t.Errorf("step %d: %s is in none of %v", i+1, name, files)
-			}
+		}
+		if numbered {
+			parts++
 		}
 	}
-	if len(all) < 5 || functions < 2 {
-		t.Errorf("found %d steps with %d functions", len(all), functions)
+	said := regexp.MustCompile(`crosses (\d+) files`).FindStringSubmatch(way)
+	if len(said) < 2 || said[1] != strconv.Itoa(len(crossed)) || len(crossed) > mostFiles {
+		t.Errorf("a call crosses %d files; it is said to cross %q, and may cross %d", len(crossed), said, mostFiles)
+	}
+	if parts != 4 || functions < 40 {
+		t.Errorf("found %d parts of the way with %d functions", parts, functions)
 	}
 }
 

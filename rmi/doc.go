@@ -21,39 +21,76 @@
 //
 // # How a call travels
 //
-// Each step with the functions that do it and their files (in rmi/transport, if no folder is
-// named):
+// A call crosses 18 files. Here they are in order, with the functions to begin at. Those
+// without a folder are in rmi/transport. Files with helpers for one value, one number or one
+// moment are left out.
+//
+// On the way to the method, at the caller:
 //
 //  1. Core.Call in proxy/proxy.go takes the arguments of the proxy's method. The proxy's
 //     type is made at run time by package proxy/dynamic. Or the proxy is a stub, which
 //     cmd/rmigen generates and which registers itself with rmi/stub. Then no step below uses
 //     reflection where types are known.
 //  2. Node.Begin in rmi/invocation.go begins an invocation. It makes attempts, until one
-//     succeeds or none can. Each attempt finds the session with the owner (Node.route in
-//     rmi/call.go) and makes sure that the two sides agree on the interface (Node.agree in
-//     the same file). Then the proxy encodes the arguments, and steps 3 to 8 follow.
-//  3. Method.EncodeArgs in rmi/codec/interface.go turns values into MessagePack. It follows
-//     the plans of their types (Encoder.encodeValues in rmi/codec/encode.go). A stub makes
-//     typed calls instead (Encoder.OpenArgs in rmi/codec/typed_encode.go). Remote values
-//     become references (side.ExportRef in rmi/references.go).
-//  4. Session.Call in session.go takes a slot, a place for one call in the session
-//     (callTable.acquire in calls.go). The frame (AppendCall in rmi/wire/frame.go) goes to
-//     the outbox (outbox.go) of the session's current connection (link.go), which writes
-//     it. If there is no connection, or it is lost before the reply arrived, the next one
-//     sends the call (callTable.resend in calls.go, called by Session.attach in resume.go).
-//  5. Link.record and Link.call in reader.go read the frame at the owner. Link.assemble in
-//     assembly.go joins fragments. callee.occupy in callee.go notes the call in its slot.
-//     lockedCallee.admit in workers.go gives it a handler. Calls that take turns, as those of
-//     a serial object, first wait for theirs (Turn.enter in turn.go).
-//  6. server.Serve in rmi/serve.go counts the references among the arguments and looks the
-//     object up (Table.Get in skeleton/table.go). A call for another node is relayed there
-//     (Node.relay in rmi/relay.go).
-//  7. Skeleton.Serve in skeleton/skeleton.go decodes the arguments (Decoder.decodeValues in
-//     rmi/codec/decode.go, or Decoder.OpenArgs in rmi/codec/typed_decode.go). It invokes the
-//     method and encodes its results.
-//  8. Incoming.Reply in callee.go keeps the reply in the slot until the caller has it, and
-//     sends it. The caller's reader completes the call (lockedCalls.complete in calls.go). The
-//     proxy decodes the results, and the invocation ends.
+//     succeeds or none can. Each attempt finds the session with the owner, and makes sure
+//     that the two sides agree on the interface.
+//  3. Method.EncodeArgs in rmi/codec/interface.go turns values into MessagePack.
+//  4. Encoder.encodeValues in rmi/codec/encode.go follows the plans of their types. A stub
+//     makes typed calls instead.
+//  5. exchange.send in rmi/exchange.go makes the request: the encoded arguments with the table of
+//     the references among them.
+//  6. Session.Call in session.go checks what the peer accepts, and waits for the reply.
+//  7. callTable.acquire in calls.go takes a slot, a place for one call in the session.
+//  8. AppendCall in rmi/wire/frame.go makes the frame.
+//  9. outbox.flush in outbox.go writes it, unless the caller can do so itself.
+//  10. tryWriter.write in socket_unix.go is the write that does not block.
+//
+// On the way to the method, at the owner:
+//
+//  11. intake.readPolled in socket_unix.go reads the connection when bytes are there. Where
+//     that is not possible the next file does.
+//  12. intake.took, Link.record and Link.call in reader.go find the frame, and ParseCall in
+//     rmi/wire/frame.go reads it.
+//  13. callee.occupy in callee.go notes the call in its slot, if it is new.
+//  14. Session.arrive and workers.serve in workers.go give it a handler. From there on it is
+//     not the goroutine that reads which has it.
+//  15. server.Serve in rmi/serve.go looks the object up.
+//  16. Node.receive in rmi/references.go counts the references among the arguments.
+//  17. Table.Get in skeleton/table.go finds the object by its number.
+//  18. Skeleton.Serve in skeleton/skeleton.go has the arguments decoded, calls the method, and
+//     has its results encoded.
+//  19. Decoder.decodeValues in rmi/codec/decode.go decodes them.
+//
+// On the way back, at the owner:
+//
+//  20. Method.EncodeResults in rmi/codec/interface.go and Encoder.encodeValues in
+//     rmi/codec/encode.go encode the results.
+//  21. Incoming.Reply in callee.go keeps the reply in the slot until the caller has it, and
+//     AppendReturn in rmi/wire/frame.go makes its frame.
+//  22. outbox.flush in outbox.go and tryWriter.write in socket_unix.go write it.
+//
+// On the way back, at the caller:
+//
+//  23. intake.readPolled in socket_unix.go and Link.record in reader.go take it in.
+//  24. callTable.returned in calls.go gives it to the call in the slot.
+//  25. Session.roundTrip in session.go returns to the caller's goroutine.
+//  26. Node.receive in rmi/references.go counts the references among the results.
+//  27. invocation.Attempt in rmi/invocation.go makes another attempt, or none.
+//  28. Method.DecodeResults in rmi/codec/interface.go and Decoder.decodeValues in
+//     rmi/codec/decode.go decode the results, and Core.Call in proxy/proxy.go returns them.
+//
+// Some calls cross more:
+//
+//   - The first call to an owner dials: Transport.Session in dial.go. The first call of an
+//     interface asks for its description: Node.agree in rmi/call.go.
+//   - Remote values become references (side.ExportRef in rmi/references.go), and references
+//     become proxies (side.ImportRef in rmi/references.go).
+//   - Large payloads come in fragments, which Link.assemble in assembly.go joins.
+//   - Calls that take turns, as those of a serial object, wait for theirs: Turn.enter in
+//     turn.go. Over datagrams order.came in order.go tells which were sent before.
+//   - If there is no connection, or it is lost before the reply arrived, the next one sends
+//     the call: callTable.resend in calls.go, called by Session.attach in resume.go.
+//   - A call for another node is relayed there: Node.relay in rmi/relay.go.
 //
 // # Values for many
 //

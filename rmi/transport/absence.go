@@ -111,18 +111,6 @@ func isRefusal(err error) bool {
 	return errors.As(err, &op) && op.Net == "unix" && errors.Is(op.Err, syscall.ENOENT)
 }
 
-// reachedAt is the address at which a dial ended, "" if it has none that can be
-// dialled: what the network of a program's own calls an address may be a proxy's.
-func reachedAt(conn net.Conn) string {
-	switch a := conn.RemoteAddr().(type) {
-	case *net.TCPAddr:
-		return a.String()
-	case *net.UDPAddr:
-		return a.String()
-	}
-	return ""
-}
-
 // refused is the error of a session whose peer's address refuses connections.
 func (s *Session) refused(err error) *fault.Error {
 	lost := s.mu.Lock().lost

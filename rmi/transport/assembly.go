@@ -5,24 +5,24 @@ import (
 	"gormi/rmi/wire"
 )
 
-// A payload of up to oneBlock bytes, which is the default limit, is taken into one
-// piece of memory; a larger one into blocks, which are joined when it is complete,
-// by the goroutine that wants it: the reading one would hold all others up.
+// A payload of up to oneBlock bytes, the default limit, is taken into one piece of memory. A
+// larger one is taken into blocks. The goroutine that wants the payload joins them when it is
+// complete: on the reading goroutine that would delay all other calls.
 const (
 	oneBlock = 4 << 20
 	block    = 1 << 20
 )
 
-// assembly takes in a payload that arrives in fragments. Its memory grows with
-// what arrives, not with what was announced, and what it holds is charged to the
-// session and the transport until the payload was used.
+// assembly takes in a payload that arrives in fragments. Its memory grows with what arrives,
+// not with what was announced. What it holds counts against the limits of the session and
+// of the transport until the payload was used.
 type assembly struct {
 	link    *Link
 	size    int // announced
 	table   int // bytes of it that are the table of references
 	got     int
 	blocks  [][]byte // each but the last is as full as fragments fill it
-	discard bool     // nobody wants it: only the table is kept, for the references count
+	discard bool     // nobody wants it: only the table is kept, because its references count
 	refused bool     // there was no room for it
 	charged int
 }
@@ -85,15 +85,15 @@ func (a *assembly) charge(n int) bool {
 	return all <= limit && mine <= max(limit/4, int64(t.Limits.Assembly))
 }
 
-// release forgets the memory and takes back what it was charged.
+// release forgets the memory, and no longer counts it.
 func (a *assembly) release() {
 	a.link.session.held.Add(-int64(a.charged))
 	a.link.session.transport.held.Add(-int64(a.charged))
 	a.charged, a.blocks = 0, nil
 }
 
-// counted is the table of a payload that is complete and that nobody will
-// decode; ok is false if it had no room.
+// counted returns the table of a complete payload that nobody will decode. ok is false if
+// there was no room for it.
 func (a *assembly) counted() (table []byte, ok bool) {
 	switch {
 	case a.table == 0:
@@ -106,8 +106,8 @@ func (a *assembly) counted() (table []byte, ok bool) {
 	return a.blocks[0][:a.table], true
 }
 
-// end is called when the last fragment is here or none will come any more. It
-// runs on the reading goroutine.
+// end is called after the last fragment, or when no more will come. It runs on the reading
+// goroutine.
 func (a *assembly) end() {
 	a.link.assembling -= int64(a.size)
 }

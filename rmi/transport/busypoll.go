@@ -9,40 +9,39 @@ import (
 const DefaultBusyPoll = 100 * time.Microsecond
 
 const (
-	pollAlone    = time.Millisecond       // for so long nothing may have come on other connections
-	pollStint    = 5 * time.Millisecond   // after so long of polling the poller is waited in, once
-	pollStintOne = 250 * time.Microsecond // the same, where there is one processor
+	pollAlone    = time.Millisecond       // no bytes came on other connections for this long
+	pollStint    = 5 * time.Millisecond   // after polling for this long a reader waits once
+	pollStintOne = 250 * time.Microsecond // the same, with one processor
 
-	pollEarns  = 50 * time.Microsecond // for a poll that was rewarded: what two threads and a processor take to wake up
-	pollShare  = 32                    // one part in so many of the time is earned as well
-	pollSaving = 20 * DefaultBusyPoll  // the account holds no more
-	pollTurn   = 10 * time.Millisecond // a poll costs no more: the process was stopped meanwhile
+	pollEarns  = 50 * time.Microsecond // earned by a poll that found bytes: the time that two threads and a processor take to wake up
+	pollShare  = 32                    // of the time that passes, 1/pollShare is earned
+	pollSaving = 20 * DefaultBusyPoll  // the most that the account holds
+	pollTurn   = 10 * time.Millisecond // the most that one poll costs: if it lasted longer, the process was stopped
 )
 
-// busyPoll decides whether the reader of a connection whose socket is empty looks
-// again, giving others their turn in between, before it waits in Go's poller. Where
-// the next bytes are some microseconds away that saves putting a thread to sleep and
-// waking it, and often a processor with it, which takes longer than all the rest of a
-// call. Where they are not it costs a processor's time.
+// busyPoll decides whether a reader whose socket is empty polls: reads again and again, and
+// lets others run in between, before it waits in Go's poller. If the next bytes come within
+// microseconds, polling saves putting a thread to sleep and waking it, and often a
+// processor too. That takes longer than all the rest of a call. If they do not come, polling
+// wastes a processor's time.
 //
-// So a reader polls for at most limit at a time, and
-//   - while its connection is the only one of the transport on which bytes come, and
-//     few at a time: of many the poller tells sooner, and treats them alike. (A peer can
-//     end the polling of others by sending on a connection of its own; that is all.)
-//   - while the transport's account is not overdrawn. A poll costs the time that it
-//     took, whatever ran meanwhile in this process or another, and earns pollEarns if
-//     something came; time itself earns its pollShare. So polling costs no more than the
-//     waiting that it saves and a 32nd of a processor's time, whatever peers do. Where
-//     another process wants the processor, and keeps it for longer than many calls take,
-//     one poll is enough to stop it for some thirty times as long as it lasted.
-//   - for a stint without waiting once: a processor looks into the poller when nothing
-//     can run, which a reader that polls always can. Without another processor that is
-//     idle the other sockets of the process would go unnoticed for 10 ms.
+// So a reader polls for at most limit, and only if
+//   - its connection is the only one of the transport on which bytes come, and few come at
+//     once. For many connections Go's poller is faster, and treats them alike. (A peer can
+//     stop the polling of others by sending on its own connection. It can do no more.)
+//   - the transport's account is not overdrawn. A poll costs the time that it took, whatever
+//     else ran in that time. It earns pollEarns if bytes came. Time earns its pollShare. So
+//     polling costs no more than the waiting that it saves, and a 32nd of a processor's time,
+//     whatever peers do. If another process wants the processor and keeps it for longer than
+//     many calls take, one poll is enough to stop polling for some thirty times as long.
+//   - it has not polled for a whole stint without waiting once. A processor looks into the
+//     poller when no goroutine can run, but one that polls can always run. If no other
+//     processor is idle, the other sockets of the process would be unnoticed for 10 ms.
 type busyPoll struct {
-	limit int64                // nanoseconds; below 0: nobody polls
+	limit int64                // nanoseconds; negative: no reader polls
 	last  atomic.Pointer[look] // of the connection on which bytes came last
-	since atomic.Int64         // when that began to be the one
-	even  atomic.Int64         // the account: when time will have earned, or earned, what it lacks or has
+	since atomic.Int64         // since when bytes came only there
+	even  atomic.Int64         // the account: the time at which it is, or was, even
 
 	rewarded, vain atomic.Int64 // see Counters
 }
@@ -62,7 +61,7 @@ func (p *busyPoll) init(limit time.Duration) {
 	p.even.Store(-int64(pollSaving) * pollShare)
 }
 
-// came is told that bytes came on a connection.
+// came notes that bytes came on a connection.
 func (p *busyPoll) came(l *look, now int64) {
 	if p.limit < 0 {
 		return
@@ -78,8 +77,8 @@ func (p *busyPoll) came(l *look, now int64) {
 	}
 }
 
-// emptied is told that what came was all, and of how many records, and says whether to
-// look again instead of waiting. one says that there is one processor.
+// emptied notes that a read emptied the socket, and how many records it completed. It reports
+// whether to poll instead of waiting. one says that there is one processor.
 func (p *busyPoll) emptied(l *look, records int, one bool, now int64) bool {
 	stint := int64(pollStint)
 	if one {
@@ -99,7 +98,7 @@ func (p *busyPoll) emptied(l *look, records int, one bool, now int64) bool {
 	return true
 }
 
-// nothing is told of a read that found nothing, and says whether to look again.
+// nothing notes that a read found nothing, and reports whether to poll on.
 func (p *busyPoll) nothing(l *look, now int64) bool {
 	switch {
 	case !l.polling:
@@ -113,10 +112,13 @@ func (p *busyPoll) nothing(l *look, now int64) bool {
 	return false
 }
 
-// spend takes from the account, or adds to it.
+// spend takes cost from the account; a negative cost is earned.
 func (p *busyPoll) spend(now, cost int64) {
 	p.even.Store(max(p.even.Load(), now-int64(pollSaving)*pollShare) + min(cost, int64(pollTurn))*pollShare)
 }
 
-// left is told that a reader ended.
+// left notes that a reader ended.
 func (p *busyPoll) left(l *look) { p.last.CompareAndSwap(l, nil) }
+
+// nanotime is the time since the transport was made.
+func (t *Transport) nanotime() int64 { return int64(time.Since(t.began)) }

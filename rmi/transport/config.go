@@ -14,7 +14,8 @@ import (
 )
 
 // Network opens connections and listeners. *net.Dialer and *net.ListenConfig
-// together have its shape, and so has an in-memory network.
+// together have its shape, and so has an in-memory network. A connection may have
+// methods of its own beyond those of a net.Conn: carrier says which are used.
 type Network interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
@@ -34,8 +35,8 @@ type Limits struct {
 	Streams       int // open streams on a connection; 256
 	Connections   int // connections, handshakes under way included; 16,384
 	Pending       int // bytes of small frames that wait to be written to one peer; 256 KiB
-	Kept          int // bytes of replies to one peer of which it has not said that they arrived, from which on its new calls are refused; 32 MiB, and to be well above 1 MiB, which a caller may owe
-	Detached      int // sessions whose connection is lost; past it the one that is so for longest ends; 4,096
+	Kept          int // bytes of replies that one peer has not acknowledged; at this many its new calls are refused; 32 MiB, must be well above 1 MiB
+	Detached      int // sessions without a connection; above it the one that has been without for longest ends; 4,096
 }
 
 // WithDefaults fills in the zero fields.
@@ -59,7 +60,8 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// Config is what a Transport is made of. Fields are required unless they say otherwise; TLS, Limits, Attach and OnEnd may be zero.
+// Config is what a Transport is made of. Fields are required unless they say otherwise; TLS,
+// Limits, Attach and OnEnd may be zero.
 type Config struct {
 	Key     ed25519.PrivateKey // of this node; its public half makes the node's id
 	Time    refs.Time          // when the node was made
@@ -78,20 +80,21 @@ type Config struct {
 	// SessionLease is how long a session outlives its connection. If zero, DefaultSessionLease.
 	SessionLease time.Duration
 
-	// Grace is for how long calls wait for a peer whose connection was lost and that
-	// this node cannot dial. If zero, DefaultGrace; if negative, for the lease.
+	// Grace is how long calls wait for a peer whose connection was lost and that this
+	// node cannot dial. If zero, DefaultGrace; if negative, SessionLease.
 	Grace time.Duration
 
 	// RefusalsPass says that an address may refuse connections although the process
 	// that was reached there lives. See absence.go.
 	RefusalsPass bool
 
-	// BusyPoll is for how long the reader of a connection looks for more before it
-	// waits; see busyPoll. If zero, DefaultBusyPoll; if negative, it waits at once.
+	// BusyPoll is how long a reader spins for more bytes before it blocks. If zero,
+	// DefaultBusyPoll; if negative, it blocks at once. See the comment of the package
+	// for what it costs.
 	BusyPoll time.Duration
 
-	// NoResume has sessions end with their connections, as with peers that know no
-	// better: replies are not kept and references not counted. For measurements.
+	// NoResume makes sessions end with their connections, as with peers that cannot
+	// resume. Replies are not kept and references not counted. It is for measurements.
 	NoResume bool
 
 	// OnLink is called when a session gets a connection, before anything travels
@@ -106,14 +109,14 @@ type Config struct {
 	// lease. It must not block. May be nil.
 	OnAbsent func(*Session)
 
-	// OnTable is called on the reading goroutine with the table of references of a
-	// payload that came in full and that nobody will decode. It must not block,
-	// nor keep the table. May be nil.
+	// OnTable is called with the table of references of a payload that came in full
+	// and that nobody will decode. The reading goroutine calls it: it must not block.
+	// It must not keep the table. May be nil.
 	OnTable func(s *Session, references uint32, table []byte)
 
-	// OnStream is called on a goroutine of its own for each stream that a peer
-	// opens. It must return when the stream fails, as it does when the connection
-	// is lost. If nil, such streams wait unread.
+	// OnStream is called for each stream that a peer opens, on a goroutine of its
+	// own. It must return when the stream fails. A stream fails when its connection is
+	// lost. If nil, such streams wait unread.
 	OnStream func(*Link, streams.Stream)
 }
 

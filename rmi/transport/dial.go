@@ -13,8 +13,8 @@ import (
 	"gormi/rmi/internal/guard"
 )
 
-// dials joins concurrent dials to the same place into one, and remembers which
-// session an address led to, for references that name no node.
+// dials joins concurrent dials to the same endpoint into one. For references that name no
+// node it remembers which session an address led to.
 type dials struct {
 	t  *Transport
 	mu guard.Mutex[lockedDials]
@@ -162,14 +162,14 @@ func (d *lockedDials) remember(ep refs.Endpoint, s *Session) {
 	d.byAddress[ep] = s
 }
 
-// strangerTries is how long a dial goes on whose connections end before anybody says
-// hello: what ends them may be the network, or a program that is no node.
+// strangerTries is how long a dial is repeated if its connections end before a hello came.
+// The network may end them, or a program that is no node.
 const strangerTries = 2 * time.Second
 
-// dial dials until a connection stands or a dial fails. One that was cut in its
-// handshake, as later ones may be, is made again for as long as somebody waits, and
-// as long as later ones at most. One that took too long is not, unless there was a
-// session with the node before: a stranger that drips bytes is no node.
+// dial dials until a connection stands or an attempt fails for good. An attempt whose
+// connection was cut in the handshake is repeated while somebody waits, for SessionLease at
+// most. One that took too long is repeated only if there was a session with the node
+// before: a stranger that sends byte after byte is no node.
 func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
 	start := time.Now()
 	for failures := 1; ; failures++ {
@@ -250,23 +250,23 @@ func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected ref
 	return s, peer, err
 }
 
-// connect makes a connection to an endpoint and has shake do the dialling side's
+// connect makes a connection to an endpoint and has run do the dialling side's
 // handshake on it. Without a link the connection is closed again. reached is the
 // address at which an earlier dial to the same peer ended, if that is known.
-func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached string, shake func(h *handshake, host string) (*Link, error)) error {
+func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached string, run func(h *handshake, host string) (*Link, error)) error {
 	raw, err := t.open(ctx, ep, reached)
 	if err != nil {
 		return connectFailed(err)
 	}
-	if !t.shake(raw) {
+	if !t.beginHandshake(raw) {
 		raw.Close()
 		if t.ctx.Err() != nil {
 			return errClosed()
 		}
 		return fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit (Options.Limits.Connections)", t.Limits.Connections)
 	}
-	tune(raw)
-	conn, host := raw, ep.Host
+	var over *tls.Conn
+	host := ep.Host
 	if ep.IsUnix() {
 		host = "127.0.0.1" // another process of this machine
 	} else if t.secured(ep.Network()) {
@@ -275,23 +275,23 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 			cfg = cfg.Clone()
 			cfg.ServerName = ep.Host
 		}
-		conn = tls.Client(raw, cfg)
+		over = tls.Client(raw, cfg)
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	h, err := t.newHandshake(conn, true)
+	h, err := t.newHandshake(carry(raw, over), true)
 	if err != nil {
-		return t.shook(raw, nil, err)
+		return t.endHandshake(raw, nil, err)
 	}
-	l, err := shake(h, host)
+	l, err := run(h, host)
 	if err != nil && !errors.Is(err, errCrossed) {
 		h.refuse(err)
 	}
-	return t.shook(raw, l, err)
+	return t.endHandshake(raw, l, err)
 }
 
-// open opens a connection to an endpoint. If its name leads to no other address,
-// the one that was reached before decides.
+// open opens a connection to an endpoint. If no address of its name answers, it tries the
+// address that was reached before, and that one's error counts.
 func (t *Transport) open(ctx context.Context, ep refs.Endpoint, reached string) (net.Conn, error) {
 	if reached == "" || reached == ep.Address() {
 		return t.Network.DialContext(ctx, ep.Network(), ep.Address())

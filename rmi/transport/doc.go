@@ -6,6 +6,7 @@
 // A Transport belongs to a node. These comments explain its parts:
 //   - Session: which goroutine does what.
 //   - Link: one connection of a session. resume.go: how the session gets another.
+//   - carrier: what a connection can do, and what is different where datagrams get lost.
 //   - peers: how only one session remains when two nodes dial each other.
 //   - busyPoll: when a reader waits.
 //   - outbox: how frames get to the socket.
@@ -93,9 +94,9 @@
 //
 // A null call by one caller, with both processes on one core, spends three quarters of its
 // time in system calls. Two things made them fewer and cheaper. After a read that empties the
-// socket, the reader waits and does not read in vain (polled_unix.go): 4 to 6 % more calls a
+// socket, the reader waits and does not read in vain (socket_unix.go): 4 to 6 % more calls a
 // second. And with one processor, reads and writes that cannot block do not tell the scheduler
-// (nowait_linux.go). 35,000 calls a second became 48,000, where a ping-pong of package net
+// (socket_linux.go). 35,000 calls a second became 48,000, where a ping-pong of package net
 // makes 37,000. (With two processors, 15,700 became 12,900.)
 //
 // A reader whose socket is empty looks again for a while before it waits (busyPoll). Most of

@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/subtle"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -28,12 +27,11 @@ import (
 // The proof of the dialling side says which session the connection is for: a new
 // one, or one whose connection was lost.
 //
-// Either side may send REFUSE instead and close. Nothing is allocated for a
-// peer but this struct and at most wire.MaxHandshake bytes until its proof was
-// checked.
+// Either side may send REFUSE instead and close. Until a peer's proof was checked, it costs
+// its carrier, this struct, and at most wire.MaxHandshake bytes.
 type handshake struct {
+	carrier
 	t       *Transport
-	conn    net.Conn
 	dialler bool
 	limit   time.Duration // for all of it
 
@@ -46,15 +44,12 @@ type handshake struct {
 	principal         string // of the peer
 }
 
-func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error) {
-	h := &handshake{t: t, conn: conn, dialler: dialler, limit: handshakeTimeout}
-	if h.lossy() { // what is lost is sent again after longer and longer pauses
-		h.limit *= 2
-	}
-	if err := conn.SetDeadline(time.Now().Add(h.limit)); err != nil {
+func (t *Transport) newHandshake(c carrier, dialler bool) (*handshake, error) {
+	h := &handshake{carrier: c, t: t, dialler: dialler, limit: c.handshakeLimit()}
+	if err := c.conn.SetDeadline(time.Now().Add(h.limit)); err != nil {
 		return nil, connectionLost(err)
 	}
-	if tc, ok := conn.(*tls.Conn); ok {
+	if tc := c.tls; tc != nil {
 		if err := tc.HandshakeContext(context.Background()); err != nil { // bounded by the deadline above
 			h.refusePlain(err)
 			return nil, tlsFailed(h.cut(err))
@@ -65,13 +60,8 @@ func (t *Transport) newHandshake(conn net.Conn, dialler bool) (*handshake, error
 			return nil, fault.New(fault.Denied, fault.NotExecuted, "the TLS channel cannot be bound to the nodes' proofs: use TLS 1.3, or 1.2 with the extended master secret: %w", err)
 		}
 	}
-	h.principal = principalOf(conn)
+	h.principal = h.peerPrincipal()
 	return h, nil
-}
-
-func (h *handshake) lossy() bool {
-	x, ok := h.conn.(Lossy)
-	return ok && x.Lossy()
 }
 
 func (h *handshake) hello(expected refs.NodeID) *wire.Hello {
@@ -91,8 +81,8 @@ func (h *handshake) hello(expected refs.NodeID) *wire.Hello {
 	return m
 }
 
-// readMagic reads the first bytes of the peer and names what it seems to be
-// if they are not ours.
+// readMagic reads the first bytes of the peer. If they are not those of a node, the error
+// says what the peer seems to be.
 func (h *handshake) readMagic() error {
 	got := make([]byte, len(wire.Magic))
 	n, err := io.ReadFull(h.conn, got)
@@ -129,7 +119,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// cutError is the end of a connection in its handshake. The next may get further.
+// cutError says that the connection ended during the handshake. Another attempt may succeed.
 type cutError struct {
 	error
 	node bool // the peer is one
@@ -137,7 +127,8 @@ type cutError struct {
 
 func (c *cutError) Unwrap() error { return c.error }
 
-// cut marks the error of a connection that ended, for who dialled; others stay as they are.
+// cut makes a cutError of the error of a connection that ended. It returns other errors as
+// they are.
 func (h *handshake) cut(err error) error {
 	var op *net.OpError // of TLS its alerts are such errors too
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && !op.Timeout() && (op.Op == "read" || op.Op == "write") {
@@ -146,7 +137,7 @@ func (h *handshake) cut(err error) error {
 	return err
 }
 
-// silent is a cause that the text before it has told.
+// silent is a cause whose text is left out, because the text around it says the same.
 type silent struct{ error }
 
 func (silent) Error() string   { return "" }
@@ -219,7 +210,7 @@ func (h *handshake) readHello() error {
 	if _, err = wire.Agree(h.mine, h.peers); err != nil {
 		return err
 	}
-	if h.lossy() && !h.resumable() {
+	if h.lossy && !h.resumable() {
 		return fault.New(fault.Protocol, fault.NotExecuted, "W-17: one of the nodes cannot tell calls that come twice, as they do over datagrams: use TCP between them")
 	}
 	return nil
@@ -265,7 +256,7 @@ func (h *handshake) write(b []byte) error {
 	return nil
 }
 
-// refuse tells the peer why the connection ends, as well as that can be done.
+// refuse tells the peer why the connection ends, if the peer can still be told.
 func (h *handshake) refuse(err error) {
 	if h.proved {
 		return // the session may have begun at the other side, which reads records now
@@ -308,7 +299,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// greet runs the dialling side up to its proof and returns who answered.
+// greet runs the dialling side's handshake up to its proof, and returns which node answered.
 func (h *handshake) greet(expected refs.NodeID) (peer refs.NodeID, err error) {
 	h.hello(expected)
 	if err := h.write(append([]byte(wire.Magic), h.myBytes...)); err != nil {
@@ -357,8 +348,8 @@ func (h *handshake) prove(id, previous wire.SessionID, c wire.Connection) error 
 	return err
 }
 
-// dial runs the dialling side for a session that begins. existing is a session
-// that the two nodes have already; then the connection is not needed.
+// dial runs the dialling side for a new session. If the two nodes have a session already, it
+// is existing, and the connection is not needed.
 func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l *Link, existing *Session, err error) {
 	peer, err := h.greet(expected)
 	if err != nil {
@@ -405,8 +396,8 @@ func staleNode(expected, found refs.NodeID) error {
 		"node %.8s is wanted and node %.8s answers at its address: the owner was restarted or another program took its port; look the name up again", expected, found)
 }
 
-// accept runs the accepting side. The link is of a session that is registered;
-// its first write will welcome the peer.
+// accept runs the accepting side. The session of the link is registered in peers. The first
+// bytes that the link writes are the welcome.
 func (h *handshake) accept() (*Link, error) {
 	if err := h.readMagic(); err != nil {
 		return nil, err
@@ -459,7 +450,7 @@ func (h *handshake) accept() (*Link, error) {
 	if h.t.ofAnother(p.Session, h.peers.Node()) {
 		return nil, fault.New(fault.Denied, fault.NotExecuted, "the session is another node's")
 	}
-	s := h.session(p.Session, h.peers.Node(), remoteHost(h.conn))
+	s := h.session(p.Session, h.peers.Node(), h.remoteHost())
 	s.resumable = resumable
 	if err := h.t.peers.accepted(h.t.node, s, p.Previous); err != nil {
 		return nil, err
@@ -467,8 +458,8 @@ func (h *handshake) accept() (*Link, error) {
 	return h.welcome(s, epoch), nil
 }
 
-// ofAnother reports whether a session id is one that another node has drawn and
-// uses: a session of the same id would stand in the way when that is resumed.
+// ofAnother reports whether another node has a session with this id. A second session of
+// the same id would be found when the first is resumed.
 func (t *Transport) ofAnother(id wire.SessionID, peer refs.NodeID) bool {
 	st := t.mu.Lock()
 	defer t.mu.Unlock()
@@ -482,16 +473,6 @@ func (h *handshake) welcome(s *Session, epoch wire.Epoch) *Link {
 	l.out.mu.Lock().small = wire.AppendWelcome(nil, s.id)
 	l.out.mu.Unlock()
 	return l
-}
-
-// remoteHost is the host from which conn came; for a unix socket, this machine.
-func remoteHost(conn net.Conn) string {
-	if a := conn.RemoteAddr(); a != nil && a.Network() != "unix" {
-		if host, _, err := net.SplitHostPort(a.String()); err == nil {
-			return host
-		}
-	}
-	return "127.0.0.1"
 }
 
 var errCrossed = errors.New("the two nodes dialled each other; the other connection is used")

@@ -2,11 +2,8 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
-	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"gormi/rmi/fault"
@@ -15,19 +12,16 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Link is one connection of a session. What the two sides know of each other's
-// calls is the session's, and outlives it; what is on its way is the link's, and
-// is lost with it.
+// Link is one connection of a session. What is on its way on the connection belongs to the
+// link, and is lost with it. What the two sides know of each other's calls belongs to the
+// session, and stays.
 //
-// Its goroutines, all ended by cut, are the reader (reader.go), the flusher
-// (outbox.go), and those of the stream lane, once a stream was opened.
+// Its goroutines are the reader (reader.go), the flusher (outbox.go), and those of the stream
+// lane, once a stream was opened. cut ends all of them.
 type Link struct {
+	carrier
 	session  *Session
 	epoch    wire.Epoch
-	conn     net.Conn
-	raw      net.Conn        // conn, or what is below its TLS layer
-	polled   syscall.RawConn // of a socket that is read by readPolled; else nil
-	lossy    bool            // conn may lose, double and reorder calls and returns
 	attached any
 
 	out      outbox
@@ -52,28 +46,13 @@ type Link struct {
 	acceptors sync.WaitGroup // acceptStreams and Config.OnStream; they end with the lane
 }
 
-// Lossy is implemented by connections that may lose, double and reorder records
-// of calls and returns, which the slots' sequence numbers make good again.
-type Lossy interface{ Lossy() bool }
-
 func (h *handshake) link(s *Session, epoch wire.Epoch) *Link {
-	l := &Link{session: s, epoch: epoch, conn: h.conn, raw: h.conn, done: make(chan struct{}), gone: make(chan struct{})}
-	if tc, ok := h.conn.(*tls.Conn); ok {
-		l.raw = tc.NetConn()
-	}
-	if x, ok := h.conn.(Lossy); ok {
-		l.lossy = x.Lossy()
-	}
+	l := &Link{carrier: h.carrier, session: s, epoch: epoch, done: make(chan struct{}), gone: make(chan struct{})}
 	if a := l.raw.RemoteAddr(); a != nil {
 		s.remote.Store(&a)
 	}
 	t := h.t
-	l.polled = polledOf(h.conn)
-	try := newTry(h.conn)
-	if x, ok := h.conn.(interface{ TryWrite([]byte) (int, error) }); ok {
-		try = x.TryWrite
-	}
-	l.out.init(l, try, t.Limits.Pending, int(min(h.peers.Assembly, 1<<30)))
+	l.out.init(l, l.try, t.Limits.Pending, int(min(h.peers.Assembly, 1<<30)))
 	l.lane = streams.New(streams.Config{
 		Dialer: h.dialler, MaxStreams: min(t.Limits.Streams, int(h.peers.Streams)), Logger: t.Logger, Send: l.sendChunk,
 	})
@@ -144,9 +123,8 @@ func (l *Link) sendChunk(chunk []byte) error {
 // cut ends the connection; the first reason stays. It does not wait.
 func (l *Link) cut(err error) { l.cutAfter(err, nil) }
 
-// cutAfter is cut, but that last, a close record, is sent before the end, if that can be
-// done within closeTimeout. The flusher sends it (outbox.fail), and the reader closes the
-// connection.
+// cutAfter is cut. If last, a close record, is not nil, the flusher sends it first
+// (outbox.fail), for closeTimeout at most, and then the reader closes the connection.
 func (l *Link) cutAfter(err error, last []byte) {
 	guard.NoneHeld()
 	l.cutOnce.Do(func() {
@@ -162,9 +140,9 @@ func (l *Link) cutAfter(err error, last []byte) {
 		l.out.fail(err, last, time.Time{})
 		switch {
 		case last != nil:
-		case l.polled != nil: // whoever cuts may be the reader, for which Close would wait
+		case l.closes == closeByReader:
 			_ = l.raw.SetDeadline(time.Unix(1, 0))
-		case l.lossy: // may wait for what is under way to be acknowledged
+		case l.closes == closeBeside:
 			l.session.wg.Go(func() { l.raw.Close() }) // the reader, which has not ended, counts
 		default:
 			l.raw.Close() // not the TLS layer's Close, which waits to say goodbye
@@ -172,8 +150,8 @@ func (l *Link) cutAfter(err error, last []byte) {
 	})
 }
 
-// run starts the connection's goroutines. They end with it; then the session
-// goes on without, or ends.
+// run starts the connection's goroutines. When they have ended with it, the session goes on
+// without a connection, or ends.
 func (l *Link) run() {
 	l.flusher.Go(func() { l.out.flush(l.conn) })
 	go func() {
@@ -183,12 +161,12 @@ func (l *Link) run() {
 			l.session.end(err)
 		}
 		l.cut(err)
-		if l.polled != nil && !l.parting {
+		if l.closes == closeByReader && !l.parting {
 			l.raw.Close()
 		}
 		l.flusher.Wait()
 		if l.parting {
-			lingerClose(l.raw, l.partBy, lingerEnded)
+			l.linger(l.partBy, lingerEnded)
 			l.raw.Close()
 		}
 		l.lane.Close(l.err)
@@ -201,12 +179,7 @@ func (l *Link) run() {
 func (l *Link) onTick(now int64) {
 	s := l.session
 	silent := time.Duration(now-l.lastRead.Load()) * tick
-	ping := pingAfter
-	if l.lossy && s.dialled {
-		// Where there are no connections none ends with a process: its system tells only
-		// who sends something, and then refuses.
-		ping = pingLossyAfter
-	}
+	ping := l.pingAfter(s.dialled)
 	switch {
 	case silent >= deadAfter:
 		l.cut(fault.New(fault.PeerGone, fault.Unknown, "no byte came from the peer for %v", deadAfter))
@@ -221,7 +194,7 @@ func (l *Link) onTick(now int64) {
 			return
 		}
 	}
-	if last := l.lastRead.Load(); l.polled != nil && last < now && last != l.nudged && l.Err() == nil { // else lingerClose reads
+	if last := l.lastRead.Load(); l.polled != nil && last < now && last != l.nudged && l.Err() == nil { // else linger reads
 		l.nudged = last
 		_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // see readPolled
 	}

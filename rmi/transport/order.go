@@ -63,26 +63,6 @@ func (o *order) came(n wire.CallNum, most int) error {
 // early reports whether a call with a smaller number has not come.
 func (o *order) early(n wire.CallNum) bool { return len(o.missing) > 0 && o.missing[0] < n }
 
-// came takes in that a call is here in full: in, or nil if the call came before. It
-// runs on the reading goroutine.
-func (l *Link) came(n wire.CallNum, in *Incoming) error {
-	s := l.session
-	if l.lossy {
-		if err := l.order.came(n, s.transport.Limits.Slots); err != nil {
-			return err
-		}
-	}
-	if in != nil {
-		s.arrive(l, in)
-	}
-	if l.lossy {
-		for next := s.callee.release(&l.order); next != nil; next = s.callee.release(&l.order) {
-			s.let(next)
-		}
-	}
-	return nil
-}
-
 // hold holds a call back that came early, as long as there is room.
 func (s *Session) hold(in *Incoming) {
 	st := s.callee.mu.Lock()

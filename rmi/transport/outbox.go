@@ -393,13 +393,9 @@ func (o *outbox) progress() {
 
 // flush is the flusher's loop; it ends with the connection.
 func (o *outbox) flush(conn net.Conn) {
-	fw := fragmentWriter{conn: conn}
+	fw := fragmentWriter{conn: conn, vectored: o.link.vectored}
 	if o.link.lossy {
 		fw.number = o.number
-	}
-	switch conn.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		fw.vectored = true
 	}
 	for {
 		select {

@@ -31,7 +31,7 @@ func unattached(t *testing.T, n *node) (*Link, *deadlined) {
 	mine, its := net.Pipe()
 	t.Cleanup(func() { mine.Close(); its.Close() })
 	d := &deadlined{Conn: mine}
-	h, err := n.newHandshake(d, false)
+	h, err := n.newHandshake(carry(d, nil), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,12 +86,12 @@ func TestASessionThatIsReplacedBeforeItHasAConnectionIsNotCounted(t *testing.T) 
 	if err := b.peers.accepted(b.Node(), s, wire.SessionID{}); err != nil {
 		t.Fatal(err)
 	}
-	if !b.shake(conn) {
+	if !b.beginHandshake(conn) {
 		t.Fatal("no room")
 	}
 	replaced(s, "another came")
 	<-s.gone
-	if err := b.shook(conn, l, nil); !errors.Is(err, ErrOver) {
+	if err := b.endHandshake(conn, l, nil); !errors.Is(err, ErrOver) {
 		t.Errorf("the connection of a session that is over: %v", err)
 	}
 	b.Close(time.Second) // panicked: the transport waits for one session fewer than it has

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -13,18 +12,18 @@ import (
 // Anonymous is the principal of a peer of which nothing but its node id is proved.
 const Anonymous = "anonymous"
 
-// principalOf tells who is at the other end of a connection: the name in a certificate that
+// peerPrincipal tells who is at the other end of a connection: the name in a certificate that
 // was verified, or the user of a process of this machine. So a principal is proved before the
 // first byte of the protocol is read. It is the session's too: no connection of another
 // principal may take a session up.
-func principalOf(conn net.Conn) string {
-	switch c := conn.(type) {
-	case *tls.Conn:
-		if chains := c.ConnectionState().VerifiedChains; len(chains) > 0 {
+func (c *carrier) peerPrincipal() string {
+	switch {
+	case c.tls != nil:
+		if chains := c.tls.ConnectionState().VerifiedChains; len(chains) > 0 {
 			return nameIn(chains[0][0])
 		}
-	case *net.UnixConn:
-		if uid, ok := userOf(c); ok {
+	case c.unix != nil:
+		if uid, ok := userOf(c.unix); ok {
 			return fmt.Sprintf("uid:%d", uid)
 		}
 	}
@@ -82,7 +81,7 @@ func (h *handshake) same(s *Session) error {
 	}
 }
 
-// Principal tells who the peer is: see principalOf.
+// Principal tells who the peer is: see peerPrincipal.
 func (s *Session) Principal() string { return s.principal }
 
 // RemoteAddr is the address from which the peer came, or that was dialled, for the newest

@@ -1,6 +1,9 @@
 package transport
 
 import (
+	"errors"
+	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -9,8 +12,174 @@ import (
 	"gormi/rmi/wire"
 )
 
-// record takes in one whole record; rec is what follows its prefix. An error ends
-// the connection, and if over is true the session.
+// The reader of a connection, from bytes to calls that arrived: read takes bytes, took finds
+// the records in them, and record takes each in. A record of the peer's calls goes on to
+// its slot (callee.go) and then to a handler (workers.go). A reply goes to the slot of the
+// call (calls.go). Session tells what a reader may do.
+
+const (
+	readBuffer    = 4 << 10  // while there is little to read
+	maxReadBuffer = 64 << 10 // while there is much; a record fits
+)
+
+// intake cuts a connection's bytes into records. Whoever reads asks for space, reads into
+// it, and calls took with the number of bytes.
+//
+// Large payloads are not copied: while a fragment is not complete, space is the place where
+// the rest of it belongs.
+type intake struct {
+	link  *Link
+	buf   []byte
+	r, w  int   // buf[r:w] is unread
+	need  int   // bytes of the record that begins at r, as far as that is known
+	small int   // reads in a row that a small buffer would have served
+	piece piece // piece.rest > 0: what comes next is the rest of a fragment
+	waste []byte
+	turn  int // bytes until others get their turn
+
+	look    look
+	records int // that the last read completed
+}
+
+// readAtOnce is how many bytes are read before other goroutines may run.
+const readAtOnce = 128 << 10
+
+// read takes records from the connection until that fails, and returns why. If over is
+// true, the session is over too: the peer broke the protocol, or closed the session.
+func (l *Link) read() (over bool, err error) {
+	x := &intake{link: l, buf: make([]byte, readBuffer)}
+	if l.polled != nil {
+		return x.readPolled(l.polled)
+	}
+	busy := &l.session.transport.busy
+	defer busy.left(&x.look)
+	for {
+		n, err := l.conn.Read(x.space())
+		if n > 0 {
+			busy.came(&x.look, l.session.transport.nanotime())
+			if over, err := x.took(n); err != nil {
+				return over, err
+			}
+		}
+		if err != nil {
+			return false, x.lost(err)
+		}
+		if err := x.yield(); err != nil {
+			return false, err
+		}
+	}
+}
+
+// space is where the next bytes go. It is not empty.
+func (x *intake) space() []byte {
+	if x.piece.rest > 0 {
+		if x.piece.dst != nil {
+			return x.piece.dst
+		}
+		if x.waste == nil {
+			x.waste = make([]byte, readBuffer)
+		}
+		return x.waste[:min(len(x.waste), x.piece.rest)]
+	}
+	switch {
+	case x.r == x.w:
+		x.r, x.w = 0, 0
+		if x.small > 8 && len(x.buf) > readBuffer {
+			x.buf = make([]byte, readBuffer)
+		}
+	case x.need > len(x.buf):
+		x.move(make([]byte, maxReadBuffer))
+	case x.need > len(x.buf)-x.r || len(x.buf)-x.w < readBuffer/8:
+		x.move(x.buf)
+	}
+	return x.buf[x.w:]
+}
+
+func (x *intake) move(to []byte) {
+	x.w = copy(to, x.buf[x.r:x.w])
+	x.r, x.buf = 0, to
+}
+
+// took takes in n bytes that were read into space. An error ends the connection. If over is
+// true, it ends the session too.
+func (x *intake) took(n int) (over bool, err error) {
+	l := x.link
+	l.lastRead.Store(l.session.transport.now.Load())
+	if l.session.closing.Load() != nil {
+		l.heard.Store(true)
+	}
+	x.turn -= n
+	x.records = 0
+	if p := &x.piece; p.rest > 0 {
+		p.rest -= n
+		if p.dst != nil {
+			p.dst = p.dst[n:]
+		}
+		if p.rest == 0 {
+			err = l.fragmented(p)
+			*p, x.waste = piece{}, nil
+		}
+		return err != nil, err
+	}
+	x.w += n
+	if n < readBuffer/2 {
+		x.small++
+	} else if x.small = 0; x.w == len(x.buf) && len(x.buf) < maxReadBuffer {
+		x.move(make([]byte, maxReadBuffer))
+	}
+	x.need = 0
+	for x.w-x.r >= wire.PrefixSize {
+		p, err := wire.ParsePrefix(x.buf[x.r:])
+		if err != nil {
+			return true, err
+		}
+		x.need = wire.PrefixSize + int(p.Length)
+		if x.w-x.r < x.need {
+			if p.Kind == wire.FrameFragment && x.w-x.r >= wire.PrefixSize+wire.FragmentHeaderSize+int(p.Extensions) {
+				if x.piece, over, err = l.fragment(p, x.buf[x.r+wire.PrefixSize:x.w]); err != nil {
+					return over, err
+				}
+				x.r, x.w, x.need = 0, 0, 0
+			}
+			return false, nil
+		}
+		if over, err := l.record(p, x.buf[x.r+wire.PrefixSize:x.r+x.need]); err != nil {
+			return over, err
+		}
+		x.records++
+		if p.Kind != wire.FrameFragment {
+			x.turn = 0 // somebody was woken
+		}
+		x.r += x.need
+		x.need = 0
+	}
+	return false, nil
+}
+
+// yield lets other goroutines run after readAtOnce bytes. It returns the link's error if the
+// link was cut. A reader that never waits learns of a cut only here.
+func (x *intake) yield() error {
+	if x.turn > 0 {
+		return nil
+	}
+	x.turn = readAtOnce
+	runtime.Gosched()
+	return x.link.Err()
+}
+
+// lost is why the connection ended.
+func (x *intake) lost(err error) error {
+	switch {
+	case errors.Is(err, io.EOF) && (x.w > x.r || x.piece.rest > 0):
+		return fault.New(fault.PeerGone, fault.Unknown, "the connection ended in the middle of a record: %w", io.ErrUnexpectedEOF)
+	case errors.Is(err, io.EOF):
+		return fault.New(fault.PeerGone, fault.Unknown, "the peer closed the connection")
+	}
+	return connectionLost(err)
+}
+
+// record takes in one whole record; rec is what follows its prefix. An error ends the
+// connection. If over is true, it ends the session too.
 func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 	s := l.session
 	switch p.Kind {
@@ -96,7 +265,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 	}
 }
 
-// dropTable has the references counted of a reply that nobody reads.
+// dropTable counts the references in a reply that nobody reads.
 func (s *Session) dropTable(references uint32, table []byte) {
 	if references > 0 && len(table) > 0 && s.transport.OnTable != nil {
 		guard.NoneHeld()
@@ -179,6 +348,27 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	return l.came(in.number, in)
 }
 
+// came is called when a call is complete. in is nil if the call came before. n is its place
+// among the calls of the connection, over a lossy carrier (order.go). It runs on the
+// reading goroutine.
+func (l *Link) came(n wire.CallNum, in *Incoming) error {
+	s := l.session
+	if l.lossy {
+		if err := l.order.came(n, s.transport.Limits.Slots); err != nil {
+			return err
+		}
+	}
+	if in != nil {
+		s.arrive(l, in)
+	}
+	if l.lossy {
+		for next := s.callee.release(&l.order); next != nil; next = s.callee.release(&l.order) {
+			s.let(next)
+		}
+	}
+	return nil
+}
+
 // timeout converts microseconds from the wire; a day and more is a day.
 func timeout(us uint64) time.Duration {
 	const day = 24 * time.Hour
@@ -188,7 +378,7 @@ func timeout(us uint64) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// piece is a fragment whose bytes are on their way to their place.
+// piece is a fragment of which some bytes have not arrived.
 type piece struct {
 	slot     wire.Slot
 	ofReturn bool
@@ -199,8 +389,8 @@ type piece struct {
 	rest     int          // bytes that are not here yet
 }
 
-// fragment begins to take in a fragment. rec may be cut short: the rest of the
-// record then goes to x.dst as it arrives.
+// fragment begins to take in a fragment. rec may be incomplete: then the rest of the record
+// goes to x.dst when it arrives.
 func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err error) {
 	s := l.session
 	f, err := wire.ParseFragment(p, rec)
@@ -232,7 +422,7 @@ func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err erro
 	return x, err != nil, err
 }
 
-// fragmented ends what fragment began: all of the piece is here. An error ends the session.
+// fragmented ends what fragment began, when the piece is complete. An error ends the session.
 func (l *Link) fragmented(x *piece) error {
 	s, a, in := l.session, x.asm, x.in
 	if a.got < a.size {

@@ -65,7 +65,7 @@ type Session struct {
 	id        wire.SessionID
 	peer      refs.NodeID
 	peerTime  refs.Time
-	principal string        // who the peer is: see principalOf
+	principal string        // who the peer is: see peerPrincipal
 	host      string        // by which this node reached the peer, or from which it was reached
 	dialled   bool          // by this node
 	endpoint  refs.Endpoint // that was dialled

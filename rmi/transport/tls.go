@@ -11,8 +11,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// tlsFailed is the error of a TLS handshake that failed. Where the two sides do not trust
-// each other, or only one of them wants TLS, it is of kind Denied and not ConnectFailed:
+// tlsFailed is the error of a TLS handshake that failed. If the two sides do not trust each
+// other, or only one of them wants TLS, its kind is Denied. It is not ConnectFailed, because
 // somebody answered.
 func tlsFailed(err error) *fault.Error {
 	denied := func(text string) *fault.Error {
@@ -40,8 +40,8 @@ func tlsFailed(err error) *fault.Error {
 	return fault.New(fault.ConnectFailed, fault.NotExecuted, "TLS: the connection was lost in the handshake: %w", err)
 }
 
-// tlsRefused is the error for what the other side said before it gave up, nil if it said
-// nothing. It may come after the dialling side's part of the handshake.
+// tlsRefused is the error for the alert that the other side sent, or nil if it sent none. An
+// alert may come after the dialling side has finished its part of the handshake.
 func tlsRefused(err error) *fault.Error {
 	var said *net.OpError
 	if !errors.As(err, &said) || said.Op != "remote error" {
@@ -51,8 +51,7 @@ func tlsRefused(err error) *fault.Error {
 		"TLS: the other side refuses this one: does it want a certificate (Certificates in Options.TLS), or another? It said: %w", said.Err)
 }
 
-// refusePlain tells a peer that did not begin with TLS, but as a node does in the clear,
-// why it is not let in.
+// refusePlain tells a node that began without TLS why it is refused.
 func (h *handshake) refusePlain(err error) {
 	var plain tls.RecordHeaderError
 	if h.dialler || !errors.As(err, &plain) || plain.Conn == nil || string(plain.RecordHeader[:]) != wire.Magic[:len(plain.RecordHeader)] {

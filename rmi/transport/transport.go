@@ -94,9 +94,6 @@ func New(c Config) *Transport {
 // windowsAddressInUse is WSAEADDRINUSE, which syscall.EADDRINUSE does not match.
 const windowsAddressInUse = syscall.Errno(10048)
 
-// nanotime is the time since the transport was made.
-func (t *Transport) nanotime() int64 { return int64(time.Since(t.began)) }
-
 // Node is the id of this node.
 func (t *Transport) Node() refs.NodeID { return t.node }
 
@@ -159,7 +156,7 @@ func (t *Transport) acceptLoop(l net.Listener) {
 			continue
 		}
 		failures = 0
-		if !t.shake(conn) {
+		if !t.beginHandshake(conn) {
 			if t.ctx.Err() == nil && !t.secured(l.Addr().Network()) {
 				// It fits the socket's empty buffer.
 				_ = conn.SetWriteDeadline(time.Now().Add(closeTimeout))
@@ -175,16 +172,17 @@ func (t *Transport) acceptLoop(l net.Listener) {
 // remarksPerSecond bounds what strangers can make a node log.
 const remarksPerSecond = 10
 
-// remark logs what a peer did that it should not, but not too often: whoever can
-// connect can do so again and again.
+// remark logs a mistake of a peer, but not too often: whoever can connect can repeat it at
+// will.
 func (t *Transport) remark(level slog.Level, msg string, args ...any) {
 	if t.unlogged.Add(1) <= remarksPerSecond {
 		t.Logger.Log(context.Background(), level, msg, args...)
 	}
 }
 
-// shake enters a connection that is about to do its handshake.
-func (t *Transport) shake(conn net.Conn) bool {
+// beginHandshake registers a connection before its handshake. It reports false if there are
+// too many connections, or the transport is closed.
+func (t *Transport) beginHandshake(conn net.Conn) bool {
 	if n := t.conns.Add(1); n > int64(t.Limits.Connections) {
 		t.conns.Add(-1)
 		return false
@@ -200,9 +198,9 @@ func (t *Transport) shake(conn net.Conn) bool {
 	return true
 }
 
-// shook takes a connection out after its handshake. It closes it unless there is
-// a link l, which becomes that of its session. err is what the handshake came to.
-func (t *Transport) shook(conn net.Conn, l *Link, err error) error {
+// endHandshake ends what beginHandshake began. If there is a link l, it becomes the link of
+// its session. Else the connection is closed. err is the handshake's error.
+func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 	defer t.wg.Done()
 	st := t.mu.Lock()
 	delete(st.shaking, conn)
@@ -248,48 +246,25 @@ func (t *Transport) accepted(id wire.SessionID, peer *wire.Hello) *Session {
 
 // serveConn does the accepting side of the handshake.
 func (t *Transport) serveConn(conn net.Conn, network string) {
-	tune(conn)
-	raw := conn
+	var over *tls.Conn
 	if t.secured(network) {
-		conn = tls.Server(conn, t.TLS)
+		over = tls.Server(conn, t.TLS)
 	}
+	c := carry(conn, over)
 	var l *Link
-	h, err := t.newHandshake(conn, false)
+	h, err := t.newHandshake(c, false)
 	if err == nil {
 		if l, err = h.accept(); err != nil {
 			h.refuse(err)
 		}
 	}
 	if err != nil && !errors.Is(err, errCrossed) {
-		t.remark(slog.LevelInfo, "connection refused", "from", raw.RemoteAddr().String(), "reason", text(err))
+		t.remark(slog.LevelInfo, "connection refused", "from", conn.RemoteAddr().String(), "reason", text(err))
 	}
 	if err != nil {
-		lingerClose(raw, time.Now().Add(closeTimeout), lingerRefused)
+		c.linger(time.Now().Add(closeTimeout), lingerRefused)
 	}
-	_ = t.shook(raw, l, err)
-}
-
-// How much of what a peer still sends is read before its connection is closed: a
-// stranger's, and one's that may be in the middle of large payloads.
-const (
-	lingerRefused = 16 << 10
-	lingerEnded   = 16 << 20
-)
-
-// lingerClose lets a refusal or a close record get through: closing a TCP connection
-// with bytes unread resets it, and the peer might never see why.
-func lingerClose(conn net.Conn, until time.Time, most int) {
-	if cw, ok := conn.(interface{ CloseWrite() error }); ok && cw.CloseWrite() == nil {
-		_ = conn.SetReadDeadline(until)
-		waste := make([]byte, 4<<10)
-		for read := 0; read < most; {
-			n, err := conn.Read(waste)
-			if err != nil {
-				return
-			}
-			read += n
-		}
-	}
+	_ = t.endHandshake(conn, l, err)
 }
 
 // session makes the session that a handshake agreed on. It has no connection yet.
@@ -311,7 +286,7 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 	return s
 }
 
-// ended takes a session out when all its goroutines but the calling one are gone.
+// ended removes a session when all its goroutines but the calling one have ended.
 func (t *Transport) ended(s *Session) {
 	t.peers.remove(s)
 	st := t.mu.Lock()
@@ -365,8 +340,8 @@ func (t *Transport) clock() {
 	}
 }
 
-// boundDetached ends the sessions that were detached for longest, if there are
-// too many: keys are free, so anybody can leave as many as connections allow.
+// boundDetached ends the sessions that were detached for longest, if there are more than
+// Limits.Detached. Keys cost nothing, so anybody can leave as many as connections allow.
 func (t *Transport) boundDetached(list []*Session) {
 	detached := slices.DeleteFunc(list, func(s *Session) bool { return !s.Detached() })
 	if len(detached) <= t.Limits.Detached {

@@ -4,7 +4,7 @@ package transport
 
 import "syscall"
 
-// See nowait_linux.go. The race detector and its like know what happens before
+// See socket_linux.go. The race detector and its like know what happens before
 // what by the system calls of package syscall.
 
 func beQuiet() bool { return false }

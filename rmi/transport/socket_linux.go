@@ -8,16 +8,15 @@ import (
 	"unsafe"
 )
 
-// readNow and writeNow read and write a socket that does not block. If quiet, they
-// do not tell Go's scheduler, as those of package syscall do: that is for system
-// calls that may take long, and has a price when they do not. In a process that was
-// idle it wakes the scheduler's monitor, a thread that then looks around every 20 µs;
-// with one processor for everything that was a quarter of the time of a null call.
-// What they do takes as long as copying the bytes, and the goroutines of this
-// processor wait for that, as for any other copy.
+// readNow and writeNow read and write a socket that does not block. The functions of package
+// syscall tell Go's scheduler about each call, because it may take long. That has a price
+// for calls that do not. In a process that was idle it wakes the scheduler's monitor, a
+// thread that then looks around every 20 µs. With one processor that was a quarter of the
+// time of a null call. If quiet, readNow and writeNow do not tell the scheduler. They take
+// as long as copying the bytes, and the goroutines of the processor wait as for any copy.
 //
-// With more than one processor the monitor is in nobody's way, and keeps processors
-// of a virtual machine awake: being quiet made a lone caller's calls slower there.
+// With more than one processor the monitor does no harm. It keeps the processors of a
+// virtual machine awake: there, being quiet made a single caller's calls slower.
 
 func beQuiet() bool { return runtime.GOMAXPROCS(0) == 1 }
 
