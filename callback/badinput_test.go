@@ -10,6 +10,7 @@ import (
 
 	"gormi/callback"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/rmitest"
 )
 
@@ -233,7 +234,7 @@ func TestAMillionSubscriptions(t *testing.T) {
 	topic, src := exported[int](t, owner, user, nil)
 	var err error
 	asked := 0
-	for receiver := rmi.ReceiverID(1); err == nil && asked < 1_000_000; receiver++ {
+	for receiver := multicast.ReceiverID(1); err == nil && asked < 1_000_000; receiver++ {
 		r := callback.Request{Receiver: receiver, Queue: 16, Token: 1}
 		for range 4096 {
 			asked++

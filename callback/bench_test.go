@@ -12,6 +12,7 @@ import (
 
 	"gormi/callback"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // Tick is the event of the benchmarks: about 100 bytes encoded.
@@ -139,7 +140,7 @@ func BenchmarkIdleMemory(b *testing.B) {
 				for i := range n {
 					r := callback.Request{Receiver: 1, Subs: []callback.SubID{callback.SubID(i)}, Queue: 1024, Token: 1}
 					if own {
-						r.Receiver, r.Match = rmi.ReceiverID(i+1), fmt.Sprint(i)
+						r.Receiver, r.Match = multicast.ReceiverID(i+1), fmt.Sprint(i)
 					}
 					if _, err := src.Subscribe(b.Context(), r); err != nil {
 						b.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"gormi/callback"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/rmitest"
 )
 
@@ -39,7 +40,7 @@ func TestAClosedTopicServesThoseOfItsEpoch(t *testing.T) {
 	topic, src := exported[int](t, net.Node(), net.Client(), nil)
 	publish(t, topic, 1)
 	topic.Close()
-	ask := func(receiver rmi.ReceiverID, epoch callback.Epoch) error {
+	ask := func(receiver multicast.ReceiverID, epoch callback.Epoch) error {
 		_, err := src.Subscribe(t.Context(), callback.Request{Receiver: receiver, Subs: []callback.SubID{1}, Queue: 1, Token: 1,
 			Resume: true, Start: callback.FromSeq, Seq: 1, Epoch: epoch})
 		return err

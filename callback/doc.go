@@ -113,7 +113,7 @@
 // queue operation an event and 40 bytes of memory each. Queues hold pointers into
 // the log. What is queued for a peer goes out in batches, each packet once with the
 // list of its receivers, over one stream of the session, whose window is the credit
-// (rmi.Peer.Multicast). The feed (feed.go) decodes a packet once and puts it in its
+// (multicast.Peer.Send). The feed (feed.go) decodes a packet once and puts it in its
 // members' queues; the goroutine that reads never waits for them.
 //
 // What a subscription gets first (a replay, a snapshot) goes through the same

@@ -182,7 +182,7 @@ func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in
 		if key.id = r.ID; r.ID.IsWellKnown() {
 			key.at = r.Endpoint
 		}
-		if err := relayed(r); err != nil && n.Peer(r.ID.Node) == nil {
+		if err := relayed(r); err != nil && n.Port().Multicast().Peer(r.ID.Node) == nil {
 			return nil, nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // feed is the receiving end of the subscriptions of one node that have the same
@@ -32,9 +33,9 @@ type feed[E any] struct {
 	hub   *hub
 	key   feedKey
 	find  func(context.Context) (Source[E], error) // nil: src is all there is
-	id    rmi.ReceiverID
+	id    multicast.ReceiverID
 	stop  func()
-	codec *rmi.Codec[E]
+	codec *multicast.Codec[E]
 	wake  chan struct{} // a member left: whoever waits between attempts looks again
 
 	mu      sync.Mutex // guards the fields below
@@ -42,12 +43,12 @@ type feed[E any] struct {
 	joined  []*member[E]
 	joining []*member[E]
 	leaving []SubID
-	batch   *request[E] // under way
-	abandon func()      // gives up the call of the request under way, because its connection is lost
-	private bool        // what comes is for the members of to, up to joined
-	to      *request[E] // nil: of a request that was given up
-	lost    bool        // the connection was lost under the joined
-	peer    *rmi.Peer   // from which events come; nil: none yet, or it is over
+	batch   *request[E]     // under way
+	abandon func()          // gives up the call of the request under way, because its connection is lost
+	private bool            // what comes is for the members of to, up to joined
+	to      *request[E]     // nil: of a request that was given up
+	lost    bool            // the connection was lost under the joined
+	peer    *multicast.Peer // from which events come; nil: none yet, or it is over
 	epoch   Epoch
 	last    Seq // of epoch; the newest that all joined got, or were told is lost
 	working bool
@@ -142,8 +143,8 @@ func (f *feed[E]) leave(m *member[E]) {
 	f.start()
 }
 
-// Receive implements rmi.Receiver.
-func (f *feed[E]) Receive(d *rmi.Delivery) {
+// Receive implements multicast.Receiver.
+func (f *feed[E]) Receive(d *multicast.Delivery) {
 	h, ok := parseHead(d.Head)
 	if !ok {
 		return // of a later version
@@ -174,7 +175,7 @@ func (f *feed[E]) Receive(d *rmi.Delivery) {
 }
 
 // wants tells whether what a peer sends is for somebody. mu is held.
-func (f *feed[E]) wants(p *rmi.Peer) bool {
+func (f *feed[E]) wants(p *multicast.Peer) bool {
 	if f.peer != p {
 		return false // of a connection that is lost, or of nobody we asked
 	}
@@ -185,7 +186,7 @@ func (f *feed[E]) wants(p *rmi.Peer) bool {
 }
 
 // mark takes what is no event. mu is held.
-func (f *feed[E]) mark(p *rmi.Peer, h *head) {
+func (f *feed[E]) mark(p *multicast.Peer, h *head) {
 	if f.peer != p {
 		if h.kind != headBegin || f.batch == nil || f.batch.token != h.number || !f.from(p) {
 			return
@@ -244,7 +245,7 @@ func (f *feed[E]) subscribed() []*member[E] {
 
 // from tells whether a peer is the one that was asked. A well-known source may
 // be anybody's.
-func (f *feed[E]) from(p *rmi.Peer) bool {
+func (f *feed[E]) from(p *multicast.Peer) bool {
 	r, ok := rmi.RefOf(f.src)
 	return !ok || r.ID.Node.IsZero() || r.ID.Node == p.Node()
 }
@@ -373,8 +374,8 @@ func (m *member[E]) begun() bool {
 	}
 }
 
-// Flush implements rmi.Receiver.
-func (f *feed[E]) Flush(p *rmi.Peer) {
+// Flush implements multicast.Receiver.
+func (f *feed[E]) Flush(p *multicast.Peer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.flush()
@@ -405,7 +406,7 @@ func (f *feed[E]) flush() {
 }
 
 // ended is called when a connection is lost and nothing more comes from it.
-func (f *feed[E]) ended(p *rmi.Peer) {
+func (f *feed[E]) ended(p *multicast.Peer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.peer != p || f.over {

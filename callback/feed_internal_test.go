@@ -14,6 +14,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/rmitest"
 )
 
@@ -243,7 +244,7 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	f.mu.Lock()
 	p, epoch, last := f.peer, f.epoch, f.last
 	f.mu.Unlock()
-	send := func(head []byte) { f.Receive(&rmi.Delivery{Peer: p, Head: head}) }
+	send := func(head []byte) { f.Receive(&multicast.Delivery{Peer: p, Head: head}) }
 
 	send(beginHead(99, 1)) // nobody's
 	send(appendGapHead(nil, 5, 50, false))
@@ -261,8 +262,8 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	}
 	f.lost = false
 	f.mu.Unlock()
-	other := user.Peer(owner.ID())
-	f.Receive(&rmi.Delivery{Peer: new(rmi.Peer), Head: appendGapHead(nil, 5, 50, false)})
+	other := user.Port().Multicast().Peer(owner.ID())
+	f.Receive(&multicast.Delivery{Peer: new(multicast.Peer), Head: appendGapHead(nil, 5, 50, false)})
 	if other != p {
 		t.Fatal("the connection is another")
 	}
@@ -283,7 +284,7 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	f.mu.Lock()
 	f.batch = asked
 	f.mu.Unlock()
-	f.Receive(&rmi.Delivery{Peer: user.Peer(third.ID()), Head: beginHead(4, epoch)})
+	f.Receive(&multicast.Delivery{Peer: user.Port().Multicast().Peer(third.ID()), Head: beginHead(4, epoch)})
 	select {
 	case <-asked.rejected:
 		t.Error("another node than the owner answered a request")
@@ -296,7 +297,7 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	f.mu.Lock()
 	src = f.src
 	f.src, f.batch = nil, early
-	f.mark(new(rmi.Peer), &head{kind: headBegin, number: 5, epoch: epoch})
+	f.mark(new(multicast.Peer), &head{kind: headBegin, number: 5, epoch: epoch})
 	select {
 	case <-early.rejected:
 	default:
@@ -376,7 +377,7 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link[int]{topic: topic, groups: make(map[rmi.ReceiverID]*group[int]), running: true} // the test is its run
+	l := &link[int]{topic: topic, groups: make(map[multicast.ReceiverID]*group[int]), running: true} // the test is its run
 	topic.links[nil] = l
 	ask := func(r Request) {
 		t.Helper()
@@ -514,9 +515,9 @@ func TestReceiversAscend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link[int]{topic: topic, groups: make(map[rmi.ReceiverID]*group[int]), running: true} // the test is its run
+	l := &link[int]{topic: topic, groups: make(map[multicast.ReceiverID]*group[int]), running: true} // the test is its run
 	topic.links[nil] = l
-	for _, receiver := range []rmi.ReceiverID{5, 3, 4} {
+	for _, receiver := range []multicast.ReceiverID{5, 3, 4} {
 		topic.mu.Lock()
 		_, err := topic.subscribe(nil, &Request{Receiver: receiver, Subs: []SubID{1}, Queue: 1})
 		topic.mu.Unlock()
@@ -532,7 +533,7 @@ func TestReceiversAscend(t *testing.T) {
 	b.take(l)
 	l.mu.Unlock()
 	b.merge()
-	if m := b.messages[len(b.messages)-1]; m.Packet == nil || !slices.Equal(m.To, []rmi.ReceiverID{3, 4, 5}) {
+	if m := b.messages[len(b.messages)-1]; m.Packet == nil || !slices.Equal(m.To, []multicast.ReceiverID{3, 4, 5}) {
 		t.Errorf("the event goes to %v", m.To)
 	}
 }

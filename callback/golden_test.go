@@ -15,6 +15,7 @@ import (
 	"gormi/refs"
 	"gormi/rmi"
 	"gormi/rmi/codec"
+	"gormi/rmi/multicast"
 	"gormi/rmi/wire"
 )
 
@@ -136,7 +137,7 @@ func TestGoldenCalls(t *testing.T) {
 	first := Request{Receiver: 3, Subs: []SubID{1, 2}, Token: 7, Match: "AC*", Queue: 1024, Policy: Coalesce, Snapshot: true, Start: Snapshot}
 	again := Request{Receiver: 3, Subs: []SubID{1, 2}, Token: 8, Resume: true, Match: "AC*", Queue: 1024, Policy: Coalesce, Snapshot: true,
 		Start: FromSeq, Seq: 43, Epoch: theEpoch}
-	grant := Grant{Node: refs.NodeID(count(0x10)), Session: rmi.SessionID(count(0x40))}
+	grant := Grant{Node: refs.NodeID(count(0x10)), Session: multicast.ConnectionID(count(0x40))}
 	for _, c := range []struct {
 		name, about, parts string
 		method             string
@@ -145,7 +146,7 @@ func TestGoldenCalls(t *testing.T) {
 		{"subscribe", "arguments of Subscribe: two subscriptions, of the state and what follows", "[Request]", "Subscribe", []any{first}, nil},
 		{"subscribe_resume", "arguments of Subscribe: the same on the next connection, from number 43 on", "[Request]", "Subscribe", []any{again}, nil},
 		{"grant", "results of Subscribe", "[Grant]", "Subscribe", nil, []any{grant}},
-		{"unsubscribe", "arguments of Unsubscribe", "[receiver, subs]", "Unsubscribe", []any{rmi.ReceiverID(3), []SubID{2}}, nil},
+		{"unsubscribe", "arguments of Unsubscribe", "[receiver, subs]", "Unsubscribe", []any{multicast.ReceiverID(3), []SubID{2}}, nil},
 		{"read", "arguments of Read", "[from, match, max]", "Read", []any{Seq(41), "AC*", 100}, nil},
 		{"read_result", "results of Read: one event of a source of strings", "[[Event]]", "Read", nil,
 			[]any{[]Event[string]{{Kind: Published, Seq: 42, Epoch: theEpoch, Key: "ACME", Value: "4711"}}}},
@@ -208,7 +209,7 @@ func TestGoldenStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	topic.epoch = theEpoch
-	l := &link[string]{topic: topic, groups: make(map[rmi.ReceiverID]*group[string]), running: true} // the test is its run
+	l := &link[string]{topic: topic, groups: make(map[multicast.ReceiverID]*group[string]), running: true} // the test is its run
 	topic.links[nil] = l
 	codec, err := codec.InterfaceOf(reflect.TypeFor[func(context.Context, string) error]())
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // hub is a node's subscriptions to other nodes' topics: one feed for all that
@@ -33,7 +34,7 @@ type feedKey struct {
 type hubKey struct{}
 
 func hubOf(n *rmi.Node) *hub {
-	return n.Attachment(hubKey{}, func() any {
+	return n.Port().Attachment(hubKey{}, func() any {
 		return &hub{node: n, ctx: n.Context(), feeds: make(map[feedKey]any)}
 	}).(*hub)
 }
@@ -44,12 +45,12 @@ func join[E any](h *hub, key feedKey, find func(context.Context) (Source[E], err
 	defer h.mu.Unlock()
 	f, ok := h.feeds[key].(*feed[E])
 	if !ok {
-		codec, err := rmi.CodecOf[E]()
+		codec, err := multicast.CodecOf[E]()
 		if err != nil {
 			return failed("subscribe", err)
 		}
 		f = &feed[E]{hub: h, key: key, find: find, src: src, codec: codec, wake: make(chan struct{}, 1)}
-		f.id, f.stop = h.node.Receive(f)
+		f.id, f.stop = h.node.Port().Multicast().Register(f)
 		h.feeds[key] = f
 	}
 	f.join(m)

@@ -12,6 +12,7 @@ import (
 
 	"gormi/callback"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/rmitest"
 )
 
@@ -196,7 +197,7 @@ func TestKeysAreBounded(t *testing.T) {
 func TestWhatIsCountedAgainstTheLimits(t *testing.T) {
 	net := rmitest.New(t)
 	topic, src := exported(t, net.Node(), net.Client(), &callback.TopicOptions[int]{PerPeer: 3, Subscriptions: 4})
-	ask := func(receiver rmi.ReceiverID, resume bool, subs ...callback.SubID) error {
+	ask := func(receiver multicast.ReceiverID, resume bool, subs ...callback.SubID) error {
 		_, err := src.Subscribe(t.Context(), callback.Request{Receiver: receiver, Subs: subs, Queue: 1, Token: 1, Resume: resume})
 		return err
 	}

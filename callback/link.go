@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // group is the subscriptions of one receiver of a peer, or one of this process.
@@ -17,7 +18,7 @@ type group[E any] struct {
 	local  *inbox[E]
 	one    [1]*Event[E] // for local
 	link   *link[E]     // nil of a local one
-	to     [1]rmi.ReceiverID
+	to     [1]multicast.ReceiverID
 	ask    selection
 	subs   map[SubID]struct{}
 	q      queue[*entry[E]] // guarded by link.mu
@@ -80,10 +81,10 @@ func (g *group[E]) end(last *entry[E], err error) {
 // link is a peer with subscriptions.
 type link[E any] struct {
 	topic  *Topic[E]
-	peer   *rmi.Peer
-	groups map[rmi.ReceiverID]*group[E] // guarded by Topic.mu
-	count  int                          // subscriptions; guarded by Topic.mu
-	unhook func()                       // takes the hook for the connection's end back; guarded by Topic.mu
+	peer   *multicast.Peer
+	groups map[multicast.ReceiverID]*group[E] // guarded by Topic.mu
+	count  int                                // subscriptions; guarded by Topic.mu
+	unhook func()                             // takes the hook for the connection's end back; guarded by Topic.mu
 
 	mu      sync.Mutex // guards the fields below and the groups' queues
 	ready   []*group[E]
@@ -137,7 +138,7 @@ func (l *link[E]) run() {
 		l.mu.Unlock()
 		b.merge()
 		for ms := b.messages; len(ms) > 0; {
-			n, err := l.peer.Multicast(ms)
+			n, err := l.peer.Send(ms)
 			if rmi.KindOf(err) == rmi.TooLarge {
 				// Larger than the peer accepts: to it, the event is lost.
 				ms[n].Head, ms[n].Packet = lostHead(ms[n].Head), nil
@@ -176,9 +177,9 @@ func lostHead(b []byte) []byte {
 // batch is what run sends at once.
 type batch[E any] struct {
 	parts    []part[E]
-	messages []rmi.Message
+	messages []multicast.Message
 	heads    []byte
-	to       []rmi.ReceiverID
+	to       []multicast.ReceiverID
 }
 
 // part is what one group contributes.
@@ -292,7 +293,7 @@ func (b *batch[E]) merge() {
 		}
 		at := len(b.heads)
 		b.heads = appendEventHead(b.heads, headEvent, next, e.Event.Key)
-		b.messages = append(b.messages, rmi.Message{To: b.to[from:], Head: b.heads[at:], Packet: e.packet})
+		b.messages = append(b.messages, multicast.Message{To: b.to[from:], Head: b.heads[at:], Packet: e.packet})
 	}
 }
 
@@ -304,7 +305,7 @@ func (b *batch[E]) own(p *part[E]) bool {
 		if x.missed > 0 {
 			at := len(b.heads)
 			b.heads = appendGapHead(b.heads, x.missed, x.last, false)
-			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: b.heads[at:]})
+			b.messages = append(b.messages, multicast.Message{To: p.group.to[:], Head: b.heads[at:]})
 			x.missed = 0
 		}
 		switch {
@@ -314,9 +315,9 @@ func (b *batch[E]) own(p *part[E]) bool {
 		case x.e.head == headState:
 			at := len(b.heads)
 			b.heads = appendEventHead(b.heads, headState, x.e.Event.Seq, x.e.Event.Key)
-			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: b.heads[at:], Packet: x.e.packet})
+			b.messages = append(b.messages, multicast.Message{To: p.group.to[:], Head: b.heads[at:], Packet: x.e.packet})
 		default:
-			b.messages = append(b.messages, rmi.Message{To: p.group.to[:], Head: x.e.raw})
+			b.messages = append(b.messages, multicast.Message{To: p.group.to[:], Head: x.e.raw})
 		}
 	}
 	return false

@@ -99,7 +99,7 @@ func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 		l.o.GiveUp = time.Minute
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	unhook := n.BeforeClose(func(ctx context.Context) {
+	unhook := n.Port().BeforeClose(func(ctx context.Context) {
 		l.Close()
 		quiet := make(chan struct{})
 		go func() { l.running.Wait(); close(quiet) }() // ends with the calls, whose contexts are over
@@ -130,7 +130,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	}
 	if ok && !r.Listens() && r.Via.Node.IsZero() {
 		x.away = true
-		p := l.node.Peer(r.ID.Node)
+		p := l.node.Port().Multicast().Peer(r.ID.Node)
 		if p == nil {
 			x.stop()
 			return nil, &rmi.Error{Op: "add", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's node is gone"}
@@ -304,7 +304,7 @@ func (x *listener[T]) await() (back bool) {
 	if x.owner == (refs.NodeID{}) {
 		return false
 	}
-	p := x.set.node.Peer(x.owner)
+	p := x.set.node.Port().Multicast().Peer(x.owner)
 	if p == nil || !p.Detached() {
 		return false
 	}
@@ -352,7 +352,7 @@ func (x *listener[T]) gone(err error) bool {
 		return x.unreachable()
 	case rmi.PeerGone, rmi.ConnectFailed:
 		if x.away { // it may come back while its session lives
-			return x.set.node.Peer(x.owner) == nil
+			return x.set.node.Port().Multicast().Peer(x.owner) == nil
 		}
 		return x.unreachable()
 	}

@@ -190,7 +190,7 @@ func TestWhatCanBeFoundAgainIsNotWaitedFor(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if user.Peer(first.ID()) == nil {
+	if user.Port().Multicast().Peer(first.ID()) == nil {
 		t.Error("the session with the first owner was over: it may have been waited for")
 	}
 

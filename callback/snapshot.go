@@ -49,7 +49,7 @@ func (t *Topic[E]) snapshot(match string) ([]*entry[E], error) {
 func (t *Topic[E]) shoot() error {
 	var state []*entry[E]
 	for _, v := range t.o.Snapshot() {
-		p, err := t.codec.Packet(t.node, v)
+		p, err := t.codec.Packet(t.exchange, v)
 		if err != nil {
 			return failed("subscribe", err)
 		}

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"gormi/refs"
-	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/stub"
 )
 
@@ -19,7 +19,7 @@ type Source[E any] interface {
 
 	// Unsubscribe ends subscriptions of the caller. Those that there are not are
 	// no error.
-	Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error
+	Unsubscribe(ctx context.Context, r multicast.ReceiverID, subs []SubID) error
 
 	// Read returns, in order, kept events from a number on whose keys match, at
 	// most max of them (0: 100, at most 1000). It works through relays too.
@@ -31,7 +31,7 @@ type SubID uint64
 
 // Request asks for subscriptions that have the same selection and start.
 type Request struct {
-	Receiver rmi.ReceiverID
+	Receiver multicast.ReceiverID
 	Subs     []SubID
 	Token    uint64 // comes back in what is sent, to tell answers apart
 	Resume   bool   // Subs are all subscriptions of Receiver, and none is known any more
@@ -49,7 +49,7 @@ type Request struct {
 // Grant tells on which connection the events come.
 type Grant struct {
 	Node    refs.NodeID
-	Session rmi.SessionID
+	Session multicast.ConnectionID
 }
 
 // Register makes proxies of Source[E] possible in programs that were built with
@@ -68,7 +68,7 @@ func (s sourceStub[E]) Subscribe(ctx context.Context, r Request) (g Grant, err e
 	return
 }
 
-func (s sourceStub[E]) Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error {
+func (s sourceStub[E]) Unsubscribe(ctx context.Context, r multicast.ReceiverID, subs []SubID) error {
 	return s.Invoke(ctx, "Unsubscribe", stub.Args(r, subs))
 }
 

@@ -6,18 +6,19 @@ import (
 	"path"
 
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // Subscribe implements Source.
 func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
-	p := rmi.PeerOf(ctx)
+	p := multicast.PeerOf(ctx)
 	if p == nil {
 		return Grant{}, invalid("subscribe", "Subscribe is for other nodes: use callback.Events or callback.Subscribe")
 	}
 	if err := r.check(t.o.PerPeer); err != nil {
 		return Grant{}, err
 	}
-	if rmi.Relayed(ctx) {
+	if multicast.Relayed(ctx) {
 		return Grant{}, errRelayed
 	}
 	if !p.TakesStreams() {
@@ -32,7 +33,7 @@ func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	return Grant{Node: t.node.ID(), Session: p.Session()}, nil
+	return Grant{Node: t.node.ID(), Session: p.Connection()}, nil
 }
 
 // hook has a link dropped when its connection is lost.
@@ -73,13 +74,13 @@ func tooMany(limit int, whose, option string) error {
 
 // subscribe adds a request's subscriptions, and returns the peer's link if it
 // made it. mu is held.
-func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error) {
+func (t *Topic[E]) subscribe(p *multicast.Peer, r *Request) (made *link[E], err error) {
 	if !t.serves(r) {
 		return nil, failed("subscribe", ErrClosed)
 	}
 	l := t.links[p]
 	if l == nil {
-		l = &link[E]{topic: t, peer: p, groups: make(map[rmi.ReceiverID]*group[E]), closing: t.closed}
+		l = &link[E]{topic: t, peer: p, groups: make(map[multicast.ReceiverID]*group[E]), closing: t.closed}
 	}
 	g := l.groups[r.Receiver]
 	if g != nil && r.Resume {
@@ -106,7 +107,7 @@ func (t *Topic[E]) subscribe(p *rmi.Peer, r *Request) (made *link[E], err error)
 		t.links[p], made = l, l
 	}
 	if g == nil {
-		g = &group[E]{match: r.Match, link: l, to: [1]rmi.ReceiverID{r.Receiver}, ask: ask, subs: make(map[SubID]struct{}, len(r.Subs))}
+		g = &group[E]{match: r.Match, link: l, to: [1]multicast.ReceiverID{r.Receiver}, ask: ask, subs: make(map[SubID]struct{}, len(r.Subs))}
 		// What waits here waits for the connection, so a short queue for a slow
 		// program is no reason for a short one here.
 		g.q = newQueue(max(r.Queue, 1024), r.Policy, func(e *entry[E]) string { return e.Event.Key })
@@ -203,8 +204,8 @@ func (t *Topic[E]) replay(match string, from Seq) []*entry[E] {
 }
 
 // Unsubscribe implements Source.
-func (t *Topic[E]) Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error {
-	p := rmi.PeerOf(ctx)
+func (t *Topic[E]) Unsubscribe(ctx context.Context, r multicast.ReceiverID, subs []SubID) error {
+	p := multicast.PeerOf(ctx)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p == nil {

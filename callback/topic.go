@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // TopicOptions say what a topic keeps, and for how many. The zero value is a
@@ -67,10 +68,11 @@ const maxQueue = 1 << 20
 // Lock order: Topic.mu, link.mu. Neither is held during I/O; Topic.mu is held
 // while Key, Removes, Snapshot and the function given to Change run.
 type Topic[E any] struct {
-	node  *rmi.Node
-	o     TopicOptions[E]
-	codec *rmi.Codec[E]
-	epoch Epoch
+	node     *rmi.Node
+	exchange *multicast.Exchange // the node's
+	o        TopicOptions[E]
+	codec    *multicast.Codec[E]
+	epoch    Epoch
 
 	batches sync.Pool // of *batch[E], see link.run
 
@@ -83,7 +85,7 @@ type Topic[E any] struct {
 	shot   []*entry[E] // the last snapshot made by Snapshot
 	shotAt Seq         // what last was then
 	shotOK bool
-	links  map[*rmi.Peer]*link[E] // after Close: those with something left to send
+	links  map[*multicast.Peer]*link[E] // after Close: those with something left to send
 	index  index[E]
 	count  int // subscriptions
 }
@@ -91,7 +93,7 @@ type Topic[E any] struct {
 // entry is an event of the log, or what else goes through a group's queue.
 type entry[E any] struct {
 	Event  Event[E]
-	packet *rmi.Packet
+	packet *multicast.Packet
 	at     time.Time // with KeepFor
 	head   headKind
 	raw    []byte // the whole head, of what is neither event nor state
@@ -115,12 +117,12 @@ func newEpoch() Epoch {
 // NewTopic returns a topic of node n; o may be nil. The error tells why values
 // of E cannot travel. A topic needs no Close if it lives as long as its node.
 func NewTopic[E any](n *rmi.Node, o *TopicOptions[E]) (*Topic[E], error) {
-	codec, err := rmi.CodecOf[E]()
+	codec, err := multicast.CodecOf[E]()
 	if err != nil {
 		return nil, failed("topic", err)
 	}
 	Register[E]()
-	t := &Topic[E]{node: n, codec: codec, epoch: newEpoch(), links: make(map[*rmi.Peer]*link[E])}
+	t := &Topic[E]{node: n, exchange: n.Port().Multicast(), codec: codec, epoch: newEpoch(), links: make(map[*multicast.Peer]*link[E])}
 	if o != nil {
 		t.o = *o
 	}
@@ -165,7 +167,7 @@ func (t *Topic[E]) Len() int {
 // waits for them. If the event cannot be encoded, or its key is too long, the
 // error says so, and nobody gets anything.
 func (t *Topic[E]) Publish(e E) (Seq, error) {
-	p, err := t.codec.Packet(t.node, e)
+	p, err := t.codec.Packet(t.exchange, e)
 	if err != nil {
 		return 0, failed("publish", err)
 	}
@@ -186,7 +188,7 @@ func (t *Topic[E]) Change(f func() (E, error)) (Seq, error) {
 	if err != nil {
 		return 0, err
 	}
-	p, err := t.codec.Packet(t.node, e)
+	p, err := t.codec.Packet(t.exchange, e)
 	if err != nil {
 		return 0, failed("publish", err)
 	}
@@ -194,7 +196,7 @@ func (t *Topic[E]) Change(f func() (E, error)) (Seq, error) {
 }
 
 // publish numbers and queues an event. mu is held.
-func (t *Topic[E]) publish(v E, p *rmi.Packet) (Seq, error) {
+func (t *Topic[E]) publish(v E, p *multicast.Packet) (Seq, error) {
 	if t.closed {
 		return 0, failed("publish", ErrClosed)
 	}

@@ -177,8 +177,8 @@ func (f *feed[E]) request(b *request[E]) error {
 		return peerError(err)
 	}
 	var gone <-chan struct{}
-	p := f.hub.node.Peer(g.Node)
-	if p == nil || p.Session() != g.Session {
+	p := f.hub.node.Port().Multicast().Peer(g.Node)
+	if p == nil || p.Connection() != g.Session {
 		p = nil // over already; but its packets may have come
 	} else {
 		gone = p.Done()
@@ -211,7 +211,7 @@ func detached[E any](src Source[E]) bool {
 	if !ok {
 		return false
 	}
-	p := rmi.NodeOf(src).Peer(r.ID.Node)
+	p := rmi.NodeOf(src).Port().Multicast().Peer(r.ID.Node)
 	return p != nil && p.Detached()
 }
 

@@ -307,7 +307,7 @@ func TestUnbindOnlyWhatIsMeant(t *testing.T) {
 }
 
 func TestLengthOfLeases(t *testing.T) {
-	s := newStore(ServeOptions{MaxLease: time.Minute}, served{at: local})
+	s := newStore(ServeOptions{MaxLease: time.Minute}, slog.New(slog.DiscardHandler), served{at: local})
 	for asked, want := range map[time.Duration]time.Duration{
 		0: 20 * time.Second, 1: time.Second, 30 * time.Second: 30 * time.Second, time.Hour: time.Minute, math.MaxInt64: time.Minute,
 	} {

@@ -62,7 +62,7 @@ type renewers struct {
 type renewersKey struct{}
 
 func renewerOf(n *rmi.Node, u URL, registry Registry) *renewer {
-	all := n.Attachment(renewersKey{}, func() any { return &renewers{at: make(map[refs.Endpoint]*renewer)} }).(*renewers)
+	all := n.Port().Attachment(renewersKey{}, func() any { return &renewers{at: make(map[refs.Endpoint]*renewer)} }).(*renewers)
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	r := all.at[u.Endpoint]
@@ -72,7 +72,7 @@ func renewerOf(n *rmi.Node, u URL, registry Registry) *renewer {
 			turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), bindings: make(map[*Binding]struct{}),
 		}
 		all.at[u.Endpoint] = r
-		n.BeforeClose(r.close)
+		n.Port().BeforeClose(r.close)
 	}
 	return r
 }

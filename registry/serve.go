@@ -52,7 +52,7 @@ func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 	if o.Listen == "" && !n.Endpoint().Listens() {
 		return nil, failed("serve", "", invalid(`the node does not listen, so nobody could reach its registry: set ServeOptions.Listen, or call node.Listen("127.0.0.1:%d") first`, DefaultPort))
 	}
-	s := newStore(*o, n)
+	s := newStore(*o, n.Logger(), n.Port())
 	h, err := rmi.Export[Registry](n, s, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: MaxMessage})
 	if err != nil {
 		if rmi.KindOf(err) == rmi.AlreadyBound {
@@ -70,7 +70,7 @@ func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.sweeper.Go(func() { s.sweep(ctx) }) // ended by Close, or with the node
-	r.unhook = n.BeforeClose(func(context.Context) { r.end() })
+	r.unhook = n.Port().BeforeClose(func(context.Context) { r.end() })
 	return r, nil
 }
 

@@ -17,11 +17,12 @@ type served struct {
 	detached map[refs.NodeID]bool
 }
 
-func (s served) Logger() *slog.Logger         { return slog.New(slog.DiscardHandler) }
 func (s served) Public() bool                 { return !s.at.IsLoopback() }
 func (s served) Detached(id refs.NodeID) bool { return s.detached[id] }
 
-func storeAt(at refs.Endpoint) *store { return newStore(ServeOptions{}, served{at: at}) }
+func storeAt(at refs.Endpoint) *store {
+	return newStore(ServeOptions{}, slog.New(slog.DiscardHandler), served{at: at})
+}
 
 var local = refs.Endpoint{Host: "127.0.0.1", Port: 1099}
 

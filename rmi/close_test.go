@@ -169,11 +169,11 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 	}})
 	hooked := make(chan error, 1)
 	self := hire(t, network.Node(), owner, &worker{})
-	owner.BeforeClose(func(ctx context.Context) {
+	owner.Port().BeforeClose(func(ctx context.Context) {
 		_, err := self.Do(ctx, 1) // calls can still be made
 		hooked <- err
 	})
-	remove := owner.BeforeClose(func(context.Context) { t.Error("what was taken back was called") })
+	remove := owner.Port().BeforeClose(func(context.Context) { t.Error("what was taken back was called") })
 	remove()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -96,7 +96,7 @@ func TestASmallCallCostsTwoDatagrams(t *testing.T) {
 func TestCallsOverUDP(t *testing.T) {
 	owner := listening(t, "udp:127.0.0.1:0", nil)
 	caller := client(t, nil)
-	if ep := owner.Endpoint(); !ep.UDP || !ep.IsLoopback() || owner.Public() {
+	if ep := owner.Endpoint(); !ep.UDP || !ep.IsLoopback() || owner.Port().Public() {
 		t.Errorf("the owner listens at %v", ep)
 	}
 	w := hire(t, owner, caller, &worker{})
@@ -133,7 +133,7 @@ func TestDatagramsStayOnLoopback(t *testing.T) {
 		}
 	}
 	n := listening(t, "udp::0", &rmi.Options{Insecure: true})
-	if ep := n.Endpoint(); !ep.UDP || !ep.IsBlank() || !n.Public() {
+	if ep := n.Endpoint(); !ep.UDP || !ep.IsBlank() || !n.Port().Public() {
 		t.Errorf("the node listens at %v", ep)
 	}
 }

@@ -28,7 +28,7 @@
 //     type is made at run time by package proxy/dynamic. Or the proxy is a stub, which
 //     cmd/rmigen generates and which registers itself with rmi/stub. Then no step below uses
 //     reflection where types are known.
-//  2. Node.Begin in rmi/invocation.go begins an invocation. It makes attempts, until one
+//  2. proxyCaller.Begin in rmi/invocation.go begins an invocation. It makes attempts, until one
 //     succeeds or none can. Each attempt finds the session with the owner (Node.route in
 //     rmi/call.go) and makes sure that the two sides agree on the interface (Node.agree in
 //     the same file). Then the proxy encodes the arguments, and steps 3 to 8 follow.
@@ -54,14 +54,6 @@
 //  8. Incoming.Reply in callee.go keeps the reply in the slot until the caller has it, and
 //     sends it. The caller's reader completes the call (callTable.complete in calls.go). The
 //     proxy decodes the results, and the invocation ends.
-//
-// # Values for many
-//
-// Some packages send values to many receivers, as package callback does. They use one
-// multicast primitive. A value is encoded once (Codec.Packet in multicast_send.go). It goes
-// to each Peer once, with the list of its receivers there (Peer.Multicast). It travels on a
-// stream of the session, and the stream's window holds the sender back. It is decoded once
-// for all receivers at a peer (Node.Receive in multicast_receive.go).
 //
 // # What a failed call means
 //

@@ -37,7 +37,7 @@ func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx co
 	if err != nil {
 		return zero, err
 	}
-	target, err := n.proxies.Get(r, i, n)
+	target, err := n.proxies.Get(r, i, (*proxyCaller)(n))
 	if err != nil {
 		return zero, err
 	}
@@ -160,7 +160,7 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 	asked, lookup, s.over = true, err, true
 	if err == nil {
 		var target *proxy.Core
-		if target, err = f.node.proxies.Get(now, f.core.Interface, f.node); err == nil {
+		if target, err = f.node.proxies.Get(now, f.core.Interface, (*proxyCaller)(f.node)); err == nil {
 			f.core.Retarget(target)
 			f.node.keeper.table.Taken(now.ID)
 		}

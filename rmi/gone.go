@@ -30,8 +30,8 @@ func Gone(v any) <-chan struct{} {
 	if c == nil {
 		return nil
 	}
-	n, ok := c.Caller.(*Node)
-	if !ok {
+	n := nodeOf(c)
+	if n == nil {
 		return nil
 	}
 	defer runtime.KeepAlive(c) // until the watch holds

@@ -41,6 +41,9 @@ type HeldBy struct {
 	Lingers time.Time
 }
 
+// SessionID names a session between two nodes. Both use the same one.
+type SessionID [16]byte
+
 // Held is another node's object that a node holds, or that it handed on.
 type Held struct {
 	Ref    refs.Ref

@@ -19,8 +19,6 @@ import (
 	"gormi/rmi/transport"
 )
 
-var _ proxy.Caller = (*Node)(nil)
-
 // invocation is one call of a proxy: its attempts, until one succeeds or none can.
 //
 // A call whose outcome is NotExecuted is made again where time may mend what
@@ -62,11 +60,10 @@ const (
 	lastRetry  = time.Second
 )
 
-// Begin begins the call of a proxy. It implements proxy.Caller and is not for
-// programs: they call methods of proxies, or Invoke.
-func (n *Node) Begin(ctx context.Context, c *proxy.Core, m *codec.Method) proxy.Invocation {
+// Begin implements proxy.Caller: it begins the call of a proxy.
+func (n *proxyCaller) Begin(ctx context.Context, c *proxy.Core, m *codec.Method) proxy.Invocation {
 	v := invocations.Get().(*invocation)
-	v.node, v.ctx, v.core, v.target, v.method = n, ctx, c, c, m
+	v.node, v.ctx, v.core, v.target, v.method = (*Node)(n), ctx, c, c, m
 	if ctx == nil {
 		v.over = true
 		v.fail(fault.New(Invalid, NotExecuted, "the context is nil: pass context.Background() if there is none"))

@@ -23,6 +23,8 @@ var layers = [][]string{
 	{"gormi/rmi/transport/streams", "gormi/rmi/internal/memnet", "gormi/rmi/transport/datagram", "gormi/rmi/internal/lossy",
 		"gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},
 	{"gormi/rmi/transport", "gormi/rmi/stub"},
+	{"gormi/rmi/multicast"},
+	{"gormi/rmi/port"},
 	{"gormi/rmi"},
 	{"gormi/rmi/rmitest", "gormi/registry"},
 	{"gormi/callback"},
@@ -37,10 +39,12 @@ var forbidden = map[string][]string{
 }
 
 // only says what of this module a package may import, where that is little.
-// Package stub is what stubs written by hand need, like generated ones.
+// Package stub is what stubs written by hand need, like generated ones. A node's port and
+// multicast are for the packages that build on a node.
 var only = map[string][]string{
-	"gormi/registry":                {"gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
-	"gormi/callback":                {"gormi/registry", "gormi/rmi", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/registry":                {"gormi/rmi", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/callback":                {"gormi/registry", "gormi/rmi", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/rmi/port":                {"gormi/refs", "gormi/rmi/multicast"},
 	"gormi/rmi/internal/testclient": nil,
 	"gormi/rmi/transport/datagram":  {"gormi/rmi/fault", "gormi/rmi/wire"},
 	"gormi/rmi/internal/lossy":      nil,

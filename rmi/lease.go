@@ -390,7 +390,7 @@ func (k *keeper) farewell(ctx context.Context) {
 // it arrives. Release returns false if v is no proxy of this node.
 func (n *Node) Release(v any) bool {
 	c := n.proxies.CoreOf(reflect.ValueOf(v))
-	if c == nil || c.Caller != any(n) {
+	if c == nil || nodeOf(c) != n {
 		return false
 	}
 	n.proxies.Release(c)

@@ -14,6 +14,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/multicast"
 	"gormi/rmi/transport"
 	"gormi/rmi/transport/datagram"
 	"gormi/rmi/wire"
@@ -110,15 +111,15 @@ type Node struct {
 	proxies   proxy.Table
 	keeper    keeper
 	notifier  notifier
-	receivers receivers
+	multicast *multicast.Exchange
 	agreed    sync.Map // agreement → error or nil: see agree
 
 	mu        sync.Mutex // guards the fields below
 	advertise refs.Endpoint
-	public    bool // see Public
+	public    bool // see nodePort.Public
 	hooks     map[*hook]bool
 	watches   map[watched]chan struct{} // see Gone
-	attached  map[any]any               // see Attachment
+	attached  map[any]any               // see nodePort.Attachment
 	closing   bool
 
 	watchers sync.WaitGroup // goroutines of watches; they end with ctx
@@ -160,10 +161,11 @@ func NewNode(o *Options) *Node {
 	n.time = refs.Time(time.Now().UnixNano())
 	n.notifier.logger = n.opts.Logger
 	n.exports = skeleton.NewTable(n.opts.MaxExports, n.notifier.unheld)
+	n.multicast = multicast.NewExchange((*multicastHost)(n))
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS,
-		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
-		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnLink: n.linked, OnUnlink: n.unlinked,
+		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.multicast.Opened,
+		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnLink: n.multicast.Linked, OnUnlink: n.multicast.Unlinked,
 		OnAbsent: n.sessionCut, OnTable: n.tableDropped,
 	})
 	n.limits = n.transport.Limits.Limits
@@ -296,57 +298,11 @@ func (n *Node) Endpoint() refs.Endpoint {
 	return n.advertise
 }
 
-// Public reports whether the node listens on an address that programs on other
-// machines can reach.
-func (n *Node) Public() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.public
-}
-
-// Detached reports whether this node has no connection with another one. That node may
-// come back, or is gone. A node is never detached from itself. Detached is meant for nodes
-// that this one had a session with.
-func (n *Node) Detached(id refs.NodeID) bool {
-	if id == n.ID() {
-		return false
-	}
-	s := n.transport.Live(id)
-	return s == nil || s.Detached()
-}
-
 // Logger is the node's logger.
 func (n *Node) Logger() *slog.Logger { return n.opts.Logger }
 
-// BeforeClose calls f when the node begins to shut down or to close, while calls can still
-// be made. Bindings use it to unbind their names. The returned function removes f.
-func (n *Node) BeforeClose(f func(ctx context.Context)) (remove func()) {
-	h := &hook{f}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.hooks[h] = true
-	return func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.hooks, h)
-	}
-}
-
 // Context ends when the node begins to shut down or to close.
 func (n *Node) Context() context.Context { return n.ctx }
-
-// Attachment returns what a package stores in the node, under a key of a type of its own.
-// The first call for a key creates the value with make, which must not use the node.
-func (n *Node) Attachment(key any, make func() any) any {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	x, ok := n.attached[key]
-	if !ok {
-		x = make()
-		n.attached[key] = x
-	}
-	return x
-}
 
 // runHooks calls the functions given to BeforeClose, once, concurrently.
 func (n *Node) runHooks(ctx context.Context) {
@@ -399,5 +355,5 @@ func (n *Node) Close() error {
 // sessionEnded gives back what the peer held, and tells those who wanted to know.
 func (n *Node) sessionEnded(s *transport.Session) {
 	n.sessionGone(s)
-	sideOf(s).end.run()
+	sideOf(s).sender.Ended()
 }

@@ -14,6 +14,7 @@ import (
 	"gormi/rmi"
 	"gormi/rmi/internal/chaos"
 	"gormi/rmi/internal/memnet"
+	"gormi/rmi/multicast"
 	"gormi/rmi/wire"
 )
 
@@ -179,18 +180,18 @@ func silence(s *stage) {
 func stream(s *stage) {
 	const values = 40
 	events := newSink[int](s.t)
-	to, stop := s.callee.Receive(events)
+	to, stop := s.callee.Port().Multicast().Register(events)
 	defer stop()
 	send := func(n int) error {
-		packet, err := events.codec.Packet(s.caller, n)
+		packet, err := events.codec.Packet(s.caller.Port().Multicast(), n)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		p := s.caller.Peer(s.callee.ID())
+		p := s.caller.Port().Multicast().Peer(s.callee.ID())
 		if p == nil {
 			return errors.New("no session")
 		}
-		_, err = p.Multicast([]rmi.Message{{To: []rmi.ReceiverID{to}, Packet: packet}})
+		_, err = p.Send([]multicast.Message{{To: []multicast.ReceiverID{to}, Packet: packet}})
 		return err
 	}
 	last, got := 0, 0

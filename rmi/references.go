@@ -6,13 +6,13 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/refs/lease"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/multicast"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 	"gormi/skeleton"
@@ -27,9 +27,8 @@ import (
 type side struct {
 	n      *Node
 	s      *transport.Session
-	peer   atomic.Pointer[Peer] // of the connection that the session has, or had last
+	sender multicast.Sender
 	leases intake
-	end    hooks
 }
 
 var (
@@ -46,6 +45,9 @@ func (n *Node) attach(s *transport.Session) any {
 	return &side{n: n, s: s}
 }
 
+// Multicast is the session's part in multicast.
+func (x *side) Multicast() *multicast.Sender { return &x.sender }
+
 func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 
 // ExportRef implements codec.Exporter. A proxy gives its reference; anything
@@ -54,7 +56,7 @@ func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 func (x *side) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, error) {
 	n := x.n
 	// The proxy of another node of this process will do if its reference serves anybody.
-	if c := holderOf(&n.proxies, v); c != nil && (c.Caller == proxy.Caller(n) || c.Ref().Listens()) {
+	if c := holderOf(&n.proxies, v); c != nil && (nodeOf(c) == n || c.Ref().Listens()) {
 		r := n.give(c.Ref(), x.s)
 		runtime.KeepAlive(c) // what it holds is handed on now
 		return r, nil
@@ -233,7 +235,7 @@ func (n *Node) resolve(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 		}
 		return v, nil
 	}
-	c, err := n.proxies.Get(r, i, n)
+	c, err := n.proxies.Get(r, i, (*proxyCaller)(n))
 	if err != nil {
 		return reflect.Value{}, err
 	}

@@ -143,8 +143,8 @@ func As[T any](ctx context.Context, v any) (T, error) {
 		}
 		return zero, &Error{Op: "as", Kind: Mismatch, Outcome: NotExecuted, Msg: fmt.Sprintf("%T is neither a proxy nor a %v", v, reflect.TypeFor[T]())}
 	}
-	n, ok := c.Caller.(*Node)
-	if !ok {
+	n := nodeOf(c)
+	if n == nil {
 		return zero, fault.New(Invalid, NotExecuted, "the proxy is of no node")
 	}
 	defer runtime.KeepAlive(c) // it holds the object until the other proxy does
@@ -153,6 +153,17 @@ func As[T any](ctx context.Context, v any) (T, error) {
 		return zero, err
 	}
 	return Resolve[T](n, c.Ref(), d)
+}
+
+// NodeOf returns the node that a proxy of an interface type makes its calls
+// through, nil if v is no proxy.
+func NodeOf(v any) *Node {
+	var none proxy.Table
+	c := none.CoreOf(reflect.ValueOf(v))
+	if c == nil {
+		return nil
+	}
+	return nodeOf(c)
 }
 
 // RefOf returns the reference of a proxy of an interface type. ok is false if v is no such proxy.
