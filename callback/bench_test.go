@@ -78,7 +78,7 @@ func BenchmarkFanout(b *testing.B) {
 				for j := range c.subs / c.conns {
 					at := i*(c.subs/c.conns) + j
 					_, err := callback.Subscribe(b.Context(), src, func(_ context.Context, e callback.Event[Tick]) error {
-						if e.Kind == callback.Gap {
+						if e.Kind == callback.KindGap {
 							gaps.Add(1)
 						}
 						p.arrived(at)

@@ -32,7 +32,7 @@
 //		if err != nil {
 //			return err
 //		}
-//		if ev.Kind == callback.Gap {
+//		if ev.Kind == callback.KindGap {
 //			...
 //		}
 //	}

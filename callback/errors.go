@@ -28,11 +28,11 @@ func broke(n *rmi.Node, op, who string, v any) error {
 		what = fmt.Sprintf("the %s ended its goroutine instead of returning", who)
 	}
 	n.Logger().Error(what, "stack", string(debug.Stack()))
-	return &rmi.Error{Op: op, Kind: rmi.Panic, Outcome: rmi.Executed, Msg: what}
+	return &rmi.Error{Op: op, Kind: rmi.KindPanic, Outcome: rmi.OutcomeExecuted, Msg: what}
 }
 
 func invalid(op, text string) error {
-	return &rmi.Error{Op: op, Kind: rmi.Invalid, Outcome: rmi.NotExecuted, Msg: text}
+	return &rmi.Error{Op: op, Kind: rmi.KindInvalid, Outcome: rmi.OutcomeNotExecuted, Msg: text}
 }
 
 func badPattern(op, pattern string) error {
@@ -43,7 +43,7 @@ func badPattern(op, pattern string) error {
 // its kind counts, not that of the call, which is Application.
 func peerError(err error) error {
 	var call *rmi.Error
-	if errors.As(err, &call) && call.Kind == rmi.Application {
+	if errors.As(err, &call) && call.Kind == rmi.KindApplication {
 		var own *rmi.Error
 		if errors.As(call.Err, &own) {
 			return own

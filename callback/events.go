@@ -187,7 +187,7 @@ func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in
 		}
 	}
 	key.events = reflect.TypeFor[E]()
-	key.ask = selection{o.Match, o.Queue, o.Policy, o.Start == Snapshot}
+	key.ask = selection{o.Match, o.Queue, o.Policy, o.Start == StartSnapshot}
 	m := &member[E]{in: in, start: o.Start, seq: o.Seq, epoch: o.Epoch, waits: to.find != nil && !o.FailFast, done: make(chan struct{})}
 	if err := join(hubOf(n), key, to.find, src, m); err != nil {
 		return nil, nil, err
@@ -217,7 +217,7 @@ var errRelayed = invalid("subscribe", "the source's owner listens nowhere, and t
 // attach subscribes within the topic's own process.
 func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err error) {
 	r := Request{Receiver: 1, Subs: []SubID{1}, Match: o.Match, Queue: o.Queue, Policy: o.Policy,
-		Snapshot: o.Start == Snapshot, Start: o.Start, Seq: o.Seq, Epoch: o.Epoch}
+		Snapshot: o.Start == StartSnapshot, Start: o.Start, Seq: o.Seq, Epoch: o.Epoch}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.serves(&r) {

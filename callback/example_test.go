@@ -42,15 +42,15 @@ func ExampleTopic() {
 		quotes.Publish(q)
 	}
 
-	for ev, err := range callback.EventsByName[Quote](ctx, client, names.URL("quotes"), &callback.SubscribeOptions{Start: callback.Snapshot}) {
+	for ev, err := range callback.EventsByName[Quote](ctx, client, names.URL("quotes"), &callback.SubscribeOptions{Start: callback.StartSnapshot}) {
 		if err != nil {
 			panic(err)
 		}
 		fmt.Println(ev.Kind, ev.Seq, ev.Value.Symbol, ev.Value.Cents)
-		if ev.Kind == callback.State && ev.Seq == 3 {
+		if ev.Kind == callback.KindState && ev.Seq == 3 {
 			quotes.Publish(Quote{"ZINC", 8})
 		}
-		if ev.Kind == callback.Published {
+		if ev.Kind == callback.KindPublished {
 			break
 		}
 	}
@@ -76,7 +76,7 @@ func ExampleEvents() {
 	if err != nil {
 		panic(err)
 	}
-	for ev, err := range callback.Events(ctx, src, &callback.SubscribeOptions{Match: "AC*", Start: callback.Oldest}) {
+	for ev, err := range callback.Events(ctx, src, &callback.SubscribeOptions{Match: "AC*", Start: callback.StartOldest}) {
 		if err != nil {
 			panic(err)
 		}
@@ -100,7 +100,7 @@ func ExampleEventsByName() {
 	topic.Publish("hello")
 
 	// Should the owner restart, the name is looked up again.
-	for ev, err := range callback.EventsByName[string](ctx, client, names.URL("news"), &callback.SubscribeOptions{Start: callback.Oldest}) {
+	for ev, err := range callback.EventsByName[string](ctx, client, names.URL("news"), &callback.SubscribeOptions{Start: callback.StartOldest}) {
 		if err != nil {
 			panic(err)
 		}
@@ -123,7 +123,7 @@ func ExampleEventsFrom() {
 	find := func(ctx context.Context) (callback.Source[string], error) {
 		return registry.Lookup[callback.Source[string]](ctx, client, names.URL("news"))
 	}
-	for ev, err := range callback.EventsFrom(ctx, find, &callback.SubscribeOptions{Start: callback.Oldest}) {
+	for ev, err := range callback.EventsFrom(ctx, find, &callback.SubscribeOptions{Start: callback.StartOldest}) {
 		if err != nil {
 			panic(err)
 		}
@@ -263,7 +263,7 @@ func ExampleTopic_Change() {
 			return s, nil
 		})
 	}
-	for ev, err := range callback.Events(context.Background(), topic, &callback.SubscribeOptions{Start: callback.Snapshot}) {
+	for ev, err := range callback.Events(context.Background(), topic, &callback.SubscribeOptions{Start: callback.StartSnapshot}) {
 		if err != nil {
 			panic(err)
 		}

@@ -269,9 +269,9 @@ func (f *feed[E]) event(h *head, v *E, err error) {
 	}
 	e := &f.fresh[0]
 	f.fresh = f.fresh[1:]
-	*e = Event[E]{Kind: Published, Seq: Seq(h.number), Epoch: f.epoch, Key: string(h.text), Value: *v}
+	*e = Event[E]{Kind: KindPublished, Seq: Seq(h.number), Epoch: f.epoch, Key: string(h.text), Value: *v}
 	if h.kind == headState {
-		e.Kind = State
+		e.Kind = KindState
 	}
 	if f.private {
 		f.hold(e)
@@ -284,14 +284,14 @@ func (f *feed[E]) event(h *head, v *E, err error) {
 // gap takes a gap that is wanted. mu is held.
 func (f *feed[E]) gap(h *head) {
 	if f.private {
-		f.hold(&Event[E]{Kind: Gap, Missed: h.number, Seq: h.last, Restarted: h.restarted})
+		f.hold(&Event[E]{Kind: KindGap, Missed: h.number, Seq: h.last, Restarted: h.restarted})
 		return
 	}
 	f.flush()
 	// What was told is not told again by who resumes.
 	f.last = max(f.last, h.last)
 	if h.number == 0 {
-		unknown := []*Event[E]{{Kind: Gap, Seq: h.last, Epoch: f.epoch}}
+		unknown := []*Event[E]{{Kind: KindGap, Seq: h.last, Epoch: f.epoch}}
 		for _, m := range f.joined {
 			m.in.keep(unknown)
 		}
@@ -335,7 +335,7 @@ func (f *feed[E]) admit(h *head) {
 func (f *feed[E]) advance(b *request[E]) bool {
 	last := Seq(0)
 	for _, e := range b.events {
-		if e.Kind == State || e.Kind == Gap && f.key.ask.snapshot {
+		if e.Kind == KindState || e.Kind == KindGap && f.key.ask.snapshot {
 			return false
 		}
 		last = max(last, e.Seq)
@@ -351,7 +351,7 @@ func (f *feed[E]) advance(b *request[E]) bool {
 			continue
 		}
 		m.in.keep(b.events)
-		m.start, m.seq, m.epoch = FromSeq, last+1, b.epoch
+		m.start, m.seq, m.epoch = StartFromSeq, last+1, b.epoch
 		m.begin()
 	}
 	return true

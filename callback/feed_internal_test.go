@@ -85,7 +85,7 @@ func TestNothingOfTheProgramsRunsUnderAFeedsLock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, want := range []Kind{Published, Gap, Published} {
+	for _, want := range []Kind{KindPublished, KindGap, KindPublished} {
 		if k := soon(t, got); k != want {
 			t.Errorf("got %v, want %v", k, want)
 		}
@@ -159,7 +159,7 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()
 	topic, src := pair[int](t, owner, user, nil)
-	o := &SubscribeOptions{Policy: Disconnect, Queue: 1024} // so many fit at the subscriber, too
+	o := &SubscribeOptions{Policy: PolicyDisconnect, Queue: 1024} // so many fit at the subscriber, too
 	_, ended := start(t, src, o)
 	l := onlyLink(topic)
 	for held := false; !held; runtime.Gosched() {
@@ -195,7 +195,7 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 	if _, err := topic.Publish(-1); err != nil {
 		t.Fatal(err)
 	}
-	if e := soon(t, got); e.Value != -1 || e.Kind != Published {
+	if e := soon(t, got); e.Value != -1 || e.Kind != KindPublished {
 		t.Errorf("the one that came after it got %v %+v", e.Kind, e)
 	}
 }
@@ -268,16 +268,16 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 		t.Fatal("the connection is another")
 	}
 	send(appendGapHead(nil, 0, 0, false)) // of another implementation, perhaps
-	if e := soon(t, got); e.Kind != Gap || e.Missed != 0 || e.Epoch != epoch {
+	if e := soon(t, got); e.Kind != KindGap || e.Missed != 0 || e.Epoch != epoch {
 		t.Errorf("got %v %+v, want the only gap that was for it", e.Kind, e)
 	}
 	send(appendGapHead(nil, 2, 7, false))
-	if e := soon(t, got); e.Kind != Gap || e.Missed != 2 || e.Seq != 7 {
+	if e := soon(t, got); e.Kind != KindGap || e.Missed != 2 || e.Seq != 7 {
 		t.Errorf("got %v %+v", e.Kind, e)
 	}
 	// Another node knows the token, perhaps.
 	third := net.Node()
-	if _, err := user.Describe(t.Context(), rmi.WellKnown(third.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.NoSuchObject) {
+	if _, err := user.Describe(t.Context(), rmi.WellKnown(third.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Fatal(err)
 	}
 	asked := &request[int]{token: 4, joined: make(chan struct{}), rejected: make(chan struct{})}
@@ -311,8 +311,8 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	f.mu.Unlock()
 
 	send(beginHead(6, epoch))
-	send(endHead(uint8(rmi.Denied), "go away"))
-	if err := soon(t, ended); !errors.Is(err, rmi.Denied) {
+	send(endHead(uint8(rmi.KindDenied), "go away"))
+	if err := soon(t, ended); !errors.Is(err, rmi.KindDenied) {
 		t.Errorf("it ended with %v", err)
 	}
 	select {
@@ -356,7 +356,7 @@ func TestAnotherTopicOfTheSameNodeIsARestart(t *testing.T) {
 	f := onlyFeed[int](t, user)
 	f.forget() // as after an attempt that failed
 	_, second := member()
-	if e := soon(t, first); e.Kind != Gap || !e.Restarted || e.Epoch != two.Epoch() {
+	if e := soon(t, first); e.Kind != KindGap || !e.Restarted || e.Epoch != two.Epoch() {
 		t.Errorf("the first got %v %+v, want that it is another epoch", e.Kind, e)
 	}
 	if _, err := two.Publish(7); err != nil {
@@ -394,7 +394,7 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ask(Request{Token: 2, Resume: true, Start: FromSeq, Seq: 3, Epoch: topic.Epoch()})
+	ask(Request{Token: 2, Resume: true, Start: StartFromSeq, Seq: 3, Epoch: topic.Epoch()})
 	var kinds []headKind
 	var tokens []uint64
 	for {
@@ -419,7 +419,7 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 
 func TestWhichRequestsAreRepeated(t *testing.T) {
 	kinds := func(b *request[int], finds bool, failures int) (again []rmi.Kind) {
-		for k := rmi.Invalid; k <= rmi.Internal; k++ {
+		for k := rmi.KindInvalid; k <= rmi.KindInternal; k++ {
 			if b.repeat(&rmi.Error{Kind: k}, finds, failures) {
 				again = append(again, k)
 			}
@@ -433,15 +433,15 @@ func TestWhichRequestsAreRepeated(t *testing.T) {
 		failures int
 		want     []rmi.Kind
 	}{
-		{"first, for the last time", request[int]{}, true, quickTries - 1, []rmi.Kind{rmi.PeerGone}},
+		{"first, for the last time", request[int]{}, true, quickTries - 1, []rmi.Kind{rmi.KindPeerGone}},
 		{"first, too often", request[int]{}, true, quickTries, nil},
 		{"waiting", request[int]{waits: true}, true, 1000,
-			[]rmi.Kind{rmi.NotBound, rmi.NoSuchObject, rmi.StaleReference, rmi.Deadline, rmi.ConnectFailed, rmi.PeerGone}},
+			[]rmi.Kind{rmi.KindNotBound, rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindDeadline, rmi.KindConnectFailed, rmi.KindPeerGone}},
 		{"resuming a source", request[int]{patient: true}, false, 1000,
-			[]rmi.Kind{rmi.Overloaded, rmi.Deadline, rmi.Cancelled, rmi.ConnectFailed, rmi.PeerGone}},
+			[]rmi.Kind{rmi.KindOverloaded, rmi.KindDeadline, rmi.KindCancelled, rmi.KindConnectFailed, rmi.KindPeerGone}},
 		{"resuming a name", request[int]{patient: true, waits: true}, true, 1000,
-			[]rmi.Kind{rmi.NotBound, rmi.NoSuchObject, rmi.StaleReference, rmi.Denied, rmi.Overloaded, rmi.Deadline, rmi.Cancelled,
-				rmi.ConnectFailed, rmi.PeerGone, rmi.Protocol}},
+			[]rmi.Kind{rmi.KindNotBound, rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindDenied, rmi.KindOverloaded, rmi.KindDeadline, rmi.KindCancelled,
+				rmi.KindConnectFailed, rmi.KindPeerGone, rmi.KindProtocol}},
 	} {
 		if got := kinds(&c.b, c.finds, c.failures); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
@@ -470,13 +470,13 @@ func TestWhoLeftWhileItJoined(t *testing.T) {
 
 // What goes on behind a part of a replay names the epoch: another topic numbers others.
 func TestAReplayGoesOnInItsEpoch(t *testing.T) {
-	events := []*Event[int]{{Kind: Published, Seq: 4, Epoch: 9}, {Kind: Published, Seq: 5, Epoch: 9}}
+	events := []*Event[int]{{Kind: KindPublished, Seq: 4, Epoch: 9}, {Kind: KindPublished, Seq: 5, Epoch: 9}}
 	m := newMember(1)
 	f := &feed[int]{}
 	if !f.advance(&request[int]{epoch: 9, members: []*member[int]{m}, events: events}) {
 		t.Fatal("it does not")
 	}
-	if m.start != FromSeq || m.seq != 6 || m.epoch != 9 || !m.begun() || f.last != 0 {
+	if m.start != StartFromSeq || m.seq != 6 || m.epoch != 9 || !m.begun() || f.last != 0 {
 		t.Errorf("a new one goes on with start %d, %d of %d", m.start, m.seq, m.epoch)
 	}
 	if !f.advance(&request[int]{epoch: 9, resume: true, members: []*member[int]{m}, events: events}) || f.last != 5 || f.epoch != 9 {
@@ -489,7 +489,7 @@ func TestAReplayGoesOnInItsEpoch(t *testing.T) {
 		t.Error("it goes on behind nothing")
 	}
 	f.key.ask.snapshot = true
-	if f.advance(&request[int]{epoch: 9, members: []*member[int]{m}, events: []*Event[int]{{Kind: Gap, Seq: 5, Epoch: 9}}}) {
+	if f.advance(&request[int]{epoch: 9, members: []*member[int]{m}, events: []*Event[int]{{Kind: KindGap, Seq: 5, Epoch: 9}}}) {
 		t.Error("it goes on behind a gap that a state follows")
 	}
 }
@@ -497,7 +497,7 @@ func TestAReplayGoesOnInItsEpoch(t *testing.T) {
 func TestNothingIsQueuedAfterTheEnd(t *testing.T) {
 	in := newInbox[int](&SubscribeOptions{Queue: 10}, func() {})
 	in.end(ErrSlow)
-	e := []*Event[int]{{Kind: Published, Seq: 1}}
+	e := []*Event[int]{{Kind: KindPublished, Seq: 1}}
 	ok := in.push(e)
 	in.keep(e)
 	in.lose(5, place{1, 2})
@@ -585,13 +585,13 @@ func TestProgressKeepsPausesShort(t *testing.T) {
 				<-ctx.Done()
 				return Grant{}, ctx.Err()
 			}
-			if n > 1 && (r.Start != FromSeq || r.Seq != n) {
+			if n > 1 && (r.Start != StartFromSeq || r.Seq != n) {
 				t.Errorf("attempt %d begins with %v %d", n, r.Start, r.Seq)
 			}
 			f.mu.Lock()
-			f.batch.events = append(f.batch.events, &Event[int]{Kind: Published, Seq: n})
+			f.batch.events = append(f.batch.events, &Event[int]{Kind: KindPublished, Seq: n})
 			f.mu.Unlock()
-			return Grant{}, &rmi.Error{Kind: rmi.PeerGone}
+			return Grant{}, &rmi.Error{Kind: rmi.KindPeerGone}
 		}}
 		begin := time.Now()
 		f.join(newMember(0))

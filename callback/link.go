@@ -139,7 +139,7 @@ func (l *link[E]) run() {
 		b.merge()
 		for ms := b.messages; len(ms) > 0; {
 			n, err := l.peer.Send(ms)
-			if rmi.KindOf(err) == rmi.TooLarge {
+			if rmi.KindOf(err) == rmi.KindTooLarge {
 				// Larger than the peer accepts: to it, the event is lost.
 				ms[n].Head, ms[n].Packet = lostHead(ms[n].Head), nil
 				ms = ms[n:]

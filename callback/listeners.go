@@ -86,8 +86,8 @@ func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 	if o != nil {
 		l.o = *o
 	}
-	if l.o.Policy != DropNewest && l.o.Policy != Disconnect {
-		l.o.Policy = DropOldest
+	if l.o.Policy != PolicyDropNewest && l.o.Policy != PolicyDisconnect {
+		l.o.Policy = PolicyDropOldest
 	}
 	if l.o.Queue <= 0 {
 		l.o.Queue = 64
@@ -133,10 +133,10 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 		p := l.node.Port().Multicast().Peer(r.ID.Node)
 		if p == nil {
 			x.stop()
-			return nil, &rmi.Error{Op: "add", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's node is gone"}
+			return nil, &rmi.Error{Op: "add", Ref: r, Kind: rmi.KindPeerGone, Outcome: rmi.OutcomeNotExecuted, Msg: "the listener's node is gone"}
 		}
 		unhook := p.OnGone(func() {
-			x.drop(&rmi.Error{Op: "notify", Ref: r, Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the listener's session is over, and its node listens nowhere"})
+			x.drop(&rmi.Error{Op: "notify", Ref: r, Kind: rmi.KindPeerGone, Outcome: rmi.OutcomeNotExecuted, Msg: "the listener's session is over, and its node listens nowhere"})
 		})
 		x.mu.Lock()
 		x.unhook = unhook
@@ -154,7 +154,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	if closed || over { // over: the session ended meanwhile
 		x.remove()
 		if closed {
-			return nil, &rmi.Error{Op: "add", Kind: rmi.Closed, Outcome: rmi.NotExecuted, Msg: "the set of listeners is closed"}
+			return nil, &rmi.Error{Op: "add", Kind: rmi.KindClosed, Outcome: rmi.OutcomeNotExecuted, Msg: "the set of listeners is closed"}
 		}
 	}
 	return NewSubscription(func() { x.remove() }), nil
@@ -272,7 +272,7 @@ func (x *listener[T]) run() {
 			continue
 		}
 		err := x.call(call)
-		for rmi.KindOf(err) == rmi.PeerGone && rmi.OutcomeOf(err) == rmi.NotExecuted && x.await() {
+		for rmi.KindOf(err) == rmi.KindPeerGone && rmi.OutcomeOf(err) == rmi.OutcomeNotExecuted && x.await() {
 			err = x.call(call)
 		}
 		x.told(err)
@@ -316,7 +316,7 @@ func (x *listener[T]) await() (back bool) {
 	}
 	err := p.Await(ctx)
 	if err != nil && ctx.Err() != nil && x.ctx.Err() == nil {
-		x.drop(&rmi.Error{Op: "notify", Kind: rmi.PeerGone, Outcome: rmi.NotExecuted,
+		x.drop(&rmi.Error{Op: "notify", Kind: rmi.KindPeerGone, Outcome: rmi.OutcomeNotExecuted,
 			Msg: fmt.Sprintf("the connection with the listener's node was lost and not made again within %v", x.set.o.GiveUp)})
 	}
 	return err == nil
@@ -343,14 +343,14 @@ func (x *listener[T]) call(f func(context.Context, T) error) (err error) {
 // gone tells whether a listener whose call failed with err is gone for good.
 func (x *listener[T]) gone(err error) bool {
 	switch rmi.KindOf(err) {
-	case rmi.NoSuchObject, rmi.StaleReference, rmi.Closed:
+	case rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindClosed:
 		return true
-	case rmi.Deadline:
-		if x.away || rmi.OutcomeOf(err) != rmi.NotExecuted { // else it waited for the connection in vain
+	case rmi.KindDeadline:
+		if x.away || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted { // else it waited for the connection in vain
 			break
 		}
 		return x.unreachable()
-	case rmi.PeerGone, rmi.ConnectFailed:
+	case rmi.KindPeerGone, rmi.KindConnectFailed:
 		if x.away { // it may come back while its session lives
 			return x.set.node.Port().Multicast().Peer(x.owner) == nil
 		}

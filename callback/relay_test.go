@@ -30,7 +30,7 @@ func TestWhoHasOnlyARelayToTheOwnerIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	nothing := func(context.Context, callback.Event[int]) error { return nil }
-	if _, err := callback.SubscribeByName(bounded(t), user, name, nothing, nil); !errors.Is(err, rmi.Invalid) || !strings.Contains(err.Error(), "not relayed") {
+	if _, err := callback.SubscribeByName(bounded(t), user, name, nothing, nil); !errors.Is(err, rmi.KindInvalid) || !strings.Contains(err.Error(), "not relayed") {
 		t.Errorf("by name: %v", err)
 	}
 	src, err := registry.Lookup[callback.Source[int]](t.Context(), user, name)

@@ -18,7 +18,7 @@ func (t *Topic[E]) snapshot(match string) ([]*entry[E], error) {
 		for _, e := range t.latest {
 			if matches(match, e.Event.Key) {
 				part := &entry[E]{packet: e.packet, head: headState, Event: e.Event}
-				part.Event.Kind = State
+				part.Event.Kind = KindState
 				state = append(state, part)
 			}
 		}
@@ -53,7 +53,7 @@ func (t *Topic[E]) shoot() error {
 		if err != nil {
 			return failed("subscribe", err)
 		}
-		e := &entry[E]{packet: p, head: headState, Event: Event[E]{Kind: State, Seq: t.last, Epoch: t.epoch, Value: v}}
+		e := &entry[E]{packet: p, head: headState, Event: Event[E]{Kind: KindState, Seq: t.last, Epoch: t.epoch, Value: v}}
 		if t.o.Key != nil {
 			e.Event.Key = t.o.Key(v)
 		}

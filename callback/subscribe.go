@@ -59,16 +59,16 @@ func (r *Request) check(most int) error {
 		return invalid("subscribe", fmt.Sprintf("the pattern has %d bytes: at most %d are allowed", len(r.Match), maxKey))
 	case r.Queue < 1 || r.Queue > maxQueue:
 		return invalid("subscribe", fmt.Sprintf("a queue of %d events: 1 to %d are allowed", r.Queue, maxQueue))
-	case r.Policy > Disconnect:
+	case r.Policy > PolicyDisconnect:
 		return invalid("subscribe", "the policy is not known")
-	case r.Start > FromSeq:
+	case r.Start > StartFromSeq:
 		return invalid("subscribe", "the start is not known")
 	}
 	return nil
 }
 
 func tooMany(limit int, whose, option string) error {
-	return &rmi.Error{Op: "subscribe", Kind: rmi.Overloaded, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(
+	return &rmi.Error{Op: "subscribe", Kind: rmi.KindOverloaded, Outcome: rmi.OutcomeNotExecuted, Msg: fmt.Sprintf(
 		"too many subscriptions: %d of %s are the limit (TopicOptions.%s)", limit, whose, option)}
 }
 
@@ -153,18 +153,18 @@ func (t *Topic[E]) subscribe(p *multicast.Peer, r *Request) (made *link[E], err 
 // serves tells whether a request is served. A closed topic serves those who were
 // there before: they know its epoch, and get what they missed. mu is held.
 func (t *Topic[E]) serves(r *Request) bool {
-	return !t.closed || t.o.ServeClosed || r.Start == FromSeq && r.Epoch == t.epoch
+	return !t.closed || t.o.ServeClosed || r.Start == StartFromSeq && r.Epoch == t.epoch
 }
 
 // begin returns what a subscription gets before the first event that is
 // published after it. mu is held.
 func (t *Topic[E]) begin(r *Request) ([]*entry[E], error) {
 	switch r.Start {
-	case Newest:
+	case StartNewest:
 		return nil, nil
-	case Snapshot:
+	case StartSnapshot:
 		return t.snapshot(r.Match)
-	case Oldest:
+	case StartOldest:
 		return t.replay(r.Match, 0), nil
 	}
 	restarted := r.Epoch != 0 && r.Epoch != t.epoch
@@ -184,7 +184,7 @@ func (t *Topic[E]) begin(r *Request) ([]*entry[E], error) {
 		missed = 0 // nobody knows
 	}
 	gap := &entry[E]{head: headGap, raw: appendGapHead(nil, missed, first-1, restarted)}
-	gap.Event = Event[E]{Kind: Gap, Seq: first - 1, Epoch: t.epoch, Missed: missed, Restarted: restarted}
+	gap.Event = Event[E]{Kind: KindGap, Seq: first - 1, Epoch: t.epoch, Missed: missed, Restarted: restarted}
 	if r.Snapshot && t.hasSnapshot() {
 		state, err := t.snapshot(r.Match)
 		return append([]*entry[E]{gap}, state...), err

@@ -200,7 +200,7 @@ func (t *Topic[E]) publish(v E, p *multicast.Packet) (Seq, error) {
 	if t.closed {
 		return 0, failed("publish", ErrClosed)
 	}
-	e := &entry[E]{packet: p, head: headEvent, Event: Event[E]{Kind: Published, Seq: t.last + 1, Epoch: t.epoch, Value: v}}
+	e := &entry[E]{packet: p, head: headEvent, Event: Event[E]{Kind: KindPublished, Seq: t.last + 1, Epoch: t.epoch, Value: v}}
 	if t.o.Key != nil {
 		if e.Event.Key = t.o.Key(v); len(e.Event.Key) > maxKey {
 			return 0, invalid("publish", fmt.Sprintf("the key has %d bytes: at most %d are allowed", len(e.Event.Key), maxKey))
@@ -232,7 +232,7 @@ func (t *Topic[E]) remember(e *entry[E]) error {
 		return nil
 	}
 	if _, known := t.latest[key]; !known && len(t.latest) >= t.o.MaxKeys {
-		return &rmi.Error{Op: "publish", Kind: rmi.Overloaded, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(
+		return &rmi.Error{Op: "publish", Kind: rmi.KindOverloaded, Outcome: rmi.OutcomeNotExecuted, Msg: fmt.Sprintf(
 			"the topic has %d keys, its limit (TopicOptions.MaxKeys)", t.o.MaxKeys)}
 	}
 	t.latest[key] = e

@@ -93,7 +93,7 @@ func (f *feed[E]) finish() bool {
 	return true
 }
 
-var errNodeClosed = &rmi.Error{Op: "subscribe", Kind: rmi.Closed, Msg: "the node is closed"}
+var errNodeClosed = &rmi.Error{Op: "subscribe", Kind: rmi.KindClosed, Msg: "the node is closed"}
 
 // next makes the next request: first those that lost their connection, then those
 // that join, as many as begin alike. mu is held.
@@ -159,7 +159,7 @@ func (f *feed[E]) request(b *request[E]) error {
 	f.mu.Lock()
 	r.Start, r.Seq, r.Epoch = b.members[0].start, b.members[0].seq, b.members[0].epoch
 	if b.resume {
-		r.Start, r.Seq, r.Epoch = FromSeq, f.last+1, f.epoch
+		r.Start, r.Seq, r.Epoch = StartFromSeq, f.last+1, f.epoch
 	}
 	f.mu.Unlock()
 	g, err := src.Subscribe(ctx, r)
@@ -203,7 +203,7 @@ func (f *feed[E]) request(b *request[E]) error {
 
 // errDetached is why a source that has a name is not asked now: a call would wait
 // for the connection with an owner that may have been replaced.
-var errDetached = &rmi.Error{Op: "subscribe", Kind: rmi.PeerGone, Outcome: rmi.NotExecuted, Msg: "the connection with the owner is lost"}
+var errDetached = &rmi.Error{Op: "subscribe", Kind: rmi.KindPeerGone, Outcome: rmi.OutcomeNotExecuted, Msg: "the connection with the owner is lost"}
 
 // detached tells whether the connection with a source's owner is lost.
 func detached[E any](src Source[E]) bool {
@@ -277,7 +277,7 @@ func (f *feed[E]) failed(b *request[E], err error, failures int) (again, advance
 	}
 	for _, m := range members {
 		m.fail(err)
-		if f.peer != nil && rmi.OutcomeOf(err) == rmi.Unknown {
+		if f.peer != nil && rmi.OutcomeOf(err) == rmi.OutcomeUnknown {
 			f.leaving = append(f.leaving, m.id) // the owner may have it
 		}
 	}
@@ -295,10 +295,10 @@ func (b *request[E]) repeat(err error, finds bool, failures int) bool {
 	case !b.patient && b.waits:
 		return notUp(err)
 	case !b.patient:
-		return kind == rmi.PeerGone && failures < quickTries
-	case kind == rmi.PeerGone, kind == rmi.ConnectFailed, kind == rmi.Overloaded, kind == rmi.Deadline, kind == rmi.Cancelled:
+		return kind == rmi.KindPeerGone && failures < quickTries
+	case kind == rmi.KindPeerGone, kind == rmi.KindConnectFailed, kind == rmi.KindOverloaded, kind == rmi.KindDeadline, kind == rmi.KindCancelled:
 		return true
-	case kind == rmi.NotBound, kind == rmi.NoSuchObject, kind == rmi.StaleReference, kind == rmi.Denied, kind == rmi.Protocol:
+	case kind == rmi.KindNotBound, kind == rmi.KindNoSuchObject, kind == rmi.KindStaleReference, kind == rmi.KindDenied, kind == rmi.KindProtocol:
 		return finds
 	}
 	return errors.Is(err, context.DeadlineExceeded)
@@ -308,7 +308,7 @@ func (b *request[E]) repeat(err error, finds bool, failures int) bool {
 // not up, or not yet.
 func notUp(err error) bool {
 	switch rmi.KindOf(err) {
-	case rmi.NotBound, rmi.ConnectFailed, rmi.PeerGone, rmi.NoSuchObject, rmi.StaleReference, rmi.Deadline:
+	case rmi.KindNotBound, rmi.KindConnectFailed, rmi.KindPeerGone, rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindDeadline:
 		return true
 	}
 	return errors.Is(err, context.DeadlineExceeded)

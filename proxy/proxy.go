@@ -184,7 +184,7 @@ func (c *Core) build() error {
 		}
 		v, err := dynamic.New(t, dispatcher{FaceOf(c)})
 		if err != nil {
-			return fault.New(fault.Invalid, fault.NotExecuted, "no proxy for %s: %w", c.Interface.Name, err)
+			return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "no proxy for %s: %w", c.Interface.Name, err)
 		}
 		c.value = v
 	}

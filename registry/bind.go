@@ -208,7 +208,7 @@ func (b *Binding) bind(ctx context.Context, n *rmi.Node, o bindOptions) error {
 // the Grant is zero.
 func (b *Binding) acquire(ctx context.Context) (Grant, error) {
 	grants, err := b.renewer.acquire(ctx, []Claim{b.claim})
-	if rmi.KindOf(err) == rmi.NoSuchMethod {
+	if rmi.KindOf(err) == rmi.KindNoSuchMethod {
 		b.renewer.knowsNoLeases()
 		return Grant{}, b.bindUnleased(ctx)
 	}
@@ -256,10 +256,10 @@ func (b *Binding) Done() <-chan struct{} { return b.done }
 
 // Err is nil until Done is closed. Then its kind is
 //
-//   - rmi.Closed if this process unbound the name, or closed the node of a permanent binding,
+//   - rmi.KindClosed if this process unbound the name, or closed the node of a permanent binding,
 //     which leaves the name bound;
-//   - rmi.NotBound if the name was lost before: somebody unbound or rebound it;
-//   - rmi.NoSuchObject if the registry was closed;
+//   - rmi.KindNotBound if the name was lost before: somebody unbound or rebound it;
+//   - rmi.KindNoSuchObject if the registry was closed;
 //   - another kind if the registry refused to bind the name again after a restart, or did not
 //     answer and may still have the name.
 func (b *Binding) Err() error {
@@ -301,7 +301,7 @@ func (b *Binding) begin() bool {
 func (b *Binding) end(lost error) {
 	b.lost = failed("unbind", b.url.String(), lost)
 	switch rmi.KindOf(b.lost) {
-	case rmi.Closed, rmi.NotBound, rmi.NoSuchObject:
+	case rmi.KindClosed, rmi.KindNotBound, rmi.KindNoSuchObject:
 	default:
 		b.closed = b.lost
 	}
@@ -322,8 +322,8 @@ func (b *Binding) lose(why error) {
 		return
 	}
 	b.lost = failed("renew", b.url.String(), why)
-	if e, ok := b.lost.(*rmi.Error); ok && e.Kind == rmi.AlreadyBound {
-		e.Kind = rmi.NotBound // to the object of this binding
+	if e, ok := b.lost.(*rmi.Error); ok && e.Kind == rmi.KindAlreadyBound {
+		e.Kind = rmi.KindNotBound // to the object of this binding
 	}
 	b.over()
 	b.renewer.node.Logger().Warn("a binding was lost", "name", b.url.String(), "err", b.lost)
@@ -373,11 +373,11 @@ func (b *Binding) settle(ctx context.Context) {
 func (l Lost) reason() error {
 	switch {
 	case l.Unbound:
-		return refused(rmi.NotBound, "somebody unbound the name")
+		return refused(rmi.KindNotBound, "somebody unbound the name")
 	case l.By != "":
-		return refused(rmi.NotBound, "the name is bound to another object by now, %s", shown(l.By))
+		return refused(rmi.KindNotBound, "the name is bound to another object by now, %s", shown(l.By))
 	case l.Now != 0:
-		return refused(rmi.NotBound, "the name was bound to another object meanwhile")
+		return refused(rmi.KindNotBound, "the name was bound to another object meanwhile")
 	}
 	return notBound()
 }
@@ -394,4 +394,6 @@ func shown(s string) string {
 	return s
 }
 
-func closed(why string) error { return &rmi.Error{Kind: rmi.Closed, Outcome: rmi.Executed, Msg: why} }
+func closed(why string) error {
+	return &rmi.Error{Kind: rmi.KindClosed, Outcome: rmi.OutcomeExecuted, Msg: why}
+}

@@ -20,8 +20,8 @@ func TestBindLookupUnbind(t *testing.T) {
 	name := reg.URL("bank/alice")
 
 	_, err := registry.Lookup[Account](ctx, caller, name)
-	wantKind(t, err, rmi.NotBound)
-	if !errors.Is(err, rmi.NotBound) || rmi.OutcomeOf(err) != rmi.NotExecuted || !strings.Contains(err.Error(), name) {
+	wantKind(t, err, rmi.KindNotBound)
+	if !errors.Is(err, rmi.KindNotBound) || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || !strings.Contains(err.Error(), name) {
 		t.Errorf("got %v, outcome %v", err, rmi.OutcomeOf(err))
 	}
 
@@ -37,7 +37,7 @@ func TestBindLookupUnbind(t *testing.T) {
 	}
 
 	_, err = registry.Bind[Account](ctx, owner, name, &account{})
-	wantKind(t, err, rmi.AlreadyBound)
+	wantKind(t, err, rmi.KindAlreadyBound)
 
 	second, err := registry.Rebind[Account](ctx, owner, name, &account{balance: 1000})
 	if err != nil {
@@ -52,7 +52,7 @@ func TestBindLookupUnbind(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-b.Done()
-	wantKind(t, b.Err(), rmi.NotBound)
+	wantKind(t, b.Err(), rmi.KindNotBound)
 	if got := deposit(t, caller, name, 1); got != 1002 {
 		t.Errorf("the balance is %d", got)
 	}
@@ -60,7 +60,7 @@ func TestBindLookupUnbind(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-second.Done()
-	wantKind(t, second.Err(), rmi.Closed)
+	wantKind(t, second.Err(), rmi.KindClosed)
 	if !errors.Is(second.Err(), net.ErrClosed) {
 		t.Errorf("%v is not net.ErrClosed", second.Err())
 	}
@@ -68,8 +68,8 @@ func TestBindLookupUnbind(t *testing.T) {
 		t.Errorf("closing again: %v", err)
 	}
 	_, err = registry.Lookup[Account](ctx, caller, name)
-	wantKind(t, err, rmi.NotBound)
-	wantKind(t, registry.Unbind(ctx, caller, name), rmi.NotBound)
+	wantKind(t, err, rmi.KindNotBound)
+	wantKind(t, registry.Unbind(ctx, caller, name), rmi.KindNotBound)
 	if reg.Len() != 0 {
 		t.Errorf("%d names are left", reg.Len())
 	}
@@ -94,7 +94,7 @@ func TestClosingABindingTakesTheExportBack(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, untilItFails(ctx, a), rmi.NoSuchObject)
+	wantKind(t, untilItFails(ctx, a), rmi.KindNoSuchObject)
 }
 
 // untilItFails calls an account until the registry, too, has given back what it
@@ -120,14 +120,14 @@ func TestAFailedBindTakesTheExportBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = registry.Bind[Account](ctx, owner, reg.URL("a"), v)
-	wantKind(t, err, rmi.AlreadyBound)
+	wantKind(t, err, rmi.KindAlreadyBound)
 	h.Close() // the last pin
 	a, err := rmi.Resolve[Account](caller, h.Ref(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	caller.Release(a)
-	wantKind(t, untilItFails(ctx, a), rmi.NoSuchObject)
+	wantKind(t, untilItFails(ctx, a), rmi.KindNoSuchObject)
 }
 
 func TestClosingTheNodeUnbinds(t *testing.T) {
@@ -153,7 +153,7 @@ func TestClosingTheNodeUnbinds(t *testing.T) {
 			t.Errorf("%s: the name is still bound", what)
 		}
 		<-b.Done()
-		wantKind(t, b.Err(), rmi.Closed)
+		wantKind(t, b.Err(), rmi.KindClosed)
 		if err := b.Close(); err != nil {
 			t.Errorf("%s: closing the binding afterwards: %v", what, err)
 		}
@@ -192,7 +192,7 @@ func TestClosingABindingWhoseRegistryIsClosed(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Errorf("no registry, no name: %v", err)
 	}
-	wantKind(t, b.Err(), rmi.NoSuchObject)
+	wantKind(t, b.Err(), rmi.KindNoSuchObject)
 }
 
 func TestClosingABindingWhoseRegistryDoesNotAnswer(t *testing.T) {
@@ -242,7 +242,7 @@ func TestARegistryRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = registry.Lookup[Account](ctx, newNode(t, nil), url) // one that has no connection with the first
-	wantKind(t, err, rmi.NotBound)
+	wantKind(t, err, rmi.KindNotBound)
 }
 
 func TestWhatCannotBeBound(t *testing.T) {
@@ -277,7 +277,7 @@ func TestWhatCannotBeBound(t *testing.T) {
 		}, "registry.Relayed()"},
 	} {
 		b, err := c.bind()
-		if rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), c.text) || !strings.HasPrefix(err.Error(), "rmi: bind") && !strings.HasPrefix(err.Error(), "rmi: rebind") {
+		if rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), c.text) || !strings.HasPrefix(err.Error(), "rmi: bind") && !strings.HasPrefix(err.Error(), "rmi: rebind") {
 			t.Errorf("%s: got %v, %v, want an error about %s", c.what, b, err, c.text)
 		}
 	}

@@ -101,7 +101,7 @@ func TestARegistryThatLies(t *testing.T) {
 		var err error
 		for _, err = range registry.List(ctx, n, f.serve(t)) {
 		}
-		if rmi.KindOf(err) != rmi.Protocol {
+		if rmi.KindOf(err) != rmi.KindProtocol {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -110,7 +110,7 @@ func TestARegistryThatLies(t *testing.T) {
 	}
 
 	_, err := registry.Lookup[accountFuncs](ctx, n, new(fake).serve(t))
-	wantKind(t, err, rmi.Protocol)
+	wantKind(t, err, rmi.KindProtocol)
 	somewhere := refs.Ref{Endpoint: refs.Endpoint{Host: "127.0.0.1", Port: 1}, ID: refs.ID{Node: refs.NodeID{1}, Object: 1 << 40}}
 	_, err = registry.Lookup[accountFuncs](ctx, n, (&fake{lookup: registry.Entry{Ref: somewhere, Description: []byte("nonsense")}}).serve(t))
 	if err == nil {
@@ -129,7 +129,7 @@ func TestARegistryWhoseGrantsMakeNoSense(t *testing.T) {
 	} {
 		f := &fake{acquire: func([]registry.Claim) ([]registry.Grant, error) { return grants, nil }}
 		_, err := registry.Bind[Account](testContext(t), listening(t, "127.0.0.1:0", nil), f.serve(t), &account{})
-		if rmi.KindOf(err) != rmi.Protocol {
+		if rmi.KindOf(err) != rmi.KindProtocol {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

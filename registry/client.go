@@ -20,7 +20,7 @@ type lookupOptions struct{ failover bool }
 //
 // The proxy equals no other, even if the object is n's own. In that case n must listen. What is
 // bound to the name later must have the methods of T too. If it lacks one, calls fail with
-// rmi.Mismatch.
+// rmi.KindMismatch.
 func Failover() LookupOption { return func(o *lookupOptions) { o.failover = true } }
 
 // Lookup returns what a name is bound to, as a T. T is a remote interface, a func type, or a
@@ -99,7 +99,7 @@ func LookupRef(ctx context.Context, n *rmi.Node, name string) (Entry, error) {
 func (u URL) lookup(ctx context.Context, r Registry) (Entry, error) {
 	e, err := r.Lookup(ctx, u.Name)
 	if err == nil && e.Ref.IsZero() {
-		err = &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer holds no reference"}
+		err = &rmi.Error{Kind: rmi.KindProtocol, Outcome: rmi.OutcomeExecuted, Msg: "the registry's answer holds no reference"}
 	}
 	if err != nil {
 		return Entry{}, failed("lookup", u.String(), err)
@@ -159,7 +159,7 @@ func List(ctx context.Context, n *rmi.Node, prefix string) iter.Seq2[NameInfo, e
 			for _, info := range p.Names {
 				if info.Name <= after || ValidName(info.Name) != nil {
 					// A list without order could keep us here for ever.
-					err := &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's list is not in order, or a name in it is not legal"}
+					err := &rmi.Error{Kind: rmi.KindProtocol, Outcome: rmi.OutcomeExecuted, Msg: "the registry's list is not in order, or a name in it is not legal"}
 					yield(NameInfo{}, failed("list", u.String(), err))
 					return
 				}

@@ -15,23 +15,23 @@ import (
 func failed(op, url string, err error) error {
 	var e *rmi.Error
 	if !errors.As(err, &e) {
-		e = &rmi.Error{Kind: rmi.Internal, Err: err}
+		e = &rmi.Error{Kind: rmi.KindInternal, Err: err}
 	}
 	c := *e
 	switch {
-	case c.Kind == rmi.Application:
+	case c.Kind == rmi.KindApplication:
 		// The registry's method ran, and says what it did not do.
 		var said *rmi.Error
 		if errors.As(c.Err, &said) {
 			c = *said
-			c.Outcome = rmi.NotExecuted
+			c.Outcome = rmi.OutcomeNotExecuted
 		}
 	case !c.Ref.ID.IsWellKnown(): // not about the registry
-	case c.Kind == rmi.ConnectFailed:
+	case c.Kind == rmi.KindConnectFailed:
 		c.Msg = join("no registry answers: start one with `go run gormi/cmd/rmiregistry`, or set its address by "+Env+"=rmi://HOST:PORT or a name rmi://HOST:PORT/NAME", c.Msg)
-	case c.Kind == rmi.Protocol:
+	case c.Kind == rmi.KindProtocol:
 		c.Msg = join("this is no GoRMI registry", c.Msg)
-	case c.Kind == rmi.NoSuchObject:
+	case c.Kind == rmi.KindNoSuchObject:
 		c.Msg = "the node there serves no registry: registry.Serve makes it one"
 	}
 	c.Op, c.Method = op, ""
@@ -54,7 +54,7 @@ func join(a, b string) string {
 
 // refused returns an error by which the registry says that it did nothing.
 func refused(k rmi.Kind, format string, a ...any) error {
-	return &rmi.Error{Kind: k, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(format, a...)}
+	return &rmi.Error{Kind: k, Outcome: rmi.OutcomeNotExecuted, Msg: fmt.Sprintf(format, a...)}
 }
 
 func alreadyBound(b *binding) error {
@@ -62,11 +62,11 @@ func alreadyBound(b *binding) error {
 	if b.lease != nil {
 		how = ", by a node that is alive"
 	}
-	return refused(rmi.AlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
+	return refused(rmi.KindAlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
 }
 
 func notBound() error {
-	return refused(rmi.NotBound, "nothing is bound to the name: is the program running that binds it, with the same registry?")
+	return refused(rmi.KindNotBound, "nothing is bound to the name: is the program running that binds it, with the same registry?")
 }
 
 // whose says what a reference leads to, as a message names it: "a bank.Account of

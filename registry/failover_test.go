@@ -57,7 +57,7 @@ func TestAProxyFollowsItsNameToARestartedOwner(t *testing.T) {
 		w.bind(owner, "a")
 		synctest.Wait() // the caller knows that the session is over
 		_, err = plain.Deposit(t.Context(), 1)
-		wantKind(t, err, rmi.StaleReference)
+		wantKind(t, err, rmi.KindStaleReference)
 		wantBalance(t, a, 1)
 		wantBalance(t, a, 2)
 	})
@@ -154,22 +154,22 @@ func TestFailoverGivesUpAtTheDeadline(t *testing.T) {
 		if d := time.Since(start); d != 7*time.Second {
 			t.Errorf("it took %v", d)
 		}
-		wantKind(t, err, rmi.Deadline)
-		if rmi.OutcomeOf(err) != rmi.NotExecuted || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), w.reg.URL("a")) {
+		wantKind(t, err, rmi.KindDeadline)
+		if rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), w.reg.URL("a")) {
 			t.Errorf("outcome %v: %v", rmi.OutcomeOf(err), err)
 		}
 
 		start = time.Now()
 		_, err = a.Deposit(context.WithoutCancel(t.Context()), 1)
-		if d := time.Since(start); d != 30*time.Second || rmi.KindOf(err) != rmi.Deadline {
+		if d := time.Since(start); d != 30*time.Second || rmi.KindOf(err) != rmi.KindDeadline {
 			t.Errorf("without a deadline: %v after %v", err, d)
 		}
 
 		ctx, cancel = context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		_, err = a.Deposit(ctx, 1)
-		wantKind(t, err, rmi.Cancelled)
-		if rmi.OutcomeOf(err) != rmi.NotExecuted {
+		wantKind(t, err, rmi.KindCancelled)
+		if rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 			t.Errorf("outcome %v", rmi.OutcomeOf(err))
 		}
 	})
@@ -210,7 +210,7 @@ func TestWhatMayHaveRunIsNotMadeAgain(t *testing.T) {
 				ended := make(chan struct{})
 				go func() { end(w, owner); close(ended) }()
 				err := <-failed
-				if rmi.OutcomeOf(err) != rmi.Unknown || other.balance != 0 {
+				if rmi.OutcomeOf(err) != rmi.OutcomeUnknown || other.balance != 0 {
 					t.Errorf("outcome %v: %v; the other's balance is %d", rmi.OutcomeOf(err), err, other.balance)
 				}
 				close(v.proceed)
@@ -232,8 +232,8 @@ func TestANameThatIsBoundToAnotherInterfaceLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = a.Deposit(t.Context(), 1)
-		wantKind(t, err, rmi.Mismatch)
-		if rmi.OutcomeOf(err) != rmi.NotExecuted {
+		wantKind(t, err, rmi.KindMismatch)
+		if rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 			t.Errorf("outcome %v", rmi.OutcomeOf(err))
 		}
 		// It may be put right.
@@ -279,7 +279,7 @@ func TestCallsThatFailTogetherLookUpOnce(t *testing.T) {
 			calls.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*100*time.Millisecond)
 				defer cancel()
-				if _, err := a.Deposit(ctx, 1); rmi.KindOf(err) != rmi.Deadline {
+				if _, err := a.Deposit(ctx, 1); rmi.KindOf(err) != rmi.KindDeadline {
 					t.Error(err)
 				}
 			})

@@ -129,7 +129,7 @@ func TestAProxyThatCouldNotBeBoundIsNotHeld(t *testing.T) {
 		a := newWatchedAccount()
 		proxy := open(t, owner, clerk, a)
 		_, err := registry.Bind(t.Context(), clerk, w.reg.URL("a"), proxy)
-		wantKind(t, err, rmi.AlreadyBound)
+		wantKind(t, err, rmi.KindAlreadyBound)
 		clerk.Release(proxy)
 		pass(2 * time.Minute)
 		select {
@@ -223,7 +223,7 @@ func (a *slowAccount) Deposit(ctx context.Context, cents int64) (int64, error) {
 
 // With's options are those of the export.
 func TestABindingIsServedAsWithSays(t *testing.T) {
-	for threading, most := range map[rmi.Threading]int{rmi.Concurrent: 8, rmi.Serial: 1} {
+	for threading, most := range map[rmi.Threading]int{rmi.ThreadingConcurrent: 8, rmi.ThreadingSerial: 1} {
 		inTown(t, func(t *testing.T, w *town) {
 			v := new(slowAccount)
 			if _, err := registry.Bind[Account](t.Context(), w.Node(), w.reg.URL("a"), v, registry.With(rmi.ExportOptions{Threading: threading})); err != nil {
@@ -262,12 +262,12 @@ func TestOptionsThatABindingCannotObeyAreRefused(t *testing.T) {
 			o    []registry.BindOption
 			says string
 		}{
-			"With, of a proxy":    {p, []registry.BindOption{registry.With(rmi.ExportOptions{Threading: rmi.Serial})}, "With sets options"},
+			"With, of a proxy":    {p, []registry.BindOption{registry.With(rmi.ExportOptions{Threading: rmi.ThreadingSerial})}, "With sets options"},
 			"Permanent and Lease": {&account{}, []registry.BindOption{registry.Permanent(), registry.Lease(time.Minute)}, "choose one"},
 			"a negative Lease":    {&account{}, []registry.BindOption{registry.Lease(-time.Second)}, "it is positive"},
 		} {
 			_, err := registry.Bind[Account](t.Context(), clerk, w.reg.URL("a"), c.v, c.o...)
-			if rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), c.says) {
+			if rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -77,7 +77,7 @@ func (w *town) nodeOf(b *registry.Binding) *rmi.Node { return w.byID[b.Ref().Nod
 func (w *town) owner(name string) refs.NodeID {
 	w.t.Helper()
 	e, err := registry.LookupRef(w.t.Context(), w.caller, w.reg.URL(name))
-	if err != nil && !errors.Is(err, rmi.NotBound) {
+	if err != nil && !errors.Is(err, rmi.KindNotBound) {
 		w.t.Fatal(err)
 	}
 	return e.Ref.Node
@@ -153,7 +153,7 @@ func TestANameThatLapsedIsAnybodys(t *testing.T) {
 		w.Heal(first, w.node)
 		pass(10 * time.Second)
 		<-lost.Done()
-		wantKind(t, lost.Err(), rmi.NotBound)
+		wantKind(t, lost.Err(), rmi.KindNotBound)
 		pass(time.Minute)
 		w.wantOwner("a", second)
 		if b.Err() != nil {
@@ -171,7 +171,7 @@ func TestAKilledServerIsSupersededAtOnce(t *testing.T) {
 		first, second := w.Node(), w.Node()
 		lost := w.bind(first, "a")
 		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{})
-		wantKind(t, err, rmi.AlreadyBound)
+		wantKind(t, err, rmi.KindAlreadyBound)
 		w.kill(first)
 		w.wantOwner("a", first) // nobody took it yet
 		w.bind(second, "a")
@@ -179,7 +179,7 @@ func TestAKilledServerIsSupersededAtOnce(t *testing.T) {
 		w.Heal(first, w.node) // it was not killed at all
 		pass(10 * time.Second)
 		<-lost.Done()
-		wantKind(t, lost.Err(), rmi.NotBound)
+		wantKind(t, lost.Err(), rmi.KindNotBound)
 		pass(time.Minute)
 		w.wantOwner("a", second)
 	})
@@ -193,7 +193,7 @@ func TestAnOwnerThatComesBackGoesOn(t *testing.T) {
 		w.Cut(first, w.node)
 		pass(10 * time.Second)
 		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{})
-		wantKind(t, err, rmi.AlreadyBound)
+		wantKind(t, err, rmi.KindAlreadyBound)
 		if b.Revision() != r {
 			t.Error("the binding was made again, though it had not lapsed")
 		}
@@ -217,7 +217,7 @@ func TestWhoIsReboundIsToldAndStops(t *testing.T) {
 		default:
 			t.Fatal("the one that was replaced was not told")
 		}
-		wantKind(t, lost.Err(), rmi.NotBound)
+		wantKind(t, lost.Err(), rmi.KindNotBound)
 		pass(time.Minute)
 		w.wantOwner("a", second)
 		if again.Err() != nil {
@@ -233,7 +233,7 @@ func TestWhoIsReboundIsToldAndStops(t *testing.T) {
 		}
 		lost.Close()
 		_, err = old.Deposit(t.Context(), 1)
-		wantKind(t, err, rmi.NoSuchObject)
+		wantKind(t, err, rmi.KindNoSuchObject)
 		w.wantOwner("a", second)
 	})
 }
@@ -277,7 +277,7 @@ func TestWhatSomebodyUnboundIsNotBoundAgain(t *testing.T) {
 		pass(10 * time.Second)
 		for _, b := range bindings {
 			<-b.Done()
-			wantKind(t, b.Err(), rmi.NotBound)
+			wantKind(t, b.Err(), rmi.KindNotBound)
 		}
 		if w.reg.Len() != 0 {
 			t.Errorf("%d names are bound", w.reg.Len())
@@ -337,7 +337,7 @@ func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 					if took := time.Since(start); took > 6*time.Second { // one is the lease of who died
 						t.Errorf("told after %v", took)
 					}
-					wantKind(t, b.Err(), rmi.NotBound)
+					wantKind(t, b.Err(), rmi.KindNotBound)
 					for range 30 {
 						w.wantOwner("a", nil)
 						pass(2 * time.Second)
@@ -369,7 +369,7 @@ func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
 		pass(15 * time.Second)
 		w.wantOwner("a", last)
 		<-lost.Done()
-		wantKind(t, lost.Err(), rmi.NotBound)
+		wantKind(t, lost.Err(), rmi.KindNotBound)
 		if b.Err() != nil {
 			t.Error(b.Err())
 		}
@@ -415,7 +415,7 @@ func TestAPermanentBinding(t *testing.T) {
 		pass(time.Hour)
 		w.wantOwner("a", owner)
 		_, err := registry.Bind[Account](t.Context(), other, w.reg.URL("a"), &account{})
-		wantKind(t, err, rmi.AlreadyBound)
+		wantKind(t, err, rmi.KindAlreadyBound)
 		if b.Revision() != 0 || b.Err() != nil {
 			t.Errorf("revision %d, %v", b.Revision(), b.Err())
 		}
@@ -424,7 +424,7 @@ func TestAPermanentBinding(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-b.Done()
-		wantKind(t, b.Err(), rmi.Closed)
+		wantKind(t, b.Err(), rmi.KindClosed)
 		w.wantOwner("a", owner)
 	})
 }
@@ -440,7 +440,7 @@ func TestAPermanentBindingThatWasReplacedIsClosed(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
-		wantKind(t, b.Err(), rmi.NotBound)
+		wantKind(t, b.Err(), rmi.KindNotBound)
 		w.wantOwner("a", second)
 	})
 }
@@ -463,9 +463,9 @@ func TestABindingIsClosedAfterARestart(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Errorf("nothing is bound that could be unbound: %v", err)
 		}
-		wantKind(t, b.Err(), rmi.NotBound)
+		wantKind(t, b.Err(), rmi.KindNotBound)
 		ends.Close()
-		wantKind(t, other.Err(), rmi.NotBound)
+		wantKind(t, other.Err(), rmi.KindNotBound)
 		pass(time.Minute)
 		w.wantOwner("a", nil)
 		w.wantOwner("b", nil)
@@ -487,7 +487,7 @@ func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 			}
 			want := "a registry_test.Account of node " + b.Ref().Node.Short() + where
 			_, err := registry.Bind[Account](t.Context(), other, w.reg.URL(name), &account{})
-			if wantKind(t, err, rmi.AlreadyBound); !strings.Contains(err.Error(), want) {
+			if wantKind(t, err, rmi.KindAlreadyBound); !strings.Contains(err.Error(), want) {
 				t.Errorf("%v does not say %q", err, want)
 			}
 			// By the remote interface, with a revision that the node never had.
@@ -496,7 +496,7 @@ func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 				t.Fatal(err)
 			}
 			grants, err := reg.Acquire(t.Context(), []registry.Claim{{Name: name, Entry: registry.Entry{Ref: b.Ref()}, Held: 1 << 62}})
-			if err != nil || rmi.KindOf(grants[0].Refused) != rmi.AlreadyBound || !strings.Contains(grants[0].Refused.Error(), want) {
+			if err != nil || rmi.KindOf(grants[0].Refused) != rmi.KindAlreadyBound || !strings.Contains(grants[0].Refused.Error(), want) {
 				t.Errorf("%v, %v does not say %q", grants, err, want)
 			}
 			// Who had it is told who took it.
@@ -549,7 +549,7 @@ func TestARegistryIsKilledWhileABindingIsClosed(t *testing.T) {
 		if err := <-closed; err != nil {
 			t.Errorf("nothing is bound that could be unbound: %v", err)
 		}
-		wantKind(t, b.Err(), rmi.NotBound)
+		wantKind(t, b.Err(), rmi.KindNotBound)
 	})
 }
 
@@ -584,7 +584,7 @@ func TestANodeIsClosedWhileABindingIsClosed(t *testing.T) {
 		if len(entered) != 0 {
 			t.Errorf("the name was released %d times more", len(entered))
 		}
-		wantKind(t, b.Err(), rmi.Closed)
+		wantKind(t, b.Err(), rmi.KindClosed)
 	})
 }
 
@@ -911,14 +911,14 @@ func TestARegistryThatRefusesABindingOnItsRestart(t *testing.T) {
 		w.reg.Close()
 		f := &fake{
 			acquire: func([]registry.Claim) ([]registry.Grant, error) {
-				return []registry.Grant{{Refused: &rmi.Error{Kind: rmi.Denied, Msg: "not you"}}}, nil
+				return []registry.Grant{{Refused: &rmi.Error{Kind: rmi.KindDenied, Msg: "not you"}}}, nil
 			},
 			renew: func([]registry.Held) ([]registry.Lost, error) { return []registry.Lost{{}}, nil },
 		}
 		f.serveOn(t, w.node)
 		pass(10 * time.Second)
 		<-b.Done()
-		wantKind(t, b.Err(), rmi.Denied)
+		wantKind(t, b.Err(), rmi.KindDenied)
 		if err := b.Close(); err != nil {
 			t.Errorf("nothing is bound that could be unbound: %v", err)
 		}
@@ -956,7 +956,7 @@ func TestAnOlderRegistry(t *testing.T) {
 		w.wantOwner("b", owner)
 		w.wantOwner("taken", other)
 		<-taken.Done()
-		wantKind(t, taken.Err(), rmi.NotBound)
+		wantKind(t, taken.Err(), rmi.KindNotBound)
 		if leased.Err() != nil || leased.Revision() != 0 || b.Revision() != 0 {
 			t.Errorf("%v, revisions %d, %d", leased.Err(), leased.Revision(), b.Revision())
 		}

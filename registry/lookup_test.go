@@ -22,7 +22,7 @@ func TestTheOwnNodesObjectIsTheObjectItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := &account{}
-	h, err := rmi.Export[Account](n, v, &rmi.ExportOptions{Threading: rmi.Serial})
+	h, err := rmi.Export[Account](n, v, &rmi.ExportOptions{Threading: rmi.ThreadingSerial})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestAMismatchIsRefusedWithoutTheOwner(t *testing.T) {
 		Deposit func(ctx context.Context, euros string) (float64, error)
 	}
 	_, err := registry.Lookup[other](ctx, caller, reg.URL("a"))
-	wantKind(t, err, rmi.Mismatch)
+	wantKind(t, err, rmi.KindMismatch)
 	for _, signature := range []string{"Deposit(string) (float64)", "Deposit(int64) (int64)"} {
 		if !strings.Contains(err.Error(), signature) {
 			t.Errorf("%v does not say %s", err, signature)
@@ -105,7 +105,7 @@ func TestAMismatchIsRefusedWithoutTheOwner(t *testing.T) {
 		Deposit, Withdraw func(ctx context.Context, cents int64) (int64, error)
 	}
 	_, err = registry.Lookup[more](ctx, caller, reg.URL("a"))
-	wantKind(t, err, rmi.Mismatch)
+	wantKind(t, err, rmi.KindMismatch)
 	if _, err := registry.Lookup[accountFuncs](ctx, caller, reg.URL("a")); err != nil {
 		t.Error(err)
 	}
@@ -118,11 +118,11 @@ func TestWhatCannotBeLookedUp(t *testing.T) {
 	ctx := testContext(t)
 	n := newNode(t, nil)
 	_, err := registry.Lookup[int](ctx, n, "a")
-	wantKind(t, err, rmi.Invalid)
+	wantKind(t, err, rmi.KindInvalid)
 	_, err = registry.Lookup[accountFuncs](ctx, n, "a b")
-	wantKind(t, err, rmi.Invalid)
+	wantKind(t, err, rmi.KindInvalid)
 	_, err = registry.Lookup[accountFuncs](ctx, n, "rmi://localhost")
-	wantKind(t, err, rmi.Invalid)
+	wantKind(t, err, rmi.KindInvalid)
 }
 
 func TestNoRegistry(t *testing.T) {
@@ -153,10 +153,10 @@ func TestNoRegistry(t *testing.T) {
 		kind     rmi.Kind
 		text     string
 	}{
-		{"nobody", nobody, rmi.ConnectFailed, "start one with `go run gormi/cmd/rmiregistry`"},
-		{"a socket that is not there", "%2Fno%2Fsuch.sock", rmi.ConnectFailed, registry.Env},
-		{"somebody else", noise.Addr().String(), rmi.Protocol, "no GoRMI registry"},
-		{"a node", listening(t, "127.0.0.1:0", nil).Endpoint().Address(), rmi.NoSuchObject, "registry.Serve"},
+		{"nobody", nobody, rmi.KindConnectFailed, "start one with `go run gormi/cmd/rmiregistry`"},
+		{"a socket that is not there", "%2Fno%2Fsuch.sock", rmi.KindConnectFailed, registry.Env},
+		{"somebody else", noise.Addr().String(), rmi.KindProtocol, "no GoRMI registry"},
+		{"a node", listening(t, "127.0.0.1:0", nil).Endpoint().Address(), rmi.KindNoSuchObject, "registry.Serve"},
 	} {
 		n := listening(t, "127.0.0.1:0", nil)
 		url := "rmi://" + c.at + "/bank/alice"
@@ -169,7 +169,7 @@ func TestNoRegistry(t *testing.T) {
 			if rmi.KindOf(err) != c.kind || !strings.HasPrefix(err.Error(), "rmi: "+op+": ") || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "rmi://"+c.at) {
 				t.Errorf("%s: %s: %v", c.what, op, err)
 			}
-			if rmi.OutcomeOf(err) != rmi.NotExecuted {
+			if rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 				t.Errorf("%s: %s: outcome %v", c.what, op, rmi.OutcomeOf(err))
 			}
 		}
@@ -237,7 +237,7 @@ func TestAListInPages(t *testing.T) {
 		break // a caller may stop early
 	}
 	for _, err := range registry.List(ctx, caller, reg.URL("a b")) {
-		wantKind(t, err, rmi.Invalid)
+		wantKind(t, err, rmi.KindInvalid)
 	}
 }
 
@@ -301,7 +301,7 @@ func TestAPublicRegistry(t *testing.T) {
 		t.Errorf("its URL is %s", reg.URL("a"))
 	}
 	_, err = registry.Bind[Account](ctx, listening(t, "127.0.0.1:0", nil), reg.URL("a"), &account{})
-	wantKind(t, err, rmi.Invalid)
+	wantKind(t, err, rmi.KindInvalid)
 	if !strings.Contains(err.Error(), "Options.Advertise") {
 		t.Errorf("the error does not say what to do: %v", err)
 	}
@@ -316,7 +316,7 @@ func TestAPublicRegistry(t *testing.T) {
 
 func TestWhatCannotServe(t *testing.T) {
 	_, err := registry.Serve(newNode(t, nil), nil)
-	wantKind(t, err, rmi.Invalid)
+	wantKind(t, err, rmi.KindInvalid)
 	if !strings.Contains(err.Error(), "node.Listen") {
 		t.Errorf("the error does not say what to do: %v", err)
 	}
@@ -326,7 +326,7 @@ func TestWhatCannotServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = registry.Serve(n, nil)
-	wantKind(t, err, rmi.AlreadyBound)
+	wantKind(t, err, rmi.KindAlreadyBound)
 	first.Close()
 	if _, err := registry.Serve(n, nil); err != nil {
 		t.Errorf("after the first was closed: %v", err)
@@ -341,7 +341,7 @@ func TestServeBeforeListening(t *testing.T) {
 	network.check = func() {
 		listened = true
 		_, err := registry.Serve(n, &registry.ServeOptions{Listen: "127.0.0.1:0"})
-		wantKind(t, err, rmi.AlreadyBound)
+		wantKind(t, err, rmi.KindAlreadyBound)
 	}
 	reg, err := registry.Serve(n, &registry.ServeOptions{Listen: "127.0.0.1:0"})
 	if err != nil {
@@ -371,7 +371,7 @@ func TestServeWhereOneCannotListen(t *testing.T) {
 	taken := serving(t).URL("")
 	n := newNode(t, nil)
 	_, err := registry.Serve(n, &registry.ServeOptions{Listen: strings.Trim(strings.TrimPrefix(taken, "rmi:"), "/")})
-	wantKind(t, err, rmi.ConnectFailed)
+	wantKind(t, err, rmi.KindConnectFailed)
 	if _, err := registry.Serve(n, &registry.ServeOptions{Listen: "127.0.0.1:0"}); err != nil {
 		t.Error(err)
 	}
@@ -381,14 +381,14 @@ func TestTheRegistryItselfByAddress(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	_, err := registry.At(newNode(t, nil), "nonsense://")
-	wantKind(t, err, rmi.Invalid)
+	wantKind(t, err, rmi.KindInvalid)
 	r, err := registry.At(newNode(t, nil), reg.URL("its/name/does/not/matter"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := registry.Entry{Ref: refs.Ref{Endpoint: refs.Endpoint{Host: "127.0.0.1", Port: 1}, ID: refs.ID{Node: refs.NodeID{1}, Object: 1 << 40}}}
 	e.Description = make([]byte, registry.MaxMessage)
-	wantKind(t, r.Bind(ctx, "a", e), rmi.TooLarge)
+	wantKind(t, r.Bind(ctx, "a", e), rmi.KindTooLarge)
 	e.Description = nil
 	if err := r.Bind(ctx, "a", e); err != nil {
 		t.Error(err)

@@ -12,7 +12,7 @@ import (
 // MaxName is the length of the longest legal name, in bytes.
 const MaxName = 255
 
-// ValidName returns nil if name is legal. Otherwise the error is of kind rmi.Invalid, and says
+// ValidName returns nil if name is legal. Otherwise the error is of kind rmi.KindInvalid, and says
 // which rule of the package documentation the name breaks.
 func ValidName(name string) error {
 	if name == "" {
@@ -81,5 +81,5 @@ func illegal(name string, rule int, why string) error {
 }
 
 func invalid(format string, a ...any) *rmi.Error {
-	return &rmi.Error{Kind: rmi.Invalid, Outcome: rmi.NotExecuted, Msg: fmt.Sprintf(format, a...)}
+	return &rmi.Error{Kind: rmi.KindInvalid, Outcome: rmi.OutcomeNotExecuted, Msg: fmt.Sprintf(format, a...)}
 }

@@ -82,7 +82,7 @@ func (r *renewer) add(b *Binding) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended || r.node.Context().Err() != nil {
-		return &rmi.Error{Kind: rmi.Closed, Outcome: rmi.NotExecuted, Msg: "the node is being closed"}
+		return &rmi.Error{Kind: rmi.KindClosed, Outcome: rmi.OutcomeNotExecuted, Msg: "the node is being closed"}
 	}
 	r.bindings[b] = struct{}{}
 	if r.stop == nil {
@@ -235,7 +235,7 @@ func (r *renewer) renew(ctx context.Context, held []task) (lapsed []task, err er
 			names[i] = t.held
 		}
 		lost, err := call(ctx, r.registry.Renew, names)
-		if rmi.KindOf(err) == rmi.NoSuchMethod { // an older registry serves here now
+		if rmi.KindOf(err) == rmi.KindNoSuchMethod { // an older registry serves here now
 			lapsed = append(lapsed, tasks...)
 			continue
 		}
@@ -265,21 +265,21 @@ func (r *renewer) remake(ctx context.Context, tasks []task) (made int, err error
 			claims[i].Held = t.held.Revision
 		}
 		grants, err := call(ctx, r.acquire, claims)
-		if rmi.KindOf(err) == rmi.NoSuchMethod {
+		if rmi.KindOf(err) == rmi.KindNoSuchMethod {
 			return made, r.remakeUnleased(ctx, tasks)
 		}
 		for i, t := range tasks {
 			t.b.mu.Lock()
 			switch {
 			case err != nil:
-				t.b.unsure = rmi.OutcomeOf(err) != rmi.NotExecuted || t.b.unsure
+				t.b.unsure = rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || t.b.unsure
 			case grants[i].Refused == nil:
 				t.b.granted(grants[i])
 				made++
 			}
 			t.b.mu.Unlock()
 			// Who has no room now may have it later.
-			if err == nil && grants[i].Refused != nil && rmi.KindOf(grants[i].Refused) != rmi.Overloaded {
+			if err == nil && grants[i].Refused != nil && rmi.KindOf(grants[i].Refused) != rmi.KindOverloaded {
 				t.b.lose(grants[i].Refused)
 			}
 		}
@@ -296,7 +296,7 @@ func (r *renewer) remakeUnleased(ctx context.Context, tasks []task) error {
 	for _, t := range tasks {
 		if err := r.registry.Bind(ctx, t.held.Name, t.b.claim.Entry); err != nil {
 			err = failed("renew", t.b.url.String(), err)
-			if rmi.KindOf(err) != rmi.AlreadyBound {
+			if rmi.KindOf(err) != rmi.KindAlreadyBound {
 				return err
 			}
 			t.b.lose(err)
@@ -327,7 +327,7 @@ func (r *renewer) acquire(ctx context.Context, claims []Claim) ([]Grant, error) 
 }
 
 func nonsense() error {
-	return &rmi.Error{Kind: rmi.Protocol, Outcome: rmi.Executed, Msg: "the registry's answer makes no sense"}
+	return &rmi.Error{Kind: rmi.KindProtocol, Outcome: rmi.OutcomeExecuted, Msg: "the registry's answer makes no sense"}
 }
 
 // goodbye bounds how long a node that closes waits for a registry to take its
@@ -404,7 +404,7 @@ func (r *renewer) releaseAll(ctx context.Context, tasks []task, why string) {
 // restarted just now, so it is tried on another one too.
 func (r *renewer) release(ctx context.Context, held []Held) ([]Lost, error) {
 	lost, err := r.registry.Release(ctx, held)
-	if rmi.KindOf(err) == rmi.PeerGone {
+	if rmi.KindOf(err) == rmi.KindPeerGone {
 		lost, err = r.registry.Release(ctx, held)
 	}
 	return lost, err
@@ -417,7 +417,7 @@ func call[A, R any](ctx context.Context, method func(context.Context, []A) ([]R,
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	r, err := method(ctx, args)
-	if rmi.KindOf(err) == rmi.PeerGone {
+	if rmi.KindOf(err) == rmi.KindPeerGone {
 		r, err = method(ctx, args)
 	}
 	return r, err

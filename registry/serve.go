@@ -55,8 +55,8 @@ func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
 	s := newStore(*o, n.Logger(), n.Port())
 	h, err := rmi.Export[Registry](n, s, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: MaxMessage})
 	if err != nil {
-		if rmi.KindOf(err) == rmi.AlreadyBound {
-			err = &rmi.Error{Kind: rmi.AlreadyBound, Outcome: rmi.NotExecuted, Msg: "the node serves a registry already"}
+		if rmi.KindOf(err) == rmi.KindAlreadyBound {
+			err = &rmi.Error{Kind: rmi.KindAlreadyBound, Outcome: rmi.OutcomeNotExecuted, Msg: "the node serves a registry already"}
 		}
 		return nil, failed("serve", "", err)
 	}

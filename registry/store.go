@@ -139,7 +139,7 @@ func (s *store) unbind(name string, only refs.Ref) error {
 		return notBound()
 	}
 	if !only.IsZero() && only.ID != b.ref.ID {
-		return refused(rmi.NotBound, "the name is bound to another object by now, %s", whose(b.ref))
+		return refused(rmi.KindNotBound, "the name is bound to another object by now, %s", whose(b.ref))
 	}
 	s.tables.remove(b, unbound, now)
 	return nil

@@ -57,11 +57,11 @@ func TestARegistryBehindTLSIsNotMissing(t *testing.T) {
 		text      string
 		kind      rmi.Kind
 	}{
-		{"all is well", secure, &tls.Config{RootCAs: pool}, "", rmi.NotBound},
-		{"a certificate that is not trusted", secure, &tls.Config{RootCAs: x509.NewCertPool()}, "RootCAs", rmi.Denied},
-		{"a certificate of another name", secure, &tls.Config{RootCAs: pool, ServerName: "bank.example"}, "ServerName", rmi.Denied},
-		{"in the clear at a port of TLS", secure, nil, "Options.TLS", rmi.Denied},
-		{"TLS at a port in the clear", plain, &tls.Config{RootCAs: pool}, "Options.TLS", rmi.Denied},
+		{"all is well", secure, &tls.Config{RootCAs: pool}, "", rmi.KindNotBound},
+		{"a certificate that is not trusted", secure, &tls.Config{RootCAs: x509.NewCertPool()}, "RootCAs", rmi.KindDenied},
+		{"a certificate of another name", secure, &tls.Config{RootCAs: pool, ServerName: "bank.example"}, "ServerName", rmi.KindDenied},
+		{"in the clear at a port of TLS", secure, nil, "Options.TLS", rmi.KindDenied},
+		{"TLS at a port in the clear", plain, &tls.Config{RootCAs: pool}, "Options.TLS", rmi.KindDenied},
 	} {
 		_, err := registry.Lookup[Account](testContext(t), newNode(t, &rmi.Options{TLS: c.caller}), c.url)
 		wantKind(t, err, c.kind)

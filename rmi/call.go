@@ -71,7 +71,7 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 // node came to hold the object from its owner, and gave back what it held through the
 // relay. kind is of the error that the peer answered.
 func (n *Node) overtaken(to route, owner refs.NodeID, kind Kind) bool {
-	return kind == NoSuchObject && to.relay && n.transport.Live(owner) != nil
+	return kind == KindNoSuchObject && to.relay && n.transport.Live(owner) != nil
 }
 
 // send sends what was encoded as a call and returns a reply that is no error.
@@ -83,7 +83,7 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 	if err != nil {
 		n.ungive(to.session, enc.Refs()...)
 		enc.Release()
-		return none, asError(err, NotExecuted)
+		return none, asError(err, OutcomeNotExecuted)
 	}
 	req.Header = wire.CallHeader{Object: r.Object, Method: method}
 	req.Extensions, req.References, req.Table, req.Body = to.extension(r), len(enc.Refs()), table, enc.Body()
@@ -92,7 +92,7 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		if depth >= wire.MaxDepth {
 			n.ungive(to.session, enc.Refs()...)
 			enc.Release()
-			return none, fault.New(Overloaded, NotExecuted, "the chain of calls is %d deep, a fixed limit: do the calls call each other for ever?", depth)
+			return none, fault.New(KindOverloaded, OutcomeNotExecuted, "the chain of calls is %d deep, a fixed limit: do the calls call each other for ever?", depth)
 		}
 		req.Header.Chain, req.Header.Depth = chain, depth+1
 	} else {
@@ -108,7 +108,7 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 	}
 	req.Uncounted = n.ungiver(to.session, enc.Refs())
 	reply, err := to.session.Call(ctx, req)
-	if req.Uncounted != nil && err != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+	if req.Uncounted != nil && err != nil && OutcomeOf(err) == OutcomeNotExecuted { // it was not sent
 		req.Uncounted()
 	}
 	if err == nil || len(table)+len(req.Body) <= wire.MaxInline {
@@ -125,7 +125,7 @@ func (n *Node) send(ctx context.Context, req *transport.Request, to route, r ref
 		n.tableDropped(to.session, reply.References, reply.Table)
 		f, err := codec.ParseError(reply.Body, &n.limits)
 		if err != nil {
-			return none, asError(err, Executed)
+			return none, asError(err, OutcomeExecuted)
 		}
 		return none, f
 	}
@@ -142,17 +142,17 @@ const (
 // errors stay as they are.
 func late(err error, limit time.Duration, whose string) error {
 	var f *Error
-	if !errors.As(err, &f) || f.Kind != Deadline || f.Origin == fault.Peer && f.Outcome != Executed {
+	if !errors.As(err, &f) || f.Kind != KindDeadline || f.Origin == fault.OriginPeer && f.Outcome != OutcomeExecuted {
 		return err
 	}
 	c := *f
 	note := fmt.Sprintf("within the default of %v (%s): give the context a deadline of its own", limit, whose)
 	switch {
-	case c.Outcome == Unknown && c.Msg != "" && c.Err != nil: // the connection is lost, as it says
+	case c.Outcome == OutcomeUnknown && c.Msg != "" && c.Err != nil: // the connection is lost, as it says
 		c.Err = errors.New("no reply " + note)
-	case c.Outcome == Executed:
+	case c.Outcome == OutcomeExecuted:
 		c.Msg = "the method did not end by itself " + note
-	case c.Outcome == Unknown:
+	case c.Outcome == OutcomeUnknown:
 		c.Msg, c.Err = "no reply "+note, nil
 	case c.Msg == "":
 		c.Msg, c.Err = "not sent "+note, nil
@@ -166,7 +166,7 @@ func late(err error, limit time.Duration, whose string) error {
 func (n *Node) failed(err error, r refs.Ref, m *codec.Method) error {
 	var f *Error
 	if !errors.As(err, &f) {
-		f = &Error{Kind: Internal, Err: err}
+		f = &Error{Kind: KindInternal, Err: err}
 	}
 	c := *f
 	if c.Op == "" {
@@ -220,7 +220,7 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*codec.Descr
 	enc := codec.NewEncoder(sideOf(to.session), &n.limits)
 	if err := codec.EncodeAny(enc, nil); err != nil {
 		enc.Release()
-		return nil, asError(err, NotExecuted)
+		return nil, asError(err, OutcomeNotExecuted)
 	}
 	reply, err := n.send(ctx, new(transport.Request), to, r, describe, enc)
 	if err != nil {
@@ -230,17 +230,17 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*codec.Descr
 	n.tableDropped(to.session, reply.References, reply.Table)
 	dec, err := codec.NewDecoder(reply.Body, nil, sideOf(to.session), &n.limits)
 	if err != nil {
-		return nil, asError(err, NotExecuted)
+		return nil, asError(err, OutcomeNotExecuted)
 	}
 	defer dec.Release()
 	out, err := codec.DecodeAny(dec)
 	if err != nil {
-		return nil, asError(err, NotExecuted)
+		return nil, asError(err, OutcomeNotExecuted)
 	}
 	if len(out) == 1 {
 		if b, ok := out[0].([]byte); ok {
 			return codec.ParseDescription(b)
 		}
 	}
-	return nil, fault.New(Protocol, NotExecuted, "W-140: the object's description of itself is malformed")
+	return nil, fault.New(KindProtocol, OutcomeNotExecuted, "W-140: the object's description of itself is malformed")
 }

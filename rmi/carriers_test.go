@@ -126,10 +126,10 @@ func (d *datagrams) mix(n *rmi.Node, r refs.Ref) {
 				_, err := w.Do(call, takes)
 				done()
 				switch rmi.KindOf(err) {
-				case rmi.Protocol:
+				case rmi.KindProtocol:
 					d.t.Errorf("a call beside ends with %v", err)
 					return
-				case rmi.Closed:
+				case rmi.KindClosed:
 					return
 				}
 				_ = work(ctx, time.Duration(random.Int64N(int64(pause))))

@@ -19,8 +19,8 @@ func TestCloseFailsWhatIsInFlight(t *testing.T) {
 		owner bool // closes
 		want  expect
 	}{
-		{"at the node that closes", false, expect{rmi.Closed, rmi.Unknown, net.ErrClosed}},
-		{"at its peer", true, expect{rmi.PeerGone, rmi.Unknown, nil}},
+		{"at the node that closes", false, expect{rmi.KindClosed, rmi.OutcomeUnknown, net.ErrClosed}},
+		{"at its peer", true, expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			overCarriers(t, func(t *testing.T, network carrier) {
@@ -76,7 +76,7 @@ func TestAClosedNodeMakesNoCalls(t *testing.T) {
 	owner.Close()
 	for name, p := range map[string]Worker{"a peer that was connected": listening, "one that was not": unused, "one that listens nowhere": guest} {
 		_, err := p.Do(within(t), 1)
-		if !errors.Is(err, rmi.Closed) || !errors.Is(err, net.ErrClosed) || rmi.OutcomeOf(err) != rmi.NotExecuted {
+		if !errors.Is(err, rmi.KindClosed) || !errors.Is(err, net.ErrClosed) || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 			t.Errorf("calling %s: %v", name, err)
 		}
 	}
@@ -122,9 +122,9 @@ func TestShutdownLetsCallsInFlightFinishAndTakesNoNewOnes(t *testing.T) {
 		default:
 		}
 		_, err := w.Do(t.Context(), 1)
-		expect{rmi.PeerGone, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindPeerGone, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		_, err = resolve[Func](t, network.Client(), export[Func](t, owner, func(context.Context, int64) (int64, error) { return 0, nil }, nil))(t.Context(), 1)
-		expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		close(release)
 		for range 2 {
 			if err := <-results; err != nil {
@@ -154,7 +154,7 @@ func TestShutdownWaitsNoLongerThanItsContext(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		owner.Close()
-		expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, <-result)
+		expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, <-result)
 	})
 }
 
@@ -209,7 +209,7 @@ func TestCloseFromInsideAMethod(t *testing.T) {
 		return n, nil
 	}})
 	_, err := w.Do(within(t), 1)
-	expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, err)
+	expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, err)
 	if err := receive(t, closed); err != nil {
 		t.Error(err)
 	}
@@ -234,7 +234,7 @@ func TestNodesCloseWhileTheyCallEachOther(t *testing.T) {
 				for err == nil {
 					_, err = w.Apply(within(t), func(_ context.Context, n int64) (int64, error) { return n, nil }, 1)
 				}
-				if k := rmi.KindOf(err); k != rmi.Closed && k != rmi.PeerGone && k != rmi.ConnectFailed && k != rmi.Application && k != rmi.NoSuchObject && k != rmi.Cancelled {
+				if k := rmi.KindOf(err); k != rmi.KindClosed && k != rmi.KindPeerGone && k != rmi.KindConnectFailed && k != rmi.KindApplication && k != rmi.KindNoSuchObject && k != rmi.KindCancelled {
 					t.Errorf("the last call: %v", err)
 				}
 			})

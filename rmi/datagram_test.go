@@ -106,10 +106,10 @@ func TestCallsOverUDP(t *testing.T) {
 	}
 	owner.Close()
 	_, err := w.Do(within(t), 1)
-	for rmi.KindOf(err) == rmi.PeerGone { // the end of the connection was not noticed yet
+	for rmi.KindOf(err) == rmi.KindPeerGone { // the end of the connection was not noticed yet
 		_, err = w.Do(within(t), 1)
 	}
-	expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if err != nil && !strings.Contains(err.Error(), "nobody listens there") {
 		t.Error(err)
 	}
@@ -120,7 +120,7 @@ func TestDatagramsStayOnLoopback(t *testing.T) {
 	for _, cfg := range []*tls.Config{nil, {}} {
 		n := client(t, &rmi.Options{TLS: cfg})
 		_, err := n.Listen("udp::0")
-		expect{rmi.Denied, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindDenied, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		if err != nil && !strings.Contains(err.Error(), "TLS does not run over datagrams") {
 			t.Error(err)
 		}

@@ -18,7 +18,7 @@ import (
 //		Method    string
 //		Kind      Kind
 //		Outcome   Outcome
-//		Origin    fault.Origin // fault.Local, or fault.Peer if the other side made the error
+//		Origin    fault.Origin // fault.OriginLocal, or fault.OriginPeer if the other side made the error
 //		Msg       string       // what happened and what the user can do about it
 //		Err       error        // the cause
 //	}
@@ -29,8 +29,8 @@ import (
 //	func (e *Error) Is(target error) bool  // whether it is of a Kind, or what the kind stands for
 type Error = fault.Error
 
-// Kind says what went wrong. A Kind is an error itself, so that errors.Is(err, rmi.NotBound)
-// works. KindOf returns the kind of an error. "go doc gormi/rmi Invalid" lists all kinds.
+// Kind says what went wrong. A Kind is an error itself, so that errors.Is(err, rmi.KindNotBound)
+// works. KindOf returns the kind of an error. "go doc gormi/rmi KindInvalid" lists all kinds.
 //
 //	type Kind uint8
 //
@@ -41,26 +41,26 @@ type Kind = fault.Kind
 
 // The kinds of errors.
 const (
-	Invalid        Kind = fault.Invalid        // the caller's mistake: a type that cannot travel, an illegal name
-	NotBound       Kind = fault.NotBound       // no such name in the registry
-	AlreadyBound   Kind = fault.AlreadyBound   // the name, or the well-known number, is taken
-	NoSuchObject   Kind = fault.NoSuchObject   // the owner does not export the object (any more)
-	StaleReference Kind = fault.StaleReference // the owner is gone; another process answers there
-	NoSuchMethod   Kind = fault.NoSuchMethod
-	BadArguments   Kind = fault.BadArguments
-	TooLarge       Kind = fault.TooLarge
-	Denied         Kind = fault.Denied
-	Overloaded     Kind = fault.Overloaded
-	Deadline       Kind = fault.Deadline  // matches context.DeadlineExceeded
-	Cancelled      Kind = fault.Cancelled // matches context.Canceled
-	ConnectFailed  Kind = fault.ConnectFailed
-	PeerGone       Kind = fault.PeerGone
-	Panic          Kind = fault.Panic
-	Application    Kind = fault.Application // the method's own error
-	Mismatch       Kind = fault.Mismatch    // the two sides' interfaces do not fit
-	Closed         Kind = fault.Closed      // this node was closed; matches net.ErrClosed
-	Protocol       Kind = fault.Protocol
-	Internal       Kind = fault.Internal
+	KindInvalid        Kind = fault.KindInvalid        // the caller's mistake: a type that cannot travel, an illegal name
+	KindNotBound       Kind = fault.KindNotBound       // no such name in the registry
+	KindAlreadyBound   Kind = fault.KindAlreadyBound   // the name, or the well-known number, is taken
+	KindNoSuchObject   Kind = fault.KindNoSuchObject   // the owner does not export the object (any more)
+	KindStaleReference Kind = fault.KindStaleReference // the owner is gone; another process answers there
+	KindNoSuchMethod   Kind = fault.KindNoSuchMethod
+	KindBadArguments   Kind = fault.KindBadArguments
+	KindTooLarge       Kind = fault.KindTooLarge
+	KindDenied         Kind = fault.KindDenied
+	KindOverloaded     Kind = fault.KindOverloaded
+	KindDeadline       Kind = fault.KindDeadline  // matches context.DeadlineExceeded
+	KindCancelled      Kind = fault.KindCancelled // matches context.Canceled
+	KindConnectFailed  Kind = fault.KindConnectFailed
+	KindPeerGone       Kind = fault.KindPeerGone
+	KindPanic          Kind = fault.KindPanic
+	KindApplication    Kind = fault.KindApplication // the method's own error
+	KindMismatch       Kind = fault.KindMismatch    // the two sides' interfaces do not fit
+	KindClosed         Kind = fault.KindClosed      // this node was closed; matches net.ErrClosed
+	KindProtocol       Kind = fault.KindProtocol
+	KindInternal       Kind = fault.KindInternal
 )
 
 // Outcome says what a failed call may have done. OutcomeOf returns the outcome of an error.
@@ -72,9 +72,9 @@ type Outcome = fault.Outcome
 
 // The outcomes.
 const (
-	Unknown     Outcome = fault.Unknown     // it may have run
-	NotExecuted Outcome = fault.NotExecuted // it did not run
-	Executed    Outcome = fault.Executed    // it ran
+	OutcomeUnknown     Outcome = fault.OutcomeUnknown     // it may have run
+	OutcomeNotExecuted Outcome = fault.OutcomeNotExecuted // it did not run
+	OutcomeExecuted    Outcome = fault.OutcomeExecuted    // it ran
 )
 
 // OutcomeOf returns what the call that failed with err may have done. If err is nil, the call did

@@ -56,7 +56,7 @@ func examplePair() (owner, client *rmi.Node, acct Account, stop func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	h, err := rmi.Export[Account](owner, &exampleAccount{}, &rmi.ExportOptions{Threading: rmi.Serial})
+	h, err := rmi.Export[Account](owner, &exampleAccount{}, &rmi.ExportOptions{Threading: rmi.ThreadingSerial})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func ExampleExport() {
 	owner, client, _, stop := examplePair()
 	defer stop()
 	h, err := rmi.Export[Account](owner, &exampleAccount{}, &rmi.ExportOptions{
-		Threading: rmi.Serial, // one call at a time: the account needs no lock
+		Threading: rmi.ThreadingSerial, // one call at a time: the account needs no lock
 		Methods:   map[string]rmi.Semantics{"Deposit": {Timeout: time.Second}},
 	})
 	if err != nil {
@@ -353,7 +353,7 @@ func ExampleKindOf() {
 	defer stop()
 	client.Close()
 	_, err := acct.Deposit(context.Background(), 100)
-	fmt.Println(rmi.KindOf(err), rmi.OutcomeOf(err), errors.Is(err, rmi.Closed))
+	fmt.Println(rmi.KindOf(err), rmi.OutcomeOf(err), errors.Is(err, rmi.KindClosed))
 	// Output: Closed NotExecuted true
 }
 
@@ -364,11 +364,11 @@ func ExampleOutcomeOf() {
 	cancel()
 	_, err := acct.Deposit(ctx, 100)
 	switch rmi.OutcomeOf(err) {
-	case rmi.NotExecuted:
+	case rmi.OutcomeNotExecuted:
 		fmt.Println("safe to try again")
-	case rmi.Executed:
+	case rmi.OutcomeExecuted:
 		fmt.Println("it ran")
-	case rmi.Unknown:
+	case rmi.OutcomeUnknown:
 		fmt.Println("it may have run")
 	}
 	// Output: safe to try again

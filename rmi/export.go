@@ -23,16 +23,16 @@ import (
 type Threading = transport.Threading
 
 const (
-	// Concurrent: every call runs on its own goroutine. The default.
-	Concurrent Threading = transport.Concurrent
-	// PerConnection: the calls of one client run one after the other, in the order they were
+	// ThreadingConcurrent: every call runs on its own goroutine. The default.
+	ThreadingConcurrent Threading = transport.ThreadingConcurrent
+	// ThreadingPerConnection: the calls of one client run one after the other, in the order they were
 	// made, over every kind of connection. A large call begins when all of it has arrived;
 	// small calls made after it may run before it.
-	PerConnection Threading = transport.PerConnection
-	// Serial: one call runs at a time, so the object needs no locks. A call that belongs to
+	ThreadingPerConnection Threading = transport.ThreadingPerConnection
+	// ThreadingSerial: one call runs at a time, so the object needs no locks. A call that belongs to
 	// the chain of the running one may run, because the running one waits for it. The calls
 	// of one client run in that client's order, as with PerConnection.
-	Serial Threading = transport.Serial
+	ThreadingSerial Threading = transport.ThreadingSerial
 )
 
 // ExportOptions say how an object is served. The zero value is the default.
@@ -103,8 +103,8 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 		}
 		both.Number = o.Number
 	}
-	if o.Threading != Concurrent && o.Threading != x.Threading {
-		if more = true; x.Threading != Concurrent {
+	if o.Threading != ThreadingConcurrent && o.Threading != x.Threading {
+		if more = true; x.Threading != ThreadingConcurrent {
 			return both, more, fmt.Errorf("Threading %v there, %v here", x.Threading, o.Threading)
 		}
 		both.Threading = o.Threading
@@ -169,16 +169,16 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 	}
 	rv := reflect.ValueOf(&v).Elem()
 	if isNil(rv) {
-		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: "the value is nil"}
+		return nil, &Error{Op: "export", Interface: i.Name, Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: "the value is nil"}
 	}
 	if n.proxies.CoreOf(rv) != nil {
-		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: "the value is a proxy: its owner exports the object"}
+		return nil, &Error{Op: "export", Interface: i.Name, Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: "the value is a proxy: its owner exports the object"}
 	}
 	if o == nil {
 		o = new(ExportOptions)
 	}
 	if o.Number >= refs.ReservedObjects {
-		return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("well-known object numbers are below %d", uint64(refs.ReservedObjects))}
+		return nil, &Error{Op: "export", Interface: i.Name, Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: fmt.Sprintf("well-known object numbers are below %d", uint64(refs.ReservedObjects))}
 	}
 	plain := i
 	if i, err = i.With(o.Methods); err != nil {
@@ -201,7 +201,7 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 				}
 				return &skeleton.Export{Skeleton: skeleton.New(as, rv), Num: both.Number, Extra: &served{ExportOptions: both, by: x.by, to: x.to}}, nil
 			}
-			return nil, &Error{Op: "export", Interface: i.Name, Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf(
+			return nil, &Error{Op: "export", Interface: i.Name, Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: fmt.Sprintf(
 				"the object was exported %s, with other options than here, at %s: export it with its options first, before it is passed or bound", x.place(), here), Err: err}
 		})
 	if err != nil {
@@ -227,7 +227,7 @@ func caller() string {
 func exportable[T any](fn string) (*codec.Interface, error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k != reflect.Interface && k != reflect.Func {
-		return nil, &Error{Op: "export", Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf(
+		return nil, &Error{Op: "export", Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: fmt.Sprintf(
 			"%v is not an interface, and an object is exported as one: name it, as in %s[Account](..., v), where Account is the remote interface that %v implements", t, fn, t)}
 	}
 	return codec.InterfaceOf(t)

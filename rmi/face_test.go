@@ -176,7 +176,7 @@ func TestTheFaceIsNotRemote(t *testing.T) {
 	_, node, ref, _ := faces(t)
 	for _, method := range []string{"String", "GoString", "Format", "MarshalJSON", "RMICore"} {
 		_, err := node.Invoke(within(t), ref, method)
-		expect{rmi.NoSuchMethod, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindNoSuchMethod, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	}
 }
 
@@ -197,11 +197,11 @@ func TestAProxyIsNoValueForAnAny(t *testing.T) {
 			t.Errorf("%s, in a call by name: %v, %v", form, out, err)
 		}
 		for _, v := range []any{p, []any{p}, map[string]any{"p": p}} {
-			if _, err := given(within(t), v); rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), "is a proxy") {
+			if _, err := given(within(t), v); rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), "is a proxy") {
 				t.Errorf("%s, as %T: %v", form, v, err)
 			}
 		}
-		if _, err := node.Invoke(within(t), at, "Any", []any{p}); rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), "is a proxy") {
+		if _, err := node.Invoke(within(t), at, "Any", []any{p}); rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), "is a proxy") {
 			t.Errorf("%s, within a value of a call by name: %v", form, err)
 		}
 	}

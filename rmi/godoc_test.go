@@ -48,7 +48,7 @@ func TestGoDocShowsFieldsAndMethods(t *testing.T) {
 			}
 		}
 	}
-	for alias, value := range map[string]string{"Kind": "const Invalid Kind", "Outcome": "const Unknown Outcome", "Threading": "const Concurrent Threading"} {
+	for alias, value := range map[string]string{"Kind": "const KindInvalid Kind", "Outcome": "const OutcomeUnknown Outcome", "Threading": "const ThreadingConcurrent Threading"} {
 		if out, _ := exec.Command("go", "doc", "gormi/rmi", alias).Output(); !strings.Contains(string(out), value) {
 			t.Errorf("go doc gormi/rmi %s does not list its values:\n%s", alias, out)
 		}

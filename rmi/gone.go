@@ -117,7 +117,7 @@ func (n *Node) reach(r refs.Ref, first bool) (to route, ok bool) {
 		if err == nil {
 			return to, true
 		}
-		if KindOf(err) == StaleReference || !first {
+		if KindOf(err) == KindStaleReference || !first {
 			return to, false
 		}
 		timer := time.NewTimer(pause)
@@ -147,7 +147,7 @@ func (n *Node) askRelay(r refs.Ref, to route) bool {
 		_, err := n.describe(ctx, r, to)
 		cancel()
 		switch KindOf(err) {
-		case NoSuchObject, StaleReference, PeerGone, ConnectFailed:
+		case KindNoSuchObject, KindStaleReference, KindPeerGone, KindConnectFailed:
 			if to.session.Err() == nil {
 				return false
 			}

@@ -293,9 +293,9 @@ func TestACallThatWaitsForADeadOwnerIsTold(t *testing.T) {
 			network := rmitest.New(t)
 			owner, caller := network.Node(), network.Client()
 			r := export[Worker](t, owner, &worker{}, &rmi.ExportOptions{Number: 7})
-			want := rmi.PeerGone
+			want := rmi.KindPeerGone
 			if wellKnown {
-				r, want = rmi.WellKnown(owner.Endpoint(), 7), rmi.ConnectFailed
+				r, want = rmi.WellKnown(owner.Endpoint(), 7), rmi.KindConnectFailed
 			}
 			w := resolve[Worker](t, caller, r)
 			if _, err := w.Do(t.Context(), 1); err != nil {
@@ -310,7 +310,7 @@ func TestACallThatWaitsForADeadOwnerIsTold(t *testing.T) {
 			owner.Close()
 			start := time.Now()
 			network.Heal(owner, caller)
-			expect{want, rmi.NotExecuted, nil}.check(t, <-result)
+			expect{want, rmi.OutcomeNotExecuted, nil}.check(t, <-result)
 			if d := time.Since(start); d > time.Second {
 				t.Errorf("it took %v", d)
 			}

@@ -66,7 +66,7 @@ func (n *proxyCaller) Begin(ctx context.Context, c *proxy.Core, m *codec.Method)
 	v.node, v.ctx, v.core, v.target, v.method = (*Node)(n), ctx, c, c, m
 	if ctx == nil {
 		v.over = true
-		v.fail(fault.New(Invalid, NotExecuted, "the context is nil: pass context.Background() if there is none"))
+		v.fail(fault.New(KindInvalid, OutcomeNotExecuted, "the context is nil: pass context.Background() if there is none"))
 		return v
 	}
 	if c.Refresh != nil {
@@ -111,7 +111,7 @@ func (v *invocation) fail(err error) {
 // of a method that has returned.
 func afterReturn(err error) error {
 	var f *Error
-	if !errors.As(err, &f) || f.Kind != Cancelled || f.Origin == fault.Peer {
+	if !errors.As(err, &f) || f.Kind != KindCancelled || f.Origin == fault.OriginPeer {
 		return err
 	}
 	c := *f
@@ -142,7 +142,7 @@ func (v *invocation) Attempt() bool {
 			v.to, v.enc = to, codec.NewEncoder(sideOf(to.session), &v.node.limits)
 			return true
 		}
-		v.fail(asError(err, NotExecuted)) // agreeing runs nothing of the object's
+		v.fail(asError(err, OutcomeNotExecuted)) // agreeing runs nothing of the object's
 	}
 	return false
 }
@@ -175,7 +175,7 @@ func (v *invocation) again() bool {
 		v.over = true
 		return false
 	}
-	unknown := OutcomeOf(v.err) == Unknown
+	unknown := OutcomeOf(v.err) == OutcomeUnknown
 	if unknown {
 		v.maybe = v.err
 	}
@@ -208,19 +208,19 @@ func (v *invocation) mendable(unknown bool) bool {
 		return false
 	}
 	switch f.Kind {
-	case Overloaded:
-		return f.Origin == fault.Peer
-	case NoSuchObject:
-		return f.Origin == fault.Peer && v.node.overtaken(v.to, v.target.Ref().ID.Node, f.Kind)
-	case PeerGone:
+	case KindOverloaded:
+		return f.Origin == fault.OriginPeer
+	case KindNoSuchObject:
+		return f.Origin == fault.OriginPeer && v.node.overtaken(v.to, v.target.Ref().ID.Node, f.Kind)
+	case KindPeerGone:
 		if unknown {
 			return true
 		}
 		// To another process at the owner's address the reference does not lead.
 		gone := errors.Is(v.err, transport.ErrRefused) && !v.to.relay && !v.target.Ref().ID.Node.IsZero()
 		return errors.Is(v.err, transport.ErrOver) && !gone
-	case ConnectFailed:
-		return unknown || v.maybe != nil && f.Origin != fault.Peer && !errors.Is(v.err, syscall.ECONNREFUSED)
+	case KindConnectFailed:
+		return unknown || v.maybe != nil && f.Origin != fault.OriginPeer && !errors.Is(v.err, syscall.ECONNREFUSED)
 	}
 	return false
 }
@@ -254,7 +254,7 @@ func (v *invocation) Send(encodeErr error) {
 		v.node.ungive(v.to.session, enc.Refs()...)
 		enc.Release()
 		v.over = true
-		v.fail(asError(encodeErr, NotExecuted))
+		v.fail(asError(encodeErr, OutcomeNotExecuted))
 		return
 	}
 	v.req = transport.Request{OneWay: v.semantics().OneWay && len(v.method.Out) == 0, Deadline: v.deadline, Coarse: v.coarse, Name: v.method}
@@ -275,7 +275,7 @@ func (v *invocation) Send(encodeErr error) {
 	if err != nil {
 		v.node.decoded(v.table)
 		reply.Release()
-		v.fail(asError(err, Executed))
+		v.fail(asError(err, OutcomeExecuted))
 		return
 	}
 	if reply.Owned {
@@ -290,7 +290,7 @@ func (v *invocation) Results() *codec.Decoder { return v.dec }
 // End implements proxy.Invocation.
 func (v *invocation) End(decodeErr error) error {
 	if decodeErr != nil {
-		v.fail(asError(decodeErr, Executed))
+		v.fail(asError(decodeErr, OutcomeExecuted))
 	}
 	if v.dec != nil {
 		v.node.decoded(v.table)
@@ -302,7 +302,7 @@ func (v *invocation) End(decodeErr error) error {
 		v.dec.Release()
 	}
 	err := v.err
-	if err != nil && v.maybe != nil && OutcomeOf(err) == NotExecuted {
+	if err != nil && v.maybe != nil && OutcomeOf(err) == OutcomeNotExecuted {
 		err = v.unknown(err)
 	}
 	runtime.KeepAlive(v.core)
@@ -313,9 +313,9 @@ func (v *invocation) End(decodeErr error) error {
 
 // unknown is the error of a call of which an earlier attempt may have run.
 func (v *invocation) unknown(err error) error {
-	f := asError(err, Unknown)
+	f := asError(err, OutcomeUnknown)
 	first := strings.TrimPrefix(attempt(v.maybe).Error(), "rmi: ")
-	return &Error{Op: f.Op, Ref: f.Ref, Interface: f.Interface, Method: f.Method, Kind: f.Kind, Outcome: Unknown, Origin: f.Origin,
+	return &Error{Op: f.Op, Ref: f.Ref, Interface: f.Interface, Method: f.Method, Kind: f.Kind, Outcome: OutcomeUnknown, Origin: f.Origin,
 		Msg: fmt.Sprintf("an attempt may have run (%s), and the last failed", first), Err: attempt(err)}
 }
 

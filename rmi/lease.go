@@ -246,7 +246,7 @@ func (k *keeper) send(s *transport.Session) {
 		switch {
 		case err == nil:
 			k.table.Done(s, missing)
-		case errors.Is(err, NoSuchObject) || errors.Is(err, NoSuchMethod):
+		case errors.Is(err, KindNoSuchObject) || errors.Is(err, KindNoSuchMethod):
 			k.table.Mute(s) // a peer of before leases
 		default:
 			failed = true

@@ -110,7 +110,7 @@ func TestHostileLeases(t *testing.T) {
 	}
 	p.tell(t, "Linger", []refs.ObjNum{none, p.object, p.object}, []lease.Object{{Number: none}})
 	p.owner.exports.Take(other, lease.Count{Object: p.object, N: 1})
-	if err := p.f(t.Context()); KindOf(err) != NoSuchObject {
+	if err := p.f(t.Context()); KindOf(err) != KindNoSuchObject {
 		t.Errorf("after the last was given back: %v", err)
 	}
 	if err := (leaseObject{p.owner}).Clean(t.Context(), 1, nil, nil); err == nil {

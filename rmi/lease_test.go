@@ -126,7 +126,7 @@ func TestReleaseGivesBackByHand(t *testing.T) {
 		}
 		receive(t, mine.unheld)
 		_, err := k.kept.Do(ctx, 1)
-		expect{rmi.NoSuchObject, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindNoSuchObject, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	}
 	if owner.Release(mine) || caller.Release(k.kept) || owner.Release(3) || owner.Release(nil) {
 		t.Error("what is no proxy of the node was released")
@@ -288,7 +288,7 @@ func TestARelayHoldsAsLongAsItsHolders(t *testing.T) {
 		default:
 			t.Errorf("it is not collected:\n%v\n%v\n%v", owner.Inventory(), middle.Inventory(), third.Inventory())
 		}
-		if _, err := got.Do(ctx, 1); !errors.Is(err, rmi.NoSuchObject) {
+		if _, err := got.Do(ctx, 1); !errors.Is(err, rmi.KindNoSuchObject) {
 			t.Errorf("the relay relays what nobody holds: %v", err)
 		}
 	})

@@ -217,28 +217,28 @@ func (s systemNetwork) Listen(ctx context.Context, network, address string) (net
 func (n *Node) Listen(addr string) (net.Addr, error) {
 	ep, err := refs.ParseEndpoint(addr)
 	if err != nil {
-		return nil, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Err: err}
+		return nil, &Error{Op: "listen", Kind: KindInvalid, Outcome: OutcomeNotExecuted, Err: err}
 	}
 	if _, system := n.opts.Network.(systemNetwork); system && !ep.IsUnix() && !ep.IsLoopback() && (n.opts.TLS == nil || ep.UDP) && !n.opts.Insecure {
 		advice := "set Options.TLS, listen on 127.0.0.1, or set Options.Insecure"
 		if ep.UDP {
 			advice = "TLS does not run over datagrams; listen on udp:127.0.0.1, or set Options.Insecure"
 		}
-		return nil, &Error{Op: "listen", Kind: Denied, Outcome: NotExecuted, Msg: fmt.Sprintf(
+		return nil, &Error{Op: "listen", Kind: KindDenied, Outcome: OutcomeNotExecuted, Msg: fmt.Sprintf(
 			"%s can be reached from other machines, and the connections would be in the clear: %s", addr, advice)}
 	}
 	if err := n.checkAdvertise(); err != nil {
 		return nil, err
 	}
 	if c := n.opts.TLS; c != nil && !ep.IsUnix() && !ep.UDP && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
-		return nil, &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Msg: addr +
+		return nil, &Error{Op: "listen", Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: addr +
 			": Options.TLS has no certificate, and a node that listens must show one: set its Certificates, as tls.LoadX509KeyPair makes them, or GetCertificate"}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
 	defer cancel()
 	a, err := n.transport.Listen(ctx, ep.Network(), ep.Address())
 	if err != nil {
-		f := asError(err, NotExecuted)
+		f := asError(err, OutcomeNotExecuted)
 		f.Op = "listen"
 		return nil, f
 	}
@@ -262,7 +262,7 @@ func (n *Node) checkAdvertise() error {
 		return nil
 	}
 	if ep, err := refs.ParseEndpoint(n.opts.Advertise); err != nil || !ep.Listens() {
-		return &Error{Op: "listen", Kind: Invalid, Outcome: NotExecuted, Msg: fmt.Sprintf("Options.Advertise is %q: want host:port", n.opts.Advertise), Err: err}
+		return &Error{Op: "listen", Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: fmt.Sprintf("Options.Advertise is %q: want host:port", n.opts.Advertise), Err: err}
 	}
 	return nil
 }
@@ -278,7 +278,7 @@ func (n *Node) advertised(asked refs.Endpoint, got net.Addr) (refs.Endpoint, err
 	}
 	ep, err := refs.ParseEndpoint(got.String())
 	if err != nil {
-		return ep, &Error{Op: "listen", Kind: Internal, Outcome: NotExecuted, Err: err}
+		return ep, &Error{Op: "listen", Kind: KindInternal, Outcome: OutcomeNotExecuted, Err: err}
 	}
 	if ip := net.ParseIP(ep.Host); ip != nil && ip.IsUnspecified() {
 		ep.Host = ""

@@ -93,7 +93,7 @@ func TestProofSessionsOutliveConnectionsForAMinute(t *testing.T) {
 						t.Error("no resume happened")
 					}
 				} else {
-					if err := told.failed[1]; err == nil || rmi.OutcomeOf(err) != rmi.Unknown {
+					if err := told.failed[1]; err == nil || rmi.OutcomeOf(err) != rmi.OutcomeUnknown {
 						t.Errorf("what was in flight: %v, want an unknown outcome", err)
 					}
 					if err := <-ended; (c.runs > lease) != errors.Is(err, context.Canceled) {
@@ -168,7 +168,7 @@ func TestProofBackoffEndsWithTheLease(t *testing.T) {
 		network.Cut("owner", "caller")
 		err := <-result
 		over := time.Since(start)
-		if rmi.OutcomeOf(err) != rmi.Unknown {
+		if rmi.OutcomeOf(err) != rmi.OutcomeUnknown {
 			t.Errorf("what was in flight: %v", err)
 		}
 		if over < lease-time.Second || over > lease+time.Second {

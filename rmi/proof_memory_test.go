@@ -126,7 +126,7 @@ func TestProofRapidExportAndUnexport(t *testing.T) {
 						first.Done()
 					}
 					if err != nil {
-						if !errors.Is(err, rmi.NoSuchObject) || i == 0 {
+						if !errors.Is(err, rmi.KindNoSuchObject) || i == 0 {
 							t.Errorf("round %d, call %d: %v", round, i, err)
 						}
 						return

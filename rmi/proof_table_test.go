@@ -48,7 +48,7 @@ var cutRows = []cutRow{
 	{kind: wire.FrameReturn, name: "an error", callee: true, match: func(p wire.Prefix) bool { return p.Flags&wire.FlagError != 0 }, play: func(s *stage) {
 		_, err := s.there.Do(s.ctx, -1)
 		s.told.note(-1, err)
-		expect{rmi.Application, rmi.Executed, nil}.check(s.t, err)
+		expect{rmi.KindApplication, rmi.OutcomeExecuted, nil}.check(s.t, err)
 	}},
 	{kind: wire.FrameReturn, name: "header of a body in fragments", callee: true, match: fragmented, play: func(s *stage) { s.transfer(1, 8, 300<<10) }},
 	{kind: wire.FrameFragment, name: "of a return", callee: true, match: ofReturn, n: 3, play: func(s *stage) { s.transfer(1, 8, 300<<10) }},
@@ -62,7 +62,7 @@ var cutRows = []cutRow{
 		defer cancel()
 		result := s.begin(ctx)
 		cancel()
-		expect{rmi.Cancelled, rmi.Unknown, context.Canceled}.check(s.t, receive(s.t, result))
+		expect{rmi.KindCancelled, rmi.OutcomeUnknown, context.Canceled}.check(s.t, receive(s.t, result))
 		if err := receive(s.t, s.ended); !errors.Is(err, context.Canceled) {
 			s.t.Errorf("the method saw %v", err)
 		}
@@ -81,13 +81,13 @@ var cutRows = []cutRow{
 		go func() { down <- s.callee.Shutdown(ctx) }()
 		receive(s.t, s.cutter.Cutting())
 		time.Sleep(time.Second)
-		if _, err := s.there.Do(s.ctx, 2); rmi.OutcomeOf(err) != rmi.NotExecuted {
+		if _, err := s.there.Do(s.ctx, 2); rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 			s.t.Errorf("a new call: %v", err)
 		}
 		close(s.release)
 		select { // it goes on, or it is not known that it did
 		case err := <-result:
-			if err != nil && rmi.OutcomeOf(err) != rmi.Unknown {
+			if err != nil && rmi.OutcomeOf(err) != rmi.OutcomeUnknown {
 				s.t.Errorf("the call in flight: %v", err)
 			}
 			figure(s.t, "the call in flight: %v", err)
@@ -104,7 +104,7 @@ var cutRows = []cutRow{
 		if err := s.callee.Close(); err != nil {
 			s.t.Error(err)
 		}
-		expect{rmi.PeerGone, rmi.Unknown, nil}.check(s.t, <-result)
+		expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(s.t, <-result)
 		if d := time.Since(start); s.where == chaos.After && d > 5*time.Second || d > lease+5*time.Second {
 			s.t.Errorf("the caller learnt after %v that the session is over", d)
 		}
@@ -119,7 +119,7 @@ var cutRows = []cutRow{
 		if err := s.caller.Close(); err != nil {
 			s.t.Error(err)
 		}
-		expect{rmi.Closed, rmi.Unknown, nil}.check(s.t, <-result)
+		expect{rmi.KindClosed, rmi.OutcomeUnknown, nil}.check(s.t, <-result)
 		if err := <-s.ended; !errors.Is(err, context.Canceled) {
 			s.t.Errorf("the method saw %v", err)
 		}

@@ -156,7 +156,7 @@ func (n *Node) receive(s *transport.Session, count uint32, table []byte) ([]refs
 	}
 	n.keeper.start()
 	if err := n.keeper.table.Receive(s, rs); err != nil {
-		return nil, fault.New(fault.Overloaded, fault.NotExecuted, "this node holds as many of the peer's references as it may, a fixed limit: %w", err)
+		return nil, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "this node holds as many of the peer's references as it may, a fixed limit: %w", err)
 	}
 	n.forgetEnded(s)
 	return rs, nil
@@ -224,14 +224,14 @@ func (n *Node) resolve(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	if r.ID.Node == n.ID() {
 		e := n.exports.Get(r.Object)
 		if e == nil || r.Time != n.time {
-			return reflect.Value{}, &Error{Ref: r, Interface: i.Name, Kind: NoSuchObject, Outcome: NotExecuted, Msg: "the reference is to an object of this node that is not exported any more"}
+			return reflect.Value{}, &Error{Ref: r, Interface: i.Name, Kind: KindNoSuchObject, Outcome: OutcomeNotExecuted, Msg: "the reference is to an object of this node that is not exported any more"}
 		}
 		v := e.Value()
 		for v.Kind() == reflect.Interface {
 			v = v.Elem()
 		}
 		if !v.Type().AssignableTo(i.Type) {
-			return reflect.Value{}, &Error{Ref: r, Interface: i.Name, Kind: Mismatch, Outcome: NotExecuted, Msg: fmt.Sprintf("the reference is to this node's own %v, which is no %v", v.Type(), i.Type)}
+			return reflect.Value{}, &Error{Ref: r, Interface: i.Name, Kind: KindMismatch, Outcome: OutcomeNotExecuted, Msg: fmt.Sprintf("the reference is to this node's own %v, which is no %v", v.Type(), i.Type)}
 		}
 		return v, nil
 	}

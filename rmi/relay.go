@@ -18,12 +18,12 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	h := in.Header
 	ref, ok := n.keeper.table.Relay(refID(in.Extensions, h))
 	if !ok {
-		in.Fail(fault.New(NoSuchObject, NotExecuted, "this node relays no such object: it never handed a reference to it on, or nobody holds it any more"))
+		in.Fail(fault.New(KindNoSuchObject, OutcomeNotExecuted, "this node relays no such object: it never handed a reference to it on, or nobody holds it any more"))
 		return
 	}
 	defer n.keeper.Unpin(ref.ID)
 	if h.Hops >= wire.MaxHops {
-		in.Fail(fault.New(Invalid, NotExecuted, "the call passed %d relays, as many as it may", wire.MaxHops))
+		in.Fail(fault.New(KindInvalid, OutcomeNotExecuted, "the call passed %d relays, as many as it may", wire.MaxHops))
 		return
 	}
 	h.Hops++
@@ -42,7 +42,7 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	}()
 	results, err := n.receive(to.session, reply.References, reply.Table)
 	if err != nil {
-		in.Fail(asError(err, Executed))
+		in.Fail(asError(err, OutcomeExecuted))
 		return
 	}
 	defer n.decoded(results)
@@ -52,7 +52,7 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	}
 	if err != nil {
 		n.ungive(in.Session, back...)
-		in.Fail(asError(err, Executed))
+		in.Fail(asError(err, OutcomeExecuted))
 		return
 	}
 	kept = in.Relay(reply.Failed, len(back), table, reply.Body)
@@ -64,7 +64,7 @@ func (n *Node) passOn(in *transport.Incoming, h wire.CallHeader, ref refs.Ref, r
 	for {
 		to, err := n.route(in.Context(), ref)
 		if err != nil {
-			return to, reply, asError(err, NotExecuted)
+			return to, reply, asError(err, OutcomeNotExecuted)
 		}
 		reply, failed := n.passTo(to, in, h, ref, rs)
 		if failed != nil || !reply.Failed || !to.relay {
@@ -84,7 +84,7 @@ func (n *Node) passTo(to route, in *transport.Incoming, h wire.CallHeader, ref r
 	on, table, err := n.translate(rs, to.session)
 	if err != nil {
 		n.ungive(to.session, on...)
-		return reply, asError(err, NotExecuted)
+		return reply, asError(err, OutcomeNotExecuted)
 	}
 	deadline, _ := in.Context().Deadline()
 	unsent := n.ungiver(to.session, on)
@@ -94,7 +94,7 @@ func (n *Node) passTo(to route, in *transport.Incoming, h wire.CallHeader, ref r
 	if err == nil {
 		return reply, nil
 	}
-	if unsent != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+	if unsent != nil && OutcomeOf(err) == OutcomeNotExecuted { // it was not sent
 		unsent()
 	}
 	return reply, asError(err, OutcomeOf(err))
@@ -118,7 +118,7 @@ func (n *Node) translate(rs []refs.Ref, to *transport.Session) (on []refs.Ref, t
 // references among them can be taken back.
 func (n *Node) fits(to *transport.Session, table, body []byte) error {
 	if size := len(table) + len(body); size > to.PeerMessage() {
-		return fault.New(TooLarge, Executed, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", size, to.PeerMessage())
+		return fault.New(KindTooLarge, OutcomeExecuted, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", size, to.PeerMessage())
 	}
 	return nil
 }

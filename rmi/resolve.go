@@ -141,11 +141,11 @@ func As[T any](ctx context.Context, v any) (T, error) {
 		if t, ok := v.(T); ok {
 			return t, nil
 		}
-		return zero, &Error{Op: "as", Kind: Mismatch, Outcome: NotExecuted, Msg: fmt.Sprintf("%T is neither a proxy nor a %v", v, reflect.TypeFor[T]())}
+		return zero, &Error{Op: "as", Kind: KindMismatch, Outcome: OutcomeNotExecuted, Msg: fmt.Sprintf("%T is neither a proxy nor a %v", v, reflect.TypeFor[T]())}
 	}
 	n := nodeOf(c)
 	if n == nil {
-		return zero, fault.New(Invalid, NotExecuted, "the proxy is of no node")
+		return zero, fault.New(KindInvalid, OutcomeNotExecuted, "the proxy is of no node")
 	}
 	defer runtime.KeepAlive(c) // it holds the object until the other proxy does
 	d, err := n.Describe(ctx, c.Ref())
@@ -212,7 +212,7 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 	if err := codec.EncodeAny(enc, args); err != nil {
 		n.ungive(to.session, enc.Refs()...)
 		enc.Release()
-		return nil, n.named("invoke", asError(err, NotExecuted), r)
+		return nil, n.named("invoke", asError(err, OutcomeNotExecuted), r)
 	}
 	reply, err := n.send(ctx, new(transport.Request), to, r, wire.MethodIDOf(method), enc)
 	if err != nil {
@@ -221,12 +221,12 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 	defer reply.Release()
 	table, err := n.receive(to.session, reply.References, reply.Table)
 	if err != nil {
-		return nil, n.named("invoke", asError(err, Executed), r)
+		return nil, n.named("invoke", asError(err, OutcomeExecuted), r)
 	}
 	defer n.decoded(table)
 	dec, err := codec.NewDecoder(reply.Body, table, (*keeping)(sideOf(to.session)), &n.limits)
 	if err != nil {
-		return nil, n.named("invoke", asError(err, Executed), r)
+		return nil, n.named("invoke", asError(err, OutcomeExecuted), r)
 	}
 	defer dec.Release()
 	return codec.DecodeAny(dec)
@@ -240,7 +240,7 @@ func fits(d *Description, method string, args int) error {
 			continue
 		}
 		if want := len(m.Params); args != want {
-			return fault.New(BadArguments, NotExecuted, "%s takes %d arguments, got %d (a variadic's are passed as one slice): %s", method, want, args, d.Signature(m))
+			return fault.New(KindBadArguments, OutcomeNotExecuted, "%s takes %d arguments, got %d (a variadic's are passed as one slice): %s", method, want, args, d.Signature(m))
 		}
 		return nil
 	}
@@ -251,5 +251,5 @@ func fits(d *Description, method string, args int) error {
 		}
 		names = append(names, m.Name)
 	}
-	return fault.New(NoSuchMethod, NotExecuted, "%s has no method %s; it has %s", d.Name, method, among(names))
+	return fault.New(KindNoSuchMethod, OutcomeNotExecuted, "%s has no method %s; it has %s", d.Name, method, among(names))
 }

@@ -65,14 +65,14 @@ func (n *Node) gaveUp(u *transport.Unfinished) error {
 	add(u.Arriving, "call's arguments are arriving", "calls' arguments are arriving", nil)
 	add(u.Replies, "reply may not have arrived", "replies may not have arrived", nil)
 	add(len(u.Calls), "call of this node is not answered", "calls of this node are not answered", madeNames(u.Calls))
-	kind := PeerGone
+	kind := KindPeerGone
 	switch {
 	case errors.Is(u.Reason, context.DeadlineExceeded):
-		kind = Deadline
+		kind = KindDeadline
 	case errors.Is(u.Reason, context.Canceled):
-		kind = Cancelled
+		kind = KindCancelled
 	}
-	return &Error{Op: "shutdown", Kind: kind, Outcome: fault.Unknown, Msg: "gave up what was in flight: " + strings.Join(parts, "; "), Err: u.Reason}
+	return &Error{Op: "shutdown", Kind: kind, Outcome: fault.OutcomeUnknown, Msg: "gave up what was in flight: " + strings.Join(parts, "; "), Err: u.Reason}
 }
 
 // servedNames names the methods that are served.

@@ -66,7 +66,7 @@ func TestAReferenceThatIsAResultCanBeResolvedForAWhile(t *testing.T) {
 				}
 				caller.Release(w)
 				time.Sleep(time.Second)
-				if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.NoSuchObject) {
+				if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.KindNoSuchObject) {
 					t.Errorf("the middle relays what nobody holds: %v", err)
 				}
 				// A value that nobody makes a proxy of is given back, in a while.
@@ -171,7 +171,7 @@ func TestHoldKeepsAnObjectWithoutAProxy(t *testing.T) {
 		default:
 			t.Errorf("it is not collected:\n%v\n%v", owner.Inventory(), middle.Inventory())
 		}
-		if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.NoSuchObject) {
+		if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.KindNoSuchObject) {
 			t.Errorf("what is not held any more is relayed: %v", err)
 		}
 
@@ -189,7 +189,7 @@ func TestHoldKeepsAnObjectWithoutAProxy(t *testing.T) {
 		caller.Release(w)
 		time.Sleep(time.Second)
 		release()
-		if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.NoSuchObject) {
+		if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.KindNoSuchObject) {
 			t.Errorf("an own object that is not held any more: %v", err)
 		}
 		middle.Hold(h.Ref())()

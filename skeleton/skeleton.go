@@ -70,21 +70,21 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // deadline has passed, and because of that, is of kind Deadline.
 func (s *Skeleton) Serve(ctx context.Context, m *codec.Method, d *codec.Decoder, e *codec.Encoder) *fault.Error {
 	if m.Index >= len(s.Interface.Methods) || s.Interface.Methods[m.Index] != m {
-		return fault.New(fault.NoSuchMethod, fault.NotExecuted, "%s is no method of the interface %s, as which the object is exported", m.Name, s.Interface.Name)
+		return fault.New(fault.KindNoSuchMethod, fault.OutcomeNotExecuted, "%s is no method of the interface %s, as which the object is exported", m.Name, s.Interface.Name)
 	}
 	if s.served != nil {
 		return s.serveLinked(ctx, m, d, e)
 	}
 	args, err := m.DecodeArgs(d)
 	if err != nil {
-		return refused(m, err, fault.BadArguments, fault.NotExecuted)
+		return refused(m, err, fault.KindBadArguments, fault.OutcomeNotExecuted)
 	}
 	out, err := s.invoke(ctx, m, args)
 	if err != nil {
 		return failed(ctx, err)
 	}
 	if err := m.EncodeResults(e, out); err != nil {
-		return refused(m, err, fault.Invalid, fault.Executed)
+		return refused(m, err, fault.KindInvalid, fault.OutcomeExecuted)
 	}
 	return nil
 }
@@ -95,14 +95,14 @@ func (s *Skeleton) serveLinked(ctx context.Context, m *codec.Method, d *codec.De
 	e.OpenResults(m)
 	err := s.invokeLinked(ctx, m, d, e)
 	if bad := d.CloseArgs(m); bad != nil {
-		return refused(m, bad, fault.BadArguments, fault.NotExecuted)
+		return refused(m, bad, fault.KindBadArguments, fault.OutcomeNotExecuted)
 	}
 	bad := e.CloseResults(m)
 	if err != nil {
 		return failed(ctx, err)
 	}
 	if bad != nil {
-		return refused(m, bad, fault.Invalid, fault.Executed)
+		return refused(m, bad, fault.KindInvalid, fault.OutcomeExecuted)
 	}
 	return nil
 }
@@ -122,12 +122,12 @@ func recovered(err *error) {
 // failed is the error of a call whose method returned err, or panicked.
 func failed(ctx context.Context, err error) *fault.Error {
 	if p, ok := err.(*PanicError); ok {
-		return &fault.Error{Kind: fault.Panic, Outcome: fault.Executed, Err: p}
+		return &fault.Error{Kind: fault.KindPanic, Outcome: fault.OutcomeExecuted, Err: p}
 	}
 	if ctx.Err() == context.DeadlineExceeded && late(err) {
-		return &fault.Error{Kind: fault.Deadline, Outcome: fault.Executed, Err: err}
+		return &fault.Error{Kind: fault.KindDeadline, Outcome: fault.OutcomeExecuted, Err: err}
 	}
-	return &fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: err}
+	return &fault.Error{Kind: fault.KindApplication, Outcome: fault.OutcomeExecuted, Err: err}
 }
 
 // late reports whether err is that of a context whose deadline passed. It runs the

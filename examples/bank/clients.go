@@ -84,7 +84,7 @@ func (b *bank) close() {
 }
 
 func nameOf(th rmi.Threading) string {
-	if th == rmi.Serial {
+	if th == rmi.ThreadingSerial {
 		return "serial"
 	}
 	return "concurrent"

@@ -100,7 +100,7 @@ func (s *server) listen(ctx context.Context) (*rmi.Node, error) {
 // serveRegistry makes node serve a registry if there is none.
 func (s *server) serveRegistry(ctx context.Context, node *rmi.Node) error {
 	err := s.askRegistry(ctx, node)
-	if !errors.Is(err, rmi.ConnectFailed) || !s.at.Endpoint.IsLoopback() {
+	if !errors.Is(err, rmi.KindConnectFailed) || !s.at.Endpoint.IsLoopback() {
 		return err
 	}
 	if _, failure := node.Listen(s.at.Endpoint.Address()); failure != nil {
@@ -124,7 +124,7 @@ func (s *server) askRegistry(ctx context.Context, node *rmi.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	_, err := registry.LookupRef(ctx, node, s.at.String())
-	if errors.Is(err, rmi.NotBound) {
+	if errors.Is(err, rmi.KindNotBound) {
 		return nil
 	}
 	return err
@@ -135,7 +135,7 @@ func (s *server) askRegistry(ctx context.Context, node *rmi.Node) error {
 func (s *server) bind(ctx context.Context, node *rmi.Node, h *hall) (other Chat, err error) {
 	for {
 		_, err := registry.Bind[Chat](ctx, node, s.at.String(), h)
-		if !errors.Is(err, rmi.AlreadyBound) {
+		if !errors.Is(err, rmi.KindAlreadyBound) {
 			return nil, err
 		}
 		if other, err = find(ctx, node, s.at); !dead(err) {
@@ -166,7 +166,7 @@ func find(ctx context.Context, node *rmi.Node, at registry.URL) (Chat, error) {
 
 // dead tells of an error of find that it means: there is no server.
 func dead(err error) bool {
-	for _, k := range []rmi.Kind{rmi.NotBound, rmi.ConnectFailed, rmi.PeerGone, rmi.StaleReference, rmi.NoSuchObject} {
+	for _, k := range []rmi.Kind{rmi.KindNotBound, rmi.KindConnectFailed, rmi.KindPeerGone, rmi.KindStaleReference, rmi.KindNoSuchObject} {
 		if errors.Is(err, k) {
 			return true
 		}

@@ -153,7 +153,7 @@ func TestPrograms(t *testing.T) {
 	}
 	node := rmi.NewNode(nil)
 	defer node.Close()
-	if _, err := registry.Lookup[hello.Greeter](ctx, node, at+"/hello"); !errors.Is(err, rmi.NotBound) {
+	if _, err := registry.Lookup[hello.Greeter](ctx, node, at+"/hello"); !errors.Is(err, rmi.KindNotBound) {
 		t.Errorf("after the server's end, a lookup gives %v, want NotBound", err)
 	}
 }

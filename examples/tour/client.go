@@ -246,7 +246,7 @@ func (c *client) cut(ctx context.Context, _ string) (string, error) {
 func (c *client) mismatch(ctx context.Context, name string) (string, error) {
 	c.say("I look %s up as a wrongAccount", name)
 	_, err := registry.Lookup[wrongAccount](ctx, c.node, name)
-	if !errors.Is(err, rmi.Mismatch) {
+	if !errors.Is(err, rmi.KindMismatch) {
 		return "", fmt.Errorf("got the error %w, want one of kind Mismatch", err)
 	}
 	c.say("Refused: %v", err)

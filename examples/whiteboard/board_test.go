@@ -83,7 +83,7 @@ func TestShapesAreReferences(t *testing.T) {
 	if err := all[0].Remove(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.Remove(ctx); err != nil && !errors.Is(err, rmi.NoSuchObject) {
+	if err := first.Remove(ctx); err != nil && !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Errorf("a second Remove: %v", err)
 	}
 	if all, v, err := ada.AllShapes(ctx); err != nil || v != 3 || !slices.Equal(all, []Shape{second}) {

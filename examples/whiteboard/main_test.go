@@ -158,7 +158,7 @@ func TestServerKilled(t *testing.T) {
 	if status := server.end(); status != 0 || server.log.Len() > 0 {
 		t.Errorf("the server's status is %d\n%s", status, server.log.String())
 	}
-	if _, err := registry.LookupRef(s.ctx, s.web.gateway.node, s.at+"/whiteboard"); !errors.Is(err, rmi.NotBound) {
+	if _, err := registry.LookupRef(s.ctx, s.web.gateway.node, s.at+"/whiteboard"); !errors.Is(err, rmi.KindNotBound) {
 		t.Errorf("after the server's end, a lookup gives %v, want NotBound", err)
 	}
 }

@@ -41,7 +41,7 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 			defer owner.Close()
 			peer := rmi.NewNode(nil)
 			defer peer.Close()
-			if _, err := peer.Describe(t.Context(), rmi.WellKnown(owner.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.NoSuchObject) {
+			if _, err := peer.Describe(t.Context(), rmi.WellKnown(owner.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 				t.Fatal(err)
 			}
 			l := multicast.LinkOf(peer.Port().Multicast().Peer(owner.ID()))
@@ -74,7 +74,7 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Fatal("the session goes on")
 			}
-			if !errors.Is(s.Err(), rmi.Protocol) && !errors.Is(s.Err(), rmi.PeerGone) {
+			if !errors.Is(s.Err(), rmi.KindProtocol) && !errors.Is(s.Err(), rmi.KindPeerGone) {
 				t.Errorf("the session ended with %v", s.Err())
 			}
 		})

@@ -49,7 +49,7 @@ func connected(t *testing.T) (from, to *rmi.Node, p *multicast.Peer) {
 	t.Helper()
 	net := rmitest.New(t)
 	from, to = net.Node(), net.Node()
-	if _, err := from.Describe(t.Context(), rmi.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.NoSuchObject) {
+	if _, err := from.Describe(t.Context(), rmi.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Fatal(err)
 	}
 	if p = from.Port().Multicast().Peer(to.ID()); p == nil || p.Node() != to.ID() {
@@ -301,7 +301,7 @@ func TestPeerEnds(t *testing.T) {
 }
 
 func TestCodecOfWhatCannotTravel(t *testing.T) {
-	if _, err := multicast.CodecOf[chan int](); !errors.Is(err, rmi.Invalid) {
+	if _, err := multicast.CodecOf[chan int](); !errors.Is(err, rmi.KindInvalid) {
 		t.Errorf("%v", err)
 	}
 }
@@ -317,7 +317,7 @@ func TestSendOfWhatIsTooLarge(t *testing.T) {
 	o := new(rmi.Options)
 	o.Limits.Message = 64 << 10
 	from, to := net.Node(), net.NodeWith(o)
-	if _, err := from.Describe(t.Context(), rmi.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.NoSuchObject) {
+	if _, err := from.Describe(t.Context(), rmi.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Fatal(err)
 	}
 	p := from.Port().Multicast().Peer(to.ID())
@@ -370,7 +370,7 @@ func TestSendOfWhatIsTooLarge(t *testing.T) {
 		{[]int{4, 5}, 2},
 	} {
 		n, err := send(c.sizes...)
-		if n != c.sent || (n < len(c.sizes)) != errors.Is(err, rmi.TooLarge) || n == len(c.sizes) && err != nil {
+		if n != c.sent || (n < len(c.sizes)) != errors.Is(err, rmi.KindTooLarge) || n == len(c.sizes) && err != nil {
 			t.Fatalf("%v: %d were sent, %v", c.sizes, n, err)
 		}
 		for _, size := range c.sizes[:c.sent] {

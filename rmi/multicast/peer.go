@@ -122,7 +122,7 @@ func (x *Exchange) Unlinked(l *transport.Link) { l.Attached().(*Peer).end.run() 
 func (x *Exchange) Opened(l *transport.Link, st streams.Stream) {
 	p := l.Attached().(*Peer)
 	if err := p.in.read(p, st); err != nil {
-		l.Session().Close(asError(err, fault.Unknown))
+		l.Session().Close(asError(err, fault.OutcomeUnknown))
 	}
 }
 
@@ -210,5 +210,5 @@ func asError(err error, o fault.Outcome) *fault.Error {
 		c.Outcome = o
 		return &c
 	}
-	return &fault.Error{Kind: fault.Internal, Outcome: o, Err: err}
+	return &fault.Error{Kind: fault.KindInternal, Outcome: o, Err: err}
 }

@@ -48,7 +48,7 @@ func (c *Codec[T]) Packet(x *Exchange, v T) (*Packet, error) {
 	err := c.m.EncodeArgs(enc, []reflect.Value{reflect.ValueOf(&v).Elem()})
 	if err != nil {
 		unpin(side.pins)
-		return nil, asError(err, fault.NotExecuted)
+		return nil, asError(err, fault.OutcomeNotExecuted)
 	}
 	p := &Packet{body: append(make([]byte, 0, len(enc.Body())), enc.Body()...)}
 	if r := enc.Refs(); len(r) > 0 {
@@ -178,7 +178,7 @@ func (o *outlet) open(p *Peer) error {
 		if e := p.Err(); e != nil {
 			err = e
 		}
-		return asError(err, fault.NotExecuted)
+		return asError(err, fault.OutcomeNotExecuted)
 	}
 	o.stream = st
 	o.buf = append(o.buf, wire.MulticastPreamble...)
@@ -198,12 +198,12 @@ func (o *outlet) append(p *Peer, m *Message) error {
 			var err error
 			if table, err = m.Packet.table(p, frames); err != nil {
 				m.Packet.untable(p, frames)
-				return asError(err, fault.NotExecuted)
+				return asError(err, fault.OutcomeNotExecuted)
 			}
 		}
 		if n := len(body) + len(table); n > p.MaxMessage() {
 			m.Packet.untable(p, frames)
-			return fault.New(fault.TooLarge, fault.NotExecuted, "%d bytes: the peer accepts %d in one message (its Options.Limits.Message)", n, p.MaxMessage())
+			return fault.New(fault.KindTooLarge, fault.OutcomeNotExecuted, "%d bytes: the peer accepts %d in one message (its Options.Limits.Message)", n, p.MaxMessage())
 		}
 	}
 	for to := m.To; len(to) > 0; {
@@ -221,7 +221,7 @@ func (o *outlet) flush() error {
 		return nil
 	}
 	if _, err := o.stream.Write(o.buf); err != nil {
-		o.err = asError(err, fault.Unknown)
+		o.err = asError(err, fault.OutcomeUnknown)
 		o.stream.Reset()
 	}
 	if cap(o.buf) > 2*batchSize {

@@ -132,7 +132,7 @@ func (s *Session) refused(err error) *fault.Error {
 	if errors.As(err, &f) && f.Err != nil {
 		cause = f.Err
 	}
-	return fault.New(fault.PeerGone, fault.Unknown, "%w: the connection was lost (%s), and its address %s refuses others (%v); if it is one that refuses for a while, set Options.RefusalsPass",
+	return fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "%w: the connection was lost (%s), and its address %s refuses others (%v); if it is one that refuses for a while, set Options.RefusalsPass",
 		ErrRefused, reason(lost), s.endpoint, cause)
 }
 
@@ -179,11 +179,11 @@ func (s *Session) checkAbsence(now int64) {
 	}
 	switch {
 	case absent >= t.SessionLease:
-		s.end(&fault.Error{Kind: fault.PeerGone, Outcome: fault.Unknown, Msg: fmt.Sprintf("the connection was lost and not made again within %v", t.SessionLease), Err: lost})
+		s.end(&fault.Error{Kind: fault.KindPeerGone, Outcome: fault.OutcomeUnknown, Msg: fmt.Sprintf("the connection was lost and not made again within %v", t.SessionLease), Err: lost})
 	case away && !s.calls.isAway():
 		err := s.awayError()
 		unknown := *err
-		unknown.Outcome = fault.Unknown
+		unknown.Outcome = fault.OutcomeUnknown
 		s.calls.peerAway(&unknown, err)
 	}
 }
@@ -194,21 +194,21 @@ func (s *Session) awayError() *fault.Error {
 	if msg == "" { // it is back just now
 		msg = "the connection was lost, and the peer was away"
 	}
-	return &fault.Error{Kind: fault.PeerGone, Outcome: fault.NotExecuted, Msg: msg}
+	return &fault.Error{Kind: fault.KindPeerGone, Outcome: fault.OutcomeNotExecuted, Msg: msg}
 }
 
 // unreached is the error of a call whose time ended before it was sent: most
 // likely for want of a connection.
 func (s *Session) unreached() *fault.Error {
-	return &fault.Error{Kind: fault.Deadline, Outcome: fault.NotExecuted, Msg: s.absent(), Err: context.DeadlineExceeded}
+	return &fault.Error{Kind: fault.KindDeadline, Outcome: fault.OutcomeNotExecuted, Msg: s.absent(), Err: context.DeadlineExceeded}
 }
 
 // expired is the error of a call that was sent, and not answered within its default deadline.
 func (s *Session) expired() *fault.Error {
 	if absent := s.absent(); absent != "" {
-		return &fault.Error{Kind: fault.Deadline, Outcome: fault.Unknown, Msg: absent, Err: context.DeadlineExceeded}
+		return &fault.Error{Kind: fault.KindDeadline, Outcome: fault.OutcomeUnknown, Msg: absent, Err: context.DeadlineExceeded}
 	}
-	return fault.New(fault.Deadline, fault.Unknown, "no reply within the default deadline; give the context a longer one if the method needs it")
+	return fault.New(fault.KindDeadline, fault.OutcomeUnknown, "no reply within the default deadline; give the context a longer one if the method needs it")
 }
 
 // absent says since when a session has had no connection, why, and what was done

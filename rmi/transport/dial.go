@@ -50,7 +50,7 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 		return nil, errClosed()
 	}
 	if !ep.Listens() {
-		return nil, fault.New(fault.PeerGone, fault.NotExecuted,
+		return nil, fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted,
 			"the owner listens nowhere and has no session with this node: it can only be called while it is connected")
 	}
 	d := &t.dials
@@ -189,7 +189,7 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 			}
 			if errors.As(err, &f) {
 				c := *f
-				c.Outcome = fault.NotExecuted
+				c.Outcome = fault.OutcomeNotExecuted
 				if c.Msg = "dialling " + ep.String(); f.Msg != "" {
 					c.Msg += ": " + f.Msg
 				}
@@ -209,7 +209,7 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 			}
 		case <-time.After(crossedRetry): // the other connection failed, and nobody told us
 		case <-ctx.Done():
-			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "%s: %w", ep, errCrossed)
+			return nil, fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "%s: %w", ep, errCrossed)
 		}
 	}
 }
@@ -244,7 +244,7 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 		if t.ctx.Err() != nil {
 			return errClosed()
 		}
-		return fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit (Options.Limits.Connections)", t.Limits.Connections)
+		return fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "this node has %d connections, its limit (Options.Limits.Connections)", t.Limits.Connections)
 	}
 	tune(raw)
 	conn, host := raw, ep.Host
@@ -307,7 +307,7 @@ func connectFailed(err error) *fault.Error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		// The dial's own time: not the caller's deadline.
-		return &fault.Error{Kind: fault.ConnectFailed, Outcome: fault.NotExecuted, Msg: hint}
+		return &fault.Error{Kind: fault.KindConnectFailed, Outcome: fault.OutcomeNotExecuted, Msg: hint}
 	}
-	return &fault.Error{Kind: fault.ConnectFailed, Outcome: fault.NotExecuted, Msg: hint, Err: err}
+	return &fault.Error{Kind: fault.KindConnectFailed, Outcome: fault.OutcomeNotExecuted, Msg: hint, Err: err}
 }

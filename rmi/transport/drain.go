@@ -126,7 +126,7 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	if left.Reason = ctx.Err(); left.Reason == nil {
-		left.Reason = &fault.Error{Kind: fault.PeerGone, Msg: "the connection was lost and not made again"}
+		left.Reason = &fault.Error{Kind: fault.KindPeerGone, Msg: "the connection was lost and not made again"}
 	}
 	return left
 }

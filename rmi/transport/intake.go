@@ -164,9 +164,9 @@ func (x *intake) yield() error {
 func (x *intake) lost(err error) error {
 	switch {
 	case errors.Is(err, io.EOF) && (x.w > x.r || x.piece.rest > 0):
-		return fault.New(fault.PeerGone, fault.Unknown, "the connection ended in the middle of a record: %w", io.ErrUnexpectedEOF)
+		return fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection ended in the middle of a record: %w", io.ErrUnexpectedEOF)
 	case errors.Is(err, io.EOF):
-		return fault.New(fault.PeerGone, fault.Unknown, "the peer closed the connection")
+		return fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the peer closed the connection")
 	}
 	return connectionLost(err)
 }

@@ -100,7 +100,7 @@ func (s *Session) hold(in *Incoming) {
 		return
 	}
 	c.mu.Unlock()
-	s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted,
+	s.refuse(in, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted,
 		"%d calls of this peer or %d bytes of their arguments wait already for calls that were sent before them (Options.Limits.Queue, Assembly)", t.Limits.Queue, t.Limits.Assembly))
 }
 

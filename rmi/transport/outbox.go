@@ -514,7 +514,7 @@ func (w *fragmentWriter) write(b *outBody) (n int, err error) {
 
 // connectionLost is the error of a session whose connection failed.
 func connectionLost(err error) *fault.Error {
-	return &fault.Error{Kind: fault.PeerGone, Msg: "the connection was lost", Err: err}
+	return &fault.Error{Kind: fault.KindPeerGone, Msg: "the connection was lost", Err: err}
 }
 
 // parted waits until the last record was written, or over is closed.

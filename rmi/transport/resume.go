@@ -35,7 +35,7 @@ const (
 )
 
 // errFenced is why a connection is cut whose session has a newer one.
-var errFenced = fault.New(fault.Overloaded, fault.NotExecuted, "the session has a newer connection")
+var errFenced = fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "the session has a newer connection")
 
 // detach notes that l is lost and all its goroutines are gone, but the calling
 // one, which is the last. The session goes on without, or is over.
@@ -132,7 +132,7 @@ var ErrOver = errors.New("the session is over")
 // errOver is the error of what was not sent because the session ended with err.
 func errOver(err error) *fault.Error {
 	if err == nil {
-		return &fault.Error{Kind: fault.PeerGone, Outcome: fault.NotExecuted, Err: ErrOver}
+		return &fault.Error{Kind: fault.KindPeerGone, Outcome: fault.OutcomeNotExecuted, Err: ErrOver}
 	}
 	f := notSent(err)
 	f.Err = fmt.Errorf("%w: %w", ErrOver, err)
@@ -174,11 +174,11 @@ func (s *Session) redial() {
 		var f *fault.Error
 		switch {
 		case !errors.As(err, &f):
-		case f.Kind == fault.StaleReference:
-			s.end(&fault.Error{Kind: fault.PeerGone, Msg: "the peer's process ended: " + f.Msg})
+		case f.Kind == fault.KindStaleReference:
+			s.end(&fault.Error{Kind: fault.KindPeerGone, Msg: "the peer's process ended: " + f.Msg})
 			return
-		case f.Origin == fault.Peer && (f.Kind == fault.PeerGone || f.Kind == fault.Protocol || f.Kind == fault.Denied):
-			s.end(&fault.Error{Kind: fault.PeerGone, Origin: fault.Peer, Msg: "the peer did not take the session up again: " + f.Msg})
+		case f.Origin == fault.OriginPeer && (f.Kind == fault.KindPeerGone || f.Kind == fault.KindProtocol || f.Kind == fault.KindDenied):
+			s.end(&fault.Error{Kind: fault.KindPeerGone, Origin: fault.OriginPeer, Msg: "the peer did not take the session up again: " + f.Msg})
 			return
 		}
 		s.mu.Lock()

@@ -187,13 +187,13 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	h := &r.Header
 	size := len(r.Table) + len(r.Body)
 	if size > s.limits.Message {
-		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d bytes of arguments: the peer accepts %d in one message (its Options.Limits.Message)", size, s.limits.Message)
+		return nil, fault.New(fault.KindTooLarge, fault.OutcomeNotExecuted, "%d bytes of arguments: the peer accepts %d in one message (its Options.Limits.Message)", size, s.limits.Message)
 	}
 	if r.References > s.limits.References {
-		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d references among the arguments: the peer accepts %d in one message (its Options.Limits.References)", r.References, s.limits.References)
+		return nil, fault.New(fault.KindTooLarge, fault.OutcomeNotExecuted, "%d references among the arguments: the peer accepts %d in one message (its Options.Limits.References)", r.References, s.limits.References)
 	}
 	if s.peerOff.Load() && h.Depth == 0 {
-		return nil, fault.New(fault.PeerGone, fault.NotExecuted, "the peer is shutting down and takes no new calls")
+		return nil, fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the peer is shutting down and takes no new calls")
 	}
 	if h.Depth > 0 {
 		if c, ok := ctx.Value(callKey{}).(*callContext); ok {
@@ -257,7 +257,7 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 		case <-ctx.Done():
 			body.out.abort(body)
 			s.calls.release(sl)
-			return nil, &fault.Error{Kind: notSent(ctx.Err()).Kind, Outcome: fault.Unknown, Err: ctx.Err()}
+			return nil, &fault.Error{Kind: notSent(ctx.Err()).Kind, Outcome: fault.OutcomeUnknown, Err: ctx.Err()}
 		}
 	}
 	if sl.err != nil {
@@ -384,14 +384,14 @@ func (s *Session) leave(sl *slot, done chan error, why error) (err error, left b
 		case !left:
 			return nil, false
 		case sent:
-			e.Outcome = fault.Unknown
-			if e.Kind == fault.Deadline {
+			e.Outcome = fault.OutcomeUnknown
+			if e.Kind == fault.KindDeadline {
 				e.Msg = s.absent()
 			}
 			if !told || !begun { // of a payload that was not begun here, the peer may know from before
 				s.sendCancel(num, seq)
 			}
-		case e.Kind == fault.Deadline:
+		case e.Kind == fault.KindDeadline:
 			e = s.unreached()
 		}
 		return e, true
@@ -429,12 +429,12 @@ func notSent(err error) *fault.Error {
 	switch {
 	case errors.As(err, &f):
 		c := *f
-		c.Outcome = fault.NotExecuted
+		c.Outcome = fault.OutcomeNotExecuted
 		return &c
 	case errors.Is(err, context.DeadlineExceeded):
-		return &fault.Error{Kind: fault.Deadline, Outcome: fault.NotExecuted, Err: err}
+		return &fault.Error{Kind: fault.KindDeadline, Outcome: fault.OutcomeNotExecuted, Err: err}
 	default:
-		return &fault.Error{Kind: fault.Cancelled, Outcome: fault.NotExecuted, Err: err}
+		return &fault.Error{Kind: fault.KindCancelled, Outcome: fault.OutcomeNotExecuted, Err: err}
 	}
 }
 
@@ -450,13 +450,13 @@ func (s *Session) GoAway() {
 }
 
 func appendGoAway(b []byte) []byte {
-	return wire.AppendNotice(b, wire.FrameGoAway, uint8(fault.PeerGone), "the node is shutting down")
+	return wire.AppendNotice(b, wire.FrameGoAway, uint8(fault.KindPeerGone), "the node is shutting down")
 }
 
 // Close tells the peer that the session is over, and ends it. Calls in flight
 // fail with err.
 func (s *Session) Close(err *fault.Error) {
-	if err.Kind == fault.Protocol { // a breach on a stream: end says so
+	if err.Kind == fault.KindProtocol { // a breach on a stream: end says so
 		s.end(err)
 		return
 	}
@@ -468,7 +468,7 @@ func (s *Session) Close(err *fault.Error) {
 		// While it takes what is before the notice, and says so, it gets more moments.
 		end := time.Now().Add(closeLimit)
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-		l.out.fail(err, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), end)
+		l.out.fail(err, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindPeerGone), "the peer closed its node"), end)
 		l.out.parted(l.done)
 		for alive := true; alive && l.Err() == nil && time.Now().Before(end); {
 			l.heard.Store(false)
@@ -502,7 +502,7 @@ func (s *Session) end(err error) {
 	}
 	// A call that was on its way may have run.
 	inFlight := *f
-	inFlight.Outcome = fault.Unknown
+	inFlight.Outcome = fault.OutcomeUnknown
 	s.err = &inFlight
 	close(s.done)
 	if l != nil { // before the methods hear of it: what they answer now is for nobody
@@ -517,10 +517,10 @@ func (s *Session) end(err error) {
 // protocol, or nil: whoever writes a peer learns by it what was wrong. There is one
 // for each session, and none in answer to another.
 func (s *Session) farewell(f *fault.Error) []byte {
-	if f.Kind != fault.Protocol || f.Origin == fault.Peer {
+	if f.Kind != fault.KindProtocol || f.Origin == fault.OriginPeer {
 		return nil
 	}
-	return wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), text(f))
+	return wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindProtocol), text(f))
 }
 
 // finish takes the session out of the transport once its goroutines are gone.

@@ -39,7 +39,7 @@ func TestANodeWithoutStreamsIsRefusedEvents(t *testing.T) {
 	_, err = s.call(request{object: number, method: "Subscribe", args: []any{map[string]any{
 		"Receiver": 1, "Subs": []any{1}, "Token": 1, "Queue": 16}}})
 	var refused *callError
-	if !errors.As(err, &refused) || refused.inner() == nil || refused.inner().kind != int(rmi.Invalid) || !strings.Contains(refused.text, "takes no streams") {
+	if !errors.As(err, &refused) || refused.inner() == nil || refused.inner().kind != int(rmi.KindInvalid) || !strings.Contains(refused.text, "takes no streams") {
 		t.Errorf("Subscribe: %v", err)
 	}
 	if topic.Len() != 0 {

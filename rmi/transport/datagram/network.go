@@ -91,6 +91,6 @@ func (n Network) allow(a net.Addr) error {
 	if u, ok := a.(*net.UDPAddr); n.Insecure || ok && u.IP.IsLoopback() {
 		return nil
 	}
-	return &fault.Error{Kind: fault.Denied, Outcome: fault.NotExecuted, Msg: fmt.Sprintf(
+	return &fault.Error{Kind: fault.KindDenied, Outcome: fault.OutcomeNotExecuted, Msg: fmt.Sprintf(
 		"%v is beyond this machine, and datagrams go in the clear: TLS does not run over them. Use TCP with Options.TLS, or set Options.Insecure", a)}
 }
