@@ -60,7 +60,7 @@ func (p *pace) wait(n int64) {
 func BenchmarkFanout(b *testing.B) {
 	for _, c := range []struct{ subs, conns int }{{1, 1}, {100, 1}, {100, 100}, {10_000, 1}, {10_000, 100}} {
 		b.Run(fmt.Sprintf("subs=%d/conns=%d", c.subs, c.conns), func(b *testing.B) {
-			owner, err := rmi.Listen("127.0.0.1:0")
+			owner, err := rmi.Listen(b.Context(), "127.0.0.1:0")
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -122,7 +122,7 @@ func BenchmarkIdleMemory(b *testing.B) {
 		b.Run(fmt.Sprintf("own=%v", own), func(b *testing.B) {
 			var perSub float64
 			for b.Loop() {
-				owner, err := rmi.Listen("127.0.0.1:0")
+				owner, err := rmi.Listen(b.Context(), "127.0.0.1:0")
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -172,7 +172,7 @@ func heap() uint64 {
 func BenchmarkBesideAStuckSubscriber(b *testing.B) {
 	for _, stuck := range []bool{false, true} {
 		b.Run(fmt.Sprintf("stuck=%v", stuck), func(b *testing.B) {
-			owner, err := rmi.Listen("127.0.0.1:0")
+			owner, err := rmi.Listen(b.Context(), "127.0.0.1:0")
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -60,7 +60,7 @@ type target[E any] struct {
 func named[E any](n *rmi.Node, name string) target[E] {
 	Register[E]()
 	return target[E]{
-		find: func(ctx context.Context) (Source[E], error) { return registry.Lookup[Source[E]](ctx, n, name) },
+		find: func(ctx context.Context) (Source[E], error) { return registry.Lookup[Source[E]](ctx, n, name, nil) },
 		key:  feedKey{name: name + "\x00" + os.Getenv(registry.Env)},
 		node: n, name: name,
 	}
@@ -173,7 +173,8 @@ func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in
 		leave, err := t.attach(in, o)
 		return leave, t.node, err
 	}
-	if n = rmi.NodeOf(src); n == nil {
+	n, ok := rmi.NodeOf(src)
+	if !ok {
 		return nil, nil, invalid("subscribe", "the source is neither a *Topic nor a proxy of one")
 	}
 	key := to.key

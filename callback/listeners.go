@@ -124,7 +124,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	x := &listener[T]{set: l, value: v}
 	x.ctx, x.stop = context.WithCancel(l.ctx)
 	x.q = newQueue[func(context.Context, T) error](l.o.Queue, l.o.Policy, nil)
-	r, ok := l.node.RefOf(v)
+	r, ok := rmi.RefOf(v)
 	if ok && r.ID.Node != l.node.ID() {
 		x.owner = r.ID.Node
 	}
@@ -178,8 +178,8 @@ func (l *Listeners[T]) Remove(v T) bool {
 }
 
 func (l *Listeners[T]) same(a, b T) bool {
-	if r, ok := l.node.RefOf(a); ok {
-		s, ok := l.node.RefOf(b)
+	if r, ok := rmi.RefOf(a); ok {
+		s, ok := rmi.RefOf(b)
 		return ok && r.ID == s.ID
 	}
 	if reflect.TypeFor[T]().Kind() == reflect.Func {
@@ -291,7 +291,7 @@ func (x *listener[T]) told(err error) {
 		o.OnError(x.value, err)
 	case !x.warned:
 		x.warned = true
-		r, _ := x.set.node.RefOf(x.value)
+		r, _ := rmi.RefOf(x.value)
 		x.set.node.Logger().Warn("a listener fails; ListenersOptions.OnError would be told each time",
 			"listener", reflect.TypeFor[T]().String(), "ref", r, "err", fmt.Sprintf("%.1000s", err))
 	}

@@ -85,7 +85,7 @@ func TestWhatIsForgottenMeanwhileIsTold(t *testing.T) {
 func TestRestartedOwnerIsANewEpoch(t *testing.T) {
 	net := rmitest.New(t)
 	naming := net.Node()
-	reg, err := registry.Serve(naming, nil)
+	reg, err := registry.Serve(t.Context(), naming, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestRestartedOwnerIsANewEpoch(t *testing.T) {
 			t.Fatal(err)
 		}
 		publish(t, topic, first)
-		if _, err := registry.Rebind[callback.Source[int]](t.Context(), n, reg.URL("numbers"), topic); err != nil {
+		if _, err := registry.Rebind[callback.Source[int]](t.Context(), n, reg.URL("numbers"), topic, nil); err != nil {
 			t.Fatal(err)
 		}
 		return topic

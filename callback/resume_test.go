@@ -304,7 +304,7 @@ func TestASourceThatIsNotUpYetIsWaitedFor(t *testing.T) {
 	}()
 	<-log.wake // it waits
 	naming = net.Restart(naming, nil)
-	if _, err := registry.Serve(naming, nil); err != nil {
+	if _, err := registry.Serve(ctx, naming, nil); err != nil {
 		t.Fatal(err)
 	}
 	fails(rmi.KindNotBound)
@@ -314,7 +314,7 @@ func TestASourceThatIsNotUpYetIsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, topic, 1)
-	if _, err := registry.Bind[callback.Source[int]](t.Context(), owner, at, topic); err != nil {
+	if _, err := registry.Bind[callback.Source[int]](t.Context(), owner, at, topic, nil); err != nil {
 		t.Fatal(err)
 	}
 	if first := <-got; first != "s1" {
@@ -405,7 +405,7 @@ func TestANameIsReadAsTheRegistrysClientReadsIt(t *testing.T) {
 		{"", "rmi+udp://%2Frun%2Frmi.sock/a"}, {"", "a//b"}, {"names.example", "a"}, {"rmi://names.example/a", "a"},
 	} {
 		t.Setenv(registry.Env, c.env)
-		_, want := registry.Lookup[callback.Source[int]](t.Context(), user, c.name)
+		_, want := registry.Lookup[callback.Source[int]](t.Context(), user, c.name, nil)
 		if !errors.Is(want, rmi.KindInvalid) {
 			t.Fatalf("%q with %q: %v", c.name, c.env, want)
 		}
@@ -422,7 +422,7 @@ func TestANameIsReadAsTheRegistrysClientReadsIt(t *testing.T) {
 
 	net := rmitest.New(t)
 	naming, user := net.Node(), net.Client()
-	if _, err := registry.Serve(naming, nil); err != nil {
+	if _, err := registry.Serve(t.Context(), naming, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv(registry.Env, "rmi://"+naming.Endpoint().String())
@@ -431,7 +431,7 @@ func TestANameIsReadAsTheRegistrysClientReadsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, topic, 1)
-	if _, err := registry.Bind[callback.Source[int]](t.Context(), naming, "numbers", topic); err != nil {
+	if _, err := registry.Bind[callback.Source[int]](t.Context(), naming, "numbers", topic, nil); err != nil {
 		t.Fatal(err)
 	}
 	for e, err := range callback.EventsByName[int](bounded(t), user, "numbers", &callback.SubscribeOptions{Start: callback.StartOldest}) {

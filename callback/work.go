@@ -211,7 +211,8 @@ func detached[E any](src Source[E]) bool {
 	if !ok {
 		return false
 	}
-	p := rmi.NodeOf(src).Port().Multicast().Peer(r.ID.Node)
+	n, _ := rmi.NodeOf(src)
+	p := n.Port().Multicast().Peer(r.ID.Node)
 	return p != nil && p.Detached()
 }
 
@@ -226,7 +227,7 @@ func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
 		return src, nil
 	}
 	src, err := f.find(ctx)
-	if err == nil && rmi.NodeOf(src) != f.hub.node {
+	if n, _ := rmi.NodeOf(src); err == nil && n != f.hub.node {
 		err = invalid("subscribe", "the source that was found again is no proxy of the same node")
 	}
 	if err != nil {

@@ -47,33 +47,26 @@ type Binding struct {
 	lost   error // what Err returns
 }
 
-// A BindOption changes how Bind and Rebind bind.
-type BindOption func(*bindOptions)
+// BindOptions say how Bind and Rebind bind. The zero value is a leased name.
+type BindOptions struct {
+	// Export says how the object is exported. It is not for a proxy, which its owner exports.
+	Export rmi.ExportOptions
 
-type bindOptions struct {
-	relayed   bool
-	permanent bool
-	lease     time.Duration
-	export    *rmi.ExportOptions
+	// Relayed permits a node that does not listen to bind an object. Calls of it go through the
+	// registry's node, over this node's connection with it. They fail while there is none.
+	Relayed bool
+
+	// Permanent binds a name that stays bound when the node is closed or killed. It ends when the
+	// name is unbound (Binding.Close does that too) or rebound, or when the registry ends. Nothing
+	// renews it, and Binding.Done does not report that it was lost. It is for objects that outlive
+	// the program which binds them.
+	Permanent bool
+
+	// Lease is how long the name stays bound after the registry last heard from the node. If zero,
+	// 20 s. Use more where the network may be interrupted for longer. The registry grants at
+	// least a second, and at most ServeOptions.MaxLease.
+	Lease time.Duration
 }
-
-// With sets how the object is exported. It is not for a proxy, which its owner exports.
-func With(o rmi.ExportOptions) BindOption { return func(b *bindOptions) { b.export = &o } }
-
-// Relayed permits a node that does not listen to bind an object. Calls of it go through the
-// registry's node, over this node's connection with it. They fail while there is none.
-func Relayed() BindOption { return func(o *bindOptions) { o.relayed = true } }
-
-// Permanent binds a name that stays bound when the node is closed or killed. It ends when the
-// name is unbound (Binding.Close does that too) or rebound, or when the registry ends. Nothing
-// renews it, and Binding.Done does not report that it was lost. It is for objects that outlive
-// the program which binds them.
-func Permanent() BindOption { return func(o *bindOptions) { o.permanent = true } }
-
-// Lease sets how long the name stays bound after the registry last heard from the node. The
-// default is 20 s. Use more where the network may be interrupted for longer. The registry
-// grants at least a second, and at most ServeOptions.MaxLease.
-func Lease(d time.Duration) BindOption { return func(o *bindOptions) { o.lease = d } }
 
 // Bind exports v as a T and binds a free name to it. T is a remote interface or a func type. A
 // leased name whose holder's session with the registry is cut counts as free, so a program that
@@ -81,42 +74,41 @@ func Lease(d time.Duration) BindOption { return func(o *bindOptions) { o.lease =
 // the Binding or n is closed. n renews the lease. Write T out: Go would infer the type of v,
 // which is not an interface:
 //
-//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
+//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{}, nil)
 //
 // If v is a proxy, the name is bound to the remote object. n holds that object while the name
 // is bound, and relays its calls if the owner does not listen. ctx bounds the call of the
-// registry, not the binding.
-func Bind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...BindOption) (*Binding, error) {
+// registry, not the binding. o may be nil.
+func Bind[T any](ctx context.Context, n *rmi.Node, name string, v T, o *BindOptions) (*Binding, error) {
 	return bind(ctx, n, "bind", name, v, o)
 }
 
 // Rebind is Bind for a name that may be bound already. It replaces what was bound, and the
 // Binding that had the name is over (Done).
-func Rebind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...BindOption) (*Binding, error) {
+func Rebind[T any](ctx context.Context, n *rmi.Node, name string, v T, o *BindOptions) (*Binding, error) {
 	return bind(ctx, n, "rebind", name, v, o)
 }
 
-func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options []BindOption) (*Binding, error) {
+func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *BindOptions) (*Binding, error) {
 	u, r, err := resolveName(n, name)
 	if err != nil {
 		return nil, failed(op, "", err)
 	}
-	var o bindOptions
-	for _, set := range options {
-		set(&o)
+	if o == nil {
+		o = new(BindOptions)
 	}
-	if o.permanent && o.lease != 0 {
-		return nil, failed(op, u.String(), invalid("both Permanent and Lease were passed: choose one"))
+	if o.Permanent && o.Lease != 0 {
+		return nil, failed(op, u.String(), invalid("BindOptions has both Permanent and Lease: choose one"))
 	}
-	if o.lease < 0 {
-		return nil, failed(op, u.String(), invalid("a Lease of %v: it is positive, or left out for the registry's own", o.lease))
+	if o.Lease < 0 {
+		return nil, failed(op, u.String(), invalid("BindOptions.Lease is %v: it is positive, or zero for the registry's own", o.Lease))
 	}
-	e, release, unhold, err := offer(ctx, n, op, name, v, o.export)
+	e, release, unhold, err := offer(ctx, n, op, name, v, &o.Export)
 	if err != nil {
 		return nil, failed(op, u.String(), err)
 	}
 	b := &Binding{
-		url: u, claim: Claim{Name: u.Name, Entry: e, Lease: o.lease, Replace: op == "rebind"}, stays: o.permanent,
+		url: u, claim: Claim{Name: u.Name, Entry: e, Lease: o.Lease, Replace: op == "rebind"}, stays: o.Permanent,
 		release: release, unhold: unhold, renewer: renewerOf(n, u, r), made: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := b.bind(ctx, n, o); err != nil {
@@ -140,9 +132,9 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 	if err != nil {
 		return e, release, unhold, err
 	}
-	if r, ok := n.RefOf(v); ok {
-		if o != nil && !reflect.ValueOf(*o).IsZero() {
-			return e, release, unhold, invalid("the object is another node's, which exports it as it likes: With sets options for the export of an object of one's own")
+	if r, ok := rmi.RefOf(v); ok {
+		if !reflect.ValueOf(*o).IsZero() {
+			return e, release, unhold, invalid("the object is another node's, which exports it as it likes: BindOptions.Export is for the export of an object of one's own")
 		}
 		give := n.Hold(r)
 		// v itself is kept too: if it is another node's, that one has the hold.
@@ -174,10 +166,10 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 
 // bind calls the registry. Before it does, it registers b with the renewer, which unbinds it
 // when the node closes.
-func (b *Binding) bind(ctx context.Context, n *rmi.Node, o bindOptions) error {
-	if r := b.claim.Entry.Ref; !o.relayed && !r.Listens() && !r.Via.Listens() && !n.Endpoint().Listens() {
-		return invalid(`the node does not listen, so nobody could call the object: call node.Listen("127.0.0.1:0") first, ` +
-			"or pass registry.Relayed() to have calls go through the registry's node")
+func (b *Binding) bind(ctx context.Context, n *rmi.Node, o *BindOptions) error {
+	if r := b.claim.Entry.Ref; !o.Relayed && !r.Listens() && !r.Via.Listens() && !n.Endpoint().Listens() {
+		return invalid(`the node does not listen, so nobody could call the object: call node.Listen(ctx, "127.0.0.1:0") first, ` +
+			"or set BindOptions.Relayed to have calls go through the registry's node")
 	}
 	if err := b.renewer.add(b); err != nil {
 		return err

@@ -64,7 +64,7 @@ func TestANodeThatClosesWhileItBindsUnbinds(t *testing.T) {
 	owner := listening(t, "127.0.0.1:0", nil)
 	bound := make(chan error, 1)
 	go func() { // ends when proceed is closed
-		_, err := registry.Bind[Account](testContext(t), owner, url, &account{})
+		_, err := registry.Bind[Account](testContext(t), owner, url, &account{}, nil)
 		bound <- err
 	}()
 	<-entered
@@ -109,10 +109,10 @@ func TestARegistryThatLies(t *testing.T) {
 		t.Errorf("an empty page that promises more: %v", err)
 	}
 
-	_, err := registry.Lookup[accountFuncs](ctx, n, new(fake).serve(t))
+	_, err := registry.Lookup[accountFuncs](ctx, n, new(fake).serve(t), nil)
 	wantKind(t, err, rmi.KindProtocol)
 	somewhere := refs.Ref{Endpoint: refs.Endpoint{Host: "127.0.0.1", Port: 1}, ID: refs.ID{Node: refs.NodeID{1}, Object: 1 << 40}}
-	_, err = registry.Lookup[accountFuncs](ctx, n, (&fake{lookup: registry.Entry{Ref: somewhere, Description: []byte("nonsense")}}).serve(t))
+	_, err = registry.Lookup[accountFuncs](ctx, n, (&fake{lookup: registry.Entry{Ref: somewhere, Description: []byte("nonsense")}}).serve(t), nil)
 	if err == nil {
 		t.Error("a description that cannot be read was taken")
 	}
@@ -128,7 +128,7 @@ func TestARegistryWhoseGrantsMakeNoSense(t *testing.T) {
 		"negative":    {{Revision: 1, Lease: -time.Minute}},
 	} {
 		f := &fake{acquire: func([]registry.Claim) ([]registry.Grant, error) { return grants, nil }}
-		_, err := registry.Bind[Account](testContext(t), listening(t, "127.0.0.1:0", nil), f.serve(t), &account{})
+		_, err := registry.Bind[Account](testContext(t), listening(t, "127.0.0.1:0", nil), f.serve(t), &account{}, nil)
 		if rmi.KindOf(err) != rmi.KindProtocol {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -141,7 +141,7 @@
 // restarted. When the owner is gone its calls fail, and the name has to be looked up again.
 // [Failover] makes the proxy do that, and repeat calls that were not executed:
 //
-//	acct, err := registry.Lookup[Account](ctx, node, "bank/alice", registry.Failover())
+//	acct, err := registry.Lookup[Account](ctx, node, "bank/alice", &registry.LookupOptions{Failover: true})
 //
 // A call may fail with rmi.KindStaleReference, rmi.KindNoSuchObject, rmi.KindPeerGone or rmi.KindConnectFailed,
 // and the outcome rmi.OutcomeNotExecuted. Then the proxy looks the name up, checks the interface of

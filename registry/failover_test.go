@@ -16,7 +16,7 @@ import (
 // following looks a name up with Failover.
 func (w *town) following(n *rmi.Node, name string) Account {
 	w.t.Helper()
-	a, err := registry.Lookup[Account](w.t.Context(), n, w.reg.URL(name), registry.Failover())
+	a, err := registry.Lookup[Account](w.t.Context(), n, w.reg.URL(name), &registry.LookupOptions{Failover: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -26,8 +26,8 @@ func (w *town) following(n *rmi.Node, name string) Account {
 // release has nobody hold the object of a proxy of the town's caller.
 func (w *town) release(a Account) {
 	w.t.Helper()
-	if !w.caller.Release(a) {
-		w.t.Fatal("no proxy")
+	if err := rmi.Release(a); err != nil {
+		w.t.Fatal(err)
 	}
 	pass(time.Second) // its owner is told
 }
@@ -43,7 +43,7 @@ func TestAProxyFollowsItsNameToARestartedOwner(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()
 		w.bind(owner, "a")
-		plain, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"))
+		plain, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func TestWhatMayHaveRunIsNotMadeAgain(t *testing.T) {
 			inTown(t, func(t *testing.T, w *town) {
 				owner, next := w.Node(), w.Node()
 				v := slow{make(chan struct{}), make(chan struct{})}
-				if _, err := registry.Bind[Account](t.Context(), owner, w.reg.URL("a"), v); err != nil {
+				if _, err := registry.Bind[Account](t.Context(), owner, w.reg.URL("a"), v, nil); err != nil {
 					t.Fatal(err)
 				}
 				a := w.following(w.caller, "a")
@@ -204,7 +204,7 @@ func TestWhatMayHaveRunIsNotMadeAgain(t *testing.T) {
 				}()
 				<-v.entered
 				other := new(account)
-				if _, err := registry.Rebind[Account](t.Context(), next, w.reg.URL("a"), other); err != nil {
+				if _, err := registry.Rebind[Account](t.Context(), next, w.reg.URL("a"), other, nil); err != nil {
 					t.Fatal(err)
 				}
 				ended := make(chan struct{})
@@ -227,7 +227,7 @@ func TestANameThatIsBoundToAnotherInterfaceLater(t *testing.T) {
 		w.release(a)
 		b.Close()
 		pass(time.Second) // the registry gives back what it was told
-		_, err := registry.Bind[func(context.Context) error](t.Context(), w.Node(), w.reg.URL("a"), func(context.Context) error { return nil })
+		_, err := registry.Bind[func(context.Context) error](t.Context(), w.Node(), w.reg.URL("a"), func(context.Context) error { return nil }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,11 +297,11 @@ func TestAFollowingProxyIsAProxy(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()
 		b := w.bind(owner, "a")
-		a, err := registry.Lookup[Account](t.Context(), w.caller, w.reg.URL("a"), registry.Failover())
+		a, err := registry.Lookup[Account](t.Context(), w.caller, w.reg.URL("a"), &registry.LookupOptions{Failover: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := registry.Lookup[Account](t.Context(), w.caller, w.reg.URL("a"), registry.Failover())
+		again, err := registry.Lookup[Account](t.Context(), w.caller, w.reg.URL("a"), &registry.LookupOptions{Failover: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,7 +314,7 @@ func TestAFollowingProxyIsAProxy(t *testing.T) {
 		if n, err := a.Deposit(t.Context(), 1); n != 1 || err != nil {
 			t.Error(n, err)
 		}
-		own, err := registry.Lookup[Account](t.Context(), owner, w.reg.URL("a"), registry.Failover())
+		own, err := registry.Lookup[Account](t.Context(), owner, w.reg.URL("a"), &registry.LookupOptions{Failover: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,15 +323,15 @@ func TestAFollowingProxyIsAProxy(t *testing.T) {
 		}
 
 		type double = func(ctx context.Context, n int) (int, error)
-		d, err := registry.Bind[double](t.Context(), owner, w.reg.URL("double"), func(_ context.Context, n int) (int, error) { return 2 * n, nil })
+		d, err := registry.Bind[double](t.Context(), owner, w.reg.URL("double"), func(_ context.Context, n int) (int, error) { return 2 * n, nil }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := registry.Lookup[double](t.Context(), w.caller, w.reg.URL("double"), registry.Failover())
+		f, err := registry.Lookup[double](t.Context(), w.caller, w.reg.URL("double"), &registry.LookupOptions{Failover: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r, ok := w.caller.RefOf(f); !ok || r.ID != d.Ref().ID {
+		if r, ok := rmi.RefOf(f); !ok || r.ID != d.Ref().ID {
 			t.Errorf("the func's reference is %v, %v", r, ok)
 		}
 		if n, err := f(t.Context(), 21); n != 42 || err != nil {

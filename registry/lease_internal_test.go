@@ -460,17 +460,17 @@ func BenchmarkRenew10000(b *testing.B) {
 	defer serving.Close()
 	defer owner.Close()
 	for _, n := range []*rmi.Node{serving, owner} {
-		if _, err := n.Listen("127.0.0.1:0"); err != nil {
+		if _, err := n.Listen(b.Context(), "127.0.0.1:0"); err != nil {
 			b.Fatal(err)
 		}
 	}
-	reg, err := Serve(serving, nil)
+	reg, err := Serve(b.Context(), serving, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	var one *Binding
 	for i := range 10_000 {
-		if one, err = Bind(b.Context(), owner, reg.URL(fmt.Sprintf("bank/branch-%d/account-%d", i/100, i)), func(context.Context) error { return nil }); err != nil {
+		if one, err = Bind(b.Context(), owner, reg.URL(fmt.Sprintf("bank/branch-%d/account-%d", i/100, i)), func(context.Context) error { return nil }, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

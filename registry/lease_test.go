@@ -42,7 +42,7 @@ func inTown(t *testing.T, f func(t *testing.T, w *town)) {
 func (w *town) serve() {
 	w.t.Helper()
 	var err error
-	if w.reg, err = registry.Serve(w.node, nil); err != nil {
+	if w.reg, err = registry.Serve(context.Background(), w.node, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -61,9 +61,13 @@ func (w *town) kill(n *rmi.Node) {
 	synctest.Wait()
 }
 
-func (w *town) bind(n *rmi.Node, name string, o ...registry.BindOption) *registry.Binding {
+func (w *town) bind(n *rmi.Node, name string, o ...registry.BindOptions) *registry.Binding {
 	w.t.Helper()
-	b, err := registry.Bind[Account](w.t.Context(), n, w.reg.URL(name), &account{}, o...)
+	var options *registry.BindOptions
+	if len(o) > 0 {
+		options = &o[0]
+	}
+	b, err := registry.Bind[Account](w.t.Context(), n, w.reg.URL(name), &account{}, options)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -170,7 +174,7 @@ func TestAKilledServerIsSupersededAtOnce(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		first, second := w.Node(), w.Node()
 		lost := w.bind(first, "a")
-		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{})
+		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{}, nil)
 		wantKind(t, err, rmi.KindAlreadyBound)
 		w.kill(first)
 		w.wantOwner("a", first) // nobody took it yet
@@ -192,7 +196,7 @@ func TestAnOwnerThatComesBackGoesOn(t *testing.T) {
 		r := b.Revision()
 		w.Cut(first, w.node)
 		pass(10 * time.Second)
-		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{})
+		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{}, nil)
 		wantKind(t, err, rmi.KindAlreadyBound)
 		if b.Revision() != r {
 			t.Error("the binding was made again, though it had not lapsed")
@@ -204,7 +208,7 @@ func TestWhoIsReboundIsToldAndStops(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		first, second := w.Node(), w.Node()
 		lost := w.bind(first, "a")
-		again, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{})
+		again, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +247,7 @@ func TestOneNodeRebindsItsOwnObject(t *testing.T) {
 		owner, v := w.Node(), &account{}
 		var all []*registry.Binding
 		for range 3 {
-			b, err := registry.Rebind[Account](t.Context(), owner, w.reg.URL("a"), v)
+			b, err := registry.Rebind[Account](t.Context(), owner, w.reg.URL("a"), v, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -297,15 +301,15 @@ func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 			if err := registry.Unbind(w.t.Context(), other, url); err != nil {
 				return err
 			}
-			b, err := registry.Bind[Account](w.t.Context(), other, url, &account{})
+			b, err := registry.Bind[Account](w.t.Context(), other, url, &account{}, nil)
 			return errors.Join(err, b.Close())
 		},
 		"another node rebinds it for good and closes": func(w *town, _, other *rmi.Node, url string) error {
-			b, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, registry.Permanent())
+			b, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, &registry.BindOptions{Permanent: true})
 			return errors.Join(err, b.Close())
 		},
 		"another node rebinds it for good, and it is unbound": func(w *town, owner, other *rmi.Node, url string) error {
-			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, registry.Permanent())
+			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, &registry.BindOptions{Permanent: true})
 			return errors.Join(err, registry.Unbind(w.t.Context(), owner, url))
 		},
 		"by the remote interface": func(w *town, _, other *rmi.Node, url string) error {
@@ -317,7 +321,7 @@ func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 			return errors.Join(reg.Rebind(w.t.Context(), "a", registry.Entry{Ref: h.Ref()}), reg.Unbind(w.t.Context(), "a", refs.Ref{}))
 		},
 		"another node rebinds it for a second and dies": func(w *town, _, other *rmi.Node, url string) error {
-			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, registry.Lease(time.Second))
+			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, &registry.BindOptions{Lease: time.Second})
 			w.kill(other)
 			pass(time.Second)
 			return err
@@ -327,7 +331,7 @@ func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 			t.Run(fmt.Sprint(what, ", ", lease), func(t *testing.T) {
 				inTown(t, func(t *testing.T, w *town) {
 					owner, other := w.Node(), w.Node()
-					b := w.bind(owner, "a", registry.Lease(lease))
+					b := w.bind(owner, "a", registry.BindOptions{Lease: lease})
 					pass(time.Minute) // it is being renewed
 					start := time.Now()
 					if err := do(w, owner, other, w.reg.URL("a")); err != nil {
@@ -355,7 +359,7 @@ func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
 		first, last := w.Node(), w.Node()
 		lost := w.bind(first, "a")
 		w.Partition(first, w.node)
-		b, err := registry.Rebind[Account](t.Context(), last, w.reg.URL("a"), &account{})
+		b, err := registry.Rebind[Account](t.Context(), last, w.reg.URL("a"), &account{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,11 +383,11 @@ func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
 func TestALeaseOfItsOwnLength(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		short, long := w.Node(), w.Node()
-		b := w.bind(short, "short", registry.Lease(2*time.Second))
+		b := w.bind(short, "short", registry.BindOptions{Lease: 2 * time.Second})
 		w.bind(short, "default")
 		r := b.Revision()
-		w.bind(long, "long", registry.Lease(5*time.Minute))
-		w.bind(short, "shortest", registry.Lease(1))
+		w.bind(long, "long", registry.BindOptions{Lease: 5 * time.Minute})
+		w.bind(short, "shortest", registry.BindOptions{Lease: 1})
 		pass(time.Minute)
 		w.wantOwner("short", short)
 		if b.Revision() != r {
@@ -405,8 +409,8 @@ func TestALeaseOfItsOwnLength(t *testing.T) {
 func TestAPermanentBinding(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner, other := w.Node(), w.Node()
-		b := w.bind(owner, "a", registry.Permanent())
-		unbound := w.bind(owner, "b", registry.Permanent())
+		b := w.bind(owner, "a", registry.BindOptions{Permanent: true})
+		unbound := w.bind(owner, "b", registry.BindOptions{Permanent: true})
 		if err := unbound.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -414,7 +418,7 @@ func TestAPermanentBinding(t *testing.T) {
 		w.kill(owner)
 		pass(time.Hour)
 		w.wantOwner("a", owner)
-		_, err := registry.Bind[Account](t.Context(), other, w.reg.URL("a"), &account{})
+		_, err := registry.Bind[Account](t.Context(), other, w.reg.URL("a"), &account{}, nil)
 		wantKind(t, err, rmi.KindAlreadyBound)
 		if b.Revision() != 0 || b.Err() != nil {
 			t.Errorf("revision %d, %v", b.Revision(), b.Err())
@@ -433,8 +437,8 @@ func TestAPermanentBinding(t *testing.T) {
 func TestAPermanentBindingThatWasReplacedIsClosed(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		first, second := w.Node(), w.Node()
-		b := w.bind(first, "a", registry.Permanent())
-		if _, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{}); err != nil {
+		b := w.bind(first, "a", registry.BindOptions{Permanent: true})
+		if _, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.Close(); err != nil {
@@ -478,15 +482,15 @@ func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 		owner, hidden, other := w.Node(), w.Client(), w.Node()
 		for name, b := range map[string]*registry.Binding{
 			"leased":  w.bind(owner, "leased"),
-			"kept":    w.bind(owner, "kept", registry.Permanent()),
-			"relayed": w.bind(hidden, "relayed", registry.Relayed()),
+			"kept":    w.bind(owner, "kept", registry.BindOptions{Permanent: true}),
+			"relayed": w.bind(hidden, "relayed", registry.BindOptions{Relayed: true}),
 		} {
 			where := " at " + owner.Endpoint().String()
 			if name == "relayed" {
 				where = ", which listens nowhere"
 			}
 			want := "a registry_test.Account of node " + b.Ref().Node.Short() + where
-			_, err := registry.Bind[Account](t.Context(), other, w.reg.URL(name), &account{})
+			_, err := registry.Bind[Account](t.Context(), other, w.reg.URL(name), &account{}, nil)
 			if wantKind(t, err, rmi.KindAlreadyBound); !strings.Contains(err.Error(), want) {
 				t.Errorf("%v does not say %q", err, want)
 			}
@@ -503,7 +507,7 @@ func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 			if name != "leased" {
 				continue
 			}
-			again, err := registry.Rebind[Account](t.Context(), other, w.reg.URL(name), &account{})
+			again, err := registry.Rebind[Account](t.Context(), other, w.reg.URL(name), &account{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -887,7 +891,7 @@ func TestAFullRegistryIsAskedAgain(t *testing.T) {
 		owner, other := w.Node(), w.Node()
 		b := w.bind(owner, "a")
 		w.node = w.Restart(w.node, nil)
-		reg, err := registry.Serve(w.node, &registry.ServeOptions{MaxNames: 1})
+		reg, err := registry.Serve(t.Context(), w.node, &registry.ServeOptions{MaxNames: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -947,7 +951,7 @@ func TestAnOlderRegistry(t *testing.T) {
 		leased, taken := w.bind(owner, "leased"), w.bind(owner, "taken")
 		w.reg.Close() // it goes back to an older version
 		w.serveOlder()
-		if _, err := registry.Rebind[Account](t.Context(), other, w.reg.URL("taken"), &account{}); err != nil {
+		if _, err := registry.Rebind[Account](t.Context(), other, w.reg.URL("taken"), &account{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		b := w.bind(owner, "b")
@@ -1007,10 +1011,10 @@ func TestAnOlderClient(t *testing.T) {
 func TestARelayedBindingSurvivesACut(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Client()
-		w.bind(owner, "a", registry.Relayed())
+		w.bind(owner, "a", registry.BindOptions{Relayed: true})
 		w.Cut(owner, w.node)
 		pass(5 * time.Second)
-		a, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"))
+		a, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

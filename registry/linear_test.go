@@ -195,19 +195,19 @@ func (c *citizen) act(t *testing.T, name string) {
 		}
 		defer object.Close() // the binding has one of its own
 		a := action{what: "bind", id: object.Ref().Object, flaky: c.flaky}
-		do, options := registry.Bind[Account], []registry.BindOption(nil)
+		do, options := registry.Bind[Account], new(registry.BindOptions)
 		if k%2 == 0 {
 			a.what, do = "rebind", registry.Rebind[Account]
 		}
 		switch c.rnd.IntN(4) {
 		case 0:
 			a.kept, a.flaky = true, false
-			options = append(options, registry.Permanent())
+			options.Permanent = true
 		case 1:
-			options = append(options, registry.Lease(time.Second))
+			options.Lease = time.Second
 		}
 		c.h.do(c.i, name, a, func() result {
-			b, err := do(ctx, c.node, url, v, options...)
+			b, err := do(ctx, c.node, url, v, options)
 			if err == nil {
 				c.bindings[name] = append(c.bindings[name], b)
 			}

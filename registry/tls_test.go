@@ -44,7 +44,7 @@ func certified(t *testing.T) (tls.Certificate, *x509.CertPool) {
 func TestARegistryBehindTLSIsNotMissing(t *testing.T) {
 	cert, pool := certified(t)
 	serve := func(cfg *tls.Config) string {
-		s, err := registry.Serve(listening(t, "127.0.0.1:0", &rmi.Options{TLS: cfg}), nil)
+		s, err := registry.Serve(t.Context(), listening(t, "127.0.0.1:0", &rmi.Options{TLS: cfg}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestARegistryBehindTLSIsNotMissing(t *testing.T) {
 		{"in the clear at a port of TLS", secure, nil, "Options.TLS", rmi.KindDenied},
 		{"TLS at a port in the clear", plain, &tls.Config{RootCAs: pool}, "Options.TLS", rmi.KindDenied},
 	} {
-		_, err := registry.Lookup[Account](testContext(t), newNode(t, &rmi.Options{TLS: c.caller}), c.url)
+		_, err := registry.Lookup[Account](testContext(t), newNode(t, &rmi.Options{TLS: c.caller}), c.url, nil)
 		wantKind(t, err, c.kind)
 		if err == nil {
 			continue

@@ -77,7 +77,7 @@ func (d *datagrams) NodeWith(o *rmi.Options) *rmi.Node {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.nodes++
-	if _, err := n.Listen(fmt.Sprintf("udp:node-%d:0", d.nodes)); err != nil {
+	if _, err := n.Listen(context.Background(), fmt.Sprintf("udp:node-%d:0", d.nodes)); err != nil {
 		d.t.Fatal(err)
 	}
 	if d.mixed {

@@ -80,7 +80,7 @@ func TestAClosedNodeMakesNoCalls(t *testing.T) {
 			t.Errorf("calling %s: %v", name, err)
 		}
 	}
-	if _, err := caller.Listen("node-2:0"); !errors.Is(err, net.ErrClosed) {
+	if _, err := caller.Listen(t.Context(), "node-2:0"); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("listening: %v", err)
 	}
 }

@@ -54,7 +54,7 @@ func (l countingListener) Accept() (net.Conn, error) {
 func listening(t *testing.T, addr string, o *rmi.Options) *rmi.Node {
 	t.Helper()
 	n := client(t, o)
-	if _, err := n.Listen(addr); err != nil {
+	if _, err := n.Listen(t.Context(), addr); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -260,7 +260,7 @@ func TestTLS(t *testing.T) {
 func TestListeningWithTLSWantsACertificate(t *testing.T) {
 	cert, pool := certificate(t)
 	callers := &tls.Config{RootCAs: pool}
-	_, err := client(t, &rmi.Options{TLS: callers}).Listen("127.0.0.1:0")
+	_, err := client(t, &rmi.Options{TLS: callers}).Listen(t.Context(), "127.0.0.1:0")
 	expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if err != nil && (!strings.Contains(err.Error(), "Options.TLS") || !strings.Contains(err.Error(), "tls.LoadX509KeyPair")) {
 		t.Errorf("the text does not say what to do: %v", err)
@@ -270,11 +270,11 @@ func TestListeningWithTLSWantsACertificate(t *testing.T) {
 		"GetCertificate":     {GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil }},
 		"GetConfigForClient": {GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }},
 	} {
-		if _, err := client(t, &rmi.Options{TLS: cfg}).Listen("127.0.0.1:0"); err != nil {
+		if _, err := client(t, &rmi.Options{TLS: cfg}).Listen(t.Context(), "127.0.0.1:0"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := client(t, &rmi.Options{TLS: callers}).Listen("udp:127.0.0.1:0"); err != nil { // which has no TLS
+	if _, err := client(t, &rmi.Options{TLS: callers}).Listen(t.Context(), "udp:127.0.0.1:0"); err != nil { // which has no TLS
 		t.Error(err)
 	}
 }
@@ -302,7 +302,7 @@ func TestUnixSockets(t *testing.T) {
 	}
 	// A socket in use is not taken away.
 	other := client(t, nil)
-	_, err = other.Listen(path)
+	_, err = other.Listen(t.Context(), path)
 	expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if n, err := w.Do(within(t), 1); n != 1 || err != nil {
 		t.Errorf("afterwards: %d, %v", n, err)
@@ -315,21 +315,21 @@ func TestUnixSockets(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	if _, err := other.Listen(abandoned); err != nil {
+	if _, err := other.Listen(t.Context(), abandoned); err != nil {
 		t.Errorf("a socket that nobody listens on: %v", err)
 	}
 }
 
 func TestListeningBeyondLoopbackIsRefused(t *testing.T) {
 	for _, addr := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:0", "example.com:0"} {
-		_, err := client(t, nil).Listen(addr)
+		_, err := client(t, nil).Listen(t.Context(), addr)
 		expect{rmi.KindDenied, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		if err != nil && (!strings.Contains(err.Error(), "TLS") || !strings.Contains(err.Error(), "Insecure")) {
 			t.Errorf("%s: the text does not say what to do: %v", addr, err)
 		}
 	}
 	for _, addr := range []string{"127.0.0.1:0", "localhost:0"} {
-		if _, err := client(t, nil).Listen(addr); err != nil {
+		if _, err := client(t, nil).Listen(t.Context(), addr); err != nil {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}
@@ -351,13 +351,13 @@ func TestAListenerInUseIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = client(t, nil).Listen(l.Addr().String())
+	_, err = client(t, nil).Listen(t.Context(), l.Addr().String())
 	expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if err != nil && !strings.Contains(err.Error(), "another program") {
 		t.Errorf("the text is %v", err)
 	}
 	for _, addr := range []string{"", "127.0.0.1", "127.0.0.1:99999", "no host:0"} {
-		_, err := client(t, nil).Listen(addr)
+		_, err := client(t, nil).Listen(t.Context(), addr)
 		expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	}
 }

@@ -119,7 +119,7 @@ func TestCallsOverUDP(t *testing.T) {
 func TestDatagramsStayOnLoopback(t *testing.T) {
 	for _, cfg := range []*tls.Config{nil, {}} {
 		n := client(t, &rmi.Options{TLS: cfg})
-		_, err := n.Listen("udp::0")
+		_, err := n.Listen(t.Context(), "udp::0")
 		expect{rmi.KindDenied, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		if err != nil && !strings.Contains(err.Error(), "TLS does not run over datagrams") {
 			t.Error(err)

@@ -52,7 +52,7 @@ func (a *exampleAccount) Withdraw(_ context.Context, cents int64) (int64, error)
 // examplePair is two nodes, which in real life are in two processes, a proxy at the
 // client, and how to end it all.
 func examplePair() (owner, client *rmi.Node, acct Account, stop func()) {
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func examplePair() (owner, client *rmi.Node, acct Account, stop func()) {
 // A server listens, exports or binds, and runs until it is told to stop. Most programs
 // use registry.Bind and registry.Lookup to hand the reference over.
 func ExampleListen() {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -111,12 +111,12 @@ func ExampleNode_Listen() {
 		Limits:  rmi.Limits{Message: 16 << 20, Handlers: 10000}, // of what peers may send and ask for
 	})
 	defer node.Close()
-	addr, err := node.Listen("127.0.0.1:0")
+	addr, err := node.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(addr.Network())
-	_, err = node.Listen("192.0.2.1:7000") // needs Options.TLS, or Options.Insecure
+	_, err = node.Listen(context.Background(), "192.0.2.1:7000") // needs Options.TLS, or Options.Insecure
 	fmt.Println(rmi.KindOf(err))
 	// Output:
 	// tcp
@@ -125,7 +125,7 @@ func ExampleNode_Listen() {
 
 // Run serves until its context ends, lets calls finish, and closes the node.
 func ExampleNode_Run() {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func ExampleResolve() {
 	// Output: true
 }
 
-// The proxy asks where to go when its object is gone. registry.Failover does so by a name.
+// The proxy asks where to go when its object is gone. registry.LookupOptions.Failover does so by a name.
 func ExampleResolveWith() {
 	owner, client, _, stop := examplePair()
 	defer stop()
@@ -284,7 +284,10 @@ func ExampleProxy() {
 func ExampleGone() {
 	owner, _, acct, stop := examplePair()
 	defer stop()
-	gone := rmi.Gone(acct)
+	gone, err := rmi.Gone(acct)
+	if err != nil {
+		log.Fatal(err)
+	}
 	if _, err := acct.Deposit(context.Background(), 1); err != nil {
 		log.Fatal(err)
 	}
@@ -427,11 +430,11 @@ func ExampleNode_Describe() {
 }
 
 // A proxy's object is held until the proxy is collected, or released by hand.
-func ExampleNode_Release() {
-	_, client, acct, stop := examplePair()
+func ExampleRelease() {
+	_, _, acct, stop := examplePair()
 	defer stop()
-	fmt.Println(client.Release(acct), client.Release(&exampleAccount{}))
-	// Output: true false
+	fmt.Println(rmi.Release(acct), rmi.KindOf(rmi.Release(&exampleAccount{})))
+	// Output: <nil> Invalid
 }
 
 // An inventory lists what a node exports and holds, and for whom.
@@ -452,7 +455,7 @@ func ExampleWellKnown() {
 	if _, err := rmi.Export[Account](node, &exampleAccount{}, &rmi.ExportOptions{Number: 100}); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := node.Listen("127.0.0.1:0"); err != nil {
+	if _, err := node.Listen(context.Background(), "127.0.0.1:0"); err != nil {
 		log.Fatal(err)
 	}
 
@@ -492,7 +495,7 @@ func ExampleUnreferencer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client.Release(acct) // or it is collected, or the client's process ends
+	rmi.Release(acct) // or it is collected, or the client's process ends
 	<-s.over
 	fmt.Println("nobody holds the session")
 	// Output: nobody holds the session

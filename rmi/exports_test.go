@@ -389,11 +389,11 @@ func TestAListenThatFailsLeavesNothingListening(t *testing.T) {
 	addr := at(free.Addr())
 	free.Close()
 	n := client(t, &rmi.Options{Advertise: "no port"})
-	_, err = n.Listen(addr)
+	_, err = n.Listen(t.Context(), addr)
 	expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	odd := &oddNetwork{}
 	m := client(t, &rmi.Options{Network: odd})
-	_, err = m.Listen(addr)
+	_, err = m.Listen(t.Context(), addr)
 	expect{rmi.KindInternal, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if !odd.closed.Load() {
 		t.Error("a listener whose address makes no sense is left")
@@ -456,7 +456,7 @@ func TestListeningRemovesNothingButAbandonedSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		before, _ := os.Lstat(path(name))
-		_, err := client(t, nil).Listen(path(name))
+		_, err := client(t, nil).Listen(t.Context(), path(name))
 		expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		if err != nil && !strings.Contains(err.Error(), "there is "+name+" already") {
 			t.Errorf("%s: %v", name, err)
@@ -466,7 +466,7 @@ func TestListeningRemovesNothingButAbandonedSockets(t *testing.T) {
 		}
 	}
 	n := client(t, nil)
-	if _, err := n.Listen(path("left")); err != nil {
+	if _, err := n.Listen(t.Context(), path("left")); err != nil {
 		t.Errorf("an abandoned socket: %v", err)
 	}
 	// Somebody takes its place; that stays when the node closes.
@@ -483,7 +483,7 @@ func TestListeningRemovesNothingButAbandonedSockets(t *testing.T) {
 		t.Errorf("another program's socket was removed: %v", err)
 	}
 	m := client(t, nil)
-	if _, err := m.Listen(path("own")); err != nil {
+	if _, err := m.Listen(t.Context(), path("own")); err != nil {
 		t.Fatal(err)
 	}
 	m.Close()
@@ -516,7 +516,7 @@ func TestAnAbandonedSocketIsTakenOnce(t *testing.T) {
 		for range 8 {
 			n := client(t, &rmi.Options{Logger: slog.New(slog.DiscardHandler)}) // the others look whether it is there
 			wg.Go(func() {
-				if _, err := n.Listen(path); err == nil {
+				if _, err := n.Listen(t.Context(), path); err == nil {
 					got.Add(1)
 					winner.Store(n)
 				}

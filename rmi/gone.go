@@ -2,12 +2,10 @@ package rmi
 
 import (
 	"context"
-	"reflect"
 	"runtime"
 	"sync"
 	"time"
 
-	"gormi/proxy"
 	"gormi/refs"
 )
 
@@ -21,21 +19,15 @@ import (
 //
 // From the first call of Gone on, the node has a session with the other one: it dials now if
 // there is none. If the owner is called through a relay, the node asks the relay every few
-// seconds. All proxies of a node's objects share a channel. v is a proxy of an interface type.
-// For another value, be it an object of this process or a func, Gone returns nil, a channel
-// that is never closed.
-func Gone(v any) <-chan struct{} {
-	var none proxy.Table
-	c := none.CoreOf(reflect.ValueOf(v))
-	if c == nil {
-		return nil
-	}
-	n := nodeOf(c)
-	if n == nil {
-		return nil
+// seconds. All proxies of a node's objects share a channel. v may be of the forms that RefOf takes.
+// If it is no proxy, Gone returns an error of kind Invalid.
+func Gone(v any) (<-chan struct{}, error) {
+	c, n, err := coreOf("gone", v)
+	if err != nil {
+		return nil, err
 	}
 	defer runtime.KeepAlive(c) // until the watch holds
-	return n.watch(c.Ref())
+	return n.watch(c.Ref()), nil
 }
 
 // watched is where a watch looks: the node, or, of a well-known object, the place.

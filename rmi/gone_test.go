@@ -93,7 +93,7 @@ func TestGone(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					gone := rmi.Gone(w)
+					gone := goneOf(t, w)
 					time.Sleep(time.Minute)
 					if closed(gone) {
 						t.Fatal("it is closed before the end")
@@ -118,7 +118,7 @@ func TestACutIsNotTheEnd(t *testing.T) {
 		network := rmitest.New(t)
 		owner, caller := network.Node(), network.Client()
 		w := hire(t, owner, caller, &worker{})
-		gone := rmi.Gone(w)
+		gone := goneOf(t, w)
 		for i := range int64(100) {
 			network.Cut(owner, caller)
 			if i%10 == 0 { // almost too long
@@ -137,7 +137,7 @@ func TestACutIsNotTheEnd(t *testing.T) {
 			t.Errorf("%d resumes", n)
 		}
 		time.Sleep(time.Hour)
-		if closed(gone) || rmi.Gone(w) != gone {
+		if closed(gone) || goneOf(t, w) != gone {
 			t.Error("an idle hour ended it")
 		}
 		owner.Close()
@@ -176,7 +176,7 @@ func TestGoneBehindARelay(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				gone := rmi.Gone(w)
+				gone := goneOf(t, w)
 				for range 10 {
 					time.Sleep(time.Minute)
 					network.Cut(middle, third)
@@ -203,13 +203,13 @@ func TestManyProxiesAreOneWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := rmitest.New(t)
 		owner, other, caller := network.Node(), network.Node(), network.Client()
-		first := rmi.Gone(hire(t, owner, caller, &worker{}))
+		first := goneOf(t, hire(t, owner, caller, &worker{}))
 		for range 1000 {
-			if rmi.Gone(hire(t, owner, caller, &worker{})) != first {
+			if goneOf(t, hire(t, owner, caller, &worker{})) != first {
 				t.Fatal("another channel for the same node")
 			}
 		}
-		second := rmi.Gone(hire(t, other, caller, &worker{}))
+		second := goneOf(t, hire(t, other, caller, &worker{}))
 		synctest.Wait()
 		if n := watching(); n != 2 {
 			t.Errorf("%d watches of 2 nodes", n)
@@ -226,7 +226,7 @@ func TestManyProxiesAreOneWatch(t *testing.T) {
 			t.Error("the end of the proxy's node closes nothing")
 		}
 		w := hire(t, other, caller, &worker{})
-		if !closed(rmi.Gone(w)) {
+		if !closed(goneOf(t, w)) {
 			t.Error("a closed node has hope")
 		}
 	})
@@ -243,17 +243,17 @@ func TestGoneAgain(t *testing.T) {
 		if n, err := w.Do(t.Context(), 1); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
-		gone := rmi.Gone(w)
+		gone := goneOf(t, w)
 		synctest.Wait() // the watch has begun, so it sees the end
 		owner.Close()
 		if !closed(gone) {
 			t.Fatal("the end closes nothing")
 		}
-		gone = rmi.Gone(w)
+		gone = goneOf(t, w)
 		if d := goneAfter(t, gone); d < 10*time.Second || d > 11*time.Second {
 			t.Errorf("an absent node is given up after %v", d)
 		}
-		gone = rmi.Gone(w)
+		gone = goneOf(t, w)
 		time.Sleep(5 * time.Second)
 		network.Restart(owner, nil)
 		time.Sleep(time.Minute)
@@ -273,7 +273,7 @@ func TestWhatIsNeverGone(t *testing.T) {
 		for name, x := range map[string]any{
 			"an object": v, "an object resolved at home": resolve[Worker](t, owner, r), "nil": nil, "a number": 3, "a func": func() {},
 		} {
-			gone := rmi.Gone(x)
+			gone := goneOf(t, x)
 			time.Sleep(time.Hour)
 			if closed(gone) {
 				t.Errorf("%s is gone", name)
@@ -316,4 +316,14 @@ func TestACallThatWaitsForADeadOwnerIsTold(t *testing.T) {
 			}
 		})
 	}
+}
+
+// goneOf is Gone of a proxy.
+func goneOf(t *testing.T, p any) <-chan struct{} {
+	t.Helper()
+	gone, err := rmi.Gone(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gone
 }

@@ -387,12 +387,13 @@ func (k *keeper) farewell(ctx context.Context) {
 // Release gives up a proxy by hand, before the garbage collector finds that nobody uses it.
 // The owner may then collect the object. Calls through the proxy still work while somebody
 // else keeps the object exported. The proxy holds the object again when another reference to
-// it arrives. Release returns false if v is no proxy of this node.
-func (n *Node) Release(v any) bool {
-	c := n.proxies.CoreOf(reflect.ValueOf(v))
-	if c == nil || nodeOf(c) != n {
-		return false
+// it arrives. v may be of the forms that RefOf takes. If it is no proxy, Release returns an error
+// of kind Invalid.
+func Release(v any) error {
+	c, n, err := coreOf("release", v)
+	if err != nil {
+		return err
 	}
 	n.proxies.Release(c)
-	return true
+	return nil
 }

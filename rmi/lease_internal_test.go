@@ -23,7 +23,7 @@ type pair struct {
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
-	owner, err := Listen("127.0.0.1:0")
+	owner, err := Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func newPair(t *testing.T) *pair {
 		t.Fatal(err)
 	}
 	p.of, p.to = owner.transport.Live(caller.ID()), caller.transport.Live(owner.ID())
-	r, _ := caller.RefOf(p.f)
+	r, _ := RefOf(p.f)
 	p.object = r.Object
 	return p
 }
@@ -180,7 +180,7 @@ func TestACutHasOwnersFound(t *testing.T) {
 	p := newPair(t) // owner, and the node in the middle
 	third := NewNode(nil)
 	defer third.Close()
-	if _, err := p.caller.Listen("127.0.0.1:0"); err != nil {
+	if _, err := p.caller.Listen(t.Context(), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	h, err := Export(p.caller, func(context.Context) (func(context.Context) error, error) { return p.f, nil }, nil)
@@ -212,8 +212,8 @@ func TestACutHasOwnersFound(t *testing.T) {
 		}
 		<-time.After(time.Millisecond)
 	}
-	if !p.caller.Release(p.f) {
-		t.Error("no proxy")
+	if err := Release(p.f); err != nil {
+		t.Error(err)
 	}
 	for p.granted(p.of, p.object) != 0 {
 		<-time.After(time.Millisecond)

@@ -174,13 +174,14 @@ func NewNode(o *Options) *Node {
 	return n
 }
 
-// Listen returns a node that listens on addr and has no options. For one with options write
+// Listen returns a node that listens on addr and has no options. ctx bounds the call, not the
+// node. For a node with options write
 //
 //	node := rmi.NewNode(&rmi.Options{Drain: time.Minute})
-//	addr, err := node.Listen("127.0.0.1:7000")
-func Listen(addr string) (*Node, error) {
+//	addr, err := node.Listen(ctx, "127.0.0.1:7000")
+func Listen(ctx context.Context, addr string) (*Node, error) {
 	n := NewNode(nil)
-	if _, err := n.Listen(addr); err != nil {
+	if _, err := n.Listen(ctx, addr); err != nil {
 		n.Close()
 		return nil, err
 	}
@@ -213,8 +214,8 @@ func (s systemNetwork) Listen(ctx context.Context, network, address string) (net
 // port that was chosen if addr has port 0. Addresses beyond loopback need Options.TLS or
 // Options.Insecure; for datagrams only Options.Insecure helps. At the path of a unix socket,
 // Listen replaces a socket that a killed program left, and nothing else. When Listen fails,
-// the node does not listen on addr.
-func (n *Node) Listen(addr string) (net.Addr, error) {
+// the node does not listen on addr. ctx bounds the call, which may look a host name up.
+func (n *Node) Listen(ctx context.Context, addr string) (net.Addr, error) {
 	ep, err := refs.ParseEndpoint(addr)
 	if err != nil {
 		return nil, &Error{Op: "listen", Kind: KindInvalid, Outcome: OutcomeNotExecuted, Err: err}
@@ -234,8 +235,6 @@ func (n *Node) Listen(addr string) (net.Addr, error) {
 		return nil, &Error{Op: "listen", Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: addr +
 			": Options.TLS has no certificate, and a node that listens must show one: set its Certificates, as tls.LoadX509KeyPair makes them, or GetCertificate"}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
-	defer cancel()
 	a, err := n.transport.Listen(ctx, ep.Network(), ep.Address())
 	if err != nil {
 		f := asError(err, OutcomeNotExecuted)

@@ -180,11 +180,11 @@ func proxiesOfOneObjectAreEqual(t *testing.T, network carrier) {
 		t.Errorf("RefOf gives %v, %v", got, ok)
 	}
 	f := resolve[Func](t, caller, export[Func](t, owner, func(_ context.Context, n int64) (int64, error) { return n, nil }, nil))
-	if _, ok := caller.RefOf(f); !ok {
+	if _, ok := rmi.RefOf(f); !ok {
 		t.Error("RefOf does not know a func's proxy")
 	}
 	for _, v := range []any{nil, 3, &worker{}, Func(nil), func() {}} {
-		if r, ok := caller.RefOf(v); ok {
+		if r, ok := rmi.RefOf(v); ok {
 			t.Errorf("RefOf(%T) is %v", v, r)
 		}
 	}

@@ -197,7 +197,7 @@ func TestProofDeadlinesOfAStoppedPeer(t *testing.T) {
 // BenchmarkCancelledCall is how long a caller takes to be back after it
 // cancelled a call that runs.
 func BenchmarkCancelledCall(b *testing.B) {
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(b.Context(), "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}

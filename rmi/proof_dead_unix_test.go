@@ -43,7 +43,7 @@ func TestMortalProcess(t *testing.T) {
 		return id, work(ctx, time.Duration(id)*time.Millisecond)
 	}}
 	if role == "server" {
-		if _, err := n.Listen(at); err != nil {
+		if _, err := n.Listen(t.Context(), at); err != nil {
 			t.Fatal(err)
 		}
 		text, err := export[Worker](t, n, w, nil).MarshalText()
@@ -129,7 +129,7 @@ func TestProofAKilledServerIsNoticed(t *testing.T) {
 				end := make(chan error, 1)
 				go func() { _, err := w.Do(ctx, -1); end <- err }()
 				server.Says("running")
-				over := rmi.Gone(w)
+				over := goneOf(t, w)
 				start := time.Now()
 				server.signal(syscall.SIGKILL)
 				err = receive(t, end)
@@ -179,7 +179,7 @@ func friend(t *testing.T, server *rmi.Node) (*mortal, Worker) {
 func TestProofAKilledClientHoldsUpNobody(t *testing.T) {
 	grace, lease := graces()
 	server := quiet(t, &rmi.Options{Grace: grace, SessionLease: lease})
-	if _, err := server.Listen("127.0.0.1:0"); err != nil {
+	if _, err := server.Listen(t.Context(), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	client, w := friend(t, server)
@@ -187,7 +187,7 @@ func TestProofAKilledClientHoldsUpNobody(t *testing.T) {
 	end := make(chan error, 1)
 	go func() { _, err := w.Do(ctx, -1); end <- err }()
 	client.Says("running")
-	gone := rmi.Gone(w)
+	gone := goneOf(t, w)
 	start := time.Now()
 	client.signal(syscall.SIGKILL)
 	err := receive(t, end)
@@ -234,7 +234,7 @@ func TestProofAStoppedProcessComesBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			here := quiet(t, new(rmi.Options))
-			if _, err := here.Listen("127.0.0.1:0"); err != nil {
+			if _, err := here.Listen(ctx, "127.0.0.1:0"); err != nil {
 				t.Fatal(err)
 			}
 			there := resolve[Worker](t, here, r)
@@ -308,7 +308,7 @@ func TestProofCutsAreResumed(t *testing.T) {
 					if _, err := back.Do(ctx, 1); err != nil {
 						t.Fatal(err)
 					}
-					goneHere, goneThere := rmi.Gone(there), rmi.Gone(back)
+					goneHere, goneThere := goneOf(t, there), goneOf(t, back)
 					network.Partition(server, client)
 					if told {
 						network.Cut(server, client)
@@ -367,7 +367,7 @@ func TestProofABlackholedMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		back := receive(t, met)
-		goneHere, goneThere := rmi.Gone(there), rmi.Gone(back)
+		goneHere, goneThere := goneOf(t, there), goneOf(t, back)
 		synctest.Wait()
 		network.Partition(server, client)
 		start := time.Now()

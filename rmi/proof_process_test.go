@@ -68,7 +68,7 @@ func TestProvenServer(t *testing.T) {
 		},
 	}, &rmi.ExportOptions{Number: provenObject})
 	// Not before: a call in between would find no object.
-	at, err := n.Listen(addr)
+	at, err := n.Listen(t.Context(), addr)
 	if err != nil {
 		t.Fatal(err)
 	}

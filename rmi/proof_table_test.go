@@ -277,7 +277,7 @@ func setRule(t *testing.T, row *cutRow, rule chaos.Rule) *stage {
 	}
 	t.Cleanup(s.cutter.Close)
 	listener := quiet(t, &rmi.Options{Network: listens, Advertise: s.cutter.Addr()})
-	addr, err := listener.Listen(at)
+	addr, err := listener.Listen(t.Context(), at)
 	if err != nil {
 		t.Fatal(err)
 	}

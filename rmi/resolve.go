@@ -111,7 +111,7 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*codec.Interface, erro
 //
 // Proxies of all forms print as "proxy of INTERFACE at REFERENCE", by every verb of package fmt
 // and in logs. Marshalling them fails: what can be stored is RefOf(p). RefOf, As, Gone and
-// Node.Release accept them. Structs of funcs without Proxy, and funcs, print as package fmt
+// Release accept them. Structs of funcs without Proxy, and funcs, print as package fmt
 // prints any func.
 //
 //	func (p Proxy) String() string                  // "proxy of INTERFACE at REFERENCE"
@@ -132,20 +132,18 @@ func WellKnown(at refs.Endpoint, num refs.ObjNum) refs.Ref {
 
 // As returns the object behind a proxy as another interface, T. It asks the owner whether the
 // object's interface has the methods of T. A value that is no proxy is converted as by a type
-// assertion.
+// assertion; if that fails, the error is of kind Mismatch.
 func As[T any](ctx context.Context, v any) (T, error) {
 	var zero T
-	var none proxy.Table
-	c := none.CoreOf(reflect.ValueOf(v))
-	if c == nil {
+	if proxy.CoreOf(reflect.ValueOf(v)) == nil {
 		if t, ok := v.(T); ok {
 			return t, nil
 		}
 		return zero, &Error{Op: "as", Kind: KindMismatch, Outcome: OutcomeNotExecuted, Msg: fmt.Sprintf("%T is neither a proxy nor a %v", v, reflect.TypeFor[T]())}
 	}
-	n := nodeOf(c)
-	if n == nil {
-		return zero, fault.New(KindInvalid, OutcomeNotExecuted, "the proxy is of no node")
+	c, n, err := coreOf("as", v)
+	if err != nil {
+		return zero, err
 	}
 	defer runtime.KeepAlive(c) // it holds the object until the other proxy does
 	d, err := n.Describe(ctx, c.Ref())
@@ -155,34 +153,38 @@ func As[T any](ctx context.Context, v any) (T, error) {
 	return Resolve[T](n, c.Ref(), d)
 }
 
-// NodeOf returns the node that a proxy of an interface type makes its calls
-// through, nil if v is no proxy.
-func NodeOf(v any) *Node {
-	var none proxy.Table
-	c := none.CoreOf(reflect.ValueOf(v))
+// NodeOf returns the node that a proxy makes its calls through. ok is false if v is no proxy. v may
+// be of the forms that RefOf takes.
+func NodeOf(v any) (n *Node, ok bool) {
+	c := proxy.CoreOf(reflect.ValueOf(v))
 	if c == nil {
-		return nil
+		return nil, false
 	}
-	return nodeOf(c)
+	n = nodeOf(c)
+	return n, n != nil
 }
 
-// RefOf returns the reference of a proxy of an interface type. ok is false if v is no such proxy.
-// Node.RefOf knows more forms. The reference holds nothing: keep the proxy, or see Node.Hold.
+// RefOf returns the reference of a proxy of any node. v may be an interface, a func, or a struct of
+// funcs that embeds Proxy. ok is false if v is no proxy. The reference holds nothing: keep the
+// proxy, or see Node.Hold.
 func RefOf(v any) (r refs.Ref, ok bool) {
-	var none proxy.Table
-	if c := none.CoreOf(reflect.ValueOf(v)); c != nil {
+	if c := proxy.CoreOf(reflect.ValueOf(v)); c != nil {
 		return c.Ref(), true
 	}
 	return r, false
 }
 
-// RefOf returns the reference of a proxy. v may be an interface, a func, or a struct of
-// funcs that embeds Proxy.
-func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
-	if c := n.proxies.CoreOf(reflect.ValueOf(v)); c != nil {
-		return c.Ref(), true
+// coreOf returns what stands behind a proxy, and its node. op is what is tried, for the error.
+func coreOf(op string, v any) (*proxy.Core, *Node, error) {
+	c := proxy.CoreOf(reflect.ValueOf(v))
+	if c == nil {
+		return nil, nil, &Error{Op: op, Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: fmt.Sprintf("%T is no proxy", v)}
 	}
-	return r, false
+	n := nodeOf(c)
+	if n == nil {
+		return nil, nil, &Error{Op: op, Kind: KindInvalid, Outcome: OutcomeNotExecuted, Msg: "the proxy is of no node"}
+	}
+	return c, n, nil
 }
 
 // Invoke calls a method by name, for tools that do not know the object's Go interface. It

@@ -43,7 +43,7 @@ func overSlowLinks(t *testing.T, rate int64, drain time.Duration, test func(t *t
 		}
 		t.Cleanup(f.Close)
 		owner := quiet(t, &rmi.Options{Drain: drain})
-		if _, err := owner.Listen(at); err != nil {
+		if _, err := owner.Listen(t.Context(), at); err != nil {
 			t.Fatal(err)
 		}
 		f.To(strings.TrimPrefix(owner.Endpoint().String(), "unix:"))

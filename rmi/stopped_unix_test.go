@@ -28,7 +28,7 @@ func TestOwnerProcess(t *testing.T) {
 	}
 	n := rmi.NewNode(nil)
 	defer n.Close()
-	if _, err := n.Listen("127.0.0.1:0"); err != nil {
+	if _, err := n.Listen(t.Context(), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	text, err := export[Worker](t, n, &worker{}, nil).MarshalText()

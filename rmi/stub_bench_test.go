@@ -25,7 +25,7 @@ var record100 = cases.Record{ID: 42, Name: strings.Repeat("n", 32), Tags: []stri
 // overTCP returns a proxy of T in one node of an object in another.
 func overTCP[T cases.Bench](t testing.TB) T {
 	t.Helper()
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func TestAServerThatWasKilledIsStartedAgainAtOnce(t *testing.T) {
 	first := startServer(t, program, at)
 	caller := rmi.NewNode(nil)
 	defer caller.Close()
-	g, err := registry.Lookup[helloFuncs](t.Context(), caller, at+"/hello", registry.Failover())
+	g, err := registry.Lookup[helloFuncs](t.Context(), caller, at+"/hello", &registry.LookupOptions{Failover: true})
 	if err != nil {
 		t.Fatal(err)
 	}

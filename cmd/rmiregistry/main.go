@@ -72,7 +72,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 	}
 	node := rmi.NewNode(&rmi.Options{TLS: config, Insecure: o.insecure, Advertise: o.advertise, Logger: log})
 	defer node.Close()
-	names, err := registry.Serve(node, &registry.ServeOptions{Listen: o.addr, MaxLease: o.maxLease})
+	names, err := registry.Serve(ctx, node, &registry.ServeOptions{Listen: o.addr, MaxLease: o.maxLease})
 	switch {
 	case rmi.KindOf(err) == rmi.KindDenied:
 		return fmt.Errorf("%s can be reached from other machines, and anybody there could bind and look up names, over connections in the clear: "+

@@ -279,7 +279,7 @@ func TestTwoServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	quick, err := rmi.Listen("127.0.0.1:0")
+	quick, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func (e *ear) Callback(_ context.Context, v Version) error {
 // attend finds the server and follows it until it is lost. It registers before it looks at the board, so that no change
 // falls between.
 func (g *gateway) attend(ctx context.Context, found func()) error {
-	list, err := registry.Lookup[ShapeList](ctx, g.node, g.name)
+	list, err := registry.Lookup[ShapeList](ctx, g.node, g.name, nil)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,10 @@ func (g *gateway) attend(ctx context.Context, found func()) error {
 		defer cancel()
 		sub.Cancel(soon) // fails if the server is lost, and the registration with it
 	}()
-	gone := rmi.Gone(list)
+	gone, err := rmi.Gone(list)
+	if err != nil {
+		return err
+	}
 	version, err := g.look(ctx, list)
 	if err != nil {
 		return err

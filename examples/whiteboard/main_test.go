@@ -109,7 +109,7 @@ func TestProgram(t *testing.T) {
 
 	node := rmi.NewNode(nil)
 	defer node.Close()
-	list, err := registry.Lookup[ShapeList](ctx, node, at+"/whiteboard")
+	list, err := registry.Lookup[ShapeList](ctx, node, at+"/whiteboard", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

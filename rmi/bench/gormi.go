@@ -118,7 +118,7 @@ func (g gormi[B, J, O]) Serve() (string, func(), error) {
 			stop = func() { n.Close(); os.RemoveAll(dir) }
 			at = "unix:" + filepath.Join(dir, "s")
 		}
-		if _, err := n.Listen(at); err != nil {
+		if _, err := n.Listen(context.Background(), at); err != nil {
 			return "", err
 		}
 		bench := any(new(servant[O]))

@@ -34,7 +34,7 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 		{"a second stream", []string{wire.MulticastPreamble + good, wire.MulticastPreamble + good}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			owner, err := rmi.Listen("127.0.0.1:0")
+			owner, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}

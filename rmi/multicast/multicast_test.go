@@ -173,7 +173,7 @@ func TestAPacketHoldsTheObjectsOfOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		from.Release(w)
+		rmi.Release(w)
 		time.Sleep(10 * time.Minute)
 		select {
 		case <-mine.unheld:

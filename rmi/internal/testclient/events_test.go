@@ -11,7 +11,7 @@ import (
 
 // Events come by a stream. A node that announced none is refused them, and not left without; it can read what is kept.
 func TestANodeWithoutStreamsIsRefusedEvents(t *testing.T) {
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
