@@ -217,7 +217,7 @@ var errRelayed = invalid("subscribe", "the source's owner listens nowhere, and t
 
 // attach subscribes within the topic's own process.
 func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err error) {
-	r := Request{Receiver: 1, Subs: []SubID{1}, Match: o.Match, Queue: o.Queue, Policy: o.Policy,
+	r := subscribeRequest{Receiver: 1, Subs: []subID{1}, Match: o.Match, Queue: o.Queue, Policy: o.Policy,
 		Snapshot: o.Start == StartSnapshot, Start: o.Start, Seq: o.Seq, Epoch: o.Epoch}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -42,7 +42,7 @@ type feed[E any] struct {
 	src     Source[E]  // nil: to be found (again)
 	joined  []*member[E]
 	joining []*member[E]
-	leaving []SubID
+	leaving []subID
 	batch   *request[E]     // under way
 	abandon func()          // gives up the call of the request under way, because its connection is lost
 	private bool            // what comes is for the members of to, up to joined
@@ -53,7 +53,7 @@ type feed[E any] struct {
 	last    Seq // of epoch; the newest that all joined got, or were told is lost
 	working bool
 	over    bool
-	subs    SubID  // the last one given out
+	subs    subID  // the last one given out
 	tokens  uint64 // the same
 	pending []*Event[E]
 	fresh   []Event[E] // allocated and not used yet
@@ -69,13 +69,13 @@ type member[E any] struct {
 	waits bool // for a source that is not up yet
 
 	feed *feed[E]
-	id   SubID
+	id   subID
 	left bool          // guarded by feed.mu
 	done chan struct{} // closed when its events began to come, or it failed
 	err  error         // set before done is closed
 }
 
-// request is a Request under way and who it is for.
+// request is a subscribeRequest under way and who it is for.
 type request[E any] struct {
 	members []*member[E]
 	resume  bool

@@ -277,7 +277,7 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	}
 	// Another node knows the token, perhaps.
 	third := net.Node()
-	if _, err := user.Describe(t.Context(), rmi.WellKnown(third.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
+	if _, err := user.Describe(t.Context(), refs.WellKnown(third.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Fatal(err)
 	}
 	asked := &request[int]{token: 4, joined: make(chan struct{}), rejected: make(chan struct{})}
@@ -379,22 +379,22 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 	}
 	l := &link[int]{topic: topic, groups: make(map[multicast.ReceiverID]*group[int]), running: true} // the test is its run
 	topic.links[nil] = l
-	ask := func(r Request) {
+	ask := func(r subscribeRequest) {
 		t.Helper()
 		topic.mu.Lock()
 		defer topic.mu.Unlock()
-		r.Receiver, r.Queue, r.Subs = 3, 1, []SubID{1}
+		r.Receiver, r.Queue, r.Subs = 3, 1, []subID{1}
 		if _, err := topic.subscribe(nil, &r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ask(Request{Token: 1})
+	ask(subscribeRequest{Token: 1})
 	for i := range 3 {
 		if _, err := topic.Publish(i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ask(Request{Token: 2, Resume: true, Start: StartFromSeq, Seq: 3, Epoch: topic.Epoch()})
+	ask(subscribeRequest{Token: 2, Resume: true, Start: StartFromSeq, Seq: 3, Epoch: topic.Epoch()})
 	var kinds []headKind
 	var tokens []uint64
 	for {
@@ -452,7 +452,7 @@ func TestWhichRequestsAreRepeated(t *testing.T) {
 	}
 }
 
-func newMember(id SubID) *member[int] {
+func newMember(id subID) *member[int] {
 	return &member[int]{in: newInbox[int](&SubscribeOptions{Queue: 10}, func() {}), id: id, done: make(chan struct{})}
 }
 
@@ -463,7 +463,7 @@ func TestWhoLeftWhileItJoined(t *testing.T) {
 	b := &request[int]{token: 7, epoch: 9, members: []*member[int]{stays, left}, joined: make(chan struct{})}
 	f := &feed[int]{batch: b, to: b, private: true}
 	f.admit(&head{kind: headJoined, number: 7, last: 5})
-	if !slices.Equal(f.joined, []*member[int]{stays}) || !slices.Equal(f.leaving, []SubID{2}) || f.last != 4 || f.epoch != 9 {
+	if !slices.Equal(f.joined, []*member[int]{stays}) || !slices.Equal(f.leaving, []subID{2}) || f.last != 4 || f.epoch != 9 {
 		t.Errorf("joined %d, leaving %v, last %d of %d", len(f.joined), f.leaving, f.last, f.epoch)
 	}
 }
@@ -519,7 +519,7 @@ func TestReceiversAscend(t *testing.T) {
 	topic.links[nil] = l
 	for _, receiver := range []multicast.ReceiverID{5, 3, 4} {
 		topic.mu.Lock()
-		_, err := topic.subscribe(nil, &Request{Receiver: receiver, Subs: []SubID{1}, Queue: 1})
+		_, err := topic.subscribe(nil, &subscribeRequest{Receiver: receiver, Subs: []subID{1}, Queue: 1})
 		topic.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -541,20 +541,22 @@ func TestReceiversAscend(t *testing.T) {
 // asked is a source of which only Subscribe is called.
 type asked struct {
 	Source[int]
-	subscribe func(context.Context, Request) (Grant, error)
+	subscribe func(context.Context, subscribeRequest) (subscribeGrant, error)
 }
 
-func (a asked) Subscribe(ctx context.Context, r Request) (Grant, error) { return a.subscribe(ctx, r) }
+func (a asked) Subscribe(ctx context.Context, r subscribeRequest) (subscribeGrant, error) {
+	return a.subscribe(ctx, r)
+}
 
 // The answer to a request whose connection ended may be lost. The call is given up then,
 // and the request made again at once.
 func TestACallWhoseAnswerMayBeLostIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		called := make(chan struct{})
-		src := asked{subscribe: func(ctx context.Context, _ Request) (Grant, error) {
+		src := asked{subscribe: func(ctx context.Context, _ subscribeRequest) (subscribeGrant, error) {
 			close(called)
 			<-ctx.Done() // nobody answers
-			return Grant{}, ctx.Err()
+			return subscribeGrant{}, ctx.Err()
 		}}
 		f := &feed[int]{hub: &hub{ctx: t.Context()}, src: src, working: true} // the test is its work
 		b := &request[int]{members: []*member[int]{newMember(1)}}
@@ -579,11 +581,11 @@ func TestProgressKeepsPausesShort(t *testing.T) {
 		f := &feed[int]{hub: &hub{ctx: ctx, feeds: map[feedKey]any{}}, stop: func() {}, wake: make(chan struct{}, 1)}
 		n := Seq(0)
 		enough := make(chan struct{})
-		f.src = asked{subscribe: func(ctx context.Context, r Request) (Grant, error) {
+		f.src = asked{subscribe: func(ctx context.Context, r subscribeRequest) (subscribeGrant, error) {
 			if n++; n == attempts {
 				close(enough)
 				<-ctx.Done()
-				return Grant{}, ctx.Err()
+				return subscribeGrant{}, ctx.Err()
 			}
 			if n > 1 && (r.Start != StartFromSeq || r.Seq != n) {
 				t.Errorf("attempt %d begins with %v %d", n, r.Start, r.Seq)
@@ -591,7 +593,7 @@ func TestProgressKeepsPausesShort(t *testing.T) {
 			f.mu.Lock()
 			f.batch.events = append(f.batch.events, &Event[int]{Kind: KindPublished, Seq: n})
 			f.mu.Unlock()
-			return Grant{}, &rmi.Error{Kind: rmi.KindPeerGone}
+			return subscribeGrant{}, &rmi.Error{Kind: rmi.KindPeerGone}
 		}}
 		begin := time.Now()
 		f.join(newMember(0))

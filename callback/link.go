@@ -20,7 +20,7 @@ type group[E any] struct {
 	link   *link[E]     // nil of a local one
 	to     [1]multicast.ReceiverID
 	ask    selection
-	subs   map[SubID]struct{}
+	subs   map[subID]struct{}
 	q      queue[*entry[E]] // guarded by link.mu
 	queued bool             // in link.ready; guarded by link.mu
 	newest Seq              // of the events that were queued or lost; guarded by link.mu

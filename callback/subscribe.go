@@ -10,19 +10,19 @@ import (
 )
 
 // Subscribe implements Source.
-func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
+func (t *Topic[E]) Subscribe(ctx context.Context, r subscribeRequest) (subscribeGrant, error) {
 	p := multicast.PeerOf(ctx)
 	if p == nil {
-		return Grant{}, invalid("subscribe", "Subscribe is for other nodes: use callback.Events or callback.Subscribe")
+		return subscribeGrant{}, invalid("subscribe", "Subscribe is for other nodes: use callback.Events or callback.Subscribe")
 	}
 	if err := r.check(t.o.PerPeer); err != nil {
-		return Grant{}, err
+		return subscribeGrant{}, err
 	}
 	if multicast.Relayed(ctx) {
-		return Grant{}, errRelayed
+		return subscribeGrant{}, errRelayed
 	}
 	if !p.TakesStreams() {
-		return Grant{}, invalid("subscribe", "the subscriber's node announced that it takes no streams, and events come by one")
+		return subscribeGrant{}, invalid("subscribe", "the subscriber's node announced that it takes no streams, and events come by one")
 	}
 	t.mu.Lock()
 	made, err := t.subscribe(p, &r)
@@ -31,9 +31,9 @@ func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
 		t.hook(made)
 	}
 	if err != nil {
-		return Grant{}, err
+		return subscribeGrant{}, err
 	}
-	return Grant{Node: t.node.ID(), Session: p.Connection()}, nil
+	return subscribeGrant{Node: t.node.ID(), Session: p.Connection()}, nil
 }
 
 // hook has a link dropped when its connection is lost.
@@ -47,7 +47,7 @@ func (t *Topic[E]) hook(l *link[E]) {
 }
 
 // check finds what is wrong with a request whatever the topic's state.
-func (r *Request) check(most int) error {
+func (r *subscribeRequest) check(most int) error {
 	switch _, err := path.Match(r.Match, ""); {
 	case r.Receiver == 0 || len(r.Subs) == 0:
 		return invalid("subscribe", "the request names no receiver, or no subscription")
@@ -74,7 +74,7 @@ func tooMany(limit int, whose, option string) error {
 
 // subscribe adds a request's subscriptions, and returns the peer's link if it
 // made it. mu is held.
-func (t *Topic[E]) subscribe(p *multicast.Peer, r *Request) (made *link[E], err error) {
+func (t *Topic[E]) subscribe(p *multicast.Peer, r *subscribeRequest) (made *link[E], err error) {
 	if !t.serves(r) {
 		return nil, failed("subscribe", ErrClosed)
 	}
@@ -107,7 +107,7 @@ func (t *Topic[E]) subscribe(p *multicast.Peer, r *Request) (made *link[E], err 
 		t.links[p], made = l, l
 	}
 	if g == nil {
-		g = &group[E]{match: r.Match, link: l, to: [1]multicast.ReceiverID{r.Receiver}, ask: ask, subs: make(map[SubID]struct{}, len(r.Subs))}
+		g = &group[E]{match: r.Match, link: l, to: [1]multicast.ReceiverID{r.Receiver}, ask: ask, subs: make(map[subID]struct{}, len(r.Subs))}
 		// What waits here waits for the connection, so a short queue for a slow
 		// program is no reason for a short one here.
 		g.q = newQueue(max(r.Queue, 1024), r.Policy, func(e *entry[E]) string { return e.Event.Key })
@@ -152,13 +152,13 @@ func (t *Topic[E]) subscribe(p *multicast.Peer, r *Request) (made *link[E], err 
 
 // serves tells whether a request is served. A closed topic serves those who were
 // there before: they know its epoch, and get what they missed. mu is held.
-func (t *Topic[E]) serves(r *Request) bool {
+func (t *Topic[E]) serves(r *subscribeRequest) bool {
 	return !t.closed || t.o.ServeClosed || r.Start == StartFromSeq && r.Epoch == t.epoch
 }
 
 // begin returns what a subscription gets before the first event that is
 // published after it. mu is held.
-func (t *Topic[E]) begin(r *Request) ([]*entry[E], error) {
+func (t *Topic[E]) begin(r *subscribeRequest) ([]*entry[E], error) {
 	switch r.Start {
 	case StartNewest:
 		return nil, nil
@@ -204,7 +204,7 @@ func (t *Topic[E]) replay(match string, from Seq) []*entry[E] {
 }
 
 // Unsubscribe implements Source.
-func (t *Topic[E]) Unsubscribe(ctx context.Context, r multicast.ReceiverID, subs []SubID) error {
+func (t *Topic[E]) Unsubscribe(ctx context.Context, r multicast.ReceiverID, subs []subID) error {
 	p := multicast.PeerOf(ctx)
 	t.mu.Lock()
 	defer t.mu.Unlock()

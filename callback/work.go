@@ -149,7 +149,7 @@ func (f *feed[E]) request(b *request[E]) error {
 	if (b.patient || b.waits) && f.find != nil && detached(src) {
 		return errDetached
 	}
-	r := Request{
+	r := subscribeRequest{
 		Receiver: f.id, Token: b.token, Resume: b.resume,
 		Match: f.key.ask.match, Queue: f.key.ask.queue, Policy: f.key.ask.policy, Snapshot: f.key.ask.snapshot,
 	}
@@ -336,7 +336,7 @@ func (f *feed[E]) pause(failures int) {
 }
 
 // unsubscribe tells the owner that subscriptions are over.
-func (f *feed[E]) unsubscribe(src Source[E], subs []SubID) {
+func (f *feed[E]) unsubscribe(src Source[E], subs []subID) {
 	for i := range leaveTries {
 		f.mu.Lock()
 		p := f.peer

@@ -24,9 +24,6 @@ var (
 	isName     = regexp.MustCompile(`^\w+(\.\w+)*$`)
 	isFlag     = regexp.MustCompile(`^-[a-z][a-z-]*$`)
 	testName   = regexp.MustCompile(`\b(Test|Fuzz)\w+|-bench (\w+)`)
-	// doc.go of package rmi writes a file's path as it is from the root, or from rmi/transport.
-	docFile = regexp.MustCompile(`[\w/.]+\.go\b`)
-	docName = regexp.MustCompile(`\b[A-Z]\w+\.[A-Z]\w+\b`)
 )
 
 // source is what the module's Go files declare.
@@ -250,48 +247,28 @@ func (s *source) command(line string, exists func(string) bool) string {
 	return ""
 }
 
-// TestDocPlacesItsFunctions looks at the steps of a call in package rmi's comment: what a
-// step names as Type.Method is declared in one of the files that the step names.
-func TestDocPlacesItsFunctions(t *testing.T) {
-	text, err := os.ReadFile("../rmi/doc.go")
+// TestLivesPlaceTheirFunctions looks at the lives of a call, an event, a reference and a session:
+// each step names a function with its file. (TestPagesNameWhatExists looks for it there.)
+func TestLivesPlaceTheirFunctions(t *testing.T) {
+	text, err := os.ReadFile("../.github/ARCHITECTURE.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(text), "# How a call travels")
-	steps, _, ends := strings.Cut(rest, "\n// # ")
-	if !ok || !ends {
-		t.Fatal("rmi/doc.go has no list of steps")
+	lives := strings.Split(string(text), "\n## The life of ")[1:]
+	if len(lives) != 4 {
+		t.Fatalf("found %d lives", len(lives))
 	}
-	s := readSource(t)
-	all := regexp.MustCompile(`\n//\s+\d+\. `).Split(steps, -1)[1:]
-	functions := 0
-	for i, step := range all {
-		var files []string
-		for _, f := range docFile.FindAllString(step, -1) {
-			if !strings.Contains(f, "/") {
-				f = "rmi/transport/" + f
-			}
-			if s.in[f] == nil {
-				t.Errorf("step %d names %s, which is not there", i+1, f)
-			}
-			files = append(files, f)
+	for _, life := range lives {
+		name, _, _ := strings.Cut(life, "\n")
+		steps := regexp.MustCompile(`\n\d+\. `).Split(life, -1)[1:]
+		if len(steps) < 8 {
+			t.Errorf("the life of %s has only %d steps", name, len(steps))
 		}
-		if len(files) == 0 {
-			t.Errorf("step %d names no file", i+1)
-		}
-		for _, name := range docName.FindAllString(step, -1) {
-			functions++
-			found := false
-			for _, f := range files {
-				found = found || s.in[f][name]
-			}
-			if !found {
-				t.Errorf("step %d: %s is in none of %v", i+1, name, files)
+		for i, step := range steps {
+			if !declaredIn.MatchString(step) {
+				t.Errorf("the life of %s: step %d names no function with its file", name, i+1)
 			}
 		}
-	}
-	if len(all) < 5 || functions < 2 {
-		t.Errorf("found %d steps with %d functions", len(all), functions)
 	}
 }
 

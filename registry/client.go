@@ -79,7 +79,8 @@ func (e Entry) differing(wanted *rmi.Description) (*rmi.Description, error) {
 	if len(e.Description) == 0 || e.Ref.Interface.Fingerprint == wanted.Fingerprint() {
 		return nil, nil
 	}
-	return rmi.ParseDescription(e.Description)
+	d := new(rmi.Description)
+	return d, d.UnmarshalBinary(e.Description)
 }
 
 // LookupRef returns the registry's entry for a name.

@@ -26,8 +26,8 @@ func TestTheDescriptionThatIsBoundIsTheObjectsOwn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := rmi.ParseDescription(e.Description)
-		if err != nil {
+		d := new(rmi.Description)
+		if err := d.UnmarshalBinary(e.Description); err != nil {
 			t.Fatal(err)
 		}
 		if d.Fingerprint() != e.Ref.Interface.Fingerprint {

@@ -985,7 +985,7 @@ func TestAnOlderClient(t *testing.T) {
 		reg, err := rmi.Resolve[struct {
 			Bind, Rebind func(ctx context.Context, name string, e registry.Entry) error
 			Unbind       func(ctx context.Context, name string, only refs.Ref) error
-		}](old, rmi.WellKnown(w.node.Endpoint(), refs.RegistryObject), nil)
+		}](old, refs.WellKnown(w.node.Endpoint(), refs.RegistryObject), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -119,5 +119,5 @@ func At(n *rmi.Node, url string) (Registry, error) {
 }
 
 func (u URL) registry(n *rmi.Node) (Registry, error) {
-	return rmi.Resolve[Registry](n, rmi.WellKnown(u.Endpoint, refs.RegistryObject), nil)
+	return rmi.Resolve[Registry](n, refs.WellKnown(u.Endpoint, refs.RegistryObject), nil)
 }

@@ -95,7 +95,7 @@ func (s *store) check(name string, e Entry) error {
 		return invalid("the reference refers to nothing")
 	}
 	if len(e.Description) > 0 {
-		if _, err := rmi.ParseDescription(e.Description); err != nil {
+		if err := new(rmi.Description).UnmarshalBinary(e.Description); err != nil {
 			return invalid("the description of the object's interface: %v", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"gormi/refs"
 	"reflect"
 	"strings"
 	"sync"
@@ -197,7 +198,7 @@ func TestAWellKnownObjectIsFoundByItsAddress(t *testing.T) {
 	network := rmitest.New(t)
 	owner, caller := network.Node(), network.Client()
 	export[Worker](t, owner, &worker{}, &rmi.ExportOptions{Number: 7})
-	w := resolve[Worker](t, caller, rmi.WellKnown(owner.Endpoint(), 7))
+	w := resolve[Worker](t, caller, refs.WellKnown(owner.Endpoint(), 7))
 	if n, err := w.Do(within(t), 5); n != 5 || err != nil {
 		t.Fatal(n, err)
 	}

@@ -202,7 +202,7 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 
 func TestCloseFromInsideAMethod(t *testing.T) {
 	network := rmitest.New(t)
-	owner := network.NodeWith(&rmi.Options{Drain: 10 * time.Millisecond})
+	owner := network.NodeWith(&rmi.Options{CloseWait: 10 * time.Millisecond})
 	closed := make(chan error, 1)
 	w := hire(t, owner, network.Client(), &worker{do: func(_ context.Context, n int64) (int64, error) {
 		closed <- owner.Close()

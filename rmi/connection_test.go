@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"gormi/rmi/transport"
 	"log/slog"
 	"math/big"
 	"net"
@@ -28,7 +29,7 @@ import (
 
 // countingNetwork counts the connections that its listeners accept.
 type countingNetwork struct {
-	rmi.Network
+	transport.Network
 	accepted *atomic.Int64
 }
 

@@ -11,6 +11,44 @@ import (
 // Error is what every failed call returns. It says what was tried, what kind of failure it was,
 // who noticed it, and what the call may have done. See the documentation of package fault.
 //
+// Every failed call returns an *Error. It says the Kind, whether the peer or this side made
+// the error, and the Outcome. Before a call was sent the outcome is NotExecuted. Once the
+// method ran it is Executed. It is Unknown where a reply was lost, or the caller stopped
+// waiting. A method's own error is of kind Application. If that error is the one of the
+// method's passed deadline, the kind is Deadline; a caller that did not wait for the
+// method gets that kind too.
+//
+// A connection that is lost fails no call. The session goes on without it, and the side
+// that dialled dials again. Calls in flight complete on the next connection, each executed
+// once. New calls wait for that connection until their deadline. If only the peer can dial,
+// calls wait for Options.Grace. Then those that wait fail with PeerGone, and new ones fail at
+// once, until the peer is back.
+//
+// A session is over when
+//   - there was no connection for longer than Options.SessionLease, or
+//   - the peer's process ended: its address refuses connections (but see
+//     Options.RefusalsPass), or another node answers there, or
+//   - either node is closed, or
+//   - the connection is lost, and the peer does not know how to go on, as one of another
+//     make may not.
+//
+// Then calls in flight fail with the outcome Unknown and the kind PeerGone, or Closed if it
+// was the caller's own node that was closed. The next call begins another session, if the
+// owner listens.
+//
+// Within its deadline a call is made again, with growing pauses, when its outcome is
+// NotExecuted and
+//   - the peer said that it is Overloaded, or
+//   - the session was over before the call was sent.
+//
+// If the method is idempotent, the call is also made again when its outcome is Unknown and
+// the session was lost. All other failures are for the caller to handle: nobody listens at
+// the owner's address (ConnectFailed), another node does (StaleReference), the object is gone
+// (NoSuchObject), the owner is shutting down, the slots for nested calls are taken.
+// Some proxies follow an object (ResolveWith, and package registry's). When the object or
+// its owner is gone, they look for another in its place. They do so if the call was
+// NotExecuted, or is idempotent.
+//
 //	type Error struct {
 //		Op        string       // what was tried: "call", "lookup", "bind", "export", "dial", ...
 //		Ref       refs.Ref     // the object concerned

@@ -105,6 +105,18 @@ func ExampleNewNode() {
 	// Output: 100 <nil>
 }
 
+// A node that other machines reach says how, and gives up a peer sooner than by default.
+func ExampleOptions() {
+	node := rmi.NewNode(&rmi.Options{
+		Advertise:    "bank.example:7000", // what clients dial
+		SessionLease: 10 * time.Second,
+	})
+	defer node.Close()
+	_, err := node.Listen(context.Background(), "127.0.0.1:0")
+	fmt.Println(node.Endpoint(), err)
+	// Output: bank.example:7000 <nil>
+}
+
 func ExampleNode_Listen() {
 	node := rmi.NewNode(&rmi.Options{
 		Timeout: 5 * time.Second,                                // of calls without a deadline
@@ -169,6 +181,33 @@ func ExampleExport() {
 	fmt.Println(acct.Deposit(context.Background(), 100))
 	h.Close() // the object is exported no longer, unless somebody holds it
 	// Output: 100 <nil>
+}
+
+// An object that is revoked is gone for everybody.
+func ExampleHandle_Revoke() {
+	owner, client, _, stop := examplePair()
+	defer stop()
+	h, err := rmi.Export[Account](owner, &exampleAccount{}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	acct, err := rmi.Resolve[Account](client, h.Ref(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	h.Revoke()
+	_, err = acct.Deposit(context.Background(), 100)
+	fmt.Println(rmi.KindOf(err))
+	// Output: NoSuchObject
+}
+
+// A function that is given a proxy only finds the node that it calls through.
+func ExampleNodeOf() {
+	_, client, acct, stop := examplePair()
+	defer stop()
+	node, ok := rmi.NodeOf(acct)
+	fmt.Println(node == client, ok)
+	// Output: true true
 }
 
 // Who exports says what becomes of a method's calls when a reply is lost.
@@ -449,7 +488,8 @@ func ExampleNode_Inventory() {
 }
 
 // Well-known objects are found by their address alone, as a registry is.
-func ExampleWellKnown() {
+// A client reaches an object of a well-known number by its address alone.
+func ExampleExportOptions() {
 	node := rmi.NewNode(nil)
 	defer node.Close()
 	if _, err := rmi.Export[Account](node, &exampleAccount{}, &rmi.ExportOptions{Number: 100}); err != nil {
@@ -461,7 +501,7 @@ func ExampleWellKnown() {
 
 	client := rmi.NewNode(nil)
 	defer client.Close()
-	acct, err := rmi.Resolve[Account](client, rmi.WellKnown(node.Endpoint(), 100), nil)
+	acct, err := rmi.Resolve[Account](client, refs.WellKnown(node.Endpoint(), 100), nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -54,8 +54,19 @@ type ExportOptions struct {
 	Number refs.ObjNum
 }
 
-// Semantics say what becomes of a method's calls when messages are lost. The
-// zero value is at-most-once.
+// Semantics say what becomes of a method's calls when messages are lost. The zero value is
+// at-most-once. The owner chooses it, by ExportOptions.Methods or by directives that cmd/rmigen reads. Callers learn
+// it with the object's description:
+//
+//	at-most-once    the default: the caller handles Unknown
+//	idempotent      at-least-once: made again: see Error   //rmi:idempotent
+//	one-way         maybe                                  //rmi:oneway
+//	timeout         of calls without a deadline            //rmi:timeout 5s
+//
+// A call of a one-way method returns when it was written to the connection, or handed to
+// another goroutine that writes it. It has no results, and its error is dropped. If the
+// connection is lost, the call is lost too. It still waits for a slot, a connection and room,
+// and fails if it does not get these by its deadline.
 //
 //	type Semantics struct {
 //		// At-least-once. If nobody knows whether a call ran, it is made
@@ -125,6 +136,29 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 }
 
 // Handle is an explicit export. The object stays exported at least until the handle is closed.
+//
+// # How long things live
+//
+// What Export or a binding exports stays until its handle, or the node, is closed, or it is
+// revoked (Handle.Revoke). What is exported because it was passed in a call stays as long as
+// another node holds a reference to it. That is as long as there is a proxy there, or until
+// the session with the holder is over for good. The same is true of an object that has lost
+// its handles.
+//
+// Nodes count the references that frames carry when they arrive (rmi/references.go). They
+// give them back in batches (rmi/lease.go) when the proxies are collected, or released by
+// hand (Release). A node that hands a reference on keeps its own until the receiver has
+// registered with the owner. Package refs/lease explains all of it. An object that
+// implements Unreferencer is told when its last holder is gone. Node.Inventory lists what a
+// node exports and holds, and for whom. Garbage collections are left to the runtime: a
+// program that seldom collects holds references for long. Objects that hold each other
+// across nodes are not collected.
+//
+// A reference as a value (refs.Ref) holds nothing. One that came as a result or in an event
+// is kept for 30 s, and one that is an argument while the method runs. In that time Resolve
+// can make a proxy of it, or Node.Hold hold it. A proxy is good while the owner's process
+// lives and exports the object. Its session begins when it is first needed. If the session
+// is over, the next call begins another.
 type Handle[T any] struct {
 	node   *Node
 	export *skeleton.Export

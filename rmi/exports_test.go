@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"gormi/refs"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -199,7 +200,7 @@ func TestSemanticsOfAWellKnownObjectCount(t *testing.T) {
 		owner, caller := network.Node(), network.Client()
 		ended := make(chan error, 1)
 		export[Worker](t, owner, &worker{do: block(ended)}, &rmi.ExportOptions{Number: 7, Methods: map[string]rmi.Semantics{"Do": {Timeout: 2 * time.Second}}})
-		w := resolve[Worker](t, caller, rmi.WellKnown(owner.Endpoint(), 7))
+		w := resolve[Worker](t, caller, refs.WellKnown(owner.Endpoint(), 7))
 		begun := time.Now()
 		_, err := w.Do(t.Context(), 1)
 		if d := time.Since(begun); rmi.KindOf(err) != rmi.KindDeadline || d > 3*time.Second {

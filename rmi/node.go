@@ -21,13 +21,6 @@ import (
 	"gormi/skeleton"
 )
 
-// Network opens connections and listeners for a node; see Options.Network.
-// *net.Dialer and *net.ListenConfig together have its shape.
-type Network interface {
-	DialContext(ctx context.Context, network, address string) (net.Conn, error)
-	Listen(ctx context.Context, network, address string) (net.Listener, error)
-}
-
 // MaxTimeout is the longest that a method gets to return: a day. A call without a deadline
 // gets Options.Timeout. So a call that is to wait without a limit of its own needs
 //
@@ -82,10 +75,12 @@ type Options struct {
 	// costs.
 	BusyPoll time.Duration
 
-	// Drain bounds two waits. When its context ends, Run waits for calls in flight, their
-	// arguments and their replies; Close waits for methods to return. If zero, Run waits
-	// for 10 s at most, and Close for 2 s.
+	// Drain is how long Run waits for calls in flight, their arguments and their replies when its
+	// context ends. If zero, 10 s.
 	Drain time.Duration
+
+	// CloseWait is how long Close waits for methods to return. If zero, 2 s.
+	CloseWait time.Duration
 
 	// MaxExports bounds the objects that the node exports. If zero, a million.
 	MaxExports int
@@ -96,12 +91,39 @@ type Options struct {
 	// Logger gets the node's log. If nil, slog.Default().
 	Logger *slog.Logger
 
-	// Network replaces TCP and unix sockets, for tests; see package rmitest.
-	Network Network
+	// Network replaces TCP and unix sockets, for tests; see package rmitest. *net.Dialer and
+	// *net.ListenConfig together have its shape.
+	Network transport.Network
 }
 
-// Node is one process's place in the system. It exports objects, holds proxies
-// and owns connections. It is safe for concurrent use.
+// A Node is a process's place in the system. It exports objects, holds proxies and owns
+// connections. An object is exported as one Go interface. Every method of that interface
+// takes a context.Context first and returns an error last. Other nodes get a proxy: a value
+// of that interface that sends its calls to the object. They get it from a registry (package
+// registry), as an argument or a result of a call, or from a reference (Resolve). Nothing
+// needs to be generated. Arguments are copied, but remote objects and funcs among them
+// travel by reference. So they can be called back, over the same connection.
+//
+//	node, err := rmi.Listen("127.0.0.1:0")
+//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
+//	return node.Run(ctx)
+//
+// A call that fails returns zero results with its error: what a method returns
+// beside an error does not travel. Package skeleton says which types can travel,
+// and how.
+//
+// There is no hidden default node: what is opened can be closed. A node and its
+// proxies are safe for concurrent use.
+//
+// A context's deadline and cancellation reach the method's context, and through
+// it the calls that the method makes with it. A caller returns when its context
+// ends, whatever the peer does. A call without a deadline gets Options.Timeout. A call
+// that is to wait without a limit gets MaxTimeout, a day. A method's context ends when
+// it returns. context.Cause says so, and so does the error of a call made with it.
+//
+// An owner that listens nowhere can be called by the nodes that it has a session with. When
+// one of them hands a reference to its object on, it relays the calls: its address goes with
+// the reference.
 type Node struct {
 	opts      Options
 	limits    wire.Limits
@@ -334,7 +356,7 @@ func (n *Node) Close() error {
 	n.keeper.farewell(ctx)
 	cancel()
 	notified := n.notifier.close()
-	grace := n.opts.Drain
+	grace := n.opts.CloseWait
 	if grace <= 0 {
 		grace = 2 * time.Second
 	}

@@ -3,6 +3,7 @@ package rmi_test
 import (
 	"context"
 	"errors"
+	"gormi/rmi/transport"
 	"net"
 	"slices"
 	"sync"
@@ -117,7 +118,7 @@ func TestProofSessionsOutliveConnectionsForAMinute(t *testing.T) {
 
 // closedRoad is a network on which dials can be made to fail, and are counted.
 type closedRoad struct {
-	rmi.Network
+	transport.Network
 	mu     sync.Mutex
 	closed bool
 	dials  []time.Time // while it is closed

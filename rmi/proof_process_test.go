@@ -102,7 +102,7 @@ func prove(t *testing.T, n *rmi.Node) (*proven, Worker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, resolve[Worker](t, n, rmi.WellKnown(at, provenObject))
+	return p, resolve[Worker](t, n, refs.WellKnown(at, provenObject))
 }
 
 // start returns when the server listens.

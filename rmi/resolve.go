@@ -16,7 +16,7 @@ import (
 )
 
 // Description says what an interface's methods are: names, parameters and
-// results as they travel. It has a binary form (MarshalBinary, ParseDescription).
+// results as they travel. It has a binary form (MarshalBinary, UnmarshalBinary).
 //
 //	type Description struct {
 //		Name    string
@@ -26,14 +26,12 @@ import (
 //
 //	func (d *Description) Accepts(caller *Description) error   // whether a caller's interface fits
 //	func (d *Description) Fingerprint() refs.Fingerprint       // equal if interfaces are called alike
-//	func (d *Description) MarshalBinary() ([]byte, error)      // for ParseDescription
+//	func (d *Description) MarshalBinary() ([]byte, error)      // for UnmarshalBinary
+//	func (d *Description) UnmarshalBinary(b []byte) error      // refuses what is malformed
 //	func (d *Description) Signature(m codec.DescribedMethod) string
 //	func (d *Description) SemanticsFor(i *codec.Interface) []Semantics
 //	func (d *Description) String() string                      // as a Go interface
 type Description = codec.Description
-
-// ParseDescription reads the binary form of a description.
-func ParseDescription(b []byte) (*Description, error) { return codec.ParseDescription(b) }
 
 // Describe returns the description of T, an interface, a func type, or a struct
 // of func fields.
@@ -123,12 +121,6 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*codec.Interface, erro
 //	func (p Proxy) MarshalText() ([]byte, error)
 //	func (p Proxy) RMICore() *proxy.Core            // what stands behind it, for this module
 type Proxy = proxy.Face
-
-// WellKnown is the reference to an object of a well-known number at an address,
-// whichever node listens there.
-func WellKnown(at refs.Endpoint, num refs.ObjNum) refs.Ref {
-	return refs.Ref{Endpoint: at, ID: refs.ID{Object: num}}
-}
 
 // As returns the object behind a proxy as another interface, T. It asks the owner whether the
 // object's interface has the methods of T. A value that is no proxy is converted as by a type

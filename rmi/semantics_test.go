@@ -488,7 +488,7 @@ func TestTheFirstContactFailsAtOnce(t *testing.T) {
 		at := gone.Endpoint()
 		gone.Close()
 		start := time.Now()
-		for _, r := range []refs.Ref{r, rmi.WellKnown(at, 7), rmi.WellKnown(refs.Endpoint{Host: "nowhere", Port: 1}, 7)} {
+		for _, r := range []refs.Ref{r, refs.WellKnown(at, 7), refs.WellKnown(refs.Endpoint{Host: "nowhere", Port: 1}, 7)} {
 			_, err := resolve[Desk](t, caller, r).Do(t.Context(), 1)
 			expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, syscall.ECONNREFUSED}.check(t, err)
 		}

@@ -35,8 +35,13 @@ func (n *Node) Run(ctx context.Context) error {
 // and until callers have the replies. It also waits for this node's own calls. After that
 // the node no longer listens. Close must follow.
 //
-// The error says how much was given up, and which calls. There is no error if callers lost
-// nothing: Shutdown does not wait for calls that were cancelled or whose callers died.
+// Calls that come later are refused with NotExecuted. A connection that is cut meanwhile is made
+// again. If a peer has no connection and does not come back within 2 s, Shutdown waits for the
+// methods that it called, but not for their replies.
+//
+// The error says how much was given up, and which calls; their callers get PeerGone with Unknown.
+// There is no error if callers lost nothing: Shutdown does not wait for calls that were cancelled
+// or whose callers died.
 //
 // A method that calls Shutdown passes its own context, or one derived from it. Then
 // Shutdown does not wait for that call and those of its chain.

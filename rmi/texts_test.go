@@ -60,7 +60,7 @@ func TestErrorsOfLimitsNameTheOption(t *testing.T) {
 				case *ast.Ident:
 					name = e.Name
 				}
-				limit = limit || name == "TooLarge" || name == "Overloaded"
+				limit = limit || name == "KindTooLarge" || name == "KindOverloaded"
 				text += literals(e)
 			}
 			if !limit || text == "" {

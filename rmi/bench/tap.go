@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"gormi/rmi/transport"
 	"net"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ func (s *spans) take() []span {
 // tapped is the system's network with a clock at each read and write.
 type tapped struct{ log *spans }
 
-var _ rmi.Network = tapped{}
+var _ transport.Network = tapped{}
 
 func (t tapped) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, address)

@@ -137,6 +137,15 @@ func appendString(b []byte, s string) []byte {
 // descriptionLimits bound a description from a peer.
 var descriptionLimits = wire.Limits{Message: maxDescription, Depth: 8, Elements: maxDescription}
 
+// UnmarshalBinary is ParseDescription into d.
+func (d *Description) UnmarshalBinary(b []byte) error {
+	out, err := ParseDescription(b)
+	if err == nil {
+		*d = *out
+	}
+	return err
+}
+
 // ParseDescription reads what MarshalBinary wrote, from a peer that is not
 // trusted: it checks every length, name and index. The error is a *fault.Error
 // of kind Protocol or TooLarge.

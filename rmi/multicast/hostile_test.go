@@ -41,7 +41,7 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 			defer owner.Close()
 			peer := rmi.NewNode(nil)
 			defer peer.Close()
-			if _, err := peer.Describe(t.Context(), rmi.WellKnown(owner.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
+			if _, err := peer.Describe(t.Context(), refs.WellKnown(owner.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 				t.Fatal(err)
 			}
 			l := multicast.LinkOf(peer.Port().Multicast().Peer(owner.ID()))

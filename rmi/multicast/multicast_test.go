@@ -49,7 +49,7 @@ func connected(t *testing.T) (from, to *rmi.Node, p *multicast.Peer) {
 	t.Helper()
 	net := rmitest.New(t)
 	from, to = net.Node(), net.Node()
-	if _, err := from.Describe(t.Context(), rmi.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
+	if _, err := from.Describe(t.Context(), refs.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Fatal(err)
 	}
 	if p = from.Port().Multicast().Peer(to.ID()); p == nil || p.Node() != to.ID() {
@@ -317,7 +317,7 @@ func TestSendOfWhatIsTooLarge(t *testing.T) {
 	o := new(rmi.Options)
 	o.Limits.Message = 64 << 10
 	from, to := net.Node(), net.NodeWith(o)
-	if _, err := from.Describe(t.Context(), rmi.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
+	if _, err := from.Describe(t.Context(), refs.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Fatal(err)
 	}
 	p := from.Port().Multicast().Peer(to.ID())
