@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"gormi/rmi"
 )
 
 // span is something that happened, by the clock of the machine, which both
