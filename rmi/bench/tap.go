@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
 )
 
 // span is something that happened, by the clock of the machine, which both
