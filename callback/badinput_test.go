@@ -10,6 +10,7 @@ import (
 
 	"gormi/callback"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/rmitest"
 )
 
@@ -21,7 +22,7 @@ func TestMisbehavingSubscribers(t *testing.T) {
 		f    func(ctx context.Context, sub *callback.Consumer[int]) error
 		err  func(error) bool // how the subscription ends; nil: it does not
 	}{
-		{"panics", func(context.Context, *callback.Consumer[int]) error { panic("oops") }, func(err error) bool { return errors.Is(err, rmi.Panic) }},
+		{"panics", func(context.Context, *callback.Consumer[int]) error { panic("oops") }, func(err error) bool { return errors.Is(err, rmi.KindPanic) }},
 		{"returns an error", func(context.Context, *callback.Consumer[int]) error { return oops }, func(err error) bool { return err == oops }},
 		{"blocks for ever", func(ctx context.Context, _ *callback.Consumer[int]) error { <-ctx.Done(); return ctx.Err() }, nil},
 		{"unsubscribes inside its callback", func(ctx context.Context, sub *callback.Consumer[int]) error { return sub.Cancel(ctx) }, func(err error) bool { return err == nil }},
@@ -81,7 +82,7 @@ func TestSubscribingInsideACallback(t *testing.T) {
 		_, err := callback.Subscribe(ctx, src, func(_ context.Context, e callback.Event[int]) error {
 			inner <- e.Value
 			return nil
-		}, &callback.SubscribeOptions{Start: callback.Oldest})
+		}, &callback.SubscribeOptions{Start: callback.StartOldest})
 		return err
 	}, nil)
 	if err != nil {
@@ -113,7 +114,7 @@ func TestSubscriberThatNeverReads(t *testing.T) {
 		publish(t, topic, text)
 		if i%1000 == 999 {
 			for range 1000 {
-				if e := good.next(t); e.Kind == callback.Gap {
+				if e := good.next(t); e.Kind == callback.KindGap {
 					t.Fatalf("the other one got %+v", e)
 				}
 			}
@@ -123,7 +124,7 @@ func TestSubscriberThatNeverReads(t *testing.T) {
 	got, missed := 0, 0
 	for got+missed < n {
 		e := stuck.next(t)
-		if e.Kind == callback.Gap {
+		if e.Kind == callback.KindGap {
 			missed += int(e.Missed)
 			continue
 		}
@@ -142,10 +143,10 @@ func TestSlowSubscriberByPolicy(t *testing.T) {
 		want   []string
 		err    error
 	}{
-		{callback.DropOldest, []string{"0", "gap7", "8", "9", "10"}, nil},
-		{callback.DropNewest, []string{"0", "1", "2", "3", "gap7"}, nil},
-		{callback.Coalesce, []string{"0", "gap8", "9", "10"}, nil},
-		{callback.Disconnect, []string{"0", "1", "2", "3", "gap1"}, callback.ErrSlow},
+		{callback.PolicyDropOldest, []string{"0", "gap7", "8", "9", "10"}, nil},
+		{callback.PolicyDropNewest, []string{"0", "1", "2", "3", "gap7"}, nil},
+		{callback.PolicyCoalesce, []string{"0", "gap8", "9", "10"}, nil},
+		{callback.PolicyDisconnect, []string{"0", "1", "2", "3", "gap1"}, callback.ErrSlow},
 	} {
 		for _, where := range []string{"remote", "local"} {
 			t.Run(c.policy.String()+"/"+where, func(t *testing.T) {
@@ -206,7 +207,7 @@ func TestTooManySubscriptions(t *testing.T) {
 		}
 	}
 	err := subscribe(src)
-	if !errors.Is(err, rmi.Overloaded) || !strings.Contains(err.Error(), "100 of one client") {
+	if !errors.Is(err, rmi.KindOverloaded) || !strings.Contains(err.Error(), "100 of one client") {
 		t.Errorf("one more: %v", err)
 	}
 	elsewhere := remote(t, owner, other, topic)
@@ -216,7 +217,7 @@ func TestTooManySubscriptions(t *testing.T) {
 		}
 	}
 	for _, s := range []callback.Source[int]{elsewhere, topic} {
-		if err := subscribe(s); !errors.Is(err, rmi.Overloaded) || !strings.Contains(err.Error(), "150 of all clients") {
+		if err := subscribe(s); !errors.Is(err, rmi.KindOverloaded) || !strings.Contains(err.Error(), "150 of all clients") {
 			t.Errorf("one more elsewhere: %v", err)
 		}
 	}
@@ -233,7 +234,7 @@ func TestAMillionSubscriptions(t *testing.T) {
 	topic, src := exported[int](t, owner, user, nil)
 	var err error
 	asked := 0
-	for receiver := rmi.ReceiverID(1); err == nil && asked < 1_000_000; receiver++ {
+	for receiver := multicast.ReceiverID(1); err == nil && asked < 1_000_000; receiver++ {
 		r := callback.Request{Receiver: receiver, Queue: 16, Token: 1}
 		for range 4096 {
 			asked++
@@ -260,8 +261,8 @@ func TestHostileRequests(t *testing.T) {
 		"start":        func(r *callback.Request) { r.Start = 9 },
 		"pattern":      func(r *callback.Request) { r.Match = "[" },
 		"long pattern": func(r *callback.Request) { r.Match = strings.Repeat("x", 1000) },
-		"future":       func(r *callback.Request) { r.Start, r.Seq = callback.FromSeq, 1<<63 },
-		"no snapshot":  func(r *callback.Request) { r.Start = callback.Snapshot },
+		"future":       func(r *callback.Request) { r.Start, r.Seq = callback.StartFromSeq, 1<<63 },
+		"no snapshot":  func(r *callback.Request) { r.Start = callback.StartSnapshot },
 	} {
 		r := good
 		spoil(&r)
@@ -330,7 +331,7 @@ func TestEventLargerThanAPeerAccepts(t *testing.T) {
 	if e := a.next(t); e.Value != "1" {
 		t.Errorf("got %+v", e)
 	}
-	if e := a.next(t); e.Kind != callback.Gap || e.Missed != 1 {
+	if e := a.next(t); e.Kind != callback.KindGap || e.Missed != 1 {
 		t.Errorf("got %+v", e)
 	}
 	if e := a.next(t); e.Value != "3" {

@@ -12,6 +12,7 @@ import (
 
 	"gormi/callback"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // Tick is the event of the benchmarks: about 100 bytes encoded.
@@ -59,7 +60,7 @@ func (p *pace) wait(n int64) {
 func BenchmarkFanout(b *testing.B) {
 	for _, c := range []struct{ subs, conns int }{{1, 1}, {100, 1}, {100, 100}, {10_000, 1}, {10_000, 100}} {
 		b.Run(fmt.Sprintf("subs=%d/conns=%d", c.subs, c.conns), func(b *testing.B) {
-			owner, err := rmi.Listen("127.0.0.1:0")
+			owner, err := rmi.Listen(b.Context(), "127.0.0.1:0")
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -77,7 +78,7 @@ func BenchmarkFanout(b *testing.B) {
 				for j := range c.subs / c.conns {
 					at := i*(c.subs/c.conns) + j
 					_, err := callback.Subscribe(b.Context(), src, func(_ context.Context, e callback.Event[Tick]) error {
-						if e.Kind == callback.Gap {
+						if e.Kind == callback.KindGap {
 							gaps.Add(1)
 						}
 						p.arrived(at)
@@ -121,7 +122,7 @@ func BenchmarkIdleMemory(b *testing.B) {
 		b.Run(fmt.Sprintf("own=%v", own), func(b *testing.B) {
 			var perSub float64
 			for b.Loop() {
-				owner, err := rmi.Listen("127.0.0.1:0")
+				owner, err := rmi.Listen(b.Context(), "127.0.0.1:0")
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -139,7 +140,7 @@ func BenchmarkIdleMemory(b *testing.B) {
 				for i := range n {
 					r := callback.Request{Receiver: 1, Subs: []callback.SubID{callback.SubID(i)}, Queue: 1024, Token: 1}
 					if own {
-						r.Receiver, r.Match = rmi.ReceiverID(i+1), fmt.Sprint(i)
+						r.Receiver, r.Match = multicast.ReceiverID(i+1), fmt.Sprint(i)
 					}
 					if _, err := src.Subscribe(b.Context(), r); err != nil {
 						b.Fatal(err)
@@ -171,7 +172,7 @@ func heap() uint64 {
 func BenchmarkBesideAStuckSubscriber(b *testing.B) {
 	for _, stuck := range []bool{false, true} {
 		b.Run(fmt.Sprintf("stuck=%v", stuck), func(b *testing.B) {
-			owner, err := rmi.Listen("127.0.0.1:0")
+			owner, err := rmi.Listen(b.Context(), "127.0.0.1:0")
 			if err != nil {
 				b.Fatal(err)
 			}

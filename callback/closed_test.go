@@ -10,6 +10,7 @@ import (
 
 	"gormi/callback"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/rmitest"
 )
 
@@ -39,9 +40,9 @@ func TestAClosedTopicServesThoseOfItsEpoch(t *testing.T) {
 	topic, src := exported[int](t, net.Node(), net.Client(), nil)
 	publish(t, topic, 1)
 	topic.Close()
-	ask := func(receiver rmi.ReceiverID, epoch callback.Epoch) error {
+	ask := func(receiver multicast.ReceiverID, epoch callback.Epoch) error {
 		_, err := src.Subscribe(t.Context(), callback.Request{Receiver: receiver, Subs: []callback.SubID{1}, Queue: 1, Token: 1,
-			Resume: true, Start: callback.FromSeq, Seq: 1, Epoch: epoch})
+			Resume: true, Start: callback.StartFromSeq, Seq: 1, Epoch: epoch})
 		return err
 	}
 	if err := ask(1, topic.Epoch()); err != nil {
@@ -71,7 +72,7 @@ func TestAClosedTopicServesItsLastState(t *testing.T) {
 			publish(t, topic, 1, 2)
 			topic.Close()
 			<-before.Done()
-			for start, want := range map[callback.Start][]string{callback.Snapshot: {"s2"}, callback.Oldest: {"1", "2"}, callback.Newest: nil} {
+			for start, want := range map[callback.Start][]string{callback.StartSnapshot: {"s2"}, callback.StartOldest: {"1", "2"}, callback.StartNewest: nil} {
 				var got []string
 				for e, err := range callback.Events(bounded(t), src, &callback.SubscribeOptions{Start: start}) {
 					if err != nil {
@@ -100,9 +101,9 @@ func TestTheRestOfAClosedTopicIsNotLost(t *testing.T) {
 		start callback.Start
 		want  []string
 	}{
-		"kept":           {callback.TopicOptions[int]{}, callback.Newest, []string{"2", "3", "4"}},
-		"forgotten":      {callback.TopicOptions[int]{Keep: 1}, callback.Newest, []string{"gap2", "4"}},
-		"with its state": {callback.TopicOptions[int]{Keep: 1, Latest: true}, callback.Snapshot, []string{"gap2", "s4"}},
+		"kept":           {callback.TopicOptions[int]{}, callback.StartNewest, []string{"2", "3", "4"}},
+		"forgotten":      {callback.TopicOptions[int]{Keep: 1}, callback.StartNewest, []string{"gap2", "4"}},
+		"with its state": {callback.TopicOptions[int]{Keep: 1, Latest: true}, callback.StartSnapshot, []string{"gap2", "s4"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			net := rmitest.New(t)
@@ -139,7 +140,7 @@ func TestTheEventBesideAnErrorIsNone(t *testing.T) {
 	_, src := exported[int](t, owner, user, nil)
 	rounds := 0
 	for ev := range callback.Events(bounded(t), src, &callback.SubscribeOptions{Match: "["}) {
-		if rounds++; ev.Kind == callback.Published || ev.Kind.String() != "no event" {
+		if rounds++; ev.Kind == callback.KindPublished || ev.Kind.String() != "no event" {
 			t.Errorf("got %+v, %v", ev, ev.Kind)
 		}
 	}
@@ -201,7 +202,7 @@ func TestThePanicOfASubscriberIsToldAsAMethods(t *testing.T) {
 					<-sub.Done()
 					err = sub.Err()
 				}
-				if !errors.Is(err, rmi.Panic) || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), ".go:") {
+				if !errors.Is(err, rmi.KindPanic) || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), ".go:") {
 					t.Errorf("the error is %v", err)
 				}
 				if text := log.String(); strings.Count(text, what) != 1 || !strings.Contains(text, "closed_test.go:") {
@@ -240,7 +241,7 @@ func TestAListenerThatFailsIsLoggedOnce(t *testing.T) {
 	if _, err := callback.NewListeners[told](owner, nil), set.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := set.Add(func(context.Context, int) error { return nil }); !errors.Is(err, rmi.Closed) || strings.Contains(err.Error(), "network connection") {
+	if _, err := set.Add(func(context.Context, int) error { return nil }); !errors.Is(err, rmi.KindClosed) || strings.Contains(err.Error(), "network connection") {
 		t.Errorf("added to a closed set: %v", err)
 	}
 }

@@ -31,7 +31,7 @@
 //		if err != nil {
 //			return err
 //		}
-//		if ev.Kind == callback.Gap {
+//		if ev.Kind == callback.KindGap {
 //			...
 //		}
 //	}
@@ -112,7 +112,7 @@
 // queue operation an event, and 40 bytes of memory each. Queues hold pointers into
 // the log. What is queued for a peer is sent in batches. Each packet is sent once, with the
 // list of its receivers, over one stream of the session. The stream's window is the credit
-// (rmi.Peer.Multicast). The feed (feed.go) decodes a packet once and puts it in its
+// (multicast.Peer.Send). The feed (feed.go) decodes a packet once and puts it in its
 // members' queues. The goroutine that reads never waits for them.
 //
 // What a subscription gets first (a replay, a snapshot) goes through the same

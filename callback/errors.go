@@ -27,11 +27,11 @@ func broke(n *rmi.Node, op, who string, v any) error {
 		what = fmt.Sprintf("the %s ended its goroutine instead of returning", who)
 	}
 	n.Logger().Error(what, "stack", string(debug.Stack()))
-	return fault.Add(fault.New(fault.Panic, fault.Executed, "%s", what), fault.Op(op))
+	return fault.Add(fault.New(fault.KindPanic, fault.OutcomeExecuted, "%s", what), fault.Op(op))
 }
 
 func invalid(op, text string) error {
-	return fault.Add(fault.New(fault.Invalid, fault.NotExecuted, "%s", text), fault.Op(op))
+	return fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s", text), fault.Op(op))
 }
 
 func badPattern(op, pattern string) error {
@@ -42,7 +42,7 @@ func badPattern(op, pattern string) error {
 // its kind counts, not that of the call, which is Application.
 func peerError(err error) error {
 	var call *rmi.Error
-	if errors.As(err, &call) && call.Kind == rmi.Application {
+	if errors.As(err, &call) && call.Kind == rmi.KindApplication {
 		var own *rmi.Error
 		if errors.As(call.Err, &own) {
 			return own

@@ -19,13 +19,13 @@ type Epoch int64
 type Kind uint8
 
 const (
-	// Published: an event that was published.
-	Published Kind = 1 + iota
-	// State: a part of a snapshot. All of a snapshot comes before the first
+	// KindPublished: an event that was published.
+	KindPublished Kind = 1 + iota
+	// KindState: a part of a snapshot. All of a snapshot comes before the first
 	// event that was published after it.
-	State
-	// Gap: events were lost here. It has no value.
-	Gap
+	KindState
+	// KindGap: events were lost here. It has no value.
+	KindGap
 )
 
 func (k Kind) String() string {

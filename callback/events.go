@@ -60,7 +60,7 @@ type target[E any] struct {
 func named[E any](n *rmi.Node, name string) target[E] {
 	Register[E]()
 	return target[E]{
-		find: func(ctx context.Context) (Source[E], error) { return registry.Lookup[Source[E]](ctx, n, name) },
+		find: func(ctx context.Context) (Source[E], error) { return registry.Lookup[Source[E]](ctx, n, name, nil) },
 		key:  feedKey{name: name + "\x00" + os.Getenv(registry.Env)},
 		node: n, name: name,
 	}
@@ -173,7 +173,8 @@ func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in
 		leave, err := t.attach(in, o)
 		return leave, t.node, err
 	}
-	if n = rmi.NodeOf(src); n == nil {
+	n, ok := rmi.NodeOf(src)
+	if !ok {
 		return nil, nil, invalid("subscribe", "the source is neither a *Topic nor a proxy of one")
 	}
 	key := to.key
@@ -182,12 +183,12 @@ func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in
 		if key.id = r.ID; r.ID.IsWellKnown() {
 			key.at = r.Endpoint
 		}
-		if err := relayed(r); err != nil && n.Peer(r.ID.Node) == nil {
+		if err := relayed(r); err != nil && n.Port().Multicast().Peer(r.ID.Node) == nil {
 			return nil, nil, err
 		}
 	}
 	key.events = reflect.TypeFor[E]()
-	key.ask = selection{o.Match, o.Queue, o.Policy, o.Start == Snapshot}
+	key.ask = selection{o.Match, o.Queue, o.Policy, o.Start == StartSnapshot}
 	m := &member[E]{in: in, start: o.Start, seq: o.Seq, epoch: o.Epoch, waits: to.find != nil && !o.FailFast, done: make(chan struct{})}
 	if err := join(hubOf(n), key, to.find, src, m); err != nil {
 		return nil, nil, err
@@ -216,8 +217,8 @@ var errRelayed = invalid("subscribe", "the source's owner listens nowhere, and t
 
 // attach subscribes within the topic's own process.
 func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err error) {
-	r := Request{Receiver: 1, Subs: []SubID{1}, Match: o.Match, Queue: o.Queue, Policy: o.Policy,
-		Snapshot: o.Start == Snapshot, Start: o.Start, Seq: o.Seq, Epoch: o.Epoch}
+	r := subscribeRequest{Receiver: 1, Subs: []subID{1}, Match: o.Match, Queue: o.Queue, Policy: o.Policy,
+		Snapshot: o.Start == StartSnapshot, Start: o.Start, Seq: o.Seq, Epoch: o.Epoch}
 	leave = func() {}
 	err = t.withSnapshot(func(s *topicState[E]) error {
 		g, err := s.attach(in, &r)
@@ -231,7 +232,7 @@ func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err 
 
 // attach makes in a group of its own, or returns nil if the topic is closed and in has got
 // all that it gets. The error may be errOutdated.
-func (t *topicState[E]) attach(in *inbox[E], r *Request) (*group[E], error) {
+func (t *topicState[E]) attach(in *inbox[E], r *subscribeRequest) (*group[E], error) {
 	if !t.serves(r) {
 		return nil, during("subscribe", ErrClosed)
 	}

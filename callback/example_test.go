@@ -12,11 +12,11 @@ import (
 // exampleNodes are the processes of the examples: an owner, whose node has a
 // registry too, and a client.
 func exampleNodes() (owner, client *rmi.Node, names *registry.Server) {
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
-	if names, err = registry.Serve(owner, nil); err != nil {
+	if names, err = registry.Serve(context.Background(), owner, nil); err != nil {
 		panic(err)
 	}
 	return owner, rmi.NewNode(nil), names
@@ -35,22 +35,22 @@ func ExampleTopic() {
 	if err != nil {
 		panic(err)
 	}
-	if _, err := registry.Bind[callback.Source[Quote]](ctx, owner, names.URL("quotes"), quotes); err != nil {
+	if _, err := registry.Bind[callback.Source[Quote]](ctx, owner, names.URL("quotes"), quotes, nil); err != nil {
 		panic(err)
 	}
 	for _, q := range []Quote{{"ACME", 100}, {"ZINC", 7}, {"ACME", 101}} {
 		quotes.Publish(q)
 	}
 
-	for ev, err := range callback.EventsByName[Quote](ctx, client, names.URL("quotes"), &callback.SubscribeOptions{Start: callback.Snapshot}) {
+	for ev, err := range callback.EventsByName[Quote](ctx, client, names.URL("quotes"), &callback.SubscribeOptions{Start: callback.StartSnapshot}) {
 		if err != nil {
 			panic(err)
 		}
 		fmt.Println(ev.Kind, ev.Seq, ev.Value.Symbol, ev.Value.Cents)
-		if ev.Kind == callback.State && ev.Seq == 3 {
+		if ev.Kind == callback.KindState && ev.Seq == 3 {
 			quotes.Publish(Quote{"ZINC", 8})
 		}
-		if ev.Kind == callback.Published {
+		if ev.Kind == callback.KindPublished {
 			break
 		}
 	}
@@ -66,17 +66,17 @@ func ExampleEvents() {
 	defer client.Close()
 	ctx := context.Background()
 	topic, _ := callback.NewTopic(owner, &callback.TopicOptions[Quote]{Key: quoteKey})
-	registry.Bind[callback.Source[Quote]](ctx, owner, names.URL("quotes"), topic)
+	registry.Bind[callback.Source[Quote]](ctx, owner, names.URL("quotes"), topic, nil)
 	topic.Publish(Quote{"ACME", 100})
 	topic.Publish(Quote{"ZINC", 7})
 	topic.Publish(Quote{"ACDC", 3})
 
 	callback.Register[Quote]() // in an init function, if the program is to run with -tags rmi_safe
-	src, err := registry.Lookup[callback.Source[Quote]](ctx, client, names.URL("quotes"))
+	src, err := registry.Lookup[callback.Source[Quote]](ctx, client, names.URL("quotes"), nil)
 	if err != nil {
 		panic(err)
 	}
-	for ev, err := range callback.Events(ctx, src, &callback.SubscribeOptions{Match: "AC*", Start: callback.Oldest}) {
+	for ev, err := range callback.Events(ctx, src, &callback.SubscribeOptions{Match: "AC*", Start: callback.StartOldest}) {
 		if err != nil {
 			panic(err)
 		}
@@ -96,11 +96,11 @@ func ExampleEventsByName() {
 	defer client.Close()
 	ctx := context.Background()
 	topic, _ := callback.NewTopic[string](owner, nil)
-	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic)
+	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic, nil)
 	topic.Publish("hello")
 
 	// Should the owner restart, the name is looked up again.
-	for ev, err := range callback.EventsByName[string](ctx, client, names.URL("news"), &callback.SubscribeOptions{Start: callback.Oldest}) {
+	for ev, err := range callback.EventsByName[string](ctx, client, names.URL("news"), &callback.SubscribeOptions{Start: callback.StartOldest}) {
 		if err != nil {
 			panic(err)
 		}
@@ -116,14 +116,14 @@ func ExampleEventsFrom() {
 	defer client.Close()
 	ctx := context.Background()
 	topic, _ := callback.NewTopic[string](owner, nil)
-	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic)
+	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic, nil)
 	topic.Publish("hello")
 
 	// find is called again when the source is lost: it may ask anybody.
 	find := func(ctx context.Context) (callback.Source[string], error) {
-		return registry.Lookup[callback.Source[string]](ctx, client, names.URL("news"))
+		return registry.Lookup[callback.Source[string]](ctx, client, names.URL("news"), nil)
 	}
-	for ev, err := range callback.EventsFrom(ctx, find, &callback.SubscribeOptions{Start: callback.Oldest}) {
+	for ev, err := range callback.EventsFrom(ctx, find, &callback.SubscribeOptions{Start: callback.StartOldest}) {
 		if err != nil {
 			panic(err)
 		}
@@ -139,7 +139,7 @@ func ExampleSubscribeByName() {
 	defer client.Close()
 	ctx := context.Background()
 	topic, _ := callback.NewTopic[string](owner, nil)
-	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic)
+	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic, nil)
 
 	got := make(chan string)
 	sub, err := callback.SubscribeByName(ctx, client, names.URL("news"), func(_ context.Context, ev callback.Event[string]) error {
@@ -161,10 +161,10 @@ func ExampleSubscribeFrom() {
 	defer client.Close()
 	ctx := context.Background()
 	topic, _ := callback.NewTopic[string](owner, nil)
-	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic)
+	registry.Bind[callback.Source[string]](ctx, owner, names.URL("news"), topic, nil)
 
 	find := func(ctx context.Context) (callback.Source[string], error) {
-		return registry.Lookup[callback.Source[string]](ctx, client, names.URL("news"))
+		return registry.Lookup[callback.Source[string]](ctx, client, names.URL("news"), nil)
 	}
 	got := make(chan string)
 	sub, err := callback.SubscribeFrom(ctx, find, func(_ context.Context, ev callback.Event[string]) error {
@@ -188,7 +188,7 @@ func ExampleRegister() {
 }
 
 func ExampleSubscribe() {
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
@@ -227,12 +227,12 @@ func ExampleListeners() {
 	watch := func(_ context.Context, f func(context.Context, string) error) (callback.Subscription, error) {
 		return listeners.Add(f)
 	}
-	if _, err := registry.Bind(ctx, owner, names.URL("watch"), watch); err != nil {
+	if _, err := registry.Bind(ctx, owner, names.URL("watch"), watch, nil); err != nil {
 		panic(err)
 	}
 
 	// The client passes a function.
-	subscribe, err := registry.Lookup[func(context.Context, func(context.Context, string) error) (callback.Subscription, error)](ctx, client, names.URL("watch"))
+	subscribe, err := registry.Lookup[func(context.Context, func(context.Context, string) error) (callback.Subscription, error)](ctx, client, names.URL("watch"), nil)
 	if err != nil {
 		panic(err)
 	}
@@ -263,7 +263,7 @@ func ExampleTopic_Change() {
 			return s, nil
 		})
 	}
-	for ev, err := range callback.Events(context.Background(), topic, &callback.SubscribeOptions{Start: callback.Snapshot}) {
+	for ev, err := range callback.Events(context.Background(), topic, &callback.SubscribeOptions{Start: callback.StartSnapshot}) {
 		if err != nil {
 			panic(err)
 		}

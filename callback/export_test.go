@@ -28,3 +28,10 @@ func Groups[E any](t *Topic[E]) int {
 	}
 	return n
 }
+
+// What the methods of Source take and return, for tests that speak to a topic as nodes do.
+type (
+	Request = subscribeRequest
+	Grant   = subscribeGrant
+	SubID   = subID
+)

@@ -8,6 +8,7 @@ import (
 
 	"gormi/rmi"
 	"gormi/rmi/fault"
+	"gormi/rmi/multicast"
 )
 
 // feed is the receiving end of the subscriptions of one node that have the same
@@ -42,8 +43,8 @@ type feedConfig[E any] struct {
 	hub   *hub
 	key   feedKey
 	find  func(context.Context) (Source[E], error) // nil: src is all there is
-	id    rmi.ReceiverID
-	codec *rmi.Codec[E]
+	id    multicast.ReceiverID
+	codec *multicast.Codec[E]
 	wake  chan struct{} // a member left: whoever waits between attempts looks again
 }
 
@@ -54,20 +55,20 @@ type feedState[E any] struct {
 	src       Source[E] // nil: to be found (again)
 	joined    []*member[E]
 	joining   []*member[E]
-	leaving   []SubID
+	leaving   []subID
 	batch     *request[E]        // under way
 	cancel    context.CancelFunc // ends its call; nil while there is none
 	abandoned bool               // its call is given up, because the connection is lost
 	private   bool               // what comes is for the members of to, up to joined
 	to        *request[E]        // nil: of a request that was given up
 	lost      bool               // the connection was lost under the joined
-	peer      *rmi.Peer          // from which events come; nil: none yet, or it is over
+	peer      *multicast.Peer    // from which events come; nil: none yet, or it is over
 	epoch     Epoch
 	last      Seq // of epoch; the newest that all joined got, or were told is lost
 	working   bool
 	due       bool // work counts as running, and is to be started after the lock
 	over      bool
-	subs      SubID  // the last one given out
+	subs      subID  // the last one given out
 	tokens    uint64 // the same
 	pending   []*Event[E]
 	fresh     []Event[E] // allocated and not used yet
@@ -94,13 +95,13 @@ func (f *feed[E]) change(do func(s *feedState[E])) {
 
 // newFeed returns a feed that is registered as a receiver.
 func newFeed[E any](h *hub, key feedKey, find func(context.Context) (Source[E], error), src Source[E]) (*feed[E], error) {
-	codec, err := rmi.CodecOf[E]()
+	codec, err := multicast.CodecOf[E]()
 	if err != nil {
 		return nil, during("subscribe", err)
 	}
 	f := &feed[E]{feedConfig: feedConfig[E]{hub: h, key: key, find: find, codec: codec, wake: make(chan struct{}, 1)}}
 	f.state = feedState[E]{feedConfig: &f.feedConfig, src: src}
-	f.id, f.stop = h.node.Receive(f)
+	f.id, f.stop = h.node.Port().Multicast().Register(f)
 	return f, nil
 }
 
@@ -113,13 +114,13 @@ type member[E any] struct {
 	waits bool // for a source that is not up yet
 
 	feed *feed[E]
-	id   SubID
+	id   subID
 	left bool          // the feed's state
 	done chan struct{} // closed when its events began to come, or it failed
 	err  error         // set before done is closed
 }
 
-// request is a Request under way and who it is for.
+// request is a subscribeRequest under way and who it is for.
 type request[E any] struct {
 	members []*member[E]
 	resume  bool
@@ -188,8 +189,8 @@ func (f *feedState[E]) leave(m *member[E]) {
 	f.start()
 }
 
-// Receive implements rmi.Receiver.
-func (f *feed[E]) Receive(d *rmi.Delivery) {
+// Receive implements multicast.Receiver.
+func (f *feed[E]) Receive(d *multicast.Delivery) {
 	h, ok := parseHead(d.Head)
 	if !ok {
 		return // of a later version
@@ -219,7 +220,7 @@ func (f *feed[E]) Receive(d *rmi.Delivery) {
 
 // marked takes what is no event. If a peer's first packets are among it, the connection's end
 // is waited for from here on.
-func (f *feed[E]) marked(p *rmi.Peer, h *head) {
+func (f *feed[E]) marked(p *multicast.Peer, h *head) {
 	fresh := false
 	f.change(func(s *feedState[E]) { fresh = s.mark(p, h) })
 	if fresh {
@@ -228,7 +229,7 @@ func (f *feed[E]) marked(p *rmi.Peer, h *head) {
 }
 
 // wants tells whether what a peer sends is for somebody.
-func (f *feedState[E]) wants(p *rmi.Peer) bool {
+func (f *feedState[E]) wants(p *multicast.Peer) bool {
 	if f.peer != p {
 		return false // of a connection that is lost, or of nobody we asked
 	}
@@ -239,7 +240,7 @@ func (f *feedState[E]) wants(p *rmi.Peer) bool {
 }
 
 // mark takes what is no event. It reports whether events come from p from now on.
-func (f *feedState[E]) mark(p *rmi.Peer, h *head) (fresh bool) {
+func (f *feedState[E]) mark(p *multicast.Peer, h *head) (fresh bool) {
 	if f.peer != p {
 		if h.kind != headBegin || f.batch == nil || f.batch.token != h.number || !f.from(p) {
 			return false
@@ -298,7 +299,7 @@ func (f *feedState[E]) subscribed() []*member[E] {
 
 // from tells whether a peer is the one that was asked. A well-known source may
 // be anybody's.
-func (f *feedState[E]) from(p *rmi.Peer) bool {
+func (f *feedState[E]) from(p *multicast.Peer) bool {
 	r, ok := rmi.RefOf(f.src)
 	return !ok || r.ID.Node.IsZero() || r.ID.Node == p.Node()
 }
@@ -322,9 +323,9 @@ func (f *feedState[E]) event(h *head, v *E, err error) {
 	}
 	e := &f.fresh[0]
 	f.fresh = f.fresh[1:]
-	*e = Event[E]{Kind: Published, Seq: Seq(h.number), Epoch: f.epoch, Key: string(h.text), Value: *v}
+	*e = Event[E]{Kind: KindPublished, Seq: Seq(h.number), Epoch: f.epoch, Key: string(h.text), Value: *v}
 	if h.kind == headState {
-		e.Kind = State
+		e.Kind = KindState
 	}
 	if f.private {
 		f.hold(e)
@@ -337,14 +338,14 @@ func (f *feedState[E]) event(h *head, v *E, err error) {
 // gap takes a gap that is wanted.
 func (f *feedState[E]) gap(h *head) {
 	if f.private {
-		f.hold(&Event[E]{Kind: Gap, Missed: h.number, Seq: h.last, Restarted: h.restarted})
+		f.hold(&Event[E]{Kind: KindGap, Missed: h.number, Seq: h.last, Restarted: h.restarted})
 		return
 	}
 	f.flush()
 	// What was told is not told again by who resumes.
 	f.last = max(f.last, h.last)
 	if h.number == 0 {
-		unknown := []*Event[E]{{Kind: Gap, Seq: h.last, Epoch: f.epoch}}
+		unknown := []*Event[E]{{Kind: KindGap, Seq: h.last, Epoch: f.epoch}}
 		for _, m := range f.joined {
 			m.in.keep(unknown)
 		}
@@ -388,7 +389,7 @@ func (f *feedState[E]) admit(h *head) {
 func (f *feedState[E]) advance(b *request[E]) bool {
 	last := Seq(0)
 	for _, e := range b.events {
-		if e.Kind == State || e.Kind == Gap && f.key.ask.snapshot {
+		if e.Kind == KindState || e.Kind == KindGap && f.key.ask.snapshot {
 			return false
 		}
 		last = max(last, e.Seq)
@@ -404,7 +405,7 @@ func (f *feedState[E]) advance(b *request[E]) bool {
 			continue
 		}
 		m.in.keep(b.events)
-		m.start, m.seq, m.epoch = FromSeq, last+1, b.epoch
+		m.start, m.seq, m.epoch = StartFromSeq, last+1, b.epoch
 		f.begin(m)
 	}
 	return true
@@ -427,8 +428,8 @@ func (m *member[E]) begun() bool {
 	}
 }
 
-// Flush implements rmi.Receiver.
-func (f *feed[E]) Flush(p *rmi.Peer) { f.change((*feedState[E]).flush) }
+// Flush implements multicast.Receiver.
+func (f *feed[E]) Flush(p *multicast.Peer) { f.change((*feedState[E]).flush) }
 
 // flush puts what came in the inboxes.
 func (f *feedState[E]) flush() {
@@ -455,7 +456,7 @@ func (f *feedState[E]) flush() {
 }
 
 // ended is called when a connection is lost and nothing more comes from it.
-func (f *feed[E]) ended(p *rmi.Peer) {
+func (f *feed[E]) ended(p *multicast.Peer) {
 	var giveUp context.CancelFunc
 	f.change(func(s *feedState[E]) { giveUp = s.ended(p) })
 	if giveUp != nil {
@@ -465,7 +466,7 @@ func (f *feed[E]) ended(p *rmi.Peer) {
 
 // ended returns how to give up the call under way, if there is one. It is made again. Its
 // answer may be lost, and must not hold it up.
-func (f *feedState[E]) ended(p *rmi.Peer) (giveUp context.CancelFunc) {
+func (f *feedState[E]) ended(p *multicast.Peer) (giveUp context.CancelFunc) {
 	if f.peer != p || f.over {
 		return nil
 	}
@@ -511,7 +512,7 @@ func endError(h *head) error {
 	case slowKind:
 		return ErrSlow
 	}
-	return fault.Add(fault.New(fault.Kind(h.reason), fault.Unknown, "%s", h.text), fault.Op("subscribe"))
+	return fault.Add(fault.New(fault.Kind(h.reason), fault.OutcomeUnknown, "%s", h.text), fault.Op("subscribe"))
 }
 
 // errUnconfirmed is a request that was granted, but whose connection ended before

@@ -14,6 +14,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/rmitest"
 )
 
@@ -84,7 +85,7 @@ func TestNothingOfTheProgramsRunsUnderAFeedsLock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, want := range []Kind{Published, Gap, Published} {
+	for _, want := range []Kind{KindPublished, KindGap, KindPublished} {
 		if k := soon(t, got); k != want {
 			t.Errorf("got %v, want %v", k, want)
 		}
@@ -158,7 +159,7 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()
 	topic, src := pair[int](t, owner, user, nil)
-	o := &SubscribeOptions{Policy: Disconnect, Queue: 1024} // so many fit at the subscriber, too
+	o := &SubscribeOptions{Policy: PolicyDisconnect, Queue: 1024} // so many fit at the subscriber, too
 	_, ended := start(t, src, o)
 	l := onlyLink(topic)
 	for held := false; !held; runtime.Gosched() {
@@ -192,7 +193,7 @@ func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 	if _, err := topic.Publish(-1); err != nil {
 		t.Fatal(err)
 	}
-	if e := soon(t, got); e.Value != -1 || e.Kind != Published {
+	if e := soon(t, got); e.Value != -1 || e.Kind != KindPublished {
 		t.Errorf("the one that came after it got %v %+v", e.Kind, e)
 	}
 }
@@ -238,7 +239,7 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	s := f.lock()
 	p, epoch, last := s.peer, s.epoch, s.last
 	f.mu.Unlock()
-	send := func(head []byte) { f.Receive(&rmi.Delivery{Peer: p, Head: head}) }
+	send := func(head []byte) { f.Receive(&multicast.Delivery{Peer: p, Head: head}) }
 
 	send(beginHead(99, 1)) // nobody's
 	send(appendGapHead(nil, 5, 50, false))
@@ -256,29 +257,29 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	}
 	s.lost = false
 	f.mu.Unlock()
-	other := user.Peer(owner.ID())
-	f.Receive(&rmi.Delivery{Peer: new(rmi.Peer), Head: appendGapHead(nil, 5, 50, false)})
+	other := user.Port().Multicast().Peer(owner.ID())
+	f.Receive(&multicast.Delivery{Peer: new(multicast.Peer), Head: appendGapHead(nil, 5, 50, false)})
 	if other != p {
 		t.Fatal("the connection is another")
 	}
 	send(appendGapHead(nil, 0, 0, false)) // of another implementation, perhaps
-	if e := soon(t, got); e.Kind != Gap || e.Missed != 0 || e.Epoch != epoch {
+	if e := soon(t, got); e.Kind != KindGap || e.Missed != 0 || e.Epoch != epoch {
 		t.Errorf("got %v %+v, want the only gap that was for it", e.Kind, e)
 	}
 	send(appendGapHead(nil, 2, 7, false))
-	if e := soon(t, got); e.Kind != Gap || e.Missed != 2 || e.Seq != 7 {
+	if e := soon(t, got); e.Kind != KindGap || e.Missed != 2 || e.Seq != 7 {
 		t.Errorf("got %v %+v", e.Kind, e)
 	}
 	// Another node knows the token, perhaps.
 	third := net.Node()
-	if _, err := user.Describe(t.Context(), rmi.WellKnown(third.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.NoSuchObject) {
+	if _, err := user.Describe(t.Context(), refs.WellKnown(third.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Fatal(err)
 	}
 	asked := &request[int]{token: 4, joined: make(chan struct{}), rejected: make(chan struct{})}
 	s = f.lock()
 	s.batch = asked
 	f.mu.Unlock()
-	f.Receive(&rmi.Delivery{Peer: user.Peer(third.ID()), Head: beginHead(4, epoch)})
+	f.Receive(&multicast.Delivery{Peer: user.Port().Multicast().Peer(third.ID()), Head: beginHead(4, epoch)})
 	select {
 	case <-asked.rejected:
 		t.Error("another node than the owner answered a request")
@@ -291,7 +292,7 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	s = f.lock()
 	src = s.src
 	s.src, s.batch = nil, early
-	s.mark(new(rmi.Peer), &head{kind: headBegin, number: 5, epoch: epoch})
+	s.mark(new(multicast.Peer), &head{kind: headBegin, number: 5, epoch: epoch})
 	select {
 	case <-early.rejected:
 	default:
@@ -305,8 +306,8 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	f.mu.Unlock()
 
 	send(beginHead(6, epoch))
-	send(endHead(uint8(rmi.Denied), "go away"))
-	if err := soon(t, ended); !errors.Is(err, rmi.Denied) {
+	send(endHead(uint8(rmi.KindDenied), "go away"))
+	if err := soon(t, ended); !errors.Is(err, rmi.KindDenied) {
 		t.Errorf("it ended with %v", err)
 	}
 	select {
@@ -350,7 +351,7 @@ func TestAnotherTopicOfTheSameNodeIsARestart(t *testing.T) {
 	f := onlyFeed[int](t, user)
 	f.forget() // as after an attempt that failed
 	_, second := member()
-	if e := soon(t, first); e.Kind != Gap || !e.Restarted || e.Epoch != two.Epoch() {
+	if e := soon(t, first); e.Kind != KindGap || !e.Restarted || e.Epoch != two.Epoch() {
 		t.Errorf("the first got %v %+v, want that it is another epoch", e.Kind, e)
 	}
 	if _, err := two.Publish(7); err != nil {
@@ -372,22 +373,22 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &link[int]{topic: topic, state: linkState[int]{running: true}} // the test is its run
-	ask := func(r Request) {
+	ask := func(r subscribeRequest) {
 		t.Helper()
 		s := topic.lock()
 		defer topic.mu.Unlock()
-		r.Receiver, r.Queue, r.Subs = 3, 1, []SubID{1}
+		r.Receiver, r.Queue, r.Subs = 3, 1, []subID{1}
 		if _, err := s.subscribe(l, &r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ask(Request{Token: 1})
+	ask(subscribeRequest{Token: 1})
 	for i := range 3 {
 		if _, err := topic.Publish(i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ask(Request{Token: 2, Resume: true, Start: FromSeq, Seq: 3, Epoch: topic.Epoch()})
+	ask(subscribeRequest{Token: 2, Resume: true, Start: StartFromSeq, Seq: 3, Epoch: topic.Epoch()})
 	var kinds []headKind
 	var tokens []uint64
 	for {
@@ -411,7 +412,7 @@ func TestResumingTakesNothingFromBefore(t *testing.T) {
 
 func TestWhichRequestsAreRepeated(t *testing.T) {
 	kinds := func(b *request[int], finds bool, failures int) (again []rmi.Kind) {
-		for k := rmi.Invalid; k <= rmi.Internal; k++ {
+		for k := rmi.KindInvalid; k <= rmi.KindInternal; k++ {
 			if b.repeat(&rmi.Error{Kind: k}, finds, failures) {
 				again = append(again, k)
 			}
@@ -425,15 +426,15 @@ func TestWhichRequestsAreRepeated(t *testing.T) {
 		failures int
 		want     []rmi.Kind
 	}{
-		{"first, for the last time", request[int]{}, true, quickTries - 1, []rmi.Kind{rmi.PeerGone}},
+		{"first, for the last time", request[int]{}, true, quickTries - 1, []rmi.Kind{rmi.KindPeerGone}},
 		{"first, too often", request[int]{}, true, quickTries, nil},
 		{"waiting", request[int]{waits: true}, true, 1000,
-			[]rmi.Kind{rmi.NotBound, rmi.NoSuchObject, rmi.StaleReference, rmi.Deadline, rmi.ConnectFailed, rmi.PeerGone}},
+			[]rmi.Kind{rmi.KindNotBound, rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindDeadline, rmi.KindConnectFailed, rmi.KindPeerGone}},
 		{"resuming a source", request[int]{patient: true}, false, 1000,
-			[]rmi.Kind{rmi.Overloaded, rmi.Deadline, rmi.Cancelled, rmi.ConnectFailed, rmi.PeerGone}},
+			[]rmi.Kind{rmi.KindOverloaded, rmi.KindDeadline, rmi.KindCancelled, rmi.KindConnectFailed, rmi.KindPeerGone}},
 		{"resuming a name", request[int]{patient: true, waits: true}, true, 1000,
-			[]rmi.Kind{rmi.NotBound, rmi.NoSuchObject, rmi.StaleReference, rmi.Denied, rmi.Overloaded, rmi.Deadline, rmi.Cancelled,
-				rmi.ConnectFailed, rmi.PeerGone, rmi.Protocol}},
+			[]rmi.Kind{rmi.KindNotBound, rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindDenied, rmi.KindOverloaded, rmi.KindDeadline, rmi.KindCancelled,
+				rmi.KindConnectFailed, rmi.KindPeerGone, rmi.KindProtocol}},
 	} {
 		if got := kinds(&c.b, c.finds, c.failures); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
@@ -444,7 +445,7 @@ func TestWhichRequestsAreRepeated(t *testing.T) {
 	}
 }
 
-func newMember(id SubID) *member[int] {
+func newMember(id subID) *member[int] {
 	return &member[int]{in: newInbox[int](&SubscribeOptions{Queue: 10}, func() {}), id: id, done: make(chan struct{})}
 }
 
@@ -455,20 +456,20 @@ func TestWhoLeftWhileItJoined(t *testing.T) {
 	b := &request[int]{token: 7, epoch: 9, members: []*member[int]{stays, left}, joined: make(chan struct{})}
 	f := &feedState[int]{batch: b, to: b, private: true}
 	f.admit(&head{kind: headJoined, number: 7, last: 5})
-	if !slices.Equal(f.joined, []*member[int]{stays}) || !slices.Equal(f.leaving, []SubID{2}) || f.last != 4 || f.epoch != 9 {
+	if !slices.Equal(f.joined, []*member[int]{stays}) || !slices.Equal(f.leaving, []subID{2}) || f.last != 4 || f.epoch != 9 {
 		t.Errorf("joined %d, leaving %v, last %d of %d", len(f.joined), f.leaving, f.last, f.epoch)
 	}
 }
 
 // What goes on behind a part of a replay names the epoch: another topic numbers others.
 func TestAReplayGoesOnInItsEpoch(t *testing.T) {
-	events := []*Event[int]{{Kind: Published, Seq: 4, Epoch: 9}, {Kind: Published, Seq: 5, Epoch: 9}}
+	events := []*Event[int]{{Kind: KindPublished, Seq: 4, Epoch: 9}, {Kind: KindPublished, Seq: 5, Epoch: 9}}
 	m := newMember(1)
 	f := &feedState[int]{feedConfig: new(feedConfig[int])}
 	if !f.advance(&request[int]{epoch: 9, members: []*member[int]{m}, events: events}) {
 		t.Fatal("it does not")
 	}
-	if m.start != FromSeq || m.seq != 6 || m.epoch != 9 || !m.begun() || f.last != 0 {
+	if m.start != StartFromSeq || m.seq != 6 || m.epoch != 9 || !m.begun() || f.last != 0 {
 		t.Errorf("a new one goes on with start %d, %d of %d", m.start, m.seq, m.epoch)
 	}
 	if !f.advance(&request[int]{epoch: 9, resume: true, members: []*member[int]{m}, events: events}) || f.last != 5 || f.epoch != 9 {
@@ -481,7 +482,7 @@ func TestAReplayGoesOnInItsEpoch(t *testing.T) {
 		t.Error("it goes on behind nothing")
 	}
 	f.key.ask.snapshot = true
-	if f.advance(&request[int]{epoch: 9, members: []*member[int]{m}, events: []*Event[int]{{Kind: Gap, Seq: 5, Epoch: 9}}}) {
+	if f.advance(&request[int]{epoch: 9, members: []*member[int]{m}, events: []*Event[int]{{Kind: KindGap, Seq: 5, Epoch: 9}}}) {
 		t.Error("it goes on behind a gap that a state follows")
 	}
 }
@@ -489,7 +490,7 @@ func TestAReplayGoesOnInItsEpoch(t *testing.T) {
 func TestNothingIsQueuedAfterTheEnd(t *testing.T) {
 	in := newInbox[int](&SubscribeOptions{Queue: 10}, func() {})
 	in.end(ErrSlow)
-	e := []*Event[int]{{Kind: Published, Seq: 1}}
+	e := []*Event[int]{{Kind: KindPublished, Seq: 1}}
 	ok := in.push(e)
 	in.keep(e)
 	in.lose(5, place{1, 2})
@@ -508,9 +509,9 @@ func TestReceiversAscend(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &link[int]{topic: topic, state: linkState[int]{running: true}} // the test is its run
-	for _, receiver := range []rmi.ReceiverID{5, 3, 4} {
+	for _, receiver := range []multicast.ReceiverID{5, 3, 4} {
 		s := topic.lock()
-		_, err := s.subscribe(l, &Request{Receiver: receiver, Subs: []SubID{1}, Queue: 1})
+		_, err := s.subscribe(l, &subscribeRequest{Receiver: receiver, Subs: []subID{1}, Queue: 1})
 		topic.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -523,7 +524,7 @@ func TestReceiversAscend(t *testing.T) {
 	b.take(l.lock())
 	l.mu.Unlock()
 	b.merge()
-	if m := b.messages[len(b.messages)-1]; m.Packet == nil || !slices.Equal(m.To, []rmi.ReceiverID{3, 4, 5}) {
+	if m := b.messages[len(b.messages)-1]; m.Packet == nil || !slices.Equal(m.To, []multicast.ReceiverID{3, 4, 5}) {
 		t.Errorf("the event goes to %v", m.To)
 	}
 }
@@ -531,10 +532,12 @@ func TestReceiversAscend(t *testing.T) {
 // asked is a source of which only Subscribe is called.
 type asked struct {
 	Source[int]
-	subscribe func(context.Context, Request) (Grant, error)
+	subscribe func(context.Context, subscribeRequest) (subscribeGrant, error)
 }
 
-func (a asked) Subscribe(ctx context.Context, r Request) (Grant, error) { return a.subscribe(ctx, r) }
+func (a asked) Subscribe(ctx context.Context, r subscribeRequest) (subscribeGrant, error) {
+	return a.subscribe(ctx, r)
+}
 
 // newTestFeed is a feed without a node.
 func newTestFeed(h *hub, src Source[int]) *feed[int] {
@@ -548,10 +551,10 @@ func newTestFeed(h *hub, src Source[int]) *feed[int] {
 func TestACallWhoseAnswerMayBeLostIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		called := make(chan struct{})
-		src := asked{subscribe: func(ctx context.Context, _ Request) (Grant, error) {
+		src := asked{subscribe: func(ctx context.Context, _ subscribeRequest) (subscribeGrant, error) {
 			close(called)
 			<-ctx.Done() // nobody answers
-			return Grant{}, ctx.Err()
+			return subscribeGrant{}, ctx.Err()
 		}}
 		f := newTestFeed(&hub{ctx: t.Context()}, src)
 		f.state.working = true // the test is its work
@@ -577,19 +580,19 @@ func TestProgressKeepsPausesShort(t *testing.T) {
 		f := newTestFeed(&hub{ctx: ctx}, nil)
 		n := Seq(0)
 		enough := make(chan struct{})
-		f.state.src = asked{subscribe: func(ctx context.Context, r Request) (Grant, error) {
+		f.state.src = asked{subscribe: func(ctx context.Context, r subscribeRequest) (subscribeGrant, error) {
 			if n++; n == attempts {
 				close(enough)
 				<-ctx.Done()
-				return Grant{}, ctx.Err()
+				return subscribeGrant{}, ctx.Err()
 			}
-			if n > 1 && (r.Start != FromSeq || r.Seq != n) {
+			if n > 1 && (r.Start != StartFromSeq || r.Seq != n) {
 				t.Errorf("attempt %d begins with %v %d", n, r.Start, r.Seq)
 			}
 			s := f.lock()
-			s.batch.events = append(s.batch.events, &Event[int]{Kind: Published, Seq: n})
+			s.batch.events = append(s.batch.events, &Event[int]{Kind: KindPublished, Seq: n})
 			f.mu.Unlock()
-			return Grant{}, &rmi.Error{Kind: rmi.PeerGone}
+			return subscribeGrant{}, &rmi.Error{Kind: rmi.KindPeerGone}
 		}}
 		begin := time.Now()
 		f.join(newMember(0))

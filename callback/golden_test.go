@@ -15,6 +15,7 @@ import (
 	"gormi/refs"
 	"gormi/rmi"
 	"gormi/rmi/codec"
+	"gormi/rmi/multicast"
 	"gormi/rmi/wire"
 )
 
@@ -133,10 +134,10 @@ func TestGoldenCalls(t *testing.T) {
 		}
 		return b
 	}
-	first := Request{Receiver: 3, Subs: []SubID{1, 2}, Token: 7, Match: "AC*", Queue: 1024, Policy: Coalesce, Snapshot: true, Start: Snapshot}
-	again := Request{Receiver: 3, Subs: []SubID{1, 2}, Token: 8, Resume: true, Match: "AC*", Queue: 1024, Policy: Coalesce, Snapshot: true,
-		Start: FromSeq, Seq: 43, Epoch: theEpoch}
-	grant := Grant{Node: refs.NodeID(count(0x10)), Session: rmi.SessionID(count(0x40))}
+	first := subscribeRequest{Receiver: 3, Subs: []subID{1, 2}, Token: 7, Match: "AC*", Queue: 1024, Policy: PolicyCoalesce, Snapshot: true, Start: StartSnapshot}
+	again := subscribeRequest{Receiver: 3, Subs: []subID{1, 2}, Token: 8, Resume: true, Match: "AC*", Queue: 1024, Policy: PolicyCoalesce, Snapshot: true,
+		Start: StartFromSeq, Seq: 43, Epoch: theEpoch}
+	grant := subscribeGrant{Node: refs.NodeID(count(0x10)), Session: multicast.ConnectionID(count(0x40))}
 	for _, c := range []struct {
 		name, about, parts string
 		method             string
@@ -145,10 +146,10 @@ func TestGoldenCalls(t *testing.T) {
 		{"subscribe", "arguments of Subscribe: two subscriptions, of the state and what follows", "[Request]", "Subscribe", []any{first}, nil},
 		{"subscribe_resume", "arguments of Subscribe: the same on the next connection, from number 43 on", "[Request]", "Subscribe", []any{again}, nil},
 		{"grant", "results of Subscribe", "[Grant]", "Subscribe", nil, []any{grant}},
-		{"unsubscribe", "arguments of Unsubscribe", "[receiver, subs]", "Unsubscribe", []any{rmi.ReceiverID(3), []SubID{2}}, nil},
+		{"unsubscribe", "arguments of Unsubscribe", "[receiver, subs]", "Unsubscribe", []any{multicast.ReceiverID(3), []subID{2}}, nil},
 		{"read", "arguments of Read", "[from, match, max]", "Read", []any{Seq(41), "AC*", 100}, nil},
 		{"read_result", "results of Read: one event of a source of strings", "[[Event]]", "Read", nil,
-			[]any{[]Event[string]{{Kind: Published, Seq: 42, Epoch: theEpoch, Key: "ACME", Value: "4711"}}}},
+			[]any{[]Event[string]{{Kind: KindPublished, Seq: 42, Epoch: theEpoch, Key: "ACME", Value: "4711"}}}},
 	} {
 		m := i.ByName(c.method)
 		if c.args != nil {
@@ -252,7 +253,7 @@ func TestGoldenStream(t *testing.T) {
 
 	publish("AB")
 	s := topic.lock()
-	_, err = s.subscribe(l, &Request{Receiver: 3, Subs: []SubID{1}, Token: 7, Queue: 1024, Policy: DropOldest, Start: Oldest})
+	_, err = s.subscribe(l, &subscribeRequest{Receiver: 3, Subs: []subID{1}, Token: 7, Queue: 1024, Policy: PolicyDropOldest, Start: StartOldest})
 	topic.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)

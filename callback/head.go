@@ -3,7 +3,7 @@ package callback
 import (
 	"encoding/binary"
 
-	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // headKind is the first byte of a head; doc.go specifies what follows it.
@@ -48,7 +48,7 @@ func appendGapHead(b []byte, lost uint64, last Seq, restarted bool) []byte {
 }
 
 func endHead(kind uint8, text string) []byte {
-	return append([]byte{byte(headEnd), kind}, text[:min(len(text), rmi.MaxHead/2)]...)
+	return append([]byte{byte(headEnd), kind}, text[:min(len(text), multicast.MaxHead/2)]...)
 }
 
 // head is one that arrived.

@@ -44,7 +44,7 @@ type feedKey struct {
 type hubKey struct{}
 
 func hubOf(n *rmi.Node) *hub {
-	return n.Attachment(hubKey{}, func() any {
+	return n.Port().Attachment(hubKey{}, func() any {
 		return &hub{node: n, ctx: n.Context(), state: hubState{feeds: make(map[feedKey]any)}}
 	}).(*hub)
 }

@@ -111,11 +111,11 @@ func (s *inboxState[E]) take(events []*Event[E]) (_ []*Event[E], over bool, err 
 	for range takeSize {
 		e, missed, ok := s.q.pop()
 		if missed > 0 {
-			gap := &Event[E]{Kind: Gap, Missed: missed, Epoch: s.epoch}
+			gap := &Event[E]{Kind: KindGap, Missed: missed, Epoch: s.epoch}
 			switch {
 			case !ok:
 				gap.Epoch, gap.Seq = s.newest.epoch, s.newest.seq
-			case e.Kind == Published:
+			case e.Kind == KindPublished:
 				gap.Epoch, gap.Seq = e.Epoch, e.Seq-1
 			}
 			events = append(events, gap)

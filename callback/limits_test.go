@@ -12,6 +12,7 @@ import (
 
 	"gormi/callback"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/rmitest"
 )
 
@@ -36,7 +37,7 @@ func numbers[E any](t *testing.T, src callback.Source[E], from callback.Seq, atM
 		t.Fatal(err)
 	}
 	for i, e := range events {
-		if e.Seq != events[0].Seq+callback.Seq(i) || e.Kind != callback.Published {
+		if e.Seq != events[0].Seq+callback.Seq(i) || e.Kind != callback.KindPublished {
 			t.Fatalf("%v %d after %d others, the first of which is %d", e.Kind, e.Seq, i, events[0].Seq)
 		}
 	}
@@ -69,7 +70,7 @@ func TestWhatIsKeptIsBoundedInBytes(t *testing.T) {
 	if got := numbers(t, src, 0, 0); got != "13-13" {
 		t.Errorf("after it is %s", got)
 	}
-	if e := first(t, src, &callback.SubscribeOptions{Start: callback.FromSeq, Seq: 10}); e.Missed != 3 || e.Seq != 12 {
+	if e := first(t, src, &callback.SubscribeOptions{Start: callback.StartFromSeq, Seq: 10}); e.Missed != 3 || e.Seq != 12 {
 		t.Errorf("from 10 on: %+v, want that three are missed", e)
 	}
 }
@@ -115,7 +116,7 @@ func TestAFailedChangeLeavesNoOldSnapshot(t *testing.T) {
 	owner, user := net.Node(), net.Client()
 	state := "old"
 	topic, src := exported(t, owner, user, &callback.TopicOptions[any]{Snapshot: func() []any { return []any{state} }})
-	snapshot := &callback.SubscribeOptions{Start: callback.Snapshot}
+	snapshot := &callback.SubscribeOptions{Start: callback.StartSnapshot}
 	if e := first(t, src, snapshot); e.Value != "old" {
 		t.Fatalf("the state is %v", e.Value)
 	}
@@ -142,9 +143,9 @@ func TestAFailedChangeLeavesNoOldSnapshot(t *testing.T) {
 // failure, and any call that reached it begins the time anew.
 func TestAListenerIsGivenUpOnlyAfterGiveUp(t *testing.T) {
 	unreachable := []*rmi.Error{
-		{Kind: rmi.ConnectFailed, Outcome: rmi.NotExecuted}, {Kind: rmi.PeerGone}, {Kind: rmi.Deadline, Outcome: rmi.NotExecuted},
+		{Kind: rmi.KindConnectFailed, Outcome: rmi.OutcomeNotExecuted}, {Kind: rmi.KindPeerGone}, {Kind: rmi.KindDeadline, Outcome: rmi.OutcomeNotExecuted},
 	}
-	for _, reached := range []error{nil, errors.New("a failure of its own"), &rmi.Error{Kind: rmi.Deadline, Outcome: rmi.Unknown}} {
+	for _, reached := range []error{nil, errors.New("a failure of its own"), &rmi.Error{Kind: rmi.KindDeadline, Outcome: rmi.OutcomeUnknown}} {
 		synctest.Test(t, func(t *testing.T) {
 			node := rmi.NewNode(nil)
 			defer node.Close()
@@ -172,7 +173,7 @@ func TestAListenerIsGivenUpOnlyAfterGiveUp(t *testing.T) {
 			if d := time.Since(begin); d != 90*time.Second {
 				t.Errorf("after %v it was given up after %v, want 90 s", reached, d)
 			}
-			if err := <-dropped; !errors.Is(err, rmi.ConnectFailed) && !errors.Is(err, rmi.PeerGone) && !errors.Is(err, rmi.Deadline) {
+			if err := <-dropped; !errors.Is(err, rmi.KindConnectFailed) && !errors.Is(err, rmi.KindPeerGone) && !errors.Is(err, rmi.KindDeadline) {
 				t.Errorf("dropped for %v", err)
 			}
 			set.Close()
@@ -183,11 +184,11 @@ func TestAListenerIsGivenUpOnlyAfterGiveUp(t *testing.T) {
 func TestKeysAreBounded(t *testing.T) {
 	net := rmitest.New(t)
 	topic, src := exported(t, net.Node(), net.Client(), &callback.TopicOptions[string]{Key: func(s string) string { return s }})
-	if _, err := topic.Publish(strings.Repeat("x", 513)); !errors.Is(err, rmi.Invalid) || topic.Last() != 0 {
+	if _, err := topic.Publish(strings.Repeat("x", 513)); !errors.Is(err, rmi.KindInvalid) || topic.Last() != 0 {
 		t.Errorf("a key of 513 bytes: %v", err)
 	}
 	publish(t, topic, strings.Repeat("x", 512))
-	if e := first(t, src, &callback.SubscribeOptions{Start: callback.Oldest}); len(e.Key) != 512 {
+	if e := first(t, src, &callback.SubscribeOptions{Start: callback.StartOldest}); len(e.Key) != 512 {
 		t.Errorf("the key has %d bytes", len(e.Key))
 	}
 }
@@ -196,7 +197,7 @@ func TestKeysAreBounded(t *testing.T) {
 func TestWhatIsCountedAgainstTheLimits(t *testing.T) {
 	net := rmitest.New(t)
 	topic, src := exported(t, net.Node(), net.Client(), &callback.TopicOptions[int]{PerPeer: 3, Subscriptions: 4})
-	ask := func(receiver rmi.ReceiverID, resume bool, subs ...callback.SubID) error {
+	ask := func(receiver multicast.ReceiverID, resume bool, subs ...callback.SubID) error {
 		_, err := src.Subscribe(t.Context(), callback.Request{Receiver: receiver, Subs: subs, Queue: 1, Token: 1, Resume: resume})
 		return err
 	}
@@ -207,7 +208,7 @@ func TestWhatIsCountedAgainstTheLimits(t *testing.T) {
 		if err := ask(2, false, 1, 2); err != nil || topic.Len() != 3 {
 			t.Fatalf("%d subscriptions, %v", topic.Len(), err)
 		}
-		if err := ask(3, false, 1); !errors.Is(err, rmi.Overloaded) {
+		if err := ask(3, false, 1); !errors.Is(err, rmi.KindOverloaded) {
 			t.Fatalf("a fourth: %v", err)
 		}
 		if err := src.Unsubscribe(t.Context(), 2, []callback.SubID{2, 77}); err != nil || topic.Len() != 2 {

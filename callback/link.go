@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // group is the subscriptions of one receiver of a peer, or one of this process. It is part
@@ -17,7 +18,7 @@ type group[E any] struct {
 	one    [1]*Event[E] // for local
 	client *client[E]   // nil of a local one
 	ask    selection
-	subs   map[SubID]struct{}
+	subs   map[subID]struct{}
 	slow   bool      // it overflowed, and has the policy Disconnect
 	out    outlet[E] // not of a local one
 }
@@ -25,7 +26,7 @@ type group[E any] struct {
 // client is what a topic knows of a peer with subscriptions. It is part of the topic's state.
 type client[E any] struct {
 	link   *link[E]
-	groups map[rmi.ReceiverID]*group[E]
+	groups map[multicast.ReceiverID]*group[E]
 	count  int    // subscriptions
 	unhook func() // takes the hook for the connection's end back
 }
@@ -81,7 +82,7 @@ func (g *group[E]) end(last *entry[E], err error) {
 // link is a connection with a peer that has subscriptions.
 type link[E any] struct {
 	topic *Topic[E]
-	peer  *rmi.Peer
+	peer  *multicast.Peer
 
 	mu    sync.Mutex
 	state linkState[E] // guarded by mu, with the outlets of its groups; reached by lock alone
@@ -90,7 +91,7 @@ type link[E any] struct {
 // outlet is what waits for one group. Only methods of its link's state look into it, but for
 // to, which does not change.
 type outlet[E any] struct {
-	to     [1]rmi.ReceiverID
+	to     [1]multicast.ReceiverID
 	q      queue[*entry[E]]
 	queued bool       // in ready
 	newest Seq        // of the events that were queued or lost
@@ -194,8 +195,8 @@ func (l *link[E]) run() {
 		}
 		b.merge()
 		for ms := b.messages; len(ms) > 0; {
-			n, err := l.peer.Multicast(ms)
-			if rmi.KindOf(err) == rmi.TooLarge {
+			n, err := l.peer.Send(ms)
+			if rmi.KindOf(err) == rmi.KindTooLarge {
 				// Larger than the peer accepts: to it, the event is lost.
 				ms[n].Head, ms[n].Packet = lostHead(ms[n].Head), nil
 				ms = ms[n:]
@@ -252,14 +253,14 @@ func lostHead(b []byte) []byte {
 // batch is what run sends at once.
 type batch[E any] struct {
 	parts    []part[E]
-	messages []rmi.Message
+	messages []multicast.Message
 	heads    []byte
-	to       []rmi.ReceiverID
+	to       []multicast.ReceiverID
 }
 
 // part is what one group contributes.
 type part[E any] struct {
-	to      *[1]rmi.ReceiverID
+	to      *[1]multicast.ReceiverID
 	entries []taken[E]
 	at      int
 }
@@ -368,7 +369,7 @@ func (b *batch[E]) merge() {
 		}
 		at := len(b.heads)
 		b.heads = appendEventHead(b.heads, headEvent, next, e.Event.Key)
-		b.messages = append(b.messages, rmi.Message{To: b.to[from:], Head: b.heads[at:], Packet: e.packet})
+		b.messages = append(b.messages, multicast.Message{To: b.to[from:], Head: b.heads[at:], Packet: e.packet})
 	}
 }
 
@@ -380,7 +381,7 @@ func (b *batch[E]) own(p *part[E]) bool {
 		if x.missed > 0 {
 			at := len(b.heads)
 			b.heads = appendGapHead(b.heads, x.missed, x.last, false)
-			b.messages = append(b.messages, rmi.Message{To: p.to[:], Head: b.heads[at:]})
+			b.messages = append(b.messages, multicast.Message{To: p.to[:], Head: b.heads[at:]})
 			x.missed = 0
 		}
 		switch {
@@ -390,9 +391,9 @@ func (b *batch[E]) own(p *part[E]) bool {
 		case x.e.head == headState:
 			at := len(b.heads)
 			b.heads = appendEventHead(b.heads, headState, x.e.Event.Seq, x.e.Event.Key)
-			b.messages = append(b.messages, rmi.Message{To: p.to[:], Head: b.heads[at:], Packet: x.e.packet})
+			b.messages = append(b.messages, multicast.Message{To: p.to[:], Head: b.heads[at:], Packet: x.e.packet})
 		default:
-			b.messages = append(b.messages, rmi.Message{To: p.to[:], Head: x.e.raw})
+			b.messages = append(b.messages, multicast.Message{To: p.to[:], Head: x.e.raw})
 		}
 	}
 	return false

@@ -117,8 +117,8 @@ func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 	if o != nil {
 		l.o = *o
 	}
-	if l.o.Policy != DropNewest && l.o.Policy != Disconnect {
-		l.o.Policy = DropOldest
+	if l.o.Policy != PolicyDropNewest && l.o.Policy != PolicyDisconnect {
+		l.o.Policy = PolicyDropOldest
 	}
 	if l.o.Queue <= 0 {
 		l.o.Queue = 64
@@ -130,7 +130,7 @@ func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 		l.o.GiveUp = time.Minute
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	unhook := n.BeforeClose(func(ctx context.Context) {
+	unhook := n.Port().BeforeClose(func(ctx context.Context) {
 		l.Close()
 		quiet := make(chan struct{})
 		go func() { l.running.Wait(); close(quiet) }() // ends with the calls, whose contexts are over
@@ -155,19 +155,19 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	x := &listener[T]{set: l, value: v}
 	x.ctx, x.stop = context.WithCancel(l.ctx)
 	x.state.q = newQueue[func(context.Context, T) error](l.o.Queue, l.o.Policy, nil)
-	r, ok := l.node.RefOf(v)
+	r, ok := rmi.RefOf(v)
 	if ok && r.ID.Node != l.node.ID() {
 		x.owner = r.ID.Node
 	}
 	if ok && !r.Listens() && r.Via.Node.IsZero() {
 		x.away = true
-		p := l.node.Peer(r.ID.Node)
+		p := l.node.Port().Multicast().Peer(r.ID.Node)
 		if p == nil {
 			x.stop()
-			return nil, fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the listener's node is gone"), fault.Op("add"), fault.At(r))
+			return nil, fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the listener's node is gone"), fault.Op("add"), fault.At(r))
 		}
 		unhook := p.OnGone(func() {
-			x.drop(fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the listener's session is over, and its node listens nowhere"), fault.Op("notify"), fault.At(r)))
+			x.drop(fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the listener's session is over, and its node listens nowhere"), fault.Op("notify"), fault.At(r)))
 		})
 		x.lock().unhook = unhook
 		x.mu.Unlock()
@@ -179,7 +179,7 @@ func (l *Listeners[T]) Add(v T) (Subscription, error) {
 	if closed || over { // over: the session ended meanwhile
 		x.remove()
 		if closed {
-			return nil, fault.Add(fault.New(fault.Closed, fault.NotExecuted, "the set of listeners is closed"), fault.Op("add"))
+			return nil, fault.Add(fault.New(fault.KindClosed, fault.OutcomeNotExecuted, "the set of listeners is closed"), fault.Op("add"))
 		}
 	}
 	return NewSubscription(func() { x.remove() }), nil
@@ -208,8 +208,8 @@ func (s *listenersState[T]) add(x *listener[T]) bool {
 }
 
 func (l *Listeners[T]) same(a, b T) bool {
-	if r, ok := l.node.RefOf(a); ok {
-		s, ok := l.node.RefOf(b)
+	if r, ok := rmi.RefOf(a); ok {
+		s, ok := rmi.RefOf(b)
 		return ok && r.ID == s.ID
 	}
 	if reflect.TypeFor[T]().Kind() == reflect.Func {
@@ -313,7 +313,7 @@ func (x *listener[T]) run() {
 			continue
 		}
 		err := x.call(call)
-		for rmi.KindOf(err) == rmi.PeerGone && rmi.OutcomeOf(err) == rmi.NotExecuted && x.await() {
+		for rmi.KindOf(err) == rmi.KindPeerGone && rmi.OutcomeOf(err) == rmi.OutcomeNotExecuted && x.await() {
 			err = x.call(call)
 		}
 		x.told(err)
@@ -332,7 +332,7 @@ func (x *listener[T]) told(err error) {
 		o.OnError(x.value, err)
 	case !x.warned:
 		x.warned = true
-		r, _ := x.set.node.RefOf(x.value)
+		r, _ := rmi.RefOf(x.value)
 		x.set.node.Logger().Warn("a listener fails; ListenersOptions.OnError would be told each time",
 			"listener", reflect.TypeFor[T]().String(), "ref", r, "err", fmt.Sprintf("%.1000s", err))
 	}
@@ -345,7 +345,7 @@ func (x *listener[T]) await() (back bool) {
 	if x.owner == (refs.NodeID{}) {
 		return false
 	}
-	p := x.set.node.Peer(x.owner)
+	p := x.set.node.Port().Multicast().Peer(x.owner)
 	if p == nil || !p.Detached() {
 		return false
 	}
@@ -357,7 +357,7 @@ func (x *listener[T]) await() (back bool) {
 	}
 	err := p.Await(ctx)
 	if err != nil && ctx.Err() != nil && x.ctx.Err() == nil {
-		x.drop(fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the connection with the listener's node was lost and not made again within %v", x.set.o.GiveUp), fault.Op("notify")))
+		x.drop(fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the connection with the listener's node was lost and not made again within %v", x.set.o.GiveUp), fault.Op("notify")))
 	}
 	return err == nil
 }
@@ -383,16 +383,16 @@ func (x *listener[T]) call(f func(context.Context, T) error) (err error) {
 // gone tells whether a listener whose call failed with err is gone for good.
 func (x *listener[T]) gone(err error) bool {
 	switch rmi.KindOf(err) {
-	case rmi.NoSuchObject, rmi.StaleReference, rmi.Closed:
+	case rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindClosed:
 		return true
-	case rmi.Deadline:
-		if x.away || rmi.OutcomeOf(err) != rmi.NotExecuted { // else it waited for the connection in vain
+	case rmi.KindDeadline:
+		if x.away || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted { // else it waited for the connection in vain
 			break
 		}
 		return x.unreachable()
-	case rmi.PeerGone, rmi.ConnectFailed:
+	case rmi.KindPeerGone, rmi.KindConnectFailed:
 		if x.away { // it may come back while its session lives
-			return x.set.node.Peer(x.owner) == nil
+			return x.set.node.Port().Multicast().Peer(x.owner) == nil
 		}
 		return x.unreachable()
 	}

@@ -122,7 +122,7 @@ func TestMisbehavingListeners(t *testing.T) {
 		}
 	}
 	kinds := map[rmi.Kind]bool{}
-	for !kinds[rmi.Panic] || !kinds[rmi.Application] {
+	for !kinds[rmi.KindPanic] || !kinds[rmi.KindApplication] {
 		kinds[rmi.KindOf(<-failures)] = true
 	}
 	waitFor(t, "one left, one came", func() bool { return b.set.Len() == 6 })
@@ -147,7 +147,7 @@ func TestListenerWhoseNodeIsGoneIsDropped(t *testing.T) {
 		}
 		if user != stays {
 			defer func() {
-				if err := <-dropped; !errors.Is(err, rmi.PeerGone) && !errors.Is(err, rmi.ConnectFailed) {
+				if err := <-dropped; !errors.Is(err, rmi.KindPeerGone) && !errors.Is(err, rmi.KindConnectFailed) {
 					t.Errorf("dropped for %v", err)
 				}
 			}()
@@ -166,7 +166,7 @@ func TestListenerWhoseNodeIsGoneIsDropped(t *testing.T) {
 	}
 	waitFor(t, "the client that listens nowhere is dropped", func() bool { return b.set.Len() <= 2 })
 	b.set.Close()
-	dropped <- &rmi.Error{Kind: rmi.PeerGone} // for the one that is not given up yet
+	dropped <- &rmi.Error{Kind: rmi.KindPeerGone} // for the one that is not given up yet
 	if b.set.Len() != 0 {
 		t.Error("listeners are left after Close")
 	}
@@ -196,7 +196,7 @@ func TestListenersOutliveACut(t *testing.T) {
 		net.Partition(owner, user)
 		net.Cut(owner, user)
 		since := time.Now()
-		if err := <-dropped; !errors.Is(err, rmi.PeerGone) || b.set.Len() != 0 || len(dropped) > 0 {
+		if err := <-dropped; !errors.Is(err, rmi.KindPeerGone) || b.set.Len() != 0 || len(dropped) > 0 {
 			t.Errorf("dropped for %v, %d are left", err, b.set.Len())
 		}
 		if d := time.Since(since); d < 20*time.Second || d > 22*time.Second {
@@ -296,7 +296,7 @@ func TestAListenerWhoseObjectIsGoneIsDroppedAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		kind rmi.Kind
 		gone bool
-	}{{rmi.NoSuchObject, true}, {rmi.StaleReference, true}, {rmi.Closed, true}, {rmi.Overloaded, false}, {rmi.Application, false}} {
+	}{{rmi.KindNoSuchObject, true}, {rmi.KindStaleReference, true}, {rmi.KindClosed, true}, {rmi.KindOverloaded, false}, {rmi.KindApplication, false}} {
 		dropped, failed := make(chan error, 1), make(chan error, 1)
 		set := callback.NewListeners(rmitest.New(t).Client(), &callback.ListenersOptions[told]{
 			OnDrop: func(_ told, err error) { dropped <- err }, OnError: func(_ told, err error) { failed <- err }})
@@ -344,7 +344,7 @@ func TestANotificationThatMayHaveArrivedIsTold(t *testing.T) {
 		net.Partition(owner, user)
 		net.Cut(owner, user)
 		b.tell(1)
-		if err := next(t, failures); rmi.KindOf(err) != rmi.PeerGone || rmi.OutcomeOf(err) != rmi.Unknown {
+		if err := next(t, failures); rmi.KindOf(err) != rmi.KindPeerGone || rmi.OutcomeOf(err) != rmi.OutcomeUnknown {
 			t.Errorf("it failed with %v", err)
 		}
 		<-time.After(20 * time.Second)
@@ -410,9 +410,9 @@ func TestStuckListenerLosesItsOwn(t *testing.T) {
 		dropped bool
 		got     []int
 	}{
-		{callback.DropOldest, 6, false, []int{0, 7, 8, 9}},
-		{callback.DropNewest, 6, false, []int{0, 1, 2, 3}},
-		{callback.Disconnect, 0, true, []int{0}},
+		{callback.PolicyDropOldest, 6, false, []int{0, 7, 8, 9}},
+		{callback.PolicyDropNewest, 6, false, []int{0, 1, 2, 3}},
+		{callback.PolicyDisconnect, 0, true, []int{0}},
 	} {
 		t.Run(c.policy.String(), func(t *testing.T) {
 			node := rmitest.New(t).Client()
@@ -537,7 +537,7 @@ func TestListenerThatBlocksForEver(t *testing.T) {
 // A listener may end its own subscription while it is called. It is not called again, whatever
 // the threading of the object that it listens to.
 func TestAListenerCancelsItself(t *testing.T) {
-	for name, threading := range map[string]rmi.Threading{"concurrent": rmi.Concurrent, "per connection": rmi.PerConnection, "serial": rmi.Serial} {
+	for name, threading := range map[string]rmi.Threading{"concurrent": rmi.ThreadingConcurrent, "per connection": rmi.ThreadingPerConnection, "serial": rmi.ThreadingSerial} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				net := rmitest.New(t)

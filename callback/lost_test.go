@@ -33,7 +33,7 @@ func TestSubscriptionOutlivesItsConnection(t *testing.T) {
 	owner, user := net.Node(), net.Client()
 	topic, src := exported(t, owner, user, &callback.TopicOptions[int]{Keep: 10})
 	a, b := collect(t, src, nil), collect(t, src, nil)
-	filtered := collect(t, src, &callback.SubscribeOptions{Start: callback.Oldest, Policy: callback.DropNewest})
+	filtered := collect(t, src, &callback.SubscribeOptions{Start: callback.StartOldest, Policy: callback.PolicyDropNewest})
 	next := 0
 	for round := range 5 {
 		publish(t, topic, next, next+1)
@@ -43,7 +43,7 @@ func TestSubscriptionOutlivesItsConnection(t *testing.T) {
 		publish(t, topic, next+3)
 		for i := range 4 {
 			for _, c := range []*collector[int]{a, b, filtered} {
-				if e := c.next(t); e.Kind != callback.Published || e.Value != next+i {
+				if e := c.next(t); e.Kind != callback.KindPublished || e.Value != next+i {
 					t.Fatalf("round %d: got %+v, want %d", round, e, next+i)
 				}
 			}
@@ -57,7 +57,7 @@ func TestWhatIsForgottenMeanwhileIsTold(t *testing.T) {
 	owner, user := net.Node(), net.Client()
 	topic, src := exported(t, owner, user, &callback.TopicOptions[int]{Keep: 2, Latest: true})
 	plain := collect(t, src, nil)
-	state := collect(t, src, &callback.SubscribeOptions{Start: callback.Snapshot})
+	state := collect(t, src, &callback.SubscribeOptions{Start: callback.StartSnapshot})
 	publish(t, topic, 1)
 	if e := plain.next(t); e.Value != 1 {
 		t.Fatal(e)
@@ -85,7 +85,7 @@ func TestWhatIsForgottenMeanwhileIsTold(t *testing.T) {
 func TestRestartedOwnerIsANewEpoch(t *testing.T) {
 	net := rmitest.New(t)
 	naming := net.Node()
-	reg, err := registry.Serve(naming, nil)
+	reg, err := registry.Serve(t.Context(), naming, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestRestartedOwnerIsANewEpoch(t *testing.T) {
 			t.Fatal(err)
 		}
 		publish(t, topic, first)
-		if _, err := registry.Rebind[callback.Source[int]](t.Context(), n, reg.URL("numbers"), topic); err != nil {
+		if _, err := registry.Rebind[callback.Source[int]](t.Context(), n, reg.URL("numbers"), topic, nil); err != nil {
 			t.Fatal(err)
 		}
 		return topic
@@ -107,7 +107,7 @@ func TestRestartedOwnerIsANewEpoch(t *testing.T) {
 	sub, err := callback.SubscribeByName(t.Context(), user, reg.URL("numbers"), func(_ context.Context, e callback.Event[int]) error {
 		events <- e
 		return nil
-	}, &callback.SubscribeOptions{Start: callback.Snapshot})
+	}, &callback.SubscribeOptions{Start: callback.StartSnapshot})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,13 +151,13 @@ func TestWhatCanBeFoundAgainIsNotWaitedFor(t *testing.T) {
 		if s := bound.Load(); s != nil {
 			return *s, nil
 		}
-		return nil, &rmi.Error{Kind: rmi.ConnectFailed, Outcome: rmi.NotExecuted}
+		return nil, &rmi.Error{Kind: rmi.KindConnectFailed, Outcome: rmi.OutcomeNotExecuted}
 	}
 	events := make(chan callback.Event[int], 100)
 	sub, err := callback.SubscribeFrom(t.Context(), find, func(_ context.Context, e callback.Event[int]) error {
 		events <- e
 		return nil
-	}, &callback.SubscribeOptions{Start: callback.Snapshot})
+	}, &callback.SubscribeOptions{Start: callback.StartSnapshot})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestWhatCanBeFoundAgainIsNotWaitedFor(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if user.Peer(first.ID()) == nil {
+	if user.Port().Multicast().Peer(first.ID()) == nil {
 		t.Error("the session with the first owner was over: it may have been waited for")
 	}
 
@@ -222,7 +222,7 @@ func TestSourceThatIsGoneForGoodEndsTheSubscription(t *testing.T) {
 	h.Close()
 	net.Cut(owner, user)
 	<-c.Done()
-	if err := c.Err(); !errors.Is(err, rmi.NoSuchObject) {
+	if err := c.Err(); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Errorf("%v", err)
 	}
 }
@@ -277,7 +277,7 @@ func TestLeavingTheLoopUnsubscribes(t *testing.T) {
 	topic, src := exported(t, owner, user, &callback.TopicOptions[int]{})
 	publish(t, topic, 1)
 	for _, s := range []callback.Source[int]{src, topic} {
-		for e, err := range callback.Events(bounded(t), s, &callback.SubscribeOptions{Start: callback.Oldest}) {
+		for e, err := range callback.Events(bounded(t), s, &callback.SubscribeOptions{Start: callback.StartOldest}) {
 			if err != nil || e.Value != 1 {
 				t.Fatal(e, err)
 			}
@@ -357,13 +357,13 @@ func TestCutsUnderLoad(t *testing.T) {
 				last, n := callback.Seq(0), 0
 				o := &callback.SubscribeOptions{Queue: 1 << 20}
 				if (i+round)%2 == 0 {
-					o.Start = callback.Oldest
+					o.Start = callback.StartOldest
 				}
 				for e, err := range callback.Events(bounded(t), src, o) {
-					if err != nil && (rmi.KindOf(err) == rmi.PeerGone || rmi.KindOf(err) == rmi.ConnectFailed) {
+					if err != nil && (rmi.KindOf(err) == rmi.KindPeerGone || rmi.KindOf(err) == rmi.KindConnectFailed) {
 						break // the first attempt hit a cut too often
 					}
-					if err != nil || e.Kind != callback.Published || last > 0 && e.Seq != last+1 || int(e.Seq) != e.Value+1 {
+					if err != nil || e.Kind != callback.KindPublished || last > 0 && e.Seq != last+1 || int(e.Seq) != e.Value+1 {
 						t.Errorf("after %d: %+v, %v", last, e, err)
 						return
 					}

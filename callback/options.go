@@ -9,17 +9,17 @@ import (
 type Start uint8
 
 const (
-	// Newest: with what is published from now on.
-	Newest Start = iota
-	// Snapshot: with the present state, as State events, and then every change
+	// StartNewest: with what is published from now on.
+	StartNewest Start = iota
+	// StartSnapshot: with the present state, as State events, and then every change
 	// after it, nothing between lost or doubled.
-	Snapshot
-	// Oldest: with the oldest event that is kept.
-	Oldest
-	// FromSeq: with the event numbered SubscribeOptions.Seq. If events from there on are not kept
+	StartSnapshot
+	// StartOldest: with the oldest event that is kept.
+	StartOldest
+	// StartFromSeq: with the event numbered SubscribeOptions.Seq. If events from there on are not kept
 	// any more, a Gap comes first. The number may be that of the next event. A higher one is
 	// an error.
-	FromSeq
+	StartFromSeq
 )
 
 // SubscribeOptions say what a subscription gets. The zero value is everything
@@ -63,7 +63,7 @@ func (o *SubscribeOptions) withDefaults() (SubscribeOptions, error) {
 	if _, err := path.Match(c.Match, ""); err != nil {
 		return c, badPattern("subscribe", c.Match)
 	}
-	if c.Policy > Disconnect || c.Start > FromSeq {
+	if c.Policy > PolicyDisconnect || c.Start > StartFromSeq {
 		return c, invalid("subscribe", "SubscribeOptions has an unknown Policy or Start")
 	}
 	return c, nil

@@ -5,15 +5,15 @@ package callback
 type Policy uint8
 
 const (
-	// DropOldest: the oldest event in the queue is dropped.
-	DropOldest Policy = iota
-	// DropNewest: the new event is dropped.
-	DropNewest
-	// Coalesce: of each key only the newest event is kept in the queue, full or
+	// PolicyDropOldest: the oldest event in the queue is dropped.
+	PolicyDropOldest Policy = iota
+	// PolicyDropNewest: the new event is dropped.
+	PolicyDropNewest
+	// PolicyCoalesce: of each key only the newest event is kept in the queue, full or
 	// not. If there are too many keys, the oldest event is dropped.
-	Coalesce
-	// Disconnect: the subscription ends with ErrSlow after what is queued.
-	Disconnect
+	PolicyCoalesce
+	// PolicyDisconnect: the subscription ends with ErrSlow after what is queued.
+	PolicyDisconnect
 )
 
 func (p Policy) String() string {
@@ -62,7 +62,7 @@ const (
 
 func newQueue[T any](limit int, p Policy, key func(T) string) queue[T] {
 	q := queue[T]{limit: limit, policy: p}
-	if p == Coalesce {
+	if p == PolicyCoalesce {
 		q.key, q.keys = key, make(map[string]uint64)
 	}
 	return q
@@ -76,7 +76,7 @@ func (q *queue[T]) waiting() bool { return q.begin != q.end || q.lost > 0 }
 // push queues a live v. It reports false if the policy is Disconnect and the
 // queue is full: v is lost, and no more should be pushed.
 func (q *queue[T]) push(v T) bool {
-	if q.policy == Coalesce {
+	if q.policy == PolicyCoalesce {
 		k := q.key(v)
 		if i, ok := q.keys[k]; ok {
 			q.drop(i)
@@ -90,10 +90,10 @@ func (q *queue[T]) push(v T) bool {
 	}
 	if q.live >= q.limit {
 		switch q.policy {
-		case DropNewest:
+		case PolicyDropNewest:
 			q.lost++
 			return true
-		case Disconnect:
+		case PolicyDisconnect:
 			q.lost++
 			return false
 		}

@@ -28,10 +28,10 @@ func TestPoliciesOfAFullQueue(t *testing.T) {
 		missed []uint64 // before each, and behind the last
 		ended  bool
 	}{
-		{DropOldest, []int{4, 5, 6}, []uint64{3, 0, 0, 0}, false},
-		{DropNewest, []int{1, 2, 3}, []uint64{0, 0, 0, 3}, false},
-		{Coalesce, []int{5, 6}, []uint64{4, 0, 0}, false}, // keys are odd and even
-		{Disconnect, []int{1, 2, 3}, []uint64{0, 0, 0, 1}, true},
+		{PolicyDropOldest, []int{4, 5, 6}, []uint64{3, 0, 0, 0}, false},
+		{PolicyDropNewest, []int{1, 2, 3}, []uint64{0, 0, 0, 3}, false},
+		{PolicyCoalesce, []int{5, 6}, []uint64{4, 0, 0}, false}, // keys are odd and even
+		{PolicyDisconnect, []int{1, 2, 3}, []uint64{0, 0, 0, 1}, true},
 	} {
 		t.Run(c.policy.String(), func(t *testing.T) {
 			q := newQueue(3, c.policy, func(i item) string { return fmt.Sprint(i.key) })
@@ -50,7 +50,7 @@ func TestPoliciesOfAFullQueue(t *testing.T) {
 // What goes in comes out in order or is counted, and kept entries always come out.
 func TestQueueLosesNothingUntold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		policy := Policy(rapid.IntRange(0, int(Coalesce)).Draw(t, "policy"))
+		policy := Policy(rapid.IntRange(0, int(PolicyCoalesce)).Draw(t, "policy"))
 		limit := rapid.IntRange(1, 8).Draw(t, "limit")
 		q := newQueue(limit, policy, func(i item) string { return fmt.Sprint(i.key) })
 		live, kept, popped, poppedKept, lost := 0, 0, 0, 0, uint64(0)

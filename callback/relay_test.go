@@ -16,7 +16,7 @@ import (
 func TestWhoHasOnlyARelayToTheOwnerIsRefused(t *testing.T) {
 	net := rmitest.New(t)
 	naming, owner, user := net.Node(), net.Client(), net.Client()
-	reg, err := registry.Serve(naming, nil)
+	reg, err := registry.Serve(t.Context(), naming, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,14 +26,14 @@ func TestWhoHasOnlyARelayToTheOwnerIsRefused(t *testing.T) {
 	}
 	publish(t, topic, 1)
 	name := reg.URL("numbers")
-	if _, err := registry.Bind[callback.Source[int]](t.Context(), owner, name, topic, registry.Relayed()); err != nil {
+	if _, err := registry.Bind[callback.Source[int]](t.Context(), owner, name, topic, &registry.BindOptions{Relayed: true}); err != nil {
 		t.Fatal(err)
 	}
 	nothing := func(context.Context, callback.Event[int]) error { return nil }
-	if _, err := callback.SubscribeByName(bounded(t), user, name, nothing, nil); !errors.Is(err, rmi.Invalid) || !strings.Contains(err.Error(), "not relayed") {
+	if _, err := callback.SubscribeByName(bounded(t), user, name, nothing, nil); !errors.Is(err, rmi.KindInvalid) || !strings.Contains(err.Error(), "not relayed") {
 		t.Errorf("by name: %v", err)
 	}
-	src, err := registry.Lookup[callback.Source[int]](t.Context(), user, name)
+	src, err := registry.Lookup[callback.Source[int]](t.Context(), user, name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

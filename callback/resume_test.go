@@ -51,9 +51,9 @@ func TestAGapIsToldOnce(t *testing.T) {
 		policy callback.Policy
 		keep   int
 	}{
-		"forgotten, at the end": {callback.DropNewest, 4},
-		"kept, at the end":      {callback.DropNewest, 1 << 20},
-		"kept, before events":   {callback.DropOldest, 1 << 20},
+		"forgotten, at the end": {callback.PolicyDropNewest, 4},
+		"kept, at the end":      {callback.PolicyDropNewest, 1 << 20},
+		"kept, before events":   {callback.PolicyDropOldest, 1 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			net := rmitest.New(t)
@@ -69,7 +69,7 @@ func TestAGapIsToldOnce(t *testing.T) {
 			net.Heal(owner, user)
 			got, missed, gaps := 0, 0, 0
 			for got+missed < n {
-				if e := sub.next(t); e.Kind != callback.Gap {
+				if e := sub.next(t); e.Kind != callback.KindGap {
 					got++
 				} else if missed += int(e.Missed); e.Seq == 0 || int(e.Seq) != got+missed || e.Epoch != topic.Epoch() {
 					t.Errorf("after %d events and %d missed: %+v", got, missed, e)
@@ -104,7 +104,7 @@ func TestAnEventThatCannotBeTakenIsLostOnce(t *testing.T) {
 	}
 	for i, bad := range []string{strings.Repeat("x", 100<<10), "bad", "bad again"} {
 		publish(t, topic, picky{bad})
-		if e := sub.next(t); e.Kind != callback.Gap || e.Missed != 1 || int(e.Seq) != 2*i+2 {
+		if e := sub.next(t); e.Kind != callback.KindGap || e.Missed != 1 || int(e.Seq) != 2*i+2 {
 			t.Errorf("got %+v", e)
 		}
 		net.Cut(owner, user)
@@ -157,10 +157,10 @@ func TestAReplayGoesOnWhereItWas(t *testing.T) {
 		keep  int
 		first string
 	}{
-		{"new", callback.Oldest, n + 10, "published 1"},
-		{"new, from a forgotten number", callback.FromSeq, n - 10, "gap 10"},
-		{"resumed", callback.Newest, n + 10, "published 1"},
-		{"resumed, with a gap", callback.Newest, n - 10, "gap 10"},
+		{"new", callback.StartOldest, n + 10, "published 1"},
+		{"new, from a forgotten number", callback.StartFromSeq, n - 10, "gap 10"},
+		{"resumed", callback.StartNewest, n + 10, "published 1"},
+		{"resumed, with a gap", callback.StartNewest, n - 10, "gap 10"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			net := rmitest.New(t)
@@ -175,7 +175,7 @@ func TestAReplayGoesOnWhereItWas(t *testing.T) {
 			}
 			var sub *collector[cutting]
 			o := &callback.SubscribeOptions{Start: c.start, Seq: 1, Queue: 4}
-			if c.start == callback.Newest {
+			if c.start == callback.StartNewest {
 				sub = collect(t, src, o)
 				net.Partition(owner, user)
 				net.Cut(owner, user)
@@ -196,7 +196,7 @@ func TestAReplayGoesOnWhereItWas(t *testing.T) {
 				if next == 1 && fmt.Sprint(e.Kind, " ", max(e.Missed, 1)) != c.first {
 					t.Errorf("first %v of %d, want %s", e.Kind, e.Missed, c.first)
 				}
-				if e.Epoch != topic.Epoch() || e.Seq != next+callback.Seq(max(e.Missed, 1))-1 || e.Kind == callback.Published && int(e.Value) != int(e.Seq)-1 {
+				if e.Epoch != topic.Epoch() || e.Seq != next+callback.Seq(max(e.Missed, 1))-1 || e.Kind == callback.KindPublished && int(e.Value) != int(e.Seq)-1 {
 					t.Fatalf("got %v %d (%d missed, epoch %d), want number %d", e.Kind, e.Seq, e.Missed, e.Epoch, next)
 				}
 				next = e.Seq + 1
@@ -219,7 +219,7 @@ func TestASnapshotThatIsCutBeginsAnew(t *testing.T) {
 			topic, src := exported(t, owner, user, &callback.TopicOptions[cutting]{Latest: true, Keep: 5,
 				Key: func(c cutting) string { return fmt.Sprint(int(c) % keys) }})
 			var sub *collector[cutting]
-			o := &callback.SubscribeOptions{Start: callback.Snapshot}
+			o := &callback.SubscribeOptions{Start: callback.StartSnapshot}
 			if resumed {
 				sub = collect(t, src, o)
 				net.Partition(owner, user)
@@ -240,7 +240,7 @@ func TestASnapshotThatIsCutBeginsAnew(t *testing.T) {
 			defer decoding.Store(nil)
 			if resumed {
 				net.Heal(owner, user)
-				if e := sub.next(t); e.Kind != callback.Gap || e.Missed == 0 {
+				if e := sub.next(t); e.Kind != callback.KindGap || e.Missed == 0 {
 					t.Errorf("the first is %v of %d", e.Kind, e.Missed)
 				}
 			} else {
@@ -249,13 +249,13 @@ func TestASnapshotThatIsCutBeginsAnew(t *testing.T) {
 			seen := make(map[string]bool)
 			for range keys {
 				e := sub.next(t)
-				if e.Kind != callback.State || seen[e.Key] {
+				if e.Kind != callback.KindState || seen[e.Key] {
 					t.Fatalf("after %d parts of the state: %v %d of key %s", len(seen), e.Kind, e.Seq, e.Key)
 				}
 				seen[e.Key] = true
 			}
 			publish(t, topic, cutting(7))
-			if e := sub.next(t); e.Kind != callback.Published || e.Seq != topic.Last() {
+			if e := sub.next(t); e.Kind != callback.KindPublished || e.Seq != topic.Last() {
 				t.Errorf("behind the state: %v %d", e.Kind, e.Seq)
 			}
 			if cuts.Load() != 1 {
@@ -288,13 +288,13 @@ func TestASourceThatIsNotUpYetIsWaitedFor(t *testing.T) {
 			t.Errorf("with FailFast: %v, want %v", err, want)
 		}
 	}
-	fails(rmi.ConnectFailed)
+	fails(rmi.KindConnectFailed)
 
 	got := make(chan string, 100)
 	ctx, cancel := context.WithCancel(bounded(t))
 	go func() { // ends with ctx
 		defer close(got)
-		for ev, err := range callback.EventsByName[int](ctx, user, at, &callback.SubscribeOptions{Start: callback.Snapshot}) {
+		for ev, err := range callback.EventsByName[int](ctx, user, at, &callback.SubscribeOptions{Start: callback.StartSnapshot}) {
 			if err != nil {
 				got <- fmt.Sprint(errors.Is(err, context.Canceled))
 				return
@@ -304,17 +304,17 @@ func TestASourceThatIsNotUpYetIsWaitedFor(t *testing.T) {
 	}()
 	<-log.wake // it waits
 	naming = net.Restart(naming, nil)
-	if _, err := registry.Serve(naming, nil); err != nil {
+	if _, err := registry.Serve(ctx, naming, nil); err != nil {
 		t.Fatal(err)
 	}
-	fails(rmi.NotBound)
+	fails(rmi.KindNotBound)
 	owner := net.Node()
 	topic, err := callback.NewTopic(owner, &callback.TopicOptions[int]{Latest: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	publish(t, topic, 1)
-	if _, err := registry.Bind[callback.Source[int]](t.Context(), owner, at, topic); err != nil {
+	if _, err := registry.Bind[callback.Source[int]](t.Context(), owner, at, topic, nil); err != nil {
 		t.Fatal(err)
 	}
 	if first := <-got; first != "s1" {
@@ -341,7 +341,7 @@ func TestWaitingForASourceEnds(t *testing.T) {
 	owner := net.Node()
 	tries := make(chan struct{}, 100)
 	var fault atomic.Pointer[rmi.Error]
-	fault.Store(&rmi.Error{Kind: rmi.NotBound, Msg: "nobody has it"})
+	fault.Store(&rmi.Error{Kind: rmi.KindNotBound, Msg: "nobody has it"})
 	find := func(context.Context) (callback.Source[int], error) {
 		tries <- struct{}{}
 		return nil, fault.Load()
@@ -360,9 +360,9 @@ func TestWaitingForASourceEnds(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
 	}
-	fault.Store(&rmi.Error{Kind: rmi.Denied})
+	fault.Store(&rmi.Error{Kind: rmi.KindDenied})
 	for _, err := range callback.EventsFrom(bounded(t), find, nil) {
-		if !errors.Is(err, rmi.Denied) {
+		if !errors.Is(err, rmi.KindDenied) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -390,7 +390,7 @@ func TestWaitingForASourceEnds(t *testing.T) {
 	}
 	defer sub.Cancel(t.Context())
 	if _, err := callback.SubscribeFrom(t.Context(), func(context.Context) (callback.Source[int], error) { return stale, nil },
-		func(context.Context, callback.Event[int]) error { return nil }, &callback.SubscribeOptions{FailFast: true}); !errors.Is(err, rmi.NoSuchObject) {
+		func(context.Context, callback.Event[int]) error { return nil }, &callback.SubscribeOptions{FailFast: true}); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Errorf("with FailFast: %v", err)
 	}
 }
@@ -405,8 +405,8 @@ func TestANameIsReadAsTheRegistrysClientReadsIt(t *testing.T) {
 		{"", "rmi+udp://%2Frun%2Frmi.sock/a"}, {"", "a//b"}, {"names.example", "a"}, {"rmi://names.example/a", "a"},
 	} {
 		t.Setenv(registry.Env, c.env)
-		_, want := registry.Lookup[callback.Source[int]](t.Context(), user, c.name)
-		if !errors.Is(want, rmi.Invalid) {
+		_, want := registry.Lookup[callback.Source[int]](t.Context(), user, c.name, nil)
+		if !errors.Is(want, rmi.KindInvalid) {
 			t.Fatalf("%q with %q: %v", c.name, c.env, want)
 		}
 		rounds := 0
@@ -422,7 +422,7 @@ func TestANameIsReadAsTheRegistrysClientReadsIt(t *testing.T) {
 
 	net := rmitest.New(t)
 	naming, user := net.Node(), net.Client()
-	if _, err := registry.Serve(naming, nil); err != nil {
+	if _, err := registry.Serve(t.Context(), naming, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv(registry.Env, "rmi://"+naming.Endpoint().String())
@@ -431,10 +431,10 @@ func TestANameIsReadAsTheRegistrysClientReadsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, topic, 1)
-	if _, err := registry.Bind[callback.Source[int]](t.Context(), naming, "numbers", topic); err != nil {
+	if _, err := registry.Bind[callback.Source[int]](t.Context(), naming, "numbers", topic, nil); err != nil {
 		t.Fatal(err)
 	}
-	for e, err := range callback.EventsByName[int](bounded(t), user, "numbers", &callback.SubscribeOptions{Start: callback.Oldest}) {
+	for e, err := range callback.EventsByName[int](bounded(t), user, "numbers", &callback.SubscribeOptions{Start: callback.StartOldest}) {
 		if err != nil || e.Value != 1 {
 			t.Errorf("got %+v, %v", e, err)
 		}

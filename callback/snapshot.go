@@ -43,7 +43,7 @@ func (t *topicState[E]) snapshot(match string) ([]*entry[E], error) {
 		for _, e := range t.latest {
 			if matches(match, e.Event.Key) {
 				part := &entry[E]{packet: e.packet, head: headState, Event: e.Event}
-				part.Event.Kind = State
+				part.Event.Kind = KindState
 				state = append(state, part)
 			}
 		}
@@ -73,11 +73,11 @@ func (t *Topic[E]) shoot() error {
 	last := t.Last()
 	var state []*entry[E]
 	for _, v := range t.o.Snapshot() {
-		p, err := t.codec.Packet(t.node, v)
+		p, err := t.codec.Packet(t.exchange, v)
 		if err != nil {
 			return during("subscribe", err)
 		}
-		e := &entry[E]{packet: p, head: headState, Event: Event[E]{Kind: State, Seq: last, Epoch: t.epoch, Value: v}}
+		e := &entry[E]{packet: p, head: headState, Event: Event[E]{Kind: KindState, Seq: last, Epoch: t.epoch, Value: v}}
 		if t.o.Key != nil {
 			e.Event.Key = t.o.Key(v)
 		}

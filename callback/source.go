@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"gormi/refs"
-	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/stub"
 )
 
@@ -16,23 +16,23 @@ import (
 type Source[E any] interface {
 	// Subscribe opens subscriptions of the caller, or resumes them. Their events
 	// are sent to r.Receiver of the caller's node.
-	Subscribe(ctx context.Context, r Request) (Grant, error)
+	Subscribe(ctx context.Context, r subscribeRequest) (subscribeGrant, error)
 
 	// Unsubscribe ends subscriptions of the caller. It skips those that do not exist.
-	Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error
+	Unsubscribe(ctx context.Context, r multicast.ReceiverID, subs []subID) error
 
 	// Read returns, in order, kept events from a number on whose keys match, at
 	// most atMost of them. 0 means 100, and more than 1000 means 1000. It works through relays too.
 	Read(ctx context.Context, from Seq, match string, atMost int) ([]Event[E], error)
 }
 
-// SubID names a subscription among those of one receiver.
-type SubID uint64
+// subID names a subscription among those of one receiver.
+type subID uint64
 
-// Request asks for subscriptions that have the same selection and start.
-type Request struct {
-	Receiver rmi.ReceiverID
-	Subs     []SubID
+// subscribeRequest asks for subscriptions that have the same selection and start.
+type subscribeRequest struct {
+	Receiver multicast.ReceiverID
+	Subs     []subID
 	Token    uint64 // comes back in what is sent, to tell answers apart
 	Resume   bool   // Subs are all subscriptions of Receiver, and none is known any more
 
@@ -46,10 +46,10 @@ type Request struct {
 	Epoch Epoch
 }
 
-// Grant tells on which connection the events come.
-type Grant struct {
+// subscribeGrant tells on which connection the events come.
+type subscribeGrant struct {
 	Node    refs.NodeID
-	Session rmi.SessionID
+	Session multicast.ConnectionID
 }
 
 // Register provides the stub of Source[E]. Programs need it that get a source from a registry or
@@ -63,12 +63,12 @@ func Register[E any]() {
 // sourceStub makes proxies on every platform.
 type sourceStub[E any] struct{ stub.Object }
 
-func (s sourceStub[E]) Subscribe(ctx context.Context, r Request) (g Grant, err error) {
+func (s sourceStub[E]) Subscribe(ctx context.Context, r subscribeRequest) (g subscribeGrant, err error) {
 	err = s.Invoke(ctx, "Subscribe", stub.Args(r), &g)
 	return
 }
 
-func (s sourceStub[E]) Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error {
+func (s sourceStub[E]) Unsubscribe(ctx context.Context, r multicast.ReceiverID, subs []subID) error {
 	return s.Invoke(ctx, "Unsubscribe", stub.Args(r, subs))
 }
 

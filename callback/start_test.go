@@ -17,12 +17,12 @@ import (
 // brief writes events shortly: "5" published, "s5" state, "gap3" with 3 missed.
 func brief(e callback.Event[int]) string {
 	switch e.Kind {
-	case callback.Gap:
+	case callback.KindGap:
 		if e.Restarted {
 			return "restart"
 		}
 		return fmt.Sprintf("gap%d", e.Missed)
-	case callback.State:
+	case callback.KindState:
 		return fmt.Sprintf("s%d", e.Value)
 	}
 	return fmt.Sprint(e.Value)
@@ -36,20 +36,20 @@ func TestWhereASubscriptionBegins(t *testing.T) {
 		kind rmi.Kind
 	}{
 		{"newest", callback.SubscribeOptions{}, []string{"11", "12"}, 0},
-		{"oldest", callback.SubscribeOptions{Start: callback.Oldest}, []string{"6", "7", "8", "9", "10", "11", "12"}, 0},
-		{"oldest of a key", callback.SubscribeOptions{Start: callback.Oldest, Match: "0"}, []string{"6", "9", "12"}, 0},
-		{"from", callback.SubscribeOptions{Start: callback.FromSeq, Seq: 8}, []string{"8", "9", "10", "11", "12"}, 0},
-		{"the next", callback.SubscribeOptions{Start: callback.FromSeq, Seq: 11}, []string{"11", "12"}, 0},
-		{"forgotten", callback.SubscribeOptions{Start: callback.FromSeq, Seq: 2}, []string{"gap4", "6", "7", "8", "9", "10", "11", "12"}, 0},
-		{"from the future", callback.SubscribeOptions{Start: callback.FromSeq, Seq: 12}, nil, rmi.Invalid},
-		{"another epoch", callback.SubscribeOptions{Start: callback.FromSeq, Seq: 99, Epoch: 1}, []string{"restart", "6", "7", "8", "9", "10", "11", "12"}, 0},
-		{"snapshot", callback.SubscribeOptions{Start: callback.Snapshot}, []string{"s8", "s9", "s10", "11", "12"}, 0},
-		{"snapshot of a key", callback.SubscribeOptions{Start: callback.Snapshot, Match: "0"}, []string{"s9", "12"}, 0},
+		{"oldest", callback.SubscribeOptions{Start: callback.StartOldest}, []string{"6", "7", "8", "9", "10", "11", "12"}, 0},
+		{"oldest of a key", callback.SubscribeOptions{Start: callback.StartOldest, Match: "0"}, []string{"6", "9", "12"}, 0},
+		{"from", callback.SubscribeOptions{Start: callback.StartFromSeq, Seq: 8}, []string{"8", "9", "10", "11", "12"}, 0},
+		{"the next", callback.SubscribeOptions{Start: callback.StartFromSeq, Seq: 11}, []string{"11", "12"}, 0},
+		{"forgotten", callback.SubscribeOptions{Start: callback.StartFromSeq, Seq: 2}, []string{"gap4", "6", "7", "8", "9", "10", "11", "12"}, 0},
+		{"from the future", callback.SubscribeOptions{Start: callback.StartFromSeq, Seq: 12}, nil, rmi.KindInvalid},
+		{"another epoch", callback.SubscribeOptions{Start: callback.StartFromSeq, Seq: 99, Epoch: 1}, []string{"restart", "6", "7", "8", "9", "10", "11", "12"}, 0},
+		{"snapshot", callback.SubscribeOptions{Start: callback.StartSnapshot}, []string{"s8", "s9", "s10", "11", "12"}, 0},
+		{"snapshot of a key", callback.SubscribeOptions{Start: callback.StartSnapshot, Match: "0"}, []string{"s9", "12"}, 0},
 		{"pattern", callback.SubscribeOptions{Match: "[01]"}, []string{"12"}, 0},
-		{"bad pattern", callback.SubscribeOptions{Match: "["}, nil, rmi.Invalid},
-		{"bad queue", callback.SubscribeOptions{Queue: -1}, nil, rmi.Invalid},
-		{"bad start", callback.SubscribeOptions{Start: 17}, nil, rmi.Invalid},
-		{"bad policy", callback.SubscribeOptions{Policy: 17}, nil, rmi.Invalid},
+		{"bad pattern", callback.SubscribeOptions{Match: "["}, nil, rmi.KindInvalid},
+		{"bad queue", callback.SubscribeOptions{Queue: -1}, nil, rmi.KindInvalid},
+		{"bad start", callback.SubscribeOptions{Start: 17}, nil, rmi.KindInvalid},
+		{"bad policy", callback.SubscribeOptions{Policy: 17}, nil, rmi.KindInvalid},
 	} {
 		for _, where := range []string{"remote", "local"} {
 			t.Run(c.name+"/"+where, func(t *testing.T) {
@@ -124,14 +124,14 @@ func TestSnapshotThenEveryChange(t *testing.T) {
 		}
 		subscribers.Go(func() {
 			n, state := 0, -1
-			for e, err := range callback.Events(bounded(t), s, &callback.SubscribeOptions{Start: callback.Snapshot, Queue: 1 << 20}) {
+			for e, err := range callback.Events(bounded(t), s, &callback.SubscribeOptions{Start: callback.StartSnapshot, Queue: 1 << 20}) {
 				switch {
 				case err != nil:
 					t.Error(err)
 					return
-				case e.Kind == callback.State && state < 0:
-				case e.Kind == callback.Published && state >= 0 && e.Value == state+1:
-				case e.Kind == callback.Gap:
+				case e.Kind == callback.KindState && state < 0:
+				case e.Kind == callback.KindPublished && state >= 0 && e.Value == state+1:
+				case e.Kind == callback.KindGap:
 					// The queue of the connection may overflow: this is no test of that.
 					return
 				default:
@@ -156,11 +156,11 @@ func TestLatestForgetsWhatIsRemoved(t *testing.T) {
 	topic, src := exported(t, owner, user, &callback.TopicOptions[Quote]{
 		Latest: true, Key: quoteKey, MaxKeys: 2, Removes: func(q Quote) bool { return q.Cents < 0 }})
 	publish(t, topic, Quote{"A", 1}, Quote{"B", 2}, Quote{"A", 3}, Quote{"B", -1}, Quote{"C", 4})
-	if _, err := topic.Publish(Quote{"D", 1}); !errors.Is(err, rmi.Overloaded) {
+	if _, err := topic.Publish(Quote{"D", 1}); !errors.Is(err, rmi.KindOverloaded) {
 		t.Errorf("a third key: %v", err)
 	}
 	var got []Quote
-	for e, err := range callback.Events(bounded(t), src, &callback.SubscribeOptions{Start: callback.Snapshot}) {
+	for e, err := range callback.Events(bounded(t), src, &callback.SubscribeOptions{Start: callback.StartSnapshot}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,24 +5,24 @@ import (
 	"fmt"
 	"path"
 
-	"gormi/rmi"
 	"gormi/rmi/fault"
+	"gormi/rmi/multicast"
 )
 
 // Subscribe implements Source.
-func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
-	p := rmi.PeerOf(ctx)
+func (t *Topic[E]) Subscribe(ctx context.Context, r subscribeRequest) (subscribeGrant, error) {
+	p := multicast.PeerOf(ctx)
 	if p == nil {
-		return Grant{}, invalid("subscribe", "Subscribe is for other nodes: use callback.Events or callback.Subscribe")
+		return subscribeGrant{}, invalid("subscribe", "Subscribe is for other nodes: use callback.Events or callback.Subscribe")
 	}
 	if err := r.check(t.o.PerPeer); err != nil {
-		return Grant{}, err
+		return subscribeGrant{}, err
 	}
-	if rmi.Relayed(ctx) {
-		return Grant{}, errRelayed
+	if multicast.Relayed(ctx) {
+		return subscribeGrant{}, errRelayed
 	}
 	if !p.TakesStreams() {
-		return Grant{}, invalid("subscribe", "the subscriber's node announced that it takes no streams, and events come by one")
+		return subscribeGrant{}, invalid("subscribe", "the subscriber's node announced that it takes no streams, and events come by one")
 	}
 	l := &link[E]{topic: t, peer: p}
 	made := false
@@ -34,9 +34,9 @@ func (t *Topic[E]) Subscribe(ctx context.Context, r Request) (Grant, error) {
 		t.hook(l)
 	}
 	if err != nil {
-		return Grant{}, err
+		return subscribeGrant{}, err
 	}
-	return Grant{Node: t.node.ID(), Session: p.Session()}, nil
+	return subscribeGrant{Node: t.node.ID(), Session: p.Connection()}, nil
 }
 
 // hook has a link dropped when its connection is lost.
@@ -54,7 +54,7 @@ func (t *Topic[E]) hook(l *link[E]) {
 }
 
 // check finds what is wrong with a request, whatever the topic's state.
-func (r *Request) check(most int) error {
+func (r *subscribeRequest) check(most int) error {
 	switch _, err := path.Match(r.Match, ""); {
 	case r.Receiver == 0 || len(r.Subs) == 0:
 		return invalid("subscribe", "the request names no receiver, or no subscription")
@@ -66,27 +66,27 @@ func (r *Request) check(most int) error {
 		return invalid("subscribe", fmt.Sprintf("the pattern has %d bytes: at most %d are allowed", len(r.Match), maxKey))
 	case r.Queue < 1 || r.Queue > maxQueue:
 		return invalid("subscribe", fmt.Sprintf("a queue of %d events: 1 to %d are allowed", r.Queue, maxQueue))
-	case r.Policy > Disconnect:
+	case r.Policy > PolicyDisconnect:
 		return invalid("subscribe", "the policy is not known")
-	case r.Start > FromSeq:
+	case r.Start > StartFromSeq:
 		return invalid("subscribe", "the start is not known")
 	}
 	return nil
 }
 
 func tooMany(limit int, whose, option string) error {
-	return fault.Add(fault.New(fault.Overloaded, fault.NotExecuted, "too many subscriptions: %d of %s are the limit (TopicOptions.%s)", limit, whose, option), fault.Op("subscribe"))
+	return fault.Add(fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "too many subscriptions: %d of %s are the limit (TopicOptions.%s)", limit, whose, option), fault.Op("subscribe"))
 }
 
 // subscribe adds a request's subscriptions. It reports whether fresh is the peer's link now,
 // because there was none. The error may be errOutdated.
-func (t *topicState[E]) subscribe(fresh *link[E], r *Request) (made bool, err error) {
+func (t *topicState[E]) subscribe(fresh *link[E], r *subscribeRequest) (made bool, err error) {
 	if !t.serves(r) {
 		return false, during("subscribe", ErrClosed)
 	}
 	c := t.clients[fresh.peer]
 	if c == nil {
-		c = &client[E]{link: fresh, groups: make(map[rmi.ReceiverID]*group[E])}
+		c = &client[E]{link: fresh, groups: make(map[multicast.ReceiverID]*group[E])}
 		made = true
 	}
 	g := c.groups[r.Receiver]
@@ -114,7 +114,7 @@ func (t *topicState[E]) subscribe(fresh *link[E], r *Request) (made bool, err er
 		t.clients[fresh.peer] = c
 	}
 	if g == nil {
-		g = &group[E]{match: r.Match, client: c, ask: ask, subs: make(map[SubID]struct{}, len(r.Subs))}
+		g = &group[E]{match: r.Match, client: c, ask: ask, subs: make(map[subID]struct{}, len(r.Subs))}
 		g.out.to[0] = r.Receiver
 		// What waits here waits for the connection, so a short queue for a slow
 		// program is no reason for a short one here.
@@ -156,19 +156,19 @@ func (t *topicState[E]) subscribe(fresh *link[E], r *Request) (made bool, err er
 
 // serves reports whether a request is served. A closed topic serves those who were
 // there before. They know its epoch, and get what they missed.
-func (t *topicState[E]) serves(r *Request) bool {
-	return !t.closed || t.o.ServeClosed || r.Start == FromSeq && r.Epoch == t.epoch
+func (t *topicState[E]) serves(r *subscribeRequest) bool {
+	return !t.closed || t.o.ServeClosed || r.Start == StartFromSeq && r.Epoch == t.epoch
 }
 
 // begin returns what a subscription gets before the first event that is
 // published after it. The error may be errOutdated.
-func (t *topicState[E]) begin(r *Request) ([]*entry[E], error) {
+func (t *topicState[E]) begin(r *subscribeRequest) ([]*entry[E], error) {
 	switch r.Start {
-	case Newest:
+	case StartNewest:
 		return nil, nil
-	case Snapshot:
+	case StartSnapshot:
 		return t.snapshot(r.Match)
-	case Oldest:
+	case StartOldest:
 		return t.replay(r.Match, 0), nil
 	}
 	restarted := r.Epoch != 0 && r.Epoch != t.epoch
@@ -188,7 +188,7 @@ func (t *topicState[E]) begin(r *Request) ([]*entry[E], error) {
 		missed = 0 // nobody knows
 	}
 	gap := &entry[E]{head: headGap, raw: appendGapHead(nil, missed, first-1, restarted)}
-	gap.Event = Event[E]{Kind: Gap, Seq: first - 1, Epoch: t.epoch, Missed: missed, Restarted: restarted}
+	gap.Event = Event[E]{Kind: KindGap, Seq: first - 1, Epoch: t.epoch, Missed: missed, Restarted: restarted}
 	if r.Snapshot && t.hasSnapshot() {
 		state, err := t.snapshot(r.Match)
 		return append([]*entry[E]{gap}, state...), err
@@ -208,8 +208,8 @@ func (t *topicState[E]) replay(match string, from Seq) []*entry[E] {
 }
 
 // Unsubscribe implements Source.
-func (t *Topic[E]) Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []SubID) error {
-	if p := rmi.PeerOf(ctx); p != nil {
+func (t *Topic[E]) Unsubscribe(ctx context.Context, r multicast.ReceiverID, subs []subID) error {
+	if p := multicast.PeerOf(ctx); p != nil {
 		s := t.lock()
 		defer t.mu.Unlock()
 		s.unsubscribe(p, r, subs)
@@ -217,7 +217,7 @@ func (t *Topic[E]) Unsubscribe(ctx context.Context, r rmi.ReceiverID, subs []Sub
 	return nil
 }
 
-func (t *topicState[E]) unsubscribe(p *rmi.Peer, r rmi.ReceiverID, subs []SubID) {
+func (t *topicState[E]) unsubscribe(p *multicast.Peer, r multicast.ReceiverID, subs []subID) {
 	c := t.clients[p]
 	if t.closed || c == nil || c.groups[r] == nil {
 		return

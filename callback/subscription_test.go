@@ -127,7 +127,7 @@ func TestASubscriptionAcrossNodes(t *testing.T) {
 	server, client := rmi.NewNode(silent()), rmi.NewNode(silent())
 	defer server.Close()
 	defer client.Close()
-	if _, err := server.Listen("127.0.0.1:0"); err != nil {
+	if _, err := server.Listen(ctx, "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	l := &listeners{fs: map[int]func(context.Context, int) error{}}

@@ -10,6 +10,7 @@ import (
 
 	"gormi/rmi"
 	"gormi/rmi/fault"
+	"gormi/rmi/multicast"
 )
 
 // TopicOptions say what a topic keeps, and for how many. The zero value is a
@@ -84,10 +85,11 @@ type Topic[E any] struct {
 
 // topicConfig is what does not change in a topic's life.
 type topicConfig[E any] struct {
-	node  *rmi.Node
-	o     TopicOptions[E]
-	codec *rmi.Codec[E]
-	epoch Epoch
+	node     *rmi.Node
+	exchange *multicast.Exchange // the node's
+	o        TopicOptions[E]
+	codec    *multicast.Codec[E]
+	epoch    Epoch
 }
 
 // topicState is what the lock of a topic guards. Its methods need that lock.
@@ -101,7 +103,7 @@ type topicState[E any] struct {
 	shot    []*entry[E] // the last snapshot made by Snapshot
 	shotAt  Seq         // what last was then
 	shotOK  bool
-	clients map[*rmi.Peer]*client[E] // after Close: those with something left to send
+	clients map[*multicast.Peer]*client[E] // after Close: those with something left to send
 	index   index[E]
 	count   int // subscriptions
 }
@@ -115,7 +117,7 @@ func (t *Topic[E]) lock() *topicState[E] {
 // entry is an event of the log, or what else goes through a group's queue.
 type entry[E any] struct {
 	Event  Event[E]
-	packet *rmi.Packet
+	packet *multicast.Packet
 	at     time.Time // with KeepFor
 	head   headKind
 	raw    []byte // the whole head, of what is neither event nor state
@@ -139,12 +141,12 @@ func newEpoch() Epoch {
 // NewTopic returns a topic of node n; o may be nil. The error tells why values
 // of E cannot travel. A topic needs no Close if it lives as long as its node.
 func NewTopic[E any](n *rmi.Node, o *TopicOptions[E]) (*Topic[E], error) {
-	codec, err := rmi.CodecOf[E]()
+	codec, err := multicast.CodecOf[E]()
 	if err != nil {
 		return nil, during("topic", err)
 	}
 	Register[E]()
-	t := &Topic[E]{topicConfig: topicConfig[E]{node: n, codec: codec, epoch: newEpoch()}}
+	t := &Topic[E]{topicConfig: topicConfig[E]{node: n, exchange: n.Port().Multicast(), codec: codec, epoch: newEpoch()}}
 	if o != nil {
 		t.o = *o
 	}
@@ -162,7 +164,7 @@ func NewTopic[E any](n *rmi.Node, o *TopicOptions[E]) (*Topic[E], error) {
 	if t.o.Keep == 0 {
 		t.o.Keep = 1024
 	}
-	t.state = topicState[E]{topicConfig: &t.topicConfig, clients: make(map[*rmi.Peer]*client[E])}
+	t.state = topicState[E]{topicConfig: &t.topicConfig, clients: make(map[*multicast.Peer]*client[E])}
 	if t.o.Latest {
 		t.state.latest = make(map[string]*entry[E])
 	}
@@ -240,11 +242,11 @@ type news[E any] struct {
 // encode makes news of a value. It calls the program's functions, so no lock but changing
 // is held.
 func (t *Topic[E]) encode(v E) (n news[E], err error) {
-	p, err := t.codec.Packet(t.node, v)
+	p, err := t.codec.Packet(t.exchange, v)
 	if err != nil {
 		return n, during("publish", err)
 	}
-	n.entry = &entry[E]{packet: p, head: headEvent, Event: Event[E]{Kind: Published, Epoch: t.epoch, Value: v}}
+	n.entry = &entry[E]{packet: p, head: headEvent, Event: Event[E]{Kind: KindPublished, Epoch: t.epoch, Value: v}}
 	if t.o.Key != nil {
 		n.Event.Key = t.o.Key(v)
 	}
@@ -288,7 +290,7 @@ func (t *topicState[E]) remember(n news[E]) error {
 		return nil
 	}
 	if _, known := t.latest[key]; !known && len(t.latest) >= t.o.MaxKeys {
-		return fault.Add(fault.New(fault.Overloaded, fault.NotExecuted, "the topic has %d keys, its limit (TopicOptions.MaxKeys)", t.o.MaxKeys), fault.Op("publish"))
+		return fault.Add(fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "the topic has %d keys, its limit (TopicOptions.MaxKeys)", t.o.MaxKeys), fault.Op("publish"))
 	}
 	t.latest[key] = n.entry
 	return nil

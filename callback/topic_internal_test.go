@@ -38,9 +38,9 @@ func TestNothingOfTheProgramsRunsUnderATopicsLock(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, src := range []Source[int]{src, topic} {
-			got, _ := start(t, src, &SubscribeOptions{Start: Snapshot})
+			got, _ := start(t, src, &SubscribeOptions{Start: StartSnapshot})
 			for range 2 {
-				if e := soon(t, got); e.Kind != State {
+				if e := soon(t, got); e.Kind != KindState {
 					t.Errorf("got %v %+v, want the state", e.Kind, e)
 				}
 			}

@@ -116,7 +116,7 @@ func TestEverySubscriberSeesEveryEventOnceInOrder(t *testing.T) {
 	}
 	for _, c := range all {
 		for i := range n {
-			if e := c.next(t); e.Kind != callback.Published || e.Value != i || e.Seq != callback.Seq(i+1) || e.Epoch != topic.Epoch() {
+			if e := c.next(t); e.Kind != callback.KindPublished || e.Value != i || e.Seq != callback.Seq(i+1) || e.Epoch != topic.Epoch() {
 				t.Fatalf("event %d is %+v", i, e)
 			}
 		}
@@ -147,7 +147,7 @@ func TestAnEventIsEncodedOnce(t *testing.T) {
 	topic, first := exported[counted](t, owner, net.Client(), nil)
 	var all []*collector[counted]
 	for range 5 {
-		all = append(all, collect(t, first, nil), collect(t, first, &callback.SubscribeOptions{Policy: callback.Disconnect}))
+		all = append(all, collect(t, first, nil), collect(t, first, &callback.SubscribeOptions{Policy: callback.PolicyDisconnect}))
 	}
 	encoded.Store(0)
 	publish(t, topic, counted{7})
@@ -167,7 +167,7 @@ func TestSubscribingOnAClosedNode(t *testing.T) {
 	_, src := exported[int](t, net.Node(), user, nil)
 	user.Close()
 	_, err := callback.Subscribe(bounded(t), src, func(context.Context, callback.Event[int]) error { return nil }, nil)
-	if rmi.KindOf(err) != rmi.Closed {
+	if rmi.KindOf(err) != rmi.KindClosed {
 		t.Errorf("got %v, want that the node is closed", err)
 	}
 }

@@ -64,7 +64,7 @@ func (f *feed[E]) work() {
 type task[E any] struct {
 	done    bool // work has ended
 	request *request[E]
-	leaving []SubID // to be unsubscribed at src
+	leaving []subID // to be unsubscribed at src
 	src     Source[E]
 }
 
@@ -114,7 +114,7 @@ func (f *feedState[E]) finish() bool {
 	return true
 }
 
-var errNodeClosed = fault.Add(fault.New(fault.Closed, fault.Unknown, "the node is closed"), fault.Op("subscribe"))
+var errNodeClosed = fault.Add(fault.New(fault.KindClosed, fault.OutcomeUnknown, "the node is closed"), fault.Op("subscribe"))
 
 // next makes the next request: first those that lost their connection, then those
 // that join, as many as begin alike.
@@ -163,7 +163,7 @@ func (f *feed[E]) request(b *request[E]) error {
 	if (b.patient || b.waits) && f.find != nil && detached(src) {
 		return errDetached
 	}
-	r := Request{
+	r := subscribeRequest{
 		Receiver: f.id, Token: b.token, Resume: b.resume,
 		Match: f.key.ask.match, Queue: f.key.ask.queue, Policy: f.key.ask.policy, Snapshot: f.key.ask.snapshot,
 	}
@@ -183,8 +183,8 @@ func (f *feed[E]) request(b *request[E]) error {
 		return peerError(err)
 	}
 	var gone <-chan struct{}
-	p := f.hub.node.Peer(g.Node)
-	if p == nil || p.Session() != g.Session {
+	p := f.hub.node.Port().Multicast().Peer(g.Node)
+	if p == nil || p.Connection() != g.Session {
 		p = nil // over already; but its packets may have come
 	} else {
 		gone = p.Done()
@@ -222,18 +222,18 @@ func (f *feed[E]) gaveUp() bool {
 }
 
 // begins says where the events of a request begin.
-func (f *feed[E]) begins(b *request[E], r *Request) {
+func (f *feed[E]) begins(b *request[E], r *subscribeRequest) {
 	s := f.lock()
 	defer f.mu.Unlock()
 	r.Start, r.Seq, r.Epoch = b.members[0].start, b.members[0].seq, b.members[0].epoch
 	if b.resume {
-		r.Start, r.Seq, r.Epoch = FromSeq, s.last+1, s.epoch
+		r.Start, r.Seq, r.Epoch = StartFromSeq, s.last+1, s.epoch
 	}
 }
 
 // errDetached is why a source that has a name is not asked now: a call would wait
 // for the connection with an owner that may have been replaced.
-var errDetached = fault.Add(fault.New(fault.PeerGone, fault.NotExecuted, "the connection with the owner is lost"), fault.Op("subscribe"))
+var errDetached = fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the connection with the owner is lost"), fault.Op("subscribe"))
 
 // detached tells whether the connection with a source's owner is lost.
 func detached[E any](src Source[E]) bool {
@@ -241,7 +241,8 @@ func detached[E any](src Source[E]) bool {
 	if !ok {
 		return false
 	}
-	p := rmi.NodeOf(src).Peer(r.ID.Node)
+	n, _ := rmi.NodeOf(src)
+	p := n.Port().Multicast().Peer(r.ID.Node)
 	return p != nil && p.Detached()
 }
 
@@ -254,7 +255,7 @@ func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
 		return src, nil
 	}
 	src, err := f.find(ctx)
-	if err == nil && rmi.NodeOf(src) != f.hub.node {
+	if n, _ := rmi.NodeOf(src); err == nil && n != f.hub.node {
 		err = invalid("subscribe", "the source that was found again is no proxy of the same node")
 	}
 	if err != nil {
@@ -316,7 +317,7 @@ func (f *feedState[E]) failed(b *request[E], err error, failures int) (again, ad
 	}
 	f.fail(members, err)
 	for _, m := range members {
-		if f.peer != nil && rmi.OutcomeOf(err) == rmi.Unknown {
+		if f.peer != nil && rmi.OutcomeOf(err) == rmi.OutcomeUnknown {
 			f.leaving = append(f.leaving, m.id) // the owner may have it
 		}
 	}
@@ -334,10 +335,10 @@ func (b *request[E]) repeat(err error, finds bool, failures int) bool {
 	case !b.patient && b.waits:
 		return notUp(err)
 	case !b.patient:
-		return kind == rmi.PeerGone && failures < quickTries
-	case kind == rmi.PeerGone, kind == rmi.ConnectFailed, kind == rmi.Overloaded, kind == rmi.Deadline, kind == rmi.Cancelled:
+		return kind == rmi.KindPeerGone && failures < quickTries
+	case kind == rmi.KindPeerGone, kind == rmi.KindConnectFailed, kind == rmi.KindOverloaded, kind == rmi.KindDeadline, kind == rmi.KindCancelled:
 		return true
-	case kind == rmi.NotBound, kind == rmi.NoSuchObject, kind == rmi.StaleReference, kind == rmi.Denied, kind == rmi.Protocol:
+	case kind == rmi.KindNotBound, kind == rmi.KindNoSuchObject, kind == rmi.KindStaleReference, kind == rmi.KindDenied, kind == rmi.KindProtocol:
 		return finds
 	}
 	return errors.Is(err, context.DeadlineExceeded)
@@ -347,7 +348,7 @@ func (b *request[E]) repeat(err error, finds bool, failures int) bool {
 // not up, or not yet.
 func notUp(err error) bool {
 	switch rmi.KindOf(err) {
-	case rmi.NotBound, rmi.ConnectFailed, rmi.PeerGone, rmi.NoSuchObject, rmi.StaleReference, rmi.Deadline:
+	case rmi.KindNotBound, rmi.KindConnectFailed, rmi.KindPeerGone, rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindDeadline:
 		return true
 	}
 	return errors.Is(err, context.DeadlineExceeded)
@@ -365,7 +366,7 @@ func (f *feed[E]) pause(failures int) {
 }
 
 // unsubscribe tells the owner that subscriptions are over.
-func (f *feed[E]) unsubscribe(src Source[E], subs []SubID) {
+func (f *feed[E]) unsubscribe(src Source[E], subs []subID) {
 	for i := range leaveTries {
 		s := f.lock()
 		p := s.peer

@@ -259,7 +259,7 @@ func (s *source) command(line string, exists func(string) bool) string {
 // mostFiles is how many files a call may cross.
 const mostFiles = 20
 
-// TestDocPlacesItsFunctions looks at the way of a call in package rmi's comment. Every
+// TestDocPlacesItsFunctions looks at the way of a call in rmi/doc.go. Every
 // function there stands with its file, as "F in x.go" or "F and G in x.go", and is declared in
 // that file. Every file stands with a function. The numbered steps cross no more files than
 // a call may, and in each of the four parts of the way a file is entered once.
@@ -268,9 +268,8 @@ func TestDocPlacesItsFunctions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(text), "# How a call travels")
-	way, _, ends := strings.Cut(rest, "\n// # ")
-	if !ok || !ends {
+	_, way, ok := strings.Cut(string(text), "// How a call travels\n")
+	if !ok {
 		t.Fatal("rmi/doc.go does not say how a call travels")
 	}
 	s := readSource(t)
@@ -319,6 +318,31 @@ func TestDocPlacesItsFunctions(t *testing.T) {
 	}
 	if parts != 4 || functions < 40 {
 		t.Errorf("found %d parts of the way with %d functions", parts, functions)
+	}
+}
+
+// TestLivesPlaceTheirFunctions looks at the lives of a call, an event, a reference and a session:
+// each step names a function with its file. (TestPagesNameWhatExists looks for it there.)
+func TestLivesPlaceTheirFunctions(t *testing.T) {
+	text, err := os.ReadFile("../.github/ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lives := strings.Split(string(text), "\n## The life of ")[1:]
+	if len(lives) != 4 {
+		t.Fatalf("found %d lives", len(lives))
+	}
+	for _, life := range lives {
+		name, _, _ := strings.Cut(life, "\n")
+		steps := regexp.MustCompile(`\n\d+\. `).Split(life, -1)[1:]
+		if len(steps) < 8 {
+			t.Errorf("the life of %s has only %d steps", name, len(steps))
+		}
+		for i, step := range steps {
+			if !declaredIn.MatchString(step) {
+				t.Errorf("the life of %s: step %d names no function with its file", name, i+1)
+			}
+		}
 	}
 }
 

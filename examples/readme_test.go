@@ -79,12 +79,12 @@ func TestReadmeModuleFromZero(t *testing.T) {
 	}
 
 	// The registry of the README, on a port of its own.
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	reg, err := registry.Serve(node, nil)
+	reg, err := registry.Serve(ctx, node, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

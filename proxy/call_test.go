@@ -208,7 +208,7 @@ func TestOnlyAnInterfaceWithoutAStubNeedsThePlatformsHelp(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = new(proxy.Table).Get(reference(), i, nil)
-	if says := proxy.Supported(i.Type); (says == nil) != (err == nil) || says != nil && !errors.Is(err, fault.Invalid) {
+	if says := proxy.Supported(i.Type); (says == nil) != (err == nil) || says != nil && !errors.Is(err, fault.KindInvalid) {
 		t.Errorf("Supported says %v, and the proxy is made with %v", says, err)
 	}
 }
@@ -252,7 +252,7 @@ func TestArgumentsThatCannotTravelAreTheCallersToRefuse(t *testing.T) {
 		return nil, nil
 	}}
 	p, _ := made[func(context.Context, any) error](t, new(proxy.Table), c)
-	if err := p(t.Context(), make(chan int)); !errors.Is(err, fault.Invalid) || ran {
+	if err := p(t.Context(), make(chan int)); !errors.Is(err, fault.KindInvalid) || ran {
 		t.Errorf("a channel was sent: %v", err)
 	}
 }
@@ -346,7 +346,7 @@ func TestAProxyIsNoData(t *testing.T) {
 	_, asBinary := f.MarshalBinary()
 	_, asJSON := json.Marshal(f)
 	for how, err := range map[string]error{"text": asText, "binary": asBinary, "JSON": asJSON} {
-		if !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "proxy of ") {
+		if !errors.Is(err, fault.KindInvalid) || !strings.Contains(err.Error(), "proxy of ") {
 			t.Errorf("%s: %v", how, err)
 		}
 	}

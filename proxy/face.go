@@ -64,7 +64,7 @@ func (f Face) MarshalJSON() ([]byte, error) { return nil, f.noData() }
 func (f Face) MarshalText() ([]byte, error) { return nil, f.noData() }
 
 func (f Face) noData() error {
-	return fault.New(fault.Invalid, fault.NotExecuted,
+	return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted,
 		"a %v stands for an object and is no data: write its reference, which rmi.RefOf tells and rmi.Resolve takes", f)
 }
 

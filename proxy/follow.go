@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"runtime"
-	"weak"
 
 	"gormi/refs"
 )
@@ -16,17 +15,14 @@ type RefreshFunc func(ctx context.Context, failed refs.Ref, cause error) (refs.R
 // to, at first for target's, and its Caller calls refresh to be led on. It is in
 // no table but that of funcs, so it is nobody else's and equal to none.
 func (t *Table) Follow(target *Core, refresh RefreshFunc) (*Core, error) {
-	c := &Core{Interface: target.Interface, Caller: target.Caller, Refresh: refresh}
+	c := &Core{Interface: target.Interface, Caller: target.Caller, Refresh: refresh, table: t}
 	c.target.Store(target)
 	if err := c.build(); err != nil {
 		return nil, err
 	}
 	if c.fn != nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.init()
-		t.funcs[uintptr(c.fn)] = weak.Make(c)
-		runtime.AddCleanup(c, func(fn uintptr) { t.forget(key{}, fn, new(hold)) }, uintptr(c.fn))
+		addFunc(c)
+		runtime.AddCleanup(c, dropFunc, uintptr(c.fn))
 	}
 	return c, nil
 }

@@ -74,6 +74,7 @@ type Core struct {
 	ref    atomic.Pointer[refs.Ref]
 	value  reflect.Value  // the proxy itself, of Interface.Type
 	fn     unsafe.Pointer // the closure of a func proxy; see funcs
+	table  *Table         // whose proxy it is
 	hold   *hold
 }
 
@@ -184,7 +185,7 @@ func (c *Core) build() error {
 		}
 		v, err := dynamic.New(t, dispatcher{FaceOf(c)})
 		if err != nil {
-			return fault.New(fault.Invalid, fault.NotExecuted, "no proxy for %s: %w", c.Interface.Name, err)
+			return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "no proxy for %s: %w", c.Interface.Name, err)
 		}
 		c.value = v
 	}
@@ -200,7 +201,13 @@ type Table struct {
 
 	mu    sync.Mutex // guards the fields below
 	cores map[key]weak.Pointer[Core]
-	funcs map[uintptr]weak.Pointer[Core] // by closure
+}
+
+// funcs are the proxies of all tables that are funcs, by closure. A func can be told by nothing
+// else.
+var funcs struct {
+	sync.RWMutex // guards all; taken after Table.mu
+	all          map[uintptr]weak.Pointer[Core]
 }
 
 type key struct {
@@ -231,7 +238,7 @@ func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error
 	}
 	t.mu.Unlock()
 
-	c := &Core{Interface: i, Caller: caller, hold: new(hold)}
+	c := &Core{Interface: i, Caller: caller, hold: new(hold), table: t}
 	c.ref.Store(&r)
 	if err := c.build(); err != nil {
 		return nil, err
@@ -245,11 +252,12 @@ func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error
 		}
 		return other, nil
 	}
-	t.init()
-	w := weak.Make(c)
-	t.cores[k] = w
+	if t.cores == nil {
+		t.cores = make(map[key]weak.Pointer[Core])
+	}
+	t.cores[k] = weak.Make(c)
 	if c.fn != nil {
-		t.funcs[uintptr(c.fn)] = w
+		addFunc(c)
 	}
 	t.pin(c, r)
 	fn, h := uintptr(c.fn), c.hold
@@ -257,12 +265,14 @@ func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error
 	return c, nil
 }
 
-// init makes the maps. mu is held.
-func (t *Table) init() {
-	if t.cores == nil {
-		t.cores = make(map[key]weak.Pointer[Core])
-		t.funcs = make(map[uintptr]weak.Pointer[Core])
+// addFunc enters the proxy of a func type.
+func addFunc(c *Core) {
+	funcs.Lock()
+	defer funcs.Unlock()
+	if funcs.all == nil {
+		funcs.all = make(map[uintptr]weak.Pointer[Core])
 	}
+	funcs.all[uintptr(c.fn)] = weak.Make(c)
 }
 
 // pin has a core hold its reference. mu is held.
@@ -300,8 +310,17 @@ func (t *Table) forget(k key, fn uintptr, h *hold) {
 	if w, ok := t.cores[k]; ok && w.Value() == nil {
 		delete(t.cores, k)
 	}
-	if w, ok := t.funcs[fn]; ok && w.Value() == nil {
-		delete(t.funcs, fn)
+	if fn != 0 {
+		dropFunc(fn)
+	}
+}
+
+// dropFunc drops the entry of a collected func, unless a new one has it.
+func dropFunc(fn uintptr) {
+	funcs.Lock()
+	defer funcs.Unlock()
+	if w, ok := funcs.all[fn]; ok && w.Value() == nil {
+		delete(funcs.all, fn)
 	}
 }
 
@@ -312,9 +331,18 @@ func (t *Table) Len() int {
 	return len(t.cores)
 }
 
-// CoreOf returns what stands behind v if v is a proxy (of any node, if it is of
-// an interface; of this table's node, if it is a func).
+// CoreOf returns what stands behind v if v is a proxy (of any node, if it is of an interface; of
+// this table's node, if it is a func: a func of another node's is an object like any other).
 func (t *Table) CoreOf(v reflect.Value) *Core {
+	c := CoreOf(v)
+	if c != nil && c.fn != nil && c.table != t {
+		return nil
+	}
+	return c
+}
+
+// CoreOf returns what stands behind v if v is a proxy, of any node. It returns nil otherwise.
+func CoreOf(v reflect.Value) *Core {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
@@ -322,9 +350,9 @@ func (t *Table) CoreOf(v reflect.Value) *Core {
 		return nil
 	}
 	if v.Kind() == reflect.Func {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		return t.funcs[uintptr(closureOf(v))].Value()
+		funcs.RLock()
+		defer funcs.RUnlock()
+		return funcs.all[uintptr(closureOf(v))].Value()
 	}
 	x := v.Interface()
 	if s, ok := x.(Stub); ok {

@@ -118,3 +118,9 @@ func (r Ref) check() error {
 	}
 	return nil
 }
+
+// WellKnown returns the reference to an object of a well-known number at an address, whichever node
+// listens there.
+func WellKnown(at Endpoint, num ObjNum) Ref {
+	return Ref{Endpoint: at, ID: ID{Object: num}}
+}

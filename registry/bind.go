@@ -59,33 +59,26 @@ func (b *Binding) lock() *bindingState {
 	return &b.state
 }
 
-// A BindOption changes how Bind and Rebind bind.
-type BindOption func(*bindOptions)
+// BindOptions say how Bind and Rebind bind. The zero value is a leased name.
+type BindOptions struct {
+	// Export says how the object is exported. It is not for a proxy, which its owner exports.
+	Export rmi.ExportOptions
 
-type bindOptions struct {
-	relayed   bool
-	permanent bool
-	lease     time.Duration
-	export    *rmi.ExportOptions
+	// Relayed permits a node that does not listen to bind an object. Calls of it go through the
+	// registry's node, over this node's connection with it. They fail while there is none.
+	Relayed bool
+
+	// Permanent binds a name that stays bound when the node is closed or killed. It ends when the
+	// name is unbound (Binding.Close does that too) or rebound, or when the registry ends. Nothing
+	// renews it, and Binding.Done does not report that it was lost. It is for objects that outlive
+	// the program which binds them.
+	Permanent bool
+
+	// Lease is how long the name stays bound after the registry last heard from the node. If zero,
+	// 20 s. Use more where the network may be interrupted for longer. The registry grants at
+	// least a second, and at most ServeOptions.MaxLease.
+	Lease time.Duration
 }
-
-// With sets how the object is exported. It is not for a proxy, which its owner exports.
-func With(o rmi.ExportOptions) BindOption { return func(b *bindOptions) { b.export = &o } }
-
-// Relayed permits a node that does not listen to bind an object. Calls of it go through the
-// registry's node, over this node's connection with it. They fail while there is none.
-func Relayed() BindOption { return func(o *bindOptions) { o.relayed = true } }
-
-// Permanent binds a name that stays bound when the node is closed or killed. It ends when the
-// name is unbound (Binding.Close does that too) or rebound, or when the registry ends. Nothing
-// renews it, and Binding.Done does not report that it was lost. It is for objects that outlive
-// the program which binds them.
-func Permanent() BindOption { return func(o *bindOptions) { o.permanent = true } }
-
-// Lease sets how long the name stays bound after the registry last heard from the node. The
-// default is 20 s. Use more where the network may be interrupted for longer. The registry
-// grants at least a second, and at most ServeOptions.MaxLease.
-func Lease(d time.Duration) BindOption { return func(o *bindOptions) { o.lease = d } }
 
 // Bind exports v as a T and binds a free name to it. T is a remote interface or a func type. A
 // leased name whose holder's session with the registry is cut counts as free, so a program that
@@ -93,42 +86,41 @@ func Lease(d time.Duration) BindOption { return func(o *bindOptions) { o.lease =
 // the Binding or n is closed. n renews the lease. Write T out: Go would infer the type of v,
 // which is not an interface:
 //
-//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
+//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{}, nil)
 //
 // If v is a proxy, the name is bound to the remote object. n holds that object while the name
 // is bound, and relays its calls if the owner does not listen. ctx bounds the call of the
-// registry, not the binding.
-func Bind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...BindOption) (*Binding, error) {
+// registry, not the binding. o may be nil.
+func Bind[T any](ctx context.Context, n *rmi.Node, name string, v T, o *BindOptions) (*Binding, error) {
 	return bind(ctx, n, "bind", name, v, o)
 }
 
 // Rebind is Bind for a name that may be bound already. It replaces what was bound, and the
 // Binding that had the name is over (Done).
-func Rebind[T any](ctx context.Context, n *rmi.Node, name string, v T, o ...BindOption) (*Binding, error) {
+func Rebind[T any](ctx context.Context, n *rmi.Node, name string, v T, o *BindOptions) (*Binding, error) {
 	return bind(ctx, n, "rebind", name, v, o)
 }
 
-func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, options []BindOption) (*Binding, error) {
+func bind[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *BindOptions) (*Binding, error) {
 	u, r, err := resolveName(n, name)
 	if err != nil {
 		return nil, during(op, "", err)
 	}
-	var o bindOptions
-	for _, set := range options {
-		set(&o)
+	if o == nil {
+		o = new(BindOptions)
 	}
-	if o.permanent && o.lease != 0 {
-		return nil, during(op, u.String(), invalid("both Permanent and Lease were passed: choose one"))
+	if o.Permanent && o.Lease != 0 {
+		return nil, during(op, u.String(), invalid("BindOptions has both Permanent and Lease: choose one"))
 	}
-	if o.lease < 0 {
-		return nil, during(op, u.String(), invalid("a Lease of %v: it is positive, or left out for the registry's own", o.lease))
+	if o.Lease < 0 {
+		return nil, during(op, u.String(), invalid("BindOptions.Lease is %v: it is positive, or zero for the registry's own", o.Lease))
 	}
-	e, release, unhold, err := offer(ctx, n, op, name, v, o.export)
+	e, release, unhold, err := offer(ctx, n, op, name, v, &o.Export)
 	if err != nil {
 		return nil, during(op, u.String(), err)
 	}
 	b := &Binding{
-		url: u, claim: Claim{Name: u.Name, Entry: e, Lease: o.lease, Replace: op == "rebind"}, stays: o.permanent,
+		url: u, claim: Claim{Name: u.Name, Entry: e, Lease: o.Lease, Replace: op == "rebind"}, stays: o.Permanent,
 		release: release, unhold: unhold, renewer: renewerOf(n, u, r), made: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := b.bind(ctx, n, o); err != nil {
@@ -152,9 +144,9 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 	if err != nil {
 		return e, release, unhold, err
 	}
-	if r, ok := n.RefOf(v); ok {
-		if o != nil && !reflect.ValueOf(*o).IsZero() {
-			return e, release, unhold, invalid("the object is another node's, which exports it as it likes: With sets options for the export of an object of one's own")
+	if r, ok := rmi.RefOf(v); ok {
+		if !reflect.ValueOf(*o).IsZero() {
+			return e, release, unhold, invalid("the object is another node's, which exports it as it likes: BindOptions.Export is for the export of an object of one's own")
 		}
 		give := n.Hold(r)
 		// v itself is kept too: if it is another node's, that one has the hold.
@@ -186,10 +178,10 @@ func offer[T any](ctx context.Context, n *rmi.Node, op, name string, v T, o *rmi
 
 // bind calls the registry. Before it does, it registers b with the renewer, which unbinds it
 // when the node closes.
-func (b *Binding) bind(ctx context.Context, n *rmi.Node, o bindOptions) error {
-	if r := b.claim.Entry.Ref; !o.relayed && !r.Listens() && !r.Via.Listens() && !n.Endpoint().Listens() {
-		return invalid(`the node does not listen, so nobody could call the object: call node.Listen("127.0.0.1:0") first, ` +
-			"or pass registry.Relayed() to have calls go through the registry's node")
+func (b *Binding) bind(ctx context.Context, n *rmi.Node, o *BindOptions) error {
+	if r := b.claim.Entry.Ref; !o.Relayed && !r.Listens() && !r.Via.Listens() && !n.Endpoint().Listens() {
+		return invalid(`the node does not listen, so nobody could call the object: call node.Listen(ctx, "127.0.0.1:0") first, ` +
+			"or set BindOptions.Relayed to have calls go through the registry's node")
 	}
 	if err := b.renewer.add(b); err != nil {
 		return err
@@ -246,7 +238,7 @@ func (b *bindingState) granted(g Grant) {
 
 // unanswered notes that a claim failed with err, which may have been granted.
 func (b *bindingState) unanswered(err error) {
-	b.unsure = b.unsure || rmi.OutcomeOf(err) != rmi.NotExecuted
+	b.unsure = b.unsure || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted
 }
 
 // Name is the URL of the name, with the address of its registry.
@@ -272,10 +264,10 @@ func (b *Binding) Done() <-chan struct{} { return b.done }
 
 // Err is nil until Done is closed. Then its kind is
 //
-//   - rmi.Closed if this process unbound the name, or closed the node of a permanent binding,
+//   - rmi.KindClosed if this process unbound the name, or closed the node of a permanent binding,
 //     which leaves the name bound;
-//   - rmi.NotBound if the name was lost before: somebody unbound or rebound it;
-//   - rmi.NoSuchObject if the registry was closed;
+//   - rmi.KindNotBound if the name was lost before: somebody unbound or rebound it;
+//   - rmi.KindNoSuchObject if the registry was closed;
 //   - another kind if the registry refused to bind the name again after a restart, or did not
 //     answer and may still have the name.
 func (b *Binding) Err() error {
@@ -317,7 +309,7 @@ func (b *Binding) begin() bool {
 func (b *Binding) end(lost error) {
 	b.lost = during("unbind", b.url.String(), lost)
 	switch rmi.KindOf(b.lost) {
-	case rmi.Closed, rmi.NotBound, rmi.NoSuchObject:
+	case rmi.KindClosed, rmi.KindNotBound, rmi.KindNoSuchObject:
 	default:
 		b.closed = b.lost
 	}
@@ -338,8 +330,8 @@ func (b *Binding) lose(why error) {
 		return
 	}
 	b.lost = during("renew", b.url.String(), why)
-	if e, ok := b.lost.(*rmi.Error); ok && e.Kind == rmi.AlreadyBound {
-		e.Kind = rmi.NotBound // to the object of this binding
+	if e, ok := b.lost.(*rmi.Error); ok && e.Kind == rmi.KindAlreadyBound {
+		e.Kind = rmi.KindNotBound // to the object of this binding
 	}
 	b.over()
 	b.renewer.node.Logger().Warn("a binding was lost", "name", b.url.String(), "err", b.lost)
@@ -389,11 +381,11 @@ func (b *Binding) settle(ctx context.Context) {
 func (l Lost) reason() error {
 	switch {
 	case l.Unbound:
-		return refused(rmi.NotBound, "somebody unbound the name")
+		return refused(rmi.KindNotBound, "somebody unbound the name")
 	case l.By != "":
-		return refused(rmi.NotBound, "the name is bound to another object by now, %s", shown(l.By))
+		return refused(rmi.KindNotBound, "the name is bound to another object by now, %s", shown(l.By))
 	case l.Now != 0:
-		return refused(rmi.NotBound, "the name was bound to another object meanwhile")
+		return refused(rmi.KindNotBound, "the name was bound to another object meanwhile")
 	}
 	return notBound()
 }
@@ -410,4 +402,4 @@ func shown(s string) string {
 	return s
 }
 
-func closed(why string) error { return fault.New(fault.Closed, fault.Executed, "%s", why) }
+func closed(why string) error { return fault.New(fault.KindClosed, fault.OutcomeExecuted, "%s", why) }

@@ -21,13 +21,13 @@ func TestBindLookupUnbind(t *testing.T) {
 	owner, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil)
 	name := reg.URL("bank/alice")
 
-	_, err := registry.Lookup[Account](ctx, caller, name)
-	wantKind(t, err, rmi.NotBound)
-	if !errors.Is(err, rmi.NotBound) || rmi.OutcomeOf(err) != rmi.NotExecuted || !strings.Contains(err.Error(), name) {
+	_, err := registry.Lookup[Account](ctx, caller, name, nil)
+	wantKind(t, err, rmi.KindNotBound)
+	if !errors.Is(err, rmi.KindNotBound) || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || !strings.Contains(err.Error(), name) {
 		t.Errorf("got %v, outcome %v", err, rmi.OutcomeOf(err))
 	}
 
-	b, err := registry.Bind[Account](ctx, owner, name, &account{})
+	b, err := registry.Bind[Account](ctx, owner, name, &account{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,10 +38,10 @@ func TestBindLookupUnbind(t *testing.T) {
 		t.Errorf("the binding is of %s, %v, %v", b.Name(), b.Ref(), b.Err())
 	}
 
-	_, err = registry.Bind[Account](ctx, owner, name, &account{})
-	wantKind(t, err, rmi.AlreadyBound)
+	_, err = registry.Bind[Account](ctx, owner, name, &account{}, nil)
+	wantKind(t, err, rmi.KindAlreadyBound)
 
-	second, err := registry.Rebind[Account](ctx, owner, name, &account{balance: 1000})
+	second, err := registry.Rebind[Account](ctx, owner, name, &account{balance: 1000}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestBindLookupUnbind(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-b.Done()
-	wantKind(t, b.Err(), rmi.NotBound)
+	wantKind(t, b.Err(), rmi.KindNotBound)
 	if got := deposit(t, caller, name, 1); got != 1002 {
 		t.Errorf("the balance is %d", got)
 	}
@@ -62,16 +62,16 @@ func TestBindLookupUnbind(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-second.Done()
-	wantKind(t, second.Err(), rmi.Closed)
+	wantKind(t, second.Err(), rmi.KindClosed)
 	if !errors.Is(second.Err(), net.ErrClosed) {
 		t.Errorf("%v is not net.ErrClosed", second.Err())
 	}
 	if err := second.Close(); err != nil {
 		t.Errorf("closing again: %v", err)
 	}
-	_, err = registry.Lookup[Account](ctx, caller, name)
-	wantKind(t, err, rmi.NotBound)
-	wantKind(t, registry.Unbind(ctx, caller, name), rmi.NotBound)
+	_, err = registry.Lookup[Account](ctx, caller, name, nil)
+	wantKind(t, err, rmi.KindNotBound)
+	wantKind(t, registry.Unbind(ctx, caller, name), rmi.KindNotBound)
 	if reg.Len() != 0 {
 		t.Errorf("%d names are left", reg.Len())
 	}
@@ -81,22 +81,22 @@ func TestClosingABindingTakesTheExportBack(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	owner, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil)
-	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{})
+	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := registry.Lookup[Account](ctx, caller, reg.URL("a"))
+	a, err := registry.Lookup[Account](ctx, caller, reg.URL("a"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Deposit(ctx, 1); err != nil {
 		t.Fatal(err)
 	}
-	caller.Release(a) // who holds the object keeps it
+	rmi.Release(a) // who holds the object keeps it
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, untilItFails(ctx, a), rmi.NoSuchObject)
+	wantKind(t, untilItFails(ctx, a), rmi.KindNoSuchObject)
 }
 
 // untilItFails calls an account until the registry, too, has given back what it
@@ -113,7 +113,7 @@ func TestAFailedBindTakesTheExportBack(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	owner, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil)
-	if _, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}); err != nil {
+	if _, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	v := &account{}
@@ -121,15 +121,15 @@ func TestAFailedBindTakesTheExportBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = registry.Bind[Account](ctx, owner, reg.URL("a"), v)
-	wantKind(t, err, rmi.AlreadyBound)
+	_, err = registry.Bind[Account](ctx, owner, reg.URL("a"), v, nil)
+	wantKind(t, err, rmi.KindAlreadyBound)
 	h.Close() // the last pin
 	a, err := rmi.Resolve[Account](caller, h.Ref(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	caller.Release(a)
-	wantKind(t, untilItFails(ctx, a), rmi.NoSuchObject)
+	rmi.Release(a)
+	wantKind(t, untilItFails(ctx, a), rmi.KindNoSuchObject)
 }
 
 func TestClosingTheNodeUnbinds(t *testing.T) {
@@ -144,7 +144,7 @@ func TestClosingTheNodeUnbinds(t *testing.T) {
 	} {
 		reg := serving(t)
 		owner := listening(t, "127.0.0.1:0", nil)
-		b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{})
+		b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestClosingTheNodeUnbinds(t *testing.T) {
 			t.Errorf("%s: the name is still bound", what)
 		}
 		<-b.Done()
-		wantKind(t, b.Err(), rmi.Closed)
+		wantKind(t, b.Err(), rmi.KindClosed)
 		if err := b.Close(); err != nil {
 			t.Errorf("%s: closing the binding afterwards: %v", what, err)
 		}
@@ -166,14 +166,14 @@ func TestClosingTheBindingBeforeTheNode(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	owner, other := listening(t, "127.0.0.1:0", nil), listening(t, "127.0.0.1:0", nil)
-	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{})
+	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registry.Bind[Account](ctx, other, reg.URL("a"), &account{}); err != nil {
+	if _, err := registry.Bind[Account](ctx, other, reg.URL("a"), &account{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	owner.Close()
@@ -186,7 +186,7 @@ func TestClosingABindingWhoseRegistryIsClosed(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	owner := listening(t, "127.0.0.1:0", nil)
-	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{})
+	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,18 +194,18 @@ func TestClosingABindingWhoseRegistryIsClosed(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Errorf("no registry, no name: %v", err)
 	}
-	wantKind(t, b.Err(), rmi.NoSuchObject)
+	wantKind(t, b.Err(), rmi.KindNoSuchObject)
 }
 
 func TestClosingABindingWhoseRegistryDoesNotAnswer(t *testing.T) {
 	ctx := testContext(t)
 	node := listening(t, "127.0.0.1:0", nil)
-	reg, err := registry.Serve(node, nil)
+	reg, err := registry.Serve(ctx, node, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	owner := listening(t, "127.0.0.1:0", nil)
-	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{})
+	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,15 +221,15 @@ func TestARegistryRestarts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rmi.sock")
 	url := registry.URL{Endpoint: refs.Endpoint{Host: path}, Name: "a"}.String()
 	first := listening(t, path, nil)
-	if _, err := registry.Serve(first, nil); err != nil {
+	if _, err := registry.Serve(ctx, first, nil); err != nil {
 		t.Fatal(err)
 	}
 	owner, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil)
-	b, err := registry.Bind[Account](ctx, owner, url, &account{})
+	b, err := registry.Bind[Account](ctx, owner, url, &account{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := registry.Lookup[Account](ctx, caller, url)
+	a, err := registry.Lookup[Account](ctx, caller, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,14 +237,14 @@ func TestARegistryRestarts(t *testing.T) {
 	if _, err := a.Deposit(ctx, 1); err != nil {
 		t.Errorf("a proxy needs its registry: %v", err)
 	}
-	if _, err := registry.Serve(listening(t, path, nil), nil); err != nil {
+	if _, err := registry.Serve(ctx, listening(t, path, nil), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Close(); err != nil { // be the name bound there again or not
 		t.Fatal(err)
 	}
-	_, err = registry.Lookup[Account](ctx, newNode(t, nil), url) // one that has no connection with the first
-	wantKind(t, err, rmi.NotBound)
+	_, err = registry.Lookup[Account](ctx, newNode(t, nil), url, nil) // one that has no connection with the first
+	wantKind(t, err, rmi.KindNotBound)
 }
 
 func TestWhatCannotBeBound(t *testing.T) {
@@ -257,29 +257,29 @@ func TestWhatCannotBeBound(t *testing.T) {
 		bind func() (*registry.Binding, error)
 		text string
 	}{
-		{"no type argument", func() (*registry.Binding, error) { return registry.Bind(ctx, owner, name, &account{}) },
+		{"no type argument", func() (*registry.Binding, error) { return registry.Bind(ctx, owner, name, &account{}, nil) },
 			`registry.Bind[Account](ctx, node, "` + name + `", v)`},
-		{"no type argument, rebind", func() (*registry.Binding, error) { return registry.Rebind(ctx, owner, name, &account{}) },
+		{"no type argument, rebind", func() (*registry.Binding, error) { return registry.Rebind(ctx, owner, name, &account{}, nil) },
 			`registry.Rebind[Account](ctx, node, "` + name + `", v)`},
-		{"nil", func() (*registry.Binding, error) { return registry.Bind[Account](ctx, owner, name, nil) }, "nil"},
+		{"nil", func() (*registry.Binding, error) { return registry.Bind[Account](ctx, owner, name, nil, nil) }, "nil"},
 		{"nil pointer", func() (*registry.Binding, error) {
-			return registry.Bind[Account](ctx, owner, name, (*account)(nil))
+			return registry.Bind[Account](ctx, owner, name, (*account)(nil), nil)
 		}, "nil"},
 		{"not a remote interface", func() (*registry.Binding, error) {
-			return registry.Bind[interface{ Close() error }](ctx, owner, name, net.Listener(nil))
+			return registry.Bind[interface{ Close() error }](ctx, owner, name, net.Listener(nil), nil)
 		}, "rule 2"},
 		{"illegal name", func() (*registry.Binding, error) {
-			return registry.Bind[Account](ctx, owner, reg.URL("a//b"), &account{})
+			return registry.Bind[Account](ctx, owner, reg.URL("a//b"), &account{}, nil)
 		}, "rule 2"},
 		{"no name", func() (*registry.Binding, error) {
-			return registry.Bind[Account](ctx, owner, reg.URL(""), &account{})
+			return registry.Bind[Account](ctx, owner, reg.URL(""), &account{}, nil)
 		}, "rule 1"},
 		{"node does not listen", func() (*registry.Binding, error) {
-			return registry.Bind[Account](ctx, newNode(t, nil), name, &account{})
-		}, "registry.Relayed()"},
+			return registry.Bind[Account](ctx, newNode(t, nil), name, &account{}, nil)
+		}, "BindOptions.Relayed"},
 	} {
 		b, err := c.bind()
-		if rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), c.text) || !strings.HasPrefix(err.Error(), "rmi: bind") && !strings.HasPrefix(err.Error(), "rmi: rebind") {
+		if rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), c.text) || !strings.HasPrefix(err.Error(), "rmi: bind") && !strings.HasPrefix(err.Error(), "rmi: rebind") {
 			t.Errorf("%s: got %v, %v, want an error about %s", c.what, b, err, c.text)
 		}
 	}
@@ -293,11 +293,11 @@ func TestAFuncCanBeBound(t *testing.T) {
 	reg := serving(t)
 	type double = func(ctx context.Context, n int) (int, error)
 	owner, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil)
-	_, err := registry.Bind[double](ctx, owner, reg.URL("double"), func(ctx context.Context, n int) (int, error) { return 2 * n, nil })
+	_, err := registry.Bind[double](ctx, owner, reg.URL("double"), func(ctx context.Context, n int) (int, error) { return 2 * n, nil }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := registry.Lookup[double](ctx, caller, reg.URL("double"))
+	f, err := registry.Lookup[double](ctx, caller, reg.URL("double"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,14 +310,14 @@ func TestAProxyCanBeBound(t *testing.T) {
 	ctx := testContext(t)
 	first, second := serving(t), serving(t)
 	owner, middle, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil), newNode(t, nil)
-	if _, err := registry.Bind[Account](ctx, owner, first.URL("a"), &account{}); err != nil {
+	if _, err := registry.Bind[Account](ctx, owner, first.URL("a"), &account{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	a, err := registry.Lookup[Account](ctx, middle, first.URL("a"))
+	a, err := registry.Lookup[Account](ctx, middle, first.URL("a"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := registry.Bind[Account](ctx, middle, second.URL("a"), a)
+	b, err := registry.Bind[Account](ctx, middle, second.URL("a"), a, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,20 +355,20 @@ func TestAProxyIsBoundAsWhatItsOwnerExports(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	owner, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil)
-	if _, err := registry.Bind[bigAccount](ctx, owner, reg.URL("a"), &account{}); err != nil {
+	if _, err := registry.Bind[bigAccount](ctx, owner, reg.URL("a"), &account{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	part, err := registry.Lookup[Account](ctx, caller, reg.URL("a"))
+	part, err := registry.Lookup[Account](ctx, caller, reg.URL("a"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registry.Bind[Account](ctx, caller, reg.URL("b"), part); err != nil {
+	if _, err := registry.Bind[Account](ctx, caller, reg.URL("b"), part, nil); err != nil {
 		t.Fatal(err)
 	}
 	type both struct {
 		Deposit, Withdraw func(ctx context.Context, cents int64) (int64, error)
 	}
-	a, err := registry.Lookup[both](ctx, caller, reg.URL("b"))
+	a, err := registry.Lookup[both](ctx, caller, reg.URL("b"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -383,22 +383,22 @@ func TestAnObjectWithTwoNames(t *testing.T) {
 	reg := serving(t)
 	owner, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil)
 	a := new(account)
-	first, err := registry.Bind[Account](ctx, owner, reg.URL("a"), a)
+	first, err := registry.Bind[Account](ctx, owner, reg.URL("a"), a, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registry.Bind[Account](ctx, owner, reg.URL("b/c"), a); err != nil {
+	if _, err := registry.Bind[Account](ctx, owner, reg.URL("b/c"), a, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, err = registry.Bind[Account](ctx, owner, reg.URL("a"), a)
-	wantKind(t, err, rmi.AlreadyBound)
+	_, err = registry.Bind[Account](ctx, owner, reg.URL("a"), a, nil)
+	wantKind(t, err, rmi.KindAlreadyBound)
 	for range 2 {
 		if err := first.Close(); err != nil {
 			t.Error(err)
 		}
 	}
 	_, err = registry.LookupRef(ctx, caller, reg.URL("a"))
-	wantKind(t, err, rmi.NotBound)
+	wantKind(t, err, rmi.KindNotBound)
 	dropped := make(chan struct{})
 	runtime.AddCleanup(new([64]byte), func(struct{}) { close(dropped) }, struct{}{})
 	for collected := false; !collected; {

@@ -67,7 +67,7 @@ func TestANodeThatClosesWhileItBindsUnbinds(t *testing.T) {
 	owner := listening(t, "127.0.0.1:0", nil)
 	bound := make(chan error, 1)
 	go func() { // ends when proceed is closed
-		_, err := registry.Bind[Account](testContext(t), owner, url, &account{})
+		_, err := registry.Bind[Account](testContext(t), owner, url, &account{}, nil)
 		bound <- err
 	}()
 	<-entered
@@ -112,7 +112,7 @@ func TestARegistryThatLies(t *testing.T) {
 				break
 			}
 		}
-		if rmi.KindOf(err) != rmi.Protocol {
+		if rmi.KindOf(err) != rmi.KindProtocol {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -120,10 +120,10 @@ func TestARegistryThatLies(t *testing.T) {
 		t.Errorf("an empty page that promises more: %v", err)
 	}
 
-	_, err := registry.Lookup[accountFuncs](ctx, n, new(fake).serve(t))
-	wantKind(t, err, rmi.Protocol)
+	_, err := registry.Lookup[accountFuncs](ctx, n, new(fake).serve(t), nil)
+	wantKind(t, err, rmi.KindProtocol)
 	somewhere := refs.Ref{Endpoint: refs.Endpoint{Host: "127.0.0.1", Port: 1}, ID: refs.ID{Node: refs.NodeID{1}, Object: 1 << 40}}
-	_, err = registry.Lookup[accountFuncs](ctx, n, (&fake{lookup: registry.Entry{Ref: somewhere, Description: []byte("nonsense")}}).serve(t))
+	_, err = registry.Lookup[accountFuncs](ctx, n, (&fake{lookup: registry.Entry{Ref: somewhere, Description: []byte("nonsense")}}).serve(t), nil)
 	if err == nil {
 		t.Error("a description that cannot be read was taken")
 	}
@@ -139,8 +139,8 @@ func TestARegistryWhoseGrantsMakeNoSense(t *testing.T) {
 		"negative":    {{Revision: 1, Lease: -time.Minute}},
 	} {
 		f := &fake{acquire: func([]registry.Claim) ([]registry.Grant, error) { return grants, nil }}
-		_, err := registry.Bind[Account](testContext(t), listening(t, "127.0.0.1:0", nil), f.serve(t), &account{})
-		if rmi.KindOf(err) != rmi.Protocol {
+		_, err := registry.Bind[Account](testContext(t), listening(t, "127.0.0.1:0", nil), f.serve(t), &account{}, nil)
+		if rmi.KindOf(err) != rmi.KindProtocol {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -202,7 +202,7 @@ func TestARegistryWhoseGoodbyeMakesNoSense(t *testing.T) {
 			},
 		}
 		n := listening(t, "127.0.0.1:0", nil)
-		b, err := registry.Bind[Account](testContext(t), n, f.serve(t), &account{})
+		b, err := registry.Bind[Account](testContext(t), n, f.serve(t), &account{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +210,7 @@ func TestARegistryWhoseGoodbyeMakesNoSense(t *testing.T) {
 			t.Errorf("index %d: %v", index, err)
 		}
 		<-b.Done()
-		wantKind(t, b.Err(), rmi.Closed)
+		wantKind(t, b.Err(), rmi.KindClosed)
 	}
 }
 
@@ -229,7 +229,7 @@ func TestWhatARegistrySaysIsShownCleanAndShort(t *testing.T) {
 			b := w.bind(w.Node(), "a")
 			<-b.Done()
 			text := b.Err().Error()
-			if rmi.KindOf(b.Err()) != rmi.NotBound || len(text) > 5000 || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			if rmi.KindOf(b.Err()) != rmi.KindNotBound || len(text) > 5000 || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("%d bytes: %.300q", len(text), text)
 			}
 		})
@@ -286,16 +286,16 @@ func TestHowOftenLeasesAreRenewed(t *testing.T) {
 func TestANodeThatWasShutDownBindsNothing(t *testing.T) {
 	reg := serving(t)
 	n := listening(t, "127.0.0.1:0", nil)
-	b, err := registry.Bind[Account](testContext(t), n, reg.URL("a"), &account{})
+	b, err := registry.Bind[Account](testContext(t), n, reg.URL("a"), &account{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Shutdown(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, b.Err(), rmi.Closed)
-	_, err = registry.Bind[Account](testContext(t), n, reg.URL("b"), &account{})
-	wantKind(t, err, rmi.Closed)
+	wantKind(t, b.Err(), rmi.KindClosed)
+	_, err = registry.Bind[Account](testContext(t), n, reg.URL("b"), &account{}, nil)
+	wantKind(t, err, rmi.KindClosed)
 	if !strings.Contains(err.Error(), "the node is being closed") {
 		t.Error(err)
 	}

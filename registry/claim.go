@@ -50,7 +50,7 @@ func (t *tables) regain(old *binding, name string, to origin) error {
 	if old.revision == to.held || old.lease != nil && t.yields(old.lease.origin, to) {
 		return nil
 	}
-	return refused(rmi.AlreadyBound, "the name was bound to another object meanwhile, %s (revision %d)", whose(old.ref), old.revision)
+	return refused(rmi.KindAlreadyBound, "the name was bound to another object meanwhile, %s (revision %d)", whose(old.ref), old.revision)
 }
 
 // regainUnbound is regain for a name that is not bound.
@@ -59,9 +59,9 @@ func (t *tables) regainUnbound(name string, to origin) error {
 	switch {
 	case e.revision < to.held, e.revision == to.held && e.how == lapsed:
 	case e.how == unbound:
-		return refused(rmi.NotBound, "somebody unbound the name")
+		return refused(rmi.KindNotBound, "somebody unbound the name")
 	case !t.yields(e.origin, to):
-		return refused(rmi.AlreadyBound, "the name was bound to another object meanwhile (revision %d), and is not any more", e.revision)
+		return refused(rmi.KindAlreadyBound, "the name was bound to another object meanwhile (revision %d), and is not any more", e.revision)
 	}
 	return nil
 }

@@ -9,33 +9,28 @@ import (
 	"gormi/rmi/fault"
 )
 
-// A LookupOption changes what Lookup returns.
-type LookupOption func(*lookupOptions)
-
-type lookupOptions struct{ failover bool }
-
-// Failover makes the proxy look its name up again when its reference is stale or the object's
-// owner is gone. It repeats calls that were NotExecuted until their deadline. So a caller
-// notices only the delay when a server is restarted or replaced. A call whose outcome is
-// Unknown fails.
-//
-// The proxy equals no other, even if the object is n's own. In that case n must listen. What is
-// bound to the name later must have the methods of T too. If it lacks one, calls fail with
-// rmi.Mismatch.
-func Failover() LookupOption { return func(o *lookupOptions) { o.failover = true } }
+// LookupOptions say what Lookup returns. The zero value is a proxy of the object that the name is
+// bound to now.
+type LookupOptions struct {
+	// Failover makes the proxy look its name up again when its reference is stale or the object's
+	// owner is gone. It repeats calls that were NotExecuted until their deadline. So a caller
+	// notices only the delay when a server is restarted or replaced. A call whose outcome is
+	// Unknown fails.
+	//
+	// The proxy equals no other, even if the object is n's own. In that case n must listen. What
+	// is bound to the name later must have the methods of T too. If it lacks one, calls fail with
+	// rmi.KindMismatch.
+	Failover bool
+}
 
 // Lookup returns what a name is bound to, as a T. T is a remote interface, a func type, or a
 // struct of func fields. The result is a proxy, or the object itself if it is n's own and T is
-// an interface or a func type. Lookup dials only the registry.
-func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o ...LookupOption) (T, error) {
+// an interface or a func type. Lookup dials only the registry. o may be nil.
+func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o *LookupOptions) (T, error) {
 	var zero T
 	wanted, err := rmi.Describe[T]()
 	if err != nil {
 		return zero, during("lookup", "", err)
-	}
-	var options lookupOptions
-	for _, set := range o {
-		set(&options)
 	}
 	u, r, err := resolveName(n, name)
 	if err != nil {
@@ -46,7 +41,7 @@ func Lookup[T any](ctx context.Context, n *rmi.Node, name string, o ...LookupOpt
 		return zero, err
 	}
 	var v T
-	if options.failover {
+	if o != nil && o.Failover {
 		v, err = rmi.ResolveWith[T](n, e.Ref, d, func(ctx context.Context, _ refs.Ref, _ error) (refs.Ref, error) {
 			e, d, err := u.find(ctx, r, wanted)
 			if err == nil && d != nil {
@@ -85,7 +80,8 @@ func (e Entry) differing(wanted *rmi.Description) (*rmi.Description, error) {
 	if len(e.Description) == 0 || e.Ref.Interface.Fingerprint == wanted.Fingerprint() {
 		return nil, nil
 	}
-	return rmi.ParseDescription(e.Description)
+	d := new(rmi.Description)
+	return d, d.UnmarshalBinary(e.Description)
 }
 
 // LookupRef returns the registry's entry for a name.
@@ -100,7 +96,7 @@ func LookupRef(ctx context.Context, n *rmi.Node, name string) (Entry, error) {
 func (u URL) lookup(ctx context.Context, r Registry) (Entry, error) {
 	e, err := r.Lookup(ctx, u.Name)
 	if err == nil && e.Ref.IsZero() {
-		err = fault.New(fault.Protocol, fault.Executed, "W-151: the registry's answer holds no reference")
+		err = fault.New(fault.KindProtocol, fault.OutcomeExecuted, "W-151: the registry's answer holds no reference")
 	}
 	if err != nil {
 		return Entry{}, during("lookup", u.String(), err)
@@ -160,7 +156,7 @@ func List(ctx context.Context, n *rmi.Node, prefix string) iter.Seq2[NameInfo, e
 			for _, info := range p.Names {
 				if info.Name <= after || ValidName(info.Name) != nil {
 					// A list without order could keep us here for ever.
-					err := fault.New(fault.Protocol, fault.Executed, "W-153: the registry's list is not in order, or a name in it is not legal")
+					err := fault.New(fault.KindProtocol, fault.OutcomeExecuted, "W-153: the registry's list is not in order, or a name in it is not legal")
 					yield(NameInfo{}, during("list", u.String(), err))
 					return
 				}

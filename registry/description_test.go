@@ -26,8 +26,8 @@ func TestTheDescriptionThatIsBoundIsTheObjectsOwn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := rmi.ParseDescription(e.Description)
-		if err != nil {
+		d := new(rmi.Description)
+		if err := d.UnmarshalBinary(e.Description); err != nil {
 			t.Fatal(err)
 		}
 		if d.Fingerprint() != e.Ref.Interface.Fingerprint {
@@ -38,12 +38,12 @@ func TestTheDescriptionThatIsBoundIsTheObjectsOwn(t *testing.T) {
 		}
 	}
 	listens := listening(t, "127.0.0.1:0", nil)
-	if _, err := registry.Bind[Account](ctx, listens, reg.URL("bound"), &account{}, registry.With(with)); err != nil {
+	if _, err := registry.Bind[Account](ctx, listens, reg.URL("bound"), &account{}, &registry.BindOptions{Export: with}); err != nil {
 		t.Fatal(err)
 	}
 	check("bound")
 	quiet := newNode(t, nil)
-	if _, err := registry.Bind[Account](ctx, quiet, reg.URL("relayed"), &account{}, registry.With(with), registry.Relayed()); err != nil {
+	if _, err := registry.Bind[Account](ctx, quiet, reg.URL("relayed"), &account{}, &registry.BindOptions{Export: with, Relayed: true}); err != nil {
 		t.Fatal(err)
 	}
 	check("relayed")
@@ -51,7 +51,7 @@ func TestTheDescriptionThatIsBoundIsTheObjectsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registry.Bind(context.WithoutCancel(ctx), listens, reg.URL("exported"), h.Value()); err != nil {
+	if _, err := registry.Bind(context.WithoutCancel(ctx), listens, reg.URL("exported"), h.Value(), nil); err != nil {
 		t.Fatal(err)
 	}
 	check("exported")

@@ -59,27 +59,27 @@
 // Errors are of type *rmi.Error. They have the operation ("bind", "rebind", "unbind", "lookup",
 // "list", "serve"). The text holds the URL and what can be done. errors.Is finds the kinds:
 //
-//   - rmi.Invalid: the name breaks a rule. The URL cannot be read. The object or the type T
+//   - rmi.KindInvalid: the name breaks a rule. The URL cannot be read. The object or the type T
 //     cannot be exported, or T was left out. The node does not listen, so nobody could call
 //     the object. The reference leads to loopback only, and the registry can be reached from
 //     other machines.
-//   - rmi.NotBound: there is no such name. Unbind and Lookup return it.
-//   - rmi.AlreadyBound: Bind found the name taken, permanently or by a node that has a
+//   - rmi.KindNotBound: there is no such name. Unbind and Lookup return it.
+//   - rmi.KindAlreadyBound: Bind found the name taken, permanently or by a node that has a
 //     connection with the registry. The text says which object has it, and where. Serve
 //     returns it if the node has a registry already.
-//   - rmi.Mismatch: the object's interface lacks a method of T, or has it with other
+//   - rmi.KindMismatch: the object's interface lacks a method of T, or has it with other
 //     parameters. Both signatures are in the text. Lookup returns it. It compares with the
 //     description that the registry keeps, and does not dial the object's owner.
-//   - rmi.Overloaded: the registry has reached a limit (ServeOptions).
-//   - rmi.ConnectFailed: nobody answers at the address.
-//   - rmi.Denied: only one side wants TLS, or one does not trust the other's certificate. The
+//   - rmi.KindOverloaded: the registry has reached a limit (ServeOptions).
+//   - rmi.KindConnectFailed: nobody answers at the address.
+//   - rmi.KindDenied: only one side wants TLS, or one does not trust the other's certificate. The
 //     text says which.
-//   - rmi.Protocol: what answers is not a GoRMI node.
-//   - rmi.NoSuchObject: a node answers, but it serves no registry.
-//   - rmi.Closed: the node was closed.
+//   - rmi.KindProtocol: what answers is not a GoRMI node.
+//   - rmi.KindNoSuchObject: a node answers, but it serves no registry.
+//   - rmi.KindClosed: the node was closed.
 //
 // Deadline, Cancelled and PeerGone come from any call. The outcome says whether the registry
-// may have changed: after rmi.NotExecuted it has not.
+// may have changed: after rmi.OutcomeNotExecuted it has not.
 //
 // # How long a binding lives
 //
@@ -141,14 +141,14 @@
 // restarted. When the owner is gone its calls fail, and the name has to be looked up again.
 // [Failover] makes the proxy do that, and repeat calls that were not executed:
 //
-//	acct, err := registry.Lookup[Account](ctx, node, "bank/alice", registry.Failover())
+//	acct, err := registry.Lookup[Account](ctx, node, "bank/alice", &registry.LookupOptions{Failover: true})
 //
-// A call may fail with rmi.StaleReference, rmi.NoSuchObject, rmi.PeerGone or rmi.ConnectFailed,
-// and the outcome rmi.NotExecuted. Then the proxy looks the name up, checks the interface of
+// A call may fail with rmi.KindStaleReference, rmi.KindNoSuchObject, rmi.KindPeerGone or rmi.KindConnectFailed,
+// and the outcome rmi.OutcomeNotExecuted. Then the proxy looks the name up, checks the interface of
 // what is bound there now, and calls again. When the connection with the owner is lost, other
 // proxies wait for as long as the session lives; this one looks the name up. It goes on while
 // the name leads to the same object or to none, and while the registry does not answer. Its
-// pauses grow from 50 ms to 2 s. At the call's deadline the error is rmi.Deadline, with what
+// pauses grow from 50 ms to 2 s. At the call's deadline the error is rmi.KindDeadline, with what
 // went wrong before as its cause. Concurrent calls that fail share one lookup.
 //
 // A call that may have run is not repeated: the caller has to decide. An object that a proxy

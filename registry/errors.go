@@ -16,18 +16,18 @@ import (
 func during(op, url string, err error) error {
 	c := fault.Add(err)
 	switch {
-	case c.Kind == rmi.Application:
+	case c.Kind == rmi.KindApplication:
 		// The registry's method ran, and says what it did not do.
 		var said *rmi.Error
 		if errors.As(c.Err, &said) {
-			c = fault.Add(said, fault.NotExecuted)
+			c = fault.Add(said, fault.OutcomeNotExecuted)
 		}
 	case !c.Ref.ID.IsWellKnown(): // not about the registry
-	case c.Kind == rmi.ConnectFailed:
+	case c.Kind == rmi.KindConnectFailed:
 		c.Msg = join("no registry answers: start one with `go run gormi/cmd/rmiregistry`, or set its address by "+Env+"=rmi://HOST:PORT or a name rmi://HOST:PORT/NAME", c.Msg)
-	case c.Kind == rmi.Protocol:
+	case c.Kind == rmi.KindProtocol:
 		c.Msg = join("this is no GoRMI registry", c.Msg)
-	case c.Kind == rmi.NoSuchObject:
+	case c.Kind == rmi.KindNoSuchObject:
 		c.Msg = "the node there serves no registry: registry.Serve makes it one"
 	}
 	c.Op, c.Method = op, ""
@@ -50,7 +50,7 @@ func join(a, b string) string {
 
 // refused returns an error by which the registry says that it did nothing.
 func refused(k rmi.Kind, format string, a ...any) error {
-	return fault.New(k, fault.NotExecuted, format, a...)
+	return fault.New(k, fault.OutcomeNotExecuted, format, a...)
 }
 
 func alreadyBound(b *binding) error {
@@ -58,11 +58,11 @@ func alreadyBound(b *binding) error {
 	if b.lease != nil {
 		how = ", by a node that is alive"
 	}
-	return refused(rmi.AlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
+	return refused(rmi.KindAlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
 }
 
 func notBound() error {
-	return refused(rmi.NotBound, "nothing is bound to the name: is the program running that binds it, with the same registry?")
+	return refused(rmi.KindNotBound, "nothing is bound to the name: is the program running that binds it, with the same registry?")
 }
 
 // whose says what a reference leads to, as a message names it: "a bank.Account of

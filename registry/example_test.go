@@ -11,17 +11,17 @@ import (
 
 // A registry inside of a process that listens anyway.
 func ExampleServe() {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer node.Close()
-	reg, err := registry.Serve(node, nil)
+	reg, err := registry.Serve(context.Background(), node, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	// Other processes use the same URL.
-	if _, err := registry.Bind[Account](context.Background(), node, reg.URL("bank/alice"), &account{}); err != nil {
+	if _, err := registry.Bind[Account](context.Background(), node, reg.URL("bank/alice"), &account{}, nil); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(reg.Len())
@@ -33,12 +33,12 @@ func ExampleBind() {
 	url, stop := startRegistry() // in real life, the daemon rmiregistry
 	defer stop()
 
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer node.Close() // unbinds
-	b, err := registry.Bind[Account](ctx, node, url+"/bank/alice", &account{})
+	b, err := registry.Bind[Account](ctx, node, url+"/bank/alice", &account{}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -58,25 +58,25 @@ func ExampleLookup() {
 	ctx := context.Background()
 	url, stop := startRegistry()
 	defer stop()
-	server, err := rmi.Listen("127.0.0.1:0")
+	server, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer server.Close()
-	if _, err := registry.Bind[Account](ctx, server, url+"/bank/alice", &account{}); err != nil {
+	if _, err := registry.Bind[Account](ctx, server, url+"/bank/alice", &account{}, nil); err != nil {
 		log.Fatal(err)
 	}
 
 	node := rmi.NewNode(nil) // a client: it listens nowhere
 	defer node.Close()
-	acct, err := registry.Lookup[Account](ctx, node, url+"/bank/alice")
+	acct, err := registry.Lookup[Account](ctx, node, url+"/bank/alice", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	balance, err := acct.Deposit(ctx, 100)
 	fmt.Println(balance, err)
 
-	_, err = registry.Lookup[Account](ctx, node, url+"/bank/bob")
+	_, err = registry.Lookup[Account](ctx, node, url+"/bank/bob", nil)
 	fmt.Println(rmi.KindOf(err))
 	// Output:
 	// 100 <nil>
@@ -84,16 +84,16 @@ func ExampleLookup() {
 }
 
 // A server is replaced by another, and the client goes on.
-func ExampleFailover() {
+func ExampleLookup_failover() {
 	ctx := context.Background()
 	url, stop := startRegistry()
 	defer stop()
 	serve := func() *rmi.Node {
-		node, err := rmi.Listen("127.0.0.1:0")
+		node, err := rmi.Listen(ctx, "127.0.0.1:0")
 		if err != nil {
 			log.Fatal(err)
 		}
-		if _, err := registry.Bind[Account](ctx, node, url+"/bank/alice", &account{}); err != nil {
+		if _, err := registry.Bind[Account](ctx, node, url+"/bank/alice", &account{}, nil); err != nil {
 			log.Fatal(err)
 		}
 		return node
@@ -102,7 +102,7 @@ func ExampleFailover() {
 
 	node := rmi.NewNode(nil)
 	defer node.Close()
-	acct, err := registry.Lookup[Account](ctx, node, url+"/bank/alice", registry.Failover())
+	acct, err := registry.Lookup[Account](ctx, node, url+"/bank/alice", &registry.LookupOptions{Failover: true})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -119,11 +119,11 @@ func ExampleFailover() {
 
 // startRegistry stands for the daemon; url is what RMI_REGISTRY would say.
 func startRegistry() (url string, stop func()) {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
-	reg, err := registry.Serve(node, nil)
+	reg, err := registry.Serve(context.Background(), node, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

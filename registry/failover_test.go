@@ -16,7 +16,7 @@ import (
 // following looks a name up with Failover.
 func (w *town) following(n *rmi.Node, name string) Account {
 	w.t.Helper()
-	a, err := registry.Lookup[Account](w.t.Context(), n, w.reg.URL(name), registry.Failover())
+	a, err := registry.Lookup[Account](w.t.Context(), n, w.reg.URL(name), &registry.LookupOptions{Failover: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -26,8 +26,8 @@ func (w *town) following(n *rmi.Node, name string) Account {
 // release has nobody hold the object of a proxy of the town's caller.
 func (w *town) release(a Account) {
 	w.t.Helper()
-	if !w.caller.Release(a) {
-		w.t.Fatal("no proxy")
+	if err := rmi.Release(a); err != nil {
+		w.t.Fatal(err)
 	}
 	pass(time.Second) // its owner is told
 }
@@ -43,7 +43,7 @@ func TestAProxyFollowsItsNameToARestartedOwner(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()
 		w.bind(owner, "a")
-		plain, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"))
+		plain, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestAProxyFollowsItsNameToARestartedOwner(t *testing.T) {
 		w.bind(owner, "a")
 		synctest.Wait() // the caller knows that the session is over
 		_, err = plain.Deposit(t.Context(), 1)
-		wantKind(t, err, rmi.StaleReference)
+		wantKind(t, err, rmi.KindStaleReference)
 		wantBalance(t, a, 1)
 		wantBalance(t, a, 2)
 	})
@@ -154,22 +154,22 @@ func TestFailoverGivesUpAtTheDeadline(t *testing.T) {
 		if d := time.Since(start); d != 7*time.Second {
 			t.Errorf("it took %v", d)
 		}
-		wantKind(t, err, rmi.Deadline)
-		if rmi.OutcomeOf(err) != rmi.NotExecuted || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), w.reg.URL("a")) {
+		wantKind(t, err, rmi.KindDeadline)
+		if rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), w.reg.URL("a")) {
 			t.Errorf("outcome %v: %v", rmi.OutcomeOf(err), err)
 		}
 
 		start = time.Now()
 		_, err = a.Deposit(context.WithoutCancel(t.Context()), 1)
-		if d := time.Since(start); d != 30*time.Second || rmi.KindOf(err) != rmi.Deadline {
+		if d := time.Since(start); d != 30*time.Second || rmi.KindOf(err) != rmi.KindDeadline {
 			t.Errorf("without a deadline: %v after %v", err, d)
 		}
 
 		ctx, cancel = context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		_, err = a.Deposit(ctx, 1)
-		wantKind(t, err, rmi.Cancelled)
-		if rmi.OutcomeOf(err) != rmi.NotExecuted {
+		wantKind(t, err, rmi.KindCancelled)
+		if rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 			t.Errorf("outcome %v", rmi.OutcomeOf(err))
 		}
 	})
@@ -193,7 +193,7 @@ func TestWhatMayHaveRunIsNotMadeAgain(t *testing.T) {
 			inTown(t, func(t *testing.T, w *town) {
 				owner, next := w.Node(), w.Node()
 				v := slow{make(chan struct{}), make(chan struct{})}
-				if _, err := registry.Bind[Account](t.Context(), owner, w.reg.URL("a"), v); err != nil {
+				if _, err := registry.Bind[Account](t.Context(), owner, w.reg.URL("a"), v, nil); err != nil {
 					t.Fatal(err)
 				}
 				a := w.following(w.caller, "a")
@@ -204,13 +204,13 @@ func TestWhatMayHaveRunIsNotMadeAgain(t *testing.T) {
 				}()
 				<-v.entered
 				other := new(account)
-				if _, err := registry.Rebind[Account](t.Context(), next, w.reg.URL("a"), other); err != nil {
+				if _, err := registry.Rebind[Account](t.Context(), next, w.reg.URL("a"), other, nil); err != nil {
 					t.Fatal(err)
 				}
 				ended := make(chan struct{})
 				go func() { end(w, owner); close(ended) }()
 				err := <-failed
-				if rmi.OutcomeOf(err) != rmi.Unknown || other.balance != 0 {
+				if rmi.OutcomeOf(err) != rmi.OutcomeUnknown || other.balance != 0 {
 					t.Errorf("outcome %v: %v; the other's balance is %d", rmi.OutcomeOf(err), err, other.balance)
 				}
 				close(v.proceed)
@@ -227,13 +227,13 @@ func TestANameThatIsBoundToAnotherInterfaceLater(t *testing.T) {
 		w.release(a)
 		b.Close()
 		pass(time.Second) // the registry gives back what it was told
-		_, err := registry.Bind[func(context.Context) error](t.Context(), w.Node(), w.reg.URL("a"), func(context.Context) error { return nil })
+		_, err := registry.Bind[func(context.Context) error](t.Context(), w.Node(), w.reg.URL("a"), func(context.Context) error { return nil }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = a.Deposit(t.Context(), 1)
-		wantKind(t, err, rmi.Mismatch)
-		if rmi.OutcomeOf(err) != rmi.NotExecuted {
+		wantKind(t, err, rmi.KindMismatch)
+		if rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 			t.Errorf("outcome %v", rmi.OutcomeOf(err))
 		}
 		// It may be put right.
@@ -279,7 +279,7 @@ func TestCallsThatFailTogetherLookUpOnce(t *testing.T) {
 			calls.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*100*time.Millisecond)
 				defer cancel()
-				if _, err := a.Deposit(ctx, 1); rmi.KindOf(err) != rmi.Deadline {
+				if _, err := a.Deposit(ctx, 1); rmi.KindOf(err) != rmi.KindDeadline {
 					t.Error(err)
 				}
 			})
@@ -297,11 +297,11 @@ func TestAFollowingProxyIsAProxy(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()
 		b := w.bind(owner, "a")
-		a, err := registry.Lookup[Account](t.Context(), w.caller, w.reg.URL("a"), registry.Failover())
+		a, err := registry.Lookup[Account](t.Context(), w.caller, w.reg.URL("a"), &registry.LookupOptions{Failover: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := registry.Lookup[Account](t.Context(), w.caller, w.reg.URL("a"), registry.Failover())
+		again, err := registry.Lookup[Account](t.Context(), w.caller, w.reg.URL("a"), &registry.LookupOptions{Failover: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,7 +314,7 @@ func TestAFollowingProxyIsAProxy(t *testing.T) {
 		if n, err := a.Deposit(t.Context(), 1); n != 1 || err != nil {
 			t.Error(n, err)
 		}
-		own, err := registry.Lookup[Account](t.Context(), owner, w.reg.URL("a"), registry.Failover())
+		own, err := registry.Lookup[Account](t.Context(), owner, w.reg.URL("a"), &registry.LookupOptions{Failover: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,15 +323,15 @@ func TestAFollowingProxyIsAProxy(t *testing.T) {
 		}
 
 		type double = func(ctx context.Context, n int) (int, error)
-		d, err := registry.Bind[double](t.Context(), owner, w.reg.URL("double"), func(_ context.Context, n int) (int, error) { return 2 * n, nil })
+		d, err := registry.Bind[double](t.Context(), owner, w.reg.URL("double"), func(_ context.Context, n int) (int, error) { return 2 * n, nil }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := registry.Lookup[double](t.Context(), w.caller, w.reg.URL("double"), registry.Failover())
+		f, err := registry.Lookup[double](t.Context(), w.caller, w.reg.URL("double"), &registry.LookupOptions{Failover: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r, ok := w.caller.RefOf(f); !ok || r.ID != d.Ref().ID {
+		if r, ok := rmi.RefOf(f); !ok || r.ID != d.Ref().ID {
 			t.Errorf("the func's reference is %v, %v", r, ok)
 		}
 		if n, err := f(t.Context(), 21); n != 42 || err != nil {

@@ -82,17 +82,17 @@ func TestABoundProxyHoldsItsObject(t *testing.T) {
 					}
 					a := newWatchedAccount()
 					proxy := open(t, owner, clerk, a)
-					b, err := registry.Bind(t.Context(), clerk, w.reg.URL("a"), proxy)
+					b, err := registry.Bind(t.Context(), clerk, w.reg.URL("a"), proxy, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
 					w.byID[b.Ref().Node] = clerk
-					clerk.Release(proxy)
+					rmi.Release(proxy)
 					for range 3 {
 						runtime.GC()
 						pass(time.Minute)
 					}
-					got, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"))
+					got, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"), nil)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -128,9 +128,9 @@ func TestAProxyThatCouldNotBeBoundIsNotHeld(t *testing.T) {
 		w.bind(owner, "a")
 		a := newWatchedAccount()
 		proxy := open(t, owner, clerk, a)
-		_, err := registry.Bind(t.Context(), clerk, w.reg.URL("a"), proxy)
-		wantKind(t, err, rmi.AlreadyBound)
-		clerk.Release(proxy)
+		_, err := registry.Bind(t.Context(), clerk, w.reg.URL("a"), proxy, nil)
+		wantKind(t, err, rmi.KindAlreadyBound)
+		rmi.Release(proxy)
 		pass(2 * time.Minute)
 		select {
 		case <-a.unheld:
@@ -147,7 +147,7 @@ func TestABoundProxyOfAnotherNodeIsKept(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		a := newWatchedAccount()
 		clerk, binder := w.Node(), w.Node()
-		b, err := registry.Bind(t.Context(), binder, w.reg.URL("a"), open(t, w.Client(), clerk, a))
+		b, err := registry.Bind(t.Context(), binder, w.reg.URL("a"), open(t, w.Client(), clerk, a), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,10 +171,10 @@ func TestABoundProxyOfAnotherNodeIsKept(t *testing.T) {
 func TestARelayedBindingGoesOn(t *testing.T) {
 	for what, lookup := range map[string]func(w *town) (accountFuncs, error){
 		"looked up": func(w *town) (accountFuncs, error) {
-			return registry.Lookup[accountFuncs](w.t.Context(), w.caller, w.reg.URL("a"))
+			return registry.Lookup[accountFuncs](w.t.Context(), w.caller, w.reg.URL("a"), nil)
 		},
 		"with failover": func(w *town) (accountFuncs, error) {
-			return registry.Lookup[accountFuncs](w.t.Context(), w.caller, w.reg.URL("a"), registry.Failover())
+			return registry.Lookup[accountFuncs](w.t.Context(), w.caller, w.reg.URL("a"), &registry.LookupOptions{Failover: true})
 		},
 		"as a reference": func(w *town) (v accountFuncs, err error) {
 			e, err := registry.LookupRef(w.t.Context(), w.caller, w.reg.URL("a"))
@@ -187,7 +187,7 @@ func TestARelayedBindingGoesOn(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			inTown(t, func(t *testing.T, w *town) {
-				w.bind(w.Client(), "a", registry.Relayed())
+				w.bind(w.Client(), "a", registry.BindOptions{Relayed: true})
 				a, err := lookup(w)
 				if err != nil {
 					t.Fatal(err)
@@ -223,13 +223,13 @@ func (a *slowAccount) Deposit(ctx context.Context, cents int64) (int64, error) {
 
 // With's options are those of the export.
 func TestABindingIsServedAsWithSays(t *testing.T) {
-	for threading, most := range map[rmi.Threading]int{rmi.Concurrent: 8, rmi.Serial: 1} {
+	for threading, most := range map[rmi.Threading]int{rmi.ThreadingConcurrent: 8, rmi.ThreadingSerial: 1} {
 		inTown(t, func(t *testing.T, w *town) {
 			v := new(slowAccount)
-			if _, err := registry.Bind[Account](t.Context(), w.Node(), w.reg.URL("a"), v, registry.With(rmi.ExportOptions{Threading: threading})); err != nil {
+			if _, err := registry.Bind[Account](t.Context(), w.Node(), w.reg.URL("a"), v, &registry.BindOptions{Export: rmi.ExportOptions{Threading: threading}}); err != nil {
 				t.Fatal(err)
 			}
-			a, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"))
+			a, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,19 +259,19 @@ func TestOptionsThatABindingCannotObeyAreRefused(t *testing.T) {
 		p := open(t, w.Node(), clerk, newWatchedAccount())
 		for name, c := range map[string]struct {
 			v    Account
-			o    []registry.BindOption
+			o    registry.BindOptions
 			says string
 		}{
-			"With, of a proxy":    {p, []registry.BindOption{registry.With(rmi.ExportOptions{Threading: rmi.Serial})}, "With sets options"},
-			"Permanent and Lease": {&account{}, []registry.BindOption{registry.Permanent(), registry.Lease(time.Minute)}, "choose one"},
-			"a negative Lease":    {&account{}, []registry.BindOption{registry.Lease(-time.Second)}, "it is positive"},
+			"Export, of a proxy":  {p, registry.BindOptions{Export: rmi.ExportOptions{Threading: rmi.ThreadingSerial}}, "BindOptions.Export is for"},
+			"Permanent and Lease": {&account{}, registry.BindOptions{Permanent: true, Lease: time.Minute}, "choose one"},
+			"a negative Lease":    {&account{}, registry.BindOptions{Lease: -time.Second}, "it is positive"},
 		} {
-			_, err := registry.Bind[Account](t.Context(), clerk, w.reg.URL("a"), c.v, c.o...)
-			if rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), c.says) {
+			_, err := registry.Bind[Account](t.Context(), clerk, w.reg.URL("a"), c.v, &c.o)
+			if rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, err := registry.Bind[Account](t.Context(), clerk, w.reg.URL("a"), p, registry.With(rmi.ExportOptions{})); err != nil {
+		if _, err := registry.Bind[Account](t.Context(), clerk, w.reg.URL("a"), p, &registry.BindOptions{Export: rmi.ExportOptions{}}); err != nil {
 			t.Errorf("a proxy with no option set: %v", err)
 		}
 	})

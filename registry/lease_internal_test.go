@@ -39,23 +39,23 @@ func TestClaims(t *testing.T) {
 		before func(s *store, r Revision) Claim
 		kind   rmi.Kind // of the refusal of the claim that it returns
 	}{
-		"taken":                      {func(s *store, r Revision) Claim { return Claim{Entry: other} }, rmi.AlreadyBound},
+		"taken":                      {func(s *store, r Revision) Claim { return Claim{Entry: other} }, rmi.KindAlreadyBound},
 		"taken, replaced":            {func(s *store, r Revision) Claim { return Claim{Replace: true} }, 0},
 		"abandoned":                  {func(s *store, r Revision) Claim { s.away(true); return Claim{} }, 0},
 		"still held":                 {func(s *store, r Revision) Claim { return Claim{Held: r} }, 0},
-		"another's, abandoned":       {func(s *store, r Revision) Claim { s.away(true); return Claim{Held: r - 1} }, rmi.AlreadyBound},
-		"another's, to be replaced":  {func(s *store, r Revision) Claim { return Claim{Held: r - 1, Replace: true} }, rmi.AlreadyBound},
-		"held, of a later revision":  {func(s *store, r Revision) Claim { return Claim{Held: r + 1} }, rmi.AlreadyBound},
+		"another's, abandoned":       {func(s *store, r Revision) Claim { s.away(true); return Claim{Held: r - 1} }, rmi.KindAlreadyBound},
+		"another's, to be replaced":  {func(s *store, r Revision) Claim { return Claim{Held: r - 1, Replace: true} }, rmi.KindAlreadyBound},
+		"held, of a later revision":  {func(s *store, r Revision) Claim { return Claim{Held: r + 1} }, rmi.KindAlreadyBound},
 		"lapsed":                     {func(s *store, r Revision) Claim { pass(defaultLease); return Claim{Held: r} }, 0},
 		"not known to this registry": {func(s *store, r Revision) Claim { return Claim{Name: "b", Held: 1} }, 0},
 		"unbound by its own node": {func(s *store, r Revision) Claim {
 			s.Unbind(ctx, "a", refs.Ref{})
 			return Claim{Held: r}
-		}, rmi.NotBound},
+		}, rmi.KindNotBound},
 		"released by its own node": {func(s *store, r Revision) Claim {
 			s.Release(ctx, []Held{{"a", r}})
 			return Claim{Held: r}
-		}, rmi.NotBound},
+		}, rmi.KindNotBound},
 		"unbound, claimed anew": {func(s *store, r Revision) Claim {
 			s.Unbind(ctx, "a", refs.Ref{})
 			return Claim{}
@@ -70,47 +70,47 @@ func TestClaims(t *testing.T) {
 			g := s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
 			s.Release(ctx, []Held{{"a", g.Revision}})
 			return Claim{Held: r}
-		}, rmi.NotBound},
+		}, rmi.KindNotBound},
 		"replaced, and lapsed for who did": {func(s *store, r Revision) Claim {
 			s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
 			pass(defaultLease)
 			return Claim{Held: r}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"replaced, and lapsed and swept for who did": {func(s *store, r Revision) Claim {
 			s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
 			pass(defaultLease)
 			s.lapse()
 			return Claim{Held: r}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"unbound, and bound and released by another": {func(s *store, r Revision) Claim {
 			s.Unbind(ctx, "a", refs.Ref{})
 			g := s.claim(t, Claim{Name: "a", Entry: other})
 			s.Release(ctx, []Held{{"a", g.Revision}})
 			return Claim{Held: r}
-		}, rmi.NotBound},
+		}, rmi.KindNotBound},
 		"lapsed, and bound and released by another": {func(s *store, r Revision) Claim {
 			pass(defaultLease)
 			g := s.claim(t, Claim{Name: "a", Entry: other})
 			s.Release(ctx, []Held{{"a", g.Revision}})
 			return Claim{Held: r}
-		}, rmi.NotBound},
+		}, rmi.KindNotBound},
 		"lapsed, and bound by another, and lapsed": {func(s *store, r Revision) Claim {
 			pass(defaultLease)
 			s.claim(t, Claim{Name: "a", Entry: other})
 			pass(defaultLease)
 			return Claim{Held: r}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"rebound for good, and unbound": {func(s *store, r Revision) Claim {
 			s.Rebind(ctx, "a", other)
 			s.Unbind(ctx, "a", refs.Ref{})
 			return Claim{Held: r}
-		}, rmi.NotBound},
+		}, rmi.KindNotBound},
 		"rebound for good, and replaced, and lapsed": {func(s *store, r Revision) Claim {
 			s.Rebind(ctx, "a", other)
 			s.claim(t, Claim{Name: "a", Entry: other, Replace: true})
 			pass(defaultLease)
 			return Claim{Held: r}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"lapsed twice, and the first claim's answer was lost": {func(s *store, r Revision) Claim {
 			pass(defaultLease)
 			s.claim(t, Claim{Name: "a", Held: r})
@@ -129,38 +129,38 @@ func TestClaims(t *testing.T) {
 		"of a registry before this, where it was replaced": {func(s *store, r Revision) Claim {
 			s.claim(t, Claim{Name: "b", Held: 6})
 			return Claim{Name: "b", Held: 5, Entry: other}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"of a registry before this, and unbound in this one": {func(s *store, r Revision) Claim {
 			s.claim(t, Claim{Name: "b", Held: 5})
 			s.Unbind(ctx, "b", refs.Ref{})
 			return Claim{Name: "b", Held: 6, Entry: other}
-		}, rmi.NotBound},
+		}, rmi.KindNotBound},
 		"of a registry before this, and bound anew in this one": {func(s *store, r Revision) Claim {
 			s.claim(t, Claim{Name: "b"})
 			return Claim{Name: "b", Held: 6, Entry: other}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"of this registry, where another came back from the one before": {func(s *store, r Revision) Claim {
 			s.claim(t, Claim{Name: "b", Held: 5})
 			return Claim{Name: "b", Held: r, Entry: other}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"of a registry before this, and made again twice in this one": {func(s *store, r Revision) Claim {
 			g := s.claim(t, Claim{Name: "b", Held: 5})
 			pass(defaultLease)
 			g = s.claim(t, Claim{Name: "b", Held: g.Revision})
 			return Claim{Name: "b", Held: g.Revision - 1, Entry: other}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"abandoned, then bound by an older client": {func(s *store, r Revision) Claim {
 			s.away(true)
 			if err := s.Bind(ctx, "a", other); err != nil {
 				t.Error(err)
 			}
 			return Claim{Held: r}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"rebound for good": {func(s *store, r Revision) Claim {
 			s.Rebind(ctx, "a", other)
 			s.away(true)
 			return Claim{}
-		}, rmi.AlreadyBound},
+		}, rmi.KindAlreadyBound},
 		"the same again": {func(s *store, r Revision) Claim {
 			pass(defaultLease)
 			s.claim(t, Claim{Name: "a", Held: r})
@@ -170,13 +170,13 @@ func TestClaims(t *testing.T) {
 			pass(defaultLease)
 			s.claim(t, Claim{Name: "a", Held: r})
 			return Claim{Held: r, Entry: other}
-		}, rmi.AlreadyBound},
-		"negative lease": {func(s *store, r Revision) Claim { return Claim{Name: "b", Lease: -1} }, rmi.Invalid},
-		"illegal name":   {func(s *store, r Revision) Claim { return Claim{Name: "b//c"} }, rmi.Invalid},
+		}, rmi.KindAlreadyBound},
+		"negative lease": {func(s *store, r Revision) Claim { return Claim{Name: "b", Lease: -1} }, rmi.KindInvalid},
+		"illegal name":   {func(s *store, r Revision) Claim { return Claim{Name: "b//c"} }, rmi.KindInvalid},
 		"bad description": {func(s *store, r Revision) Claim {
 			return Claim{Name: "b", Entry: Entry{other.Ref, []byte("nonsense")}}
-		}, rmi.Invalid},
-		"no room": {func(s *store, r Revision) Claim { s.state.limits.MaxNames = 1; return Claim{Name: "b"} }, rmi.Overloaded},
+		}, rmi.KindInvalid},
+		"no room": {func(s *store, r Revision) Claim { s.state.limits.MaxNames = 1; return Claim{Name: "b"} }, rmi.KindOverloaded},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestAClaimThatIsMadeAgain(t *testing.T) {
 			_, _, revision := s.acquire(me, other)
 			_, _, holder := s.acquire(another, again)
 			for what, err := range map[string]error{"object": object, "revision": revision, "holder": holder} {
-				if rmi.KindOf(err) != rmi.AlreadyBound {
+				if rmi.KindOf(err) != rmi.KindAlreadyBound {
 					t.Errorf("%s, of another %s: %v", when, what, err)
 				}
 			}
@@ -246,7 +246,7 @@ func TestANameThatWasReplacedMeanwhileIsNotTaken(t *testing.T) {
 	s.away(true)
 	may := s.unlessTaken("a")
 	s.claim(t, Claim{Name: "a", Entry: entryOf(8), Replace: true})
-	if err := s.put(&binding{name: "a", ref: entryOf(9).Ref}, may); rmi.KindOf(err) != rmi.AlreadyBound {
+	if err := s.put(&binding{name: "a", ref: entryOf(9).Ref}, may); rmi.KindOf(err) != rmi.KindAlreadyBound {
 		t.Errorf("it was taken: %v", err)
 	}
 }
@@ -266,7 +266,7 @@ func TestWhatLapsedIsNotSeenBeforeItIsSwept(t *testing.T) {
 		if s.state.names.get("a") == nil {
 			t.Fatal("it is swept")
 		}
-		if _, err := s.Lookup(ctx, "a"); rmi.KindOf(err) != rmi.NotBound {
+		if _, err := s.Lookup(ctx, "a"); rmi.KindOf(err) != rmi.KindNotBound {
 			t.Errorf("looked up: %v", err)
 		}
 		if p, err := s.List(ctx, "", "", 0); err != nil || len(p.Names) != 1 || p.Names[0].Name != "b" {
@@ -275,7 +275,7 @@ func TestWhatLapsedIsNotSeenBeforeItIsSwept(t *testing.T) {
 		if p, err := s.List(ctx, "", "", 1); err != nil || len(p.Names) != 1 || p.More {
 			t.Errorf("listed: %v, %v", p, err)
 		}
-		if err := s.Unbind(ctx, "a", refs.Ref{}); rmi.KindOf(err) != rmi.NotBound {
+		if err := s.Unbind(ctx, "a", refs.Ref{}); rmi.KindOf(err) != rmi.KindNotBound {
 			t.Errorf("unbound: %v", err)
 		}
 		if lost, err := s.Renew(ctx, []Held{{"a", g.Revision}}); len(lost) != 1 || lost[0] != (Lost{}) || err != nil {
@@ -293,7 +293,7 @@ func TestUnbindOnlyWhatIsMeant(t *testing.T) {
 		} else if err := s.Bind(ctx, "a", entryOf(7)); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Unbind(ctx, "a", entryOf(8).Ref); rmi.KindOf(err) != rmi.NotBound {
+		if err := s.Unbind(ctx, "a", entryOf(8).Ref); rmi.KindOf(err) != rmi.KindNotBound {
 			t.Errorf("another object was to be unbound: %v", err)
 		}
 		if _, err := s.Lookup(ctx, "a"); err != nil {
@@ -308,7 +308,7 @@ func TestUnbindOnlyWhatIsMeant(t *testing.T) {
 }
 
 func TestLengthOfLeases(t *testing.T) {
-	s := newStore(ServeOptions{MaxLease: time.Minute}, served{at: local})
+	s := newStore(ServeOptions{MaxLease: time.Minute}, slog.New(slog.DiscardHandler), served{at: local})
 	for asked, want := range map[time.Duration]time.Duration{
 		0: 20 * time.Second, 1: time.Second, 30 * time.Second: 30 * time.Second, time.Hour: time.Minute, math.MaxInt64: time.Minute,
 	} {
@@ -325,7 +325,7 @@ func TestBatchesThatAreTooLarge(t *testing.T) {
 	_, renew := s.Renew(ctx, make([]Held, MaxBatch+1))
 	_, release := s.Release(ctx, make([]Held, MaxBatch+1))
 	for _, err := range []error{acquire, renew, release} {
-		if rmi.KindOf(err) != rmi.TooLarge {
+		if rmi.KindOf(err) != rmi.KindTooLarge {
 			t.Error(err)
 		}
 	}
@@ -463,17 +463,17 @@ func BenchmarkRenew10000(b *testing.B) {
 	defer serving.Close()
 	defer owner.Close()
 	for _, n := range []*rmi.Node{serving, owner} {
-		if _, err := n.Listen("127.0.0.1:0"); err != nil {
+		if _, err := n.Listen(b.Context(), "127.0.0.1:0"); err != nil {
 			b.Fatal(err)
 		}
 	}
-	reg, err := Serve(serving, nil)
+	reg, err := Serve(b.Context(), serving, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	var one *Binding
 	for i := range 10_000 {
-		if one, err = Bind(b.Context(), owner, reg.URL(fmt.Sprintf("bank/branch-%d/account-%d", i/100, i)), func(context.Context) error { return nil }); err != nil {
+		if one, err = Bind(b.Context(), owner, reg.URL(fmt.Sprintf("bank/branch-%d/account-%d", i/100, i)), func(context.Context) error { return nil }, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -42,7 +42,7 @@ func inTown(t *testing.T, f func(t *testing.T, w *town)) {
 func (w *town) serve() {
 	w.t.Helper()
 	var err error
-	if w.reg, err = registry.Serve(w.node, nil); err != nil {
+	if w.reg, err = registry.Serve(context.Background(), w.node, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -61,9 +61,13 @@ func (w *town) kill(n *rmi.Node) {
 	synctest.Wait()
 }
 
-func (w *town) bind(n *rmi.Node, name string, o ...registry.BindOption) *registry.Binding {
+func (w *town) bind(n *rmi.Node, name string, o ...registry.BindOptions) *registry.Binding {
 	w.t.Helper()
-	b, err := registry.Bind[Account](w.t.Context(), n, w.reg.URL(name), &account{}, o...)
+	var options *registry.BindOptions
+	if len(o) > 0 {
+		options = &o[0]
+	}
+	b, err := registry.Bind[Account](w.t.Context(), n, w.reg.URL(name), &account{}, options)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -77,7 +81,7 @@ func (w *town) nodeOf(b *registry.Binding) *rmi.Node { return w.byID[b.Ref().Nod
 func (w *town) owner(name string) refs.NodeID {
 	w.t.Helper()
 	e, err := registry.LookupRef(w.t.Context(), w.caller, w.reg.URL(name))
-	if err != nil && !errors.Is(err, rmi.NotBound) {
+	if err != nil && !errors.Is(err, rmi.KindNotBound) {
 		w.t.Fatal(err)
 	}
 	return e.Ref.Node
@@ -153,7 +157,7 @@ func TestANameThatLapsedIsAnybodys(t *testing.T) {
 		w.Heal(first, w.node)
 		pass(10 * time.Second)
 		<-lost.Done()
-		wantKind(t, lost.Err(), rmi.NotBound)
+		wantKind(t, lost.Err(), rmi.KindNotBound)
 		pass(time.Minute)
 		w.wantOwner("a", second)
 		if b.Err() != nil {
@@ -170,8 +174,8 @@ func TestAKilledServerIsSupersededAtOnce(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		first, second := w.Node(), w.Node()
 		lost := w.bind(first, "a")
-		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{})
-		wantKind(t, err, rmi.AlreadyBound)
+		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{}, nil)
+		wantKind(t, err, rmi.KindAlreadyBound)
 		w.kill(first)
 		w.wantOwner("a", first) // nobody took it yet
 		w.bind(second, "a")
@@ -179,7 +183,7 @@ func TestAKilledServerIsSupersededAtOnce(t *testing.T) {
 		w.Heal(first, w.node) // it was not killed at all
 		pass(10 * time.Second)
 		<-lost.Done()
-		wantKind(t, lost.Err(), rmi.NotBound)
+		wantKind(t, lost.Err(), rmi.KindNotBound)
 		pass(time.Minute)
 		w.wantOwner("a", second)
 	})
@@ -192,8 +196,8 @@ func TestAnOwnerThatComesBackGoesOn(t *testing.T) {
 		r := b.Revision()
 		w.Cut(first, w.node)
 		pass(10 * time.Second)
-		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{})
-		wantKind(t, err, rmi.AlreadyBound)
+		_, err := registry.Bind[Account](t.Context(), second, w.reg.URL("a"), &account{}, nil)
+		wantKind(t, err, rmi.KindAlreadyBound)
 		if b.Revision() != r {
 			t.Error("the binding was made again, though it had not lapsed")
 		}
@@ -204,7 +208,7 @@ func TestWhoIsReboundIsToldAndStops(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		first, second := w.Node(), w.Node()
 		lost := w.bind(first, "a")
-		again, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{})
+		again, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +221,7 @@ func TestWhoIsReboundIsToldAndStops(t *testing.T) {
 		default:
 			t.Fatal("the one that was replaced was not told")
 		}
-		wantKind(t, lost.Err(), rmi.NotBound)
+		wantKind(t, lost.Err(), rmi.KindNotBound)
 		pass(time.Minute)
 		w.wantOwner("a", second)
 		if again.Err() != nil {
@@ -233,7 +237,7 @@ func TestWhoIsReboundIsToldAndStops(t *testing.T) {
 		}
 		lost.Close()
 		_, err = old.Deposit(t.Context(), 1)
-		wantKind(t, err, rmi.NoSuchObject)
+		wantKind(t, err, rmi.KindNoSuchObject)
 		w.wantOwner("a", second)
 	})
 }
@@ -243,7 +247,7 @@ func TestOneNodeRebindsItsOwnObject(t *testing.T) {
 		owner, v := w.Node(), &account{}
 		var all []*registry.Binding
 		for range 3 {
-			b, err := registry.Rebind[Account](t.Context(), owner, w.reg.URL("a"), v)
+			b, err := registry.Rebind[Account](t.Context(), owner, w.reg.URL("a"), v, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -277,7 +281,7 @@ func TestWhatSomebodyUnboundIsNotBoundAgain(t *testing.T) {
 		pass(10 * time.Second)
 		for _, b := range bindings {
 			<-b.Done()
-			wantKind(t, b.Err(), rmi.NotBound)
+			wantKind(t, b.Err(), rmi.KindNotBound)
 		}
 		if w.reg.Len() != 0 {
 			t.Errorf("%d names are bound", w.reg.Len())
@@ -297,15 +301,15 @@ func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 			if err := registry.Unbind(w.t.Context(), other, url); err != nil {
 				return err
 			}
-			b, err := registry.Bind[Account](w.t.Context(), other, url, &account{})
+			b, err := registry.Bind[Account](w.t.Context(), other, url, &account{}, nil)
 			return errors.Join(err, b.Close())
 		},
 		"another node rebinds it for good and closes": func(w *town, _, other *rmi.Node, url string) error {
-			b, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, registry.Permanent())
+			b, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, &registry.BindOptions{Permanent: true})
 			return errors.Join(err, b.Close())
 		},
 		"another node rebinds it for good, and it is unbound": func(w *town, owner, other *rmi.Node, url string) error {
-			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, registry.Permanent())
+			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, &registry.BindOptions{Permanent: true})
 			return errors.Join(err, registry.Unbind(w.t.Context(), owner, url))
 		},
 		"by the remote interface": func(w *town, _, other *rmi.Node, url string) error {
@@ -317,7 +321,7 @@ func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 			return errors.Join(reg.Rebind(w.t.Context(), "a", registry.Entry{Ref: h.Ref()}), reg.Unbind(w.t.Context(), "a", refs.Ref{}))
 		},
 		"another node rebinds it for a second and dies": func(w *town, _, other *rmi.Node, url string) error {
-			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, registry.Lease(time.Second))
+			_, err := registry.Rebind[Account](w.t.Context(), other, url, &account{}, &registry.BindOptions{Lease: time.Second})
 			w.kill(other)
 			pass(time.Second)
 			return err
@@ -327,7 +331,7 @@ func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 			t.Run(fmt.Sprint(what, ", ", lease), func(t *testing.T) {
 				inTown(t, func(t *testing.T, w *town) {
 					owner, other := w.Node(), w.Node()
-					b := w.bind(owner, "a", registry.Lease(lease))
+					b := w.bind(owner, "a", registry.BindOptions{Lease: lease})
 					pass(time.Minute) // it is being renewed
 					start := time.Now()
 					if err := do(w, owner, other, w.reg.URL("a")); err != nil {
@@ -337,7 +341,7 @@ func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 					if took := time.Since(start); took > 6*time.Second { // one is the lease of who died
 						t.Errorf("told after %v", took)
 					}
-					wantKind(t, b.Err(), rmi.NotBound)
+					wantKind(t, b.Err(), rmi.KindNotBound)
 					for range 30 {
 						w.wantOwner("a", nil)
 						pass(2 * time.Second)
@@ -355,7 +359,7 @@ func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
 		first, last := w.Node(), w.Node()
 		lost := w.bind(first, "a")
 		w.Partition(first, w.node)
-		b, err := registry.Rebind[Account](t.Context(), last, w.reg.URL("a"), &account{})
+		b, err := registry.Rebind[Account](t.Context(), last, w.reg.URL("a"), &account{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -369,7 +373,7 @@ func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
 		pass(15 * time.Second)
 		w.wantOwner("a", last)
 		<-lost.Done()
-		wantKind(t, lost.Err(), rmi.NotBound)
+		wantKind(t, lost.Err(), rmi.KindNotBound)
 		if b.Err() != nil {
 			t.Error(b.Err())
 		}
@@ -379,11 +383,11 @@ func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
 func TestALeaseOfItsOwnLength(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		short, long := w.Node(), w.Node()
-		b := w.bind(short, "short", registry.Lease(2*time.Second))
+		b := w.bind(short, "short", registry.BindOptions{Lease: 2 * time.Second})
 		w.bind(short, "default")
 		r := b.Revision()
-		w.bind(long, "long", registry.Lease(5*time.Minute))
-		w.bind(short, "shortest", registry.Lease(1))
+		w.bind(long, "long", registry.BindOptions{Lease: 5 * time.Minute})
+		w.bind(short, "shortest", registry.BindOptions{Lease: 1})
 		pass(time.Minute)
 		w.wantOwner("short", short)
 		if b.Revision() != r {
@@ -405,8 +409,8 @@ func TestALeaseOfItsOwnLength(t *testing.T) {
 func TestAPermanentBinding(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner, other := w.Node(), w.Node()
-		b := w.bind(owner, "a", registry.Permanent())
-		unbound := w.bind(owner, "b", registry.Permanent())
+		b := w.bind(owner, "a", registry.BindOptions{Permanent: true})
+		unbound := w.bind(owner, "b", registry.BindOptions{Permanent: true})
 		if err := unbound.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -414,8 +418,8 @@ func TestAPermanentBinding(t *testing.T) {
 		w.kill(owner)
 		pass(time.Hour)
 		w.wantOwner("a", owner)
-		_, err := registry.Bind[Account](t.Context(), other, w.reg.URL("a"), &account{})
-		wantKind(t, err, rmi.AlreadyBound)
+		_, err := registry.Bind[Account](t.Context(), other, w.reg.URL("a"), &account{}, nil)
+		wantKind(t, err, rmi.KindAlreadyBound)
 		if b.Revision() != 0 || b.Err() != nil {
 			t.Errorf("revision %d, %v", b.Revision(), b.Err())
 		}
@@ -424,7 +428,7 @@ func TestAPermanentBinding(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-b.Done()
-		wantKind(t, b.Err(), rmi.Closed)
+		wantKind(t, b.Err(), rmi.KindClosed)
 		w.wantOwner("a", owner)
 	})
 }
@@ -433,14 +437,14 @@ func TestAPermanentBinding(t *testing.T) {
 func TestAPermanentBindingThatWasReplacedIsClosed(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		first, second := w.Node(), w.Node()
-		b := w.bind(first, "a", registry.Permanent())
-		if _, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{}); err != nil {
+		b := w.bind(first, "a", registry.BindOptions{Permanent: true})
+		if _, err := registry.Rebind[Account](t.Context(), second, w.reg.URL("a"), &account{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
-		wantKind(t, b.Err(), rmi.NotBound)
+		wantKind(t, b.Err(), rmi.KindNotBound)
 		w.wantOwner("a", second)
 	})
 }
@@ -463,9 +467,9 @@ func TestABindingIsClosedAfterARestart(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Errorf("nothing is bound that could be unbound: %v", err)
 		}
-		wantKind(t, b.Err(), rmi.NotBound)
+		wantKind(t, b.Err(), rmi.KindNotBound)
 		ends.Close()
-		wantKind(t, other.Err(), rmi.NotBound)
+		wantKind(t, other.Err(), rmi.KindNotBound)
 		pass(time.Minute)
 		w.wantOwner("a", nil)
 		w.wantOwner("b", nil)
@@ -478,16 +482,16 @@ func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 		owner, hidden, other := w.Node(), w.Client(), w.Node()
 		for name, b := range map[string]*registry.Binding{
 			"leased":  w.bind(owner, "leased"),
-			"kept":    w.bind(owner, "kept", registry.Permanent()),
-			"relayed": w.bind(hidden, "relayed", registry.Relayed()),
+			"kept":    w.bind(owner, "kept", registry.BindOptions{Permanent: true}),
+			"relayed": w.bind(hidden, "relayed", registry.BindOptions{Relayed: true}),
 		} {
 			where := " at " + owner.Endpoint().String()
 			if name == "relayed" {
 				where = ", which listens nowhere"
 			}
 			want := "a registry_test.Account of node " + b.Ref().Node.Short() + where
-			_, err := registry.Bind[Account](t.Context(), other, w.reg.URL(name), &account{})
-			if wantKind(t, err, rmi.AlreadyBound); !strings.Contains(err.Error(), want) {
+			_, err := registry.Bind[Account](t.Context(), other, w.reg.URL(name), &account{}, nil)
+			if wantKind(t, err, rmi.KindAlreadyBound); !strings.Contains(err.Error(), want) {
 				t.Errorf("%v does not say %q", err, want)
 			}
 			// By the remote interface, with a revision that the node never had.
@@ -496,14 +500,14 @@ func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 				t.Fatal(err)
 			}
 			grants, err := reg.Acquire(t.Context(), []registry.Claim{{Name: name, Entry: registry.Entry{Ref: b.Ref()}, Held: 1 << 62}})
-			if err != nil || rmi.KindOf(grants[0].Refused) != rmi.AlreadyBound || !strings.Contains(grants[0].Refused.Error(), want) {
+			if err != nil || rmi.KindOf(grants[0].Refused) != rmi.KindAlreadyBound || !strings.Contains(grants[0].Refused.Error(), want) {
 				t.Errorf("%v, %v does not say %q", grants, err, want)
 			}
 			// Who had it is told who took it.
 			if name != "leased" {
 				continue
 			}
-			again, err := registry.Rebind[Account](t.Context(), other, w.reg.URL(name), &account{})
+			again, err := registry.Rebind[Account](t.Context(), other, w.reg.URL(name), &account{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -549,7 +553,7 @@ func TestARegistryIsKilledWhileABindingIsClosed(t *testing.T) {
 		if err := <-closed; err != nil {
 			t.Errorf("nothing is bound that could be unbound: %v", err)
 		}
-		wantKind(t, b.Err(), rmi.NotBound)
+		wantKind(t, b.Err(), rmi.KindNotBound)
 	})
 }
 
@@ -584,7 +588,7 @@ func TestANodeIsClosedWhileABindingIsClosed(t *testing.T) {
 		if len(entered) != 0 {
 			t.Errorf("the name was released %d times more", len(entered))
 		}
-		wantKind(t, b.Err(), rmi.Closed)
+		wantKind(t, b.Err(), rmi.KindClosed)
 	})
 }
 
@@ -887,7 +891,7 @@ func TestAFullRegistryIsAskedAgain(t *testing.T) {
 		owner, other := w.Node(), w.Node()
 		b := w.bind(owner, "a")
 		w.node = w.Restart(w.node, nil)
-		reg, err := registry.Serve(w.node, &registry.ServeOptions{MaxNames: 1})
+		reg, err := registry.Serve(t.Context(), w.node, &registry.ServeOptions{MaxNames: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -911,14 +915,14 @@ func TestARegistryThatRefusesABindingOnItsRestart(t *testing.T) {
 		w.reg.Close()
 		f := &fake{
 			acquire: func([]registry.Claim) ([]registry.Grant, error) {
-				return []registry.Grant{{Refused: &rmi.Error{Kind: rmi.Denied, Msg: "not you"}}}, nil
+				return []registry.Grant{{Refused: &rmi.Error{Kind: rmi.KindDenied, Msg: "not you"}}}, nil
 			},
 			renew: func([]registry.Held) ([]registry.Lost, error) { return []registry.Lost{{}}, nil },
 		}
 		f.serveOn(t, w.node)
 		pass(10 * time.Second)
 		<-b.Done()
-		wantKind(t, b.Err(), rmi.Denied)
+		wantKind(t, b.Err(), rmi.KindDenied)
 		if err := b.Close(); err != nil {
 			t.Errorf("nothing is bound that could be unbound: %v", err)
 		}
@@ -933,7 +937,7 @@ func TestAClientThatKnowsNoLeases(t *testing.T) {
 		reg, err := rmi.Resolve[struct {
 			Bind, Rebind func(ctx context.Context, name string, e registry.Entry) error
 			Unbind       func(ctx context.Context, name string, only refs.Ref) error
-		}](old, rmi.WellKnown(w.node.Endpoint(), refs.RegistryObject), nil)
+		}](old, refs.WellKnown(w.node.Endpoint(), refs.RegistryObject), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -959,10 +963,10 @@ func TestAClientThatKnowsNoLeases(t *testing.T) {
 func TestARelayedBindingSurvivesACut(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Client()
-		w.bind(owner, "a", registry.Relayed())
+		w.bind(owner, "a", registry.BindOptions{Relayed: true})
 		w.Cut(owner, w.node)
 		pass(5 * time.Second)
-		a, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"))
+		a, err := registry.Lookup[accountFuncs](t.Context(), w.caller, w.reg.URL("a"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

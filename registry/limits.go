@@ -13,7 +13,7 @@ const (
 	MaxMessage = 64 << 10
 
 	// MaxBatch is how many claims or names one call of Acquire, Renew or Release may
-	// hold. A call with more is refused with rmi.TooLarge, and so is one of more than
+	// hold. A call with more is refused with rmi.KindTooLarge, and so is one of more than
 	// MaxMessage bytes.
 	MaxBatch = 1000
 
@@ -65,10 +65,10 @@ func (t *tables) room(b, old *binding) (bytes int, err error) {
 	if old != nil {
 		bytes -= old.size()
 	} else if t.names.count >= t.limits.MaxNames {
-		return 0, refused(rmi.Overloaded, "the registry holds %d names, its limit (ServeOptions.MaxNames)", t.limits.MaxNames)
+		return 0, refused(rmi.KindOverloaded, "the registry holds %d names, its limit (ServeOptions.MaxNames)", t.limits.MaxNames)
 	}
 	if bytes > t.limits.MaxBytes {
-		return 0, refused(rmi.Overloaded, "the registry holds %d bytes of names and descriptions, and its limit is %d (ServeOptions.MaxBytes)", t.bytes, t.limits.MaxBytes)
+		return 0, refused(rmi.KindOverloaded, "the registry holds %d bytes of names and descriptions, and its limit is %d (ServeOptions.MaxBytes)", t.bytes, t.limits.MaxBytes)
 	}
 	return bytes, nil
 }
@@ -76,7 +76,7 @@ func (t *tables) room(b, old *binding) (bytes int, err error) {
 // checkBatch returns an error if a call holds too many claims or names.
 func checkBatch(n int) error {
 	if n > MaxBatch {
-		return refused(rmi.TooLarge, "%d names in one call: the registry takes %d, a fixed limit", n, MaxBatch)
+		return refused(rmi.KindTooLarge, "%d names in one call: the registry takes %d, a fixed limit", n, MaxBatch)
 	}
 	return nil
 }

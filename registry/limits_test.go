@@ -72,7 +72,7 @@ func TestARegistryTakesNoIllegalName(t *testing.T) {
 		"Bind": s.Bind(ctx, name, entryOf(7)), "Rebind": s.Rebind(ctx, name, entryOf(7)), "Unbind": s.Unbind(ctx, name, refs.Ref{}),
 		"Lookup": looked, "Acquire": s.claim(t, Claim{Name: name}).Refused,
 	} {
-		if rmi.KindOf(err) != rmi.Invalid || rmi.OutcomeOf(err) != rmi.NotExecuted {
+		if rmi.KindOf(err) != rmi.KindInvalid || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -82,7 +82,7 @@ func TestARegistryTakesNoIllegalName(t *testing.T) {
 func TestACallThatIsTooLargeIsRefused(t *testing.T) {
 	n := rmi.NewNode(nil)
 	defer n.Close()
-	reg, err := Serve(n, &ServeOptions{Listen: "127.0.0.1:0"})
+	reg, err := Serve(t.Context(), n, &ServeOptions{Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,9 +95,9 @@ func TestACallThatIsTooLargeIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		bytes int
 		want  rmi.Kind
-	}{{MaxMessage - 1<<10, rmi.Application}, {MaxMessage, rmi.TooLarge}} { // the description makes no sense
+	}{{MaxMessage - 1<<10, rmi.KindApplication}, {MaxMessage, rmi.KindTooLarge}} { // the description makes no sense
 		err := r.Bind(t.Context(), "a", Entry{Ref: entryOf(7).Ref, Description: make([]byte, c.bytes)})
-		if rmi.KindOf(err) != c.want || rmi.OutcomeOf(err) != rmi.NotExecuted && c.want == rmi.TooLarge {
+		if rmi.KindOf(err) != c.want || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted && c.want == rmi.KindTooLarge {
 			t.Errorf("a description of %d bytes: %v", c.bytes, err)
 		}
 	}
@@ -127,15 +127,15 @@ func TestTheSweepTakesTurnsWithCalls(t *testing.T) {
 func TestBindingsThatAreOverAreForgotten(t *testing.T) {
 	n := rmi.NewNode(nil)
 	defer n.Close()
-	reg, err := Serve(n, &ServeOptions{Listen: "127.0.0.1:0"})
+	reg, err := Serve(t.Context(), n, &ServeOptions{Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := Bind[func(context.Context) error](t.Context(), n, reg.URL("a"), func(context.Context) error { return nil })
+	first, err := Bind[func(context.Context) error](t.Context(), n, reg.URL("a"), func(context.Context) error { return nil }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := Bind[func(context.Context) error](t.Context(), n, reg.URL("b"), func(context.Context) error { return nil })
+	second, err := Bind[func(context.Context) error](t.Context(), n, reg.URL("b"), func(context.Context) error { return nil }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func next(s nameState, a action, r result) []nameState {
 		switch {
 		case done && (s.bound == 0 || s.flaky): // superseded, if the holder is cut off
 			after = append(after, bound)
-		case r.kind == rmi.AlreadyBound && s.bound != 0:
+		case r.kind == rmi.KindAlreadyBound && s.bound != 0:
 			after = append(after, s)
 		}
 	case "rebind":
@@ -84,16 +84,16 @@ func next(s nameState, a action, r result) []nameState {
 		switch {
 		case done && its:
 			after = append(after, free)
-		case r.kind == rmi.NotBound && !its:
+		case r.kind == rmi.KindNotBound && !its:
 			after = append(after, s)
 		}
 	case "close":
 		switch {
-		case r.kind == rmi.Closed && s.bound == a.id:
+		case r.kind == rmi.KindClosed && s.bound == a.id:
 			after = append(after, free)
-		case r.kind == rmi.NotBound && (s.returns == a.id || s.bound == a.id && s.flaky): // lapsed, or released by a first attempt
+		case r.kind == rmi.KindNotBound && (s.returns == a.id || s.bound == a.id && s.flaky): // lapsed, or released by a first attempt
 			after = append(after, free)
-		case r.kind == rmi.NotBound && s.bound != a.id:
+		case r.kind == rmi.KindNotBound && s.bound != a.id:
 			after = append(after, s)
 		}
 	}
@@ -156,7 +156,7 @@ func (h *history) do(client int, name string, a action, f func() result) result 
 
 // resultOf is the result of an action by its error.
 func resultOf(err error) result {
-	for _, k := range []rmi.Kind{rmi.AlreadyBound, rmi.NotBound} {
+	for _, k := range []rmi.Kind{rmi.KindAlreadyBound, rmi.KindNotBound} {
 		if errors.Is(err, k) {
 			return result{kind: k}
 		}
@@ -195,19 +195,19 @@ func (c *citizen) act(t *testing.T, name string) {
 		}
 		defer object.Close() // the binding has one of its own
 		a := action{what: "bind", id: object.Ref().Object, flaky: c.flaky}
-		do, options := registry.Bind[Account], []registry.BindOption(nil)
+		do, options := registry.Bind[Account], new(registry.BindOptions)
 		if k%2 == 0 {
 			a.what, do = "rebind", registry.Rebind[Account]
 		}
 		switch c.rnd.IntN(4) {
 		case 0:
 			a.kept, a.flaky = true, false
-			options = append(options, registry.Permanent())
+			options.Permanent = true
 		case 1:
-			options = append(options, registry.Lease(time.Second))
+			options.Lease = time.Second
 		}
 		c.h.do(c.i, name, a, func() result {
-			b, err := do(ctx, c.node, url, v, options...)
+			b, err := do(ctx, c.node, url, v, options)
 			if err == nil {
 				c.bindings[name] = append(c.bindings[name], b)
 			}
@@ -358,7 +358,7 @@ func (h *history) record(t *testing.T, w *town, seed uint64) {
 			name := names[rnd.IntN(len(names))]
 			call := func() result {
 				e, err := registry.LookupRef(t.Context(), w.caller, w.reg.URL(name))
-				if err != nil && !errors.Is(err, rmi.NotBound) {
+				if err != nil && !errors.Is(err, rmi.KindNotBound) {
 					t.Error(err)
 				}
 				return result{found: e.Ref.Object}

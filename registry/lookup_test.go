@@ -17,19 +17,19 @@ import (
 func TestTheOwnNodesObjectIsTheObjectItself(t *testing.T) {
 	ctx := testContext(t)
 	n := listening(t, "127.0.0.1:0", nil)
-	reg, err := registry.Serve(n, nil)
+	reg, err := registry.Serve(ctx, n, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := &account{}
-	h, err := rmi.Export[Account](n, v, &rmi.ExportOptions{Threading: rmi.Serial})
+	h, err := rmi.Export[Account](n, v, &rmi.ExportOptions{Threading: rmi.ThreadingSerial})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registry.Bind[Account](ctx, n, reg.URL("bank/alice"), h.Value()); err != nil {
+	if _, err := registry.Bind[Account](ctx, n, reg.URL("bank/alice"), h.Value(), nil); err != nil {
 		t.Fatal(err)
 	}
-	got, err := registry.Lookup[Account](ctx, n, reg.URL("bank/alice"))
+	got, err := registry.Lookup[Account](ctx, n, reg.URL("bank/alice"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,10 +46,10 @@ func TestAStructOfFuncs(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	owner, caller := listening(t, "127.0.0.1:0", nil), newNode(t, nil)
-	if _, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}); err != nil {
+	if _, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	a, err := registry.Lookup[accountFuncs](ctx, caller, reg.URL("a"))
+	a, err := registry.Lookup[accountFuncs](ctx, caller, reg.URL("a"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestAMismatchIsRefusedWithoutTheOwner(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	owner := listening(t, "127.0.0.1:0", nil)
-	if _, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}); err != nil {
+	if _, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	d := &dials{to: map[string]int{}}
@@ -88,8 +88,8 @@ func TestAMismatchIsRefusedWithoutTheOwner(t *testing.T) {
 	type other struct {
 		Deposit func(ctx context.Context, euros string) (float64, error)
 	}
-	_, err := registry.Lookup[other](ctx, caller, reg.URL("a"))
-	wantKind(t, err, rmi.Mismatch)
+	_, err := registry.Lookup[other](ctx, caller, reg.URL("a"), nil)
+	wantKind(t, err, rmi.KindMismatch)
 	for _, signature := range []string{"Deposit(string) (float64)", "Deposit(int64) (int64)"} {
 		if !strings.Contains(err.Error(), signature) {
 			t.Errorf("%v does not say %s", err, signature)
@@ -104,9 +104,9 @@ func TestAMismatchIsRefusedWithoutTheOwner(t *testing.T) {
 	type more struct {
 		Deposit, Withdraw func(ctx context.Context, cents int64) (int64, error)
 	}
-	_, err = registry.Lookup[more](ctx, caller, reg.URL("a"))
-	wantKind(t, err, rmi.Mismatch)
-	if _, err := registry.Lookup[accountFuncs](ctx, caller, reg.URL("a")); err != nil {
+	_, err = registry.Lookup[more](ctx, caller, reg.URL("a"), nil)
+	wantKind(t, err, rmi.KindMismatch)
+	if _, err := registry.Lookup[accountFuncs](ctx, caller, reg.URL("a"), nil); err != nil {
 		t.Error(err)
 	}
 	if len(d.to) != 1 || d.to[owner.Endpoint().Address()] != 0 {
@@ -117,12 +117,12 @@ func TestAMismatchIsRefusedWithoutTheOwner(t *testing.T) {
 func TestWhatCannotBeLookedUp(t *testing.T) {
 	ctx := testContext(t)
 	n := newNode(t, nil)
-	_, err := registry.Lookup[int](ctx, n, "a")
-	wantKind(t, err, rmi.Invalid)
-	_, err = registry.Lookup[accountFuncs](ctx, n, "a b")
-	wantKind(t, err, rmi.Invalid)
-	_, err = registry.Lookup[accountFuncs](ctx, n, "rmi://localhost")
-	wantKind(t, err, rmi.Invalid)
+	_, err := registry.Lookup[int](ctx, n, "a", nil)
+	wantKind(t, err, rmi.KindInvalid)
+	_, err = registry.Lookup[accountFuncs](ctx, n, "a b", nil)
+	wantKind(t, err, rmi.KindInvalid)
+	_, err = registry.Lookup[accountFuncs](ctx, n, "rmi://localhost", nil)
+	wantKind(t, err, rmi.KindInvalid)
 }
 
 func TestNoRegistry(t *testing.T) {
@@ -153,15 +153,15 @@ func TestNoRegistry(t *testing.T) {
 		kind     rmi.Kind
 		text     string
 	}{
-		{"nobody", nobody, rmi.ConnectFailed, "start one with `go run gormi/cmd/rmiregistry`"},
-		{"a socket that is not there", "%2Fno%2Fsuch.sock", rmi.ConnectFailed, registry.Env},
-		{"somebody else", noise.Addr().String(), rmi.Protocol, "no GoRMI registry"},
-		{"a node", listening(t, "127.0.0.1:0", nil).Endpoint().Address(), rmi.NoSuchObject, "registry.Serve"},
+		{"nobody", nobody, rmi.KindConnectFailed, "start one with `go run gormi/cmd/rmiregistry`"},
+		{"a socket that is not there", "%2Fno%2Fsuch.sock", rmi.KindConnectFailed, registry.Env},
+		{"somebody else", noise.Addr().String(), rmi.KindProtocol, "no GoRMI registry"},
+		{"a node", listening(t, "127.0.0.1:0", nil).Endpoint().Address(), rmi.KindNoSuchObject, "registry.Serve"},
 	} {
 		n := listening(t, "127.0.0.1:0", nil)
 		url := "rmi://" + c.at + "/bank/alice"
-		_, lookup := registry.Lookup[accountFuncs](ctx, n, url)
-		_, bind := registry.Bind[Account](ctx, n, url, &account{})
+		_, lookup := registry.Lookup[accountFuncs](ctx, n, url, nil)
+		_, bind := registry.Bind[Account](ctx, n, url, &account{}, nil)
 		var list error
 		for _, list = range registry.List(ctx, n, "rmi://"+c.at) {
 		}
@@ -169,7 +169,7 @@ func TestNoRegistry(t *testing.T) {
 			if rmi.KindOf(err) != c.kind || !strings.HasPrefix(err.Error(), "rmi: "+op+": ") || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "rmi://"+c.at) {
 				t.Errorf("%s: %s: %v", c.what, op, err)
 			}
-			if rmi.OutcomeOf(err) != rmi.NotExecuted {
+			if rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 				t.Errorf("%s: %s: outcome %v", c.what, op, rmi.OutcomeOf(err))
 			}
 		}
@@ -181,7 +181,7 @@ func TestTheDefaultRegistry(t *testing.T) {
 	reg := serving(t)
 	t.Setenv(registry.Env, reg.URL(""))
 	owner := listening(t, "127.0.0.1:0", nil)
-	if _, err := registry.Bind[Account](ctx, owner, "bank/alice", &account{}); err != nil {
+	if _, err := registry.Bind[Account](ctx, owner, "bank/alice", &account{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := deposit(t, newNode(t, nil), "bank/alice", 7); got != 7 || reg.Len() != 1 {
@@ -200,7 +200,7 @@ func TestAListInPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := registry.Bind[Account](ctx, owner, reg.URL("zoo"), &account{})
+	b, err := registry.Bind[Account](ctx, owner, reg.URL("zoo"), &account{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestAListInPages(t *testing.T) {
 		break // a caller may stop early
 	}
 	for _, err := range registry.List(ctx, caller, reg.URL("a b")) {
-		wantKind(t, err, rmi.Invalid)
+		wantKind(t, err, rmi.KindInvalid)
 	}
 }
 
@@ -245,7 +245,7 @@ func TestARelayedBinding(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	owner, caller := newNode(t, nil), newNode(t, nil) // neither listens
-	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, registry.Relayed())
+	b, err := registry.Bind[Account](ctx, owner, reg.URL("a"), &account{}, &registry.BindOptions{Relayed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,12 +257,12 @@ func TestARelayedBinding(t *testing.T) {
 	if b.Ref().Listens() {
 		t.Errorf("%v listens", b.Ref())
 	}
-	if got, err := registry.Lookup[Account](ctx, owner, reg.URL("a")); err != nil {
+	if got, err := registry.Lookup[Account](ctx, owner, reg.URL("a"), nil); err != nil {
 		t.Error(err)
 	} else if _, ok := got.(*account); !ok {
 		t.Errorf("the owner gets a %T", got)
 	}
-	a, err := registry.Lookup[Account](ctx, caller, reg.URL("a"))
+	a, err := registry.Lookup[Account](ctx, caller, reg.URL("a"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,11 +278,11 @@ func TestARelayedBinding(t *testing.T) {
 func TestARegistryOnAUnixSocket(t *testing.T) {
 	ctx := testContext(t)
 	n := listening(t, filepath.Join(t.TempDir(), "rmi.sock"), nil)
-	reg, err := registry.Serve(n, nil)
+	reg, err := registry.Serve(ctx, n, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registry.Bind[Account](ctx, listening(t, "127.0.0.1:0", nil), reg.URL("a"), &account{}); err != nil {
+	if _, err := registry.Bind[Account](ctx, listening(t, "127.0.0.1:0", nil), reg.URL("a"), &account{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := deposit(t, newNode(t, nil), reg.URL("a"), 9); got != 9 {
@@ -293,20 +293,20 @@ func TestARegistryOnAUnixSocket(t *testing.T) {
 func TestAPublicRegistry(t *testing.T) {
 	ctx := testContext(t)
 	n := listening(t, "0.0.0.0:0", &rmi.Options{Insecure: true})
-	reg, err := registry.Serve(n, nil)
+	reg, err := registry.Serve(ctx, n, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(reg.URL("a"), "rmi://localhost:") {
 		t.Errorf("its URL is %s", reg.URL("a"))
 	}
-	_, err = registry.Bind[Account](ctx, listening(t, "127.0.0.1:0", nil), reg.URL("a"), &account{})
-	wantKind(t, err, rmi.Invalid)
+	_, err = registry.Bind[Account](ctx, listening(t, "127.0.0.1:0", nil), reg.URL("a"), &account{}, nil)
+	wantKind(t, err, rmi.KindInvalid)
 	if !strings.Contains(err.Error(), "Options.Advertise") {
 		t.Errorf("the error does not say what to do: %v", err)
 	}
 	// One that listens on all addresses leaves its host to whoever receives the reference.
-	if _, err := registry.Bind[Account](ctx, listening(t, "0.0.0.0:0", &rmi.Options{Insecure: true}), reg.URL("a"), &account{}); err != nil {
+	if _, err := registry.Bind[Account](ctx, listening(t, "0.0.0.0:0", &rmi.Options{Insecure: true}), reg.URL("a"), &account{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := deposit(t, newNode(t, nil), reg.URL("a"), 2); got != 2 {
@@ -315,20 +315,20 @@ func TestAPublicRegistry(t *testing.T) {
 }
 
 func TestWhatCannotServe(t *testing.T) {
-	_, err := registry.Serve(newNode(t, nil), nil)
-	wantKind(t, err, rmi.Invalid)
+	_, err := registry.Serve(t.Context(), newNode(t, nil), nil)
+	wantKind(t, err, rmi.KindInvalid)
 	if !strings.Contains(err.Error(), "node.Listen") {
 		t.Errorf("the error does not say what to do: %v", err)
 	}
 	n := listening(t, "127.0.0.1:0", nil)
-	first, err := registry.Serve(n, nil)
+	first, err := registry.Serve(t.Context(), n, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = registry.Serve(n, nil)
-	wantKind(t, err, rmi.AlreadyBound)
+	_, err = registry.Serve(t.Context(), n, nil)
+	wantKind(t, err, rmi.KindAlreadyBound)
 	first.Close()
-	if _, err := registry.Serve(n, nil); err != nil {
+	if _, err := registry.Serve(t.Context(), n, nil); err != nil {
 		t.Errorf("after the first was closed: %v", err)
 	}
 }
@@ -340,10 +340,10 @@ func TestServeBeforeListening(t *testing.T) {
 	n := newNode(t, &rmi.Options{Network: network})
 	network.check = func() {
 		listened = true
-		_, err := registry.Serve(n, &registry.ServeOptions{Listen: "127.0.0.1:0"})
-		wantKind(t, err, rmi.AlreadyBound)
+		_, err := registry.Serve(t.Context(), n, &registry.ServeOptions{Listen: "127.0.0.1:0"})
+		wantKind(t, err, rmi.KindAlreadyBound)
 	}
-	reg, err := registry.Serve(n, &registry.ServeOptions{Listen: "127.0.0.1:0"})
+	reg, err := registry.Serve(t.Context(), n, &registry.ServeOptions{Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,9 +370,9 @@ func (c *checked) Listen(ctx context.Context, network, address string) (net.List
 func TestServeWhereOneCannotListen(t *testing.T) {
 	taken := serving(t).URL("")
 	n := newNode(t, nil)
-	_, err := registry.Serve(n, &registry.ServeOptions{Listen: strings.Trim(strings.TrimPrefix(taken, "rmi:"), "/")})
-	wantKind(t, err, rmi.ConnectFailed)
-	if _, err := registry.Serve(n, &registry.ServeOptions{Listen: "127.0.0.1:0"}); err != nil {
+	_, err := registry.Serve(t.Context(), n, &registry.ServeOptions{Listen: strings.Trim(strings.TrimPrefix(taken, "rmi:"), "/")})
+	wantKind(t, err, rmi.KindConnectFailed)
+	if _, err := registry.Serve(t.Context(), n, &registry.ServeOptions{Listen: "127.0.0.1:0"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -381,14 +381,14 @@ func TestTheRegistryItselfByAddress(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)
 	_, err := registry.At(newNode(t, nil), "nonsense://")
-	wantKind(t, err, rmi.Invalid)
+	wantKind(t, err, rmi.KindInvalid)
 	r, err := registry.At(newNode(t, nil), reg.URL("its/name/does/not/matter"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := registry.Entry{Ref: refs.Ref{Endpoint: refs.Endpoint{Host: "127.0.0.1", Port: 1}, ID: refs.ID{Node: refs.NodeID{1}, Object: 1 << 40}}}
 	e.Description = make([]byte, registry.MaxMessage)
-	wantKind(t, r.Bind(ctx, "a", e), rmi.TooLarge)
+	wantKind(t, r.Bind(ctx, "a", e), rmi.KindTooLarge)
 	e.Description = nil
 	if err := r.Bind(ctx, "a", e); err != nil {
 		t.Error(err)

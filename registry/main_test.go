@@ -57,7 +57,7 @@ func newNode(t *testing.T, o *rmi.Options) *rmi.Node {
 // listening returns a node that listens on addr.
 func listening(t *testing.T, addr string, o *rmi.Options) *rmi.Node {
 	n := newNode(t, o)
-	if _, err := n.Listen(addr); err != nil {
+	if _, err := n.Listen(t.Context(), addr); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -65,7 +65,7 @@ func listening(t *testing.T, addr string, o *rmi.Options) *rmi.Node {
 
 // serving returns a registry on a node of its own.
 func serving(t *testing.T) *registry.Server {
-	s, err := registry.Serve(listening(t, "127.0.0.1:0", nil), nil)
+	s, err := registry.Serve(t.Context(), listening(t, "127.0.0.1:0", nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func serving(t *testing.T) *registry.Server {
 // deposit calls the account that a name is bound to and returns its balance.
 func deposit(t *testing.T, n *rmi.Node, url string, cents int64) int64 {
 	t.Helper()
-	a, err := registry.Lookup[Account](testContext(t), n, url)
+	a, err := registry.Lookup[Account](testContext(t), n, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

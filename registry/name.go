@@ -13,7 +13,7 @@ import (
 // MaxName is the length of the longest legal name, in bytes.
 const MaxName = 255
 
-// ValidName returns nil if name is legal. Otherwise the error is of kind rmi.Invalid, and says
+// ValidName returns nil if name is legal. Otherwise the error is of kind rmi.KindInvalid, and says
 // which rule of the package documentation the name breaks.
 func ValidName(name string) error {
 	if name == "" {
@@ -82,5 +82,5 @@ func illegal(name string, rule int, why string) error {
 }
 
 func invalid(format string, a ...any) *rmi.Error {
-	return fault.New(fault.Invalid, fault.NotExecuted, format, a...)
+	return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, format, a...)
 }

@@ -69,7 +69,7 @@ func TestNames(t *testing.T) {
 			}
 			continue
 		}
-		if rmi.KindOf(err) != rmi.Invalid || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("rule %d:", c.rule)) {
+		if rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("rule %d:", c.rule)) {
 			t.Errorf("%q: got %v, want rule %d", c.name, err, c.rule)
 		}
 		if len(err.Error()) > 250 || strings.ContainsAny(err.Error(), "\n\x1b\x00") {

@@ -66,12 +66,12 @@ type Claim struct {
 	// registry's default. The registry may grant less, or more.
 	Lease time.Duration
 	// Replace takes the name in any case. Without it, a bound name is refused with
-	// rmi.AlreadyBound, unless it is leased and the session with its holder is cut.
+	// rmi.KindAlreadyBound, unless it is leased and the session with its holder is cut.
 	Replace bool
 	// Held is the revision under which the caller held the name before it was lost. It is
 	// 0 for a new claim. If it is set, Replace is ignored, and the claim is refused if
-	// somebody else had the name meanwhile (rmi.AlreadyBound) or unbound it
-	// (rmi.NotBound), even if the name is free now.
+	// somebody else had the name meanwhile (rmi.KindAlreadyBound) or unbound it
+	// (rmi.KindNotBound), even if the name is free now.
 	Held Revision
 }
 
@@ -119,5 +119,5 @@ func At(n *rmi.Node, url string) (Registry, error) {
 }
 
 func (u URL) registry(n *rmi.Node) (Registry, error) {
-	return rmi.Resolve[Registry](n, rmi.WellKnown(u.Endpoint, refs.RegistryObject), nil)
+	return rmi.Resolve[Registry](n, refs.WellKnown(u.Endpoint, refs.RegistryObject), nil)
 }

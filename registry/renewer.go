@@ -79,7 +79,7 @@ func (r *renewers) lock() map[refs.Endpoint]*renewer {
 type renewersKey struct{}
 
 func renewerOf(n *rmi.Node, u URL, registry Registry) *renewer {
-	all := n.Attachment(renewersKey{}, func() any { return &renewers{state: make(map[refs.Endpoint]*renewer)} }).(*renewers)
+	all := n.Port().Attachment(renewersKey{}, func() any { return &renewers{state: make(map[refs.Endpoint]*renewer)} }).(*renewers)
 	r := all.lock()[u.Endpoint]
 	all.mu.Unlock()
 	if r != nil {
@@ -89,7 +89,7 @@ func renewerOf(n *rmi.Node, u URL, registry Registry) *renewer {
 		node: n, url: URL{Endpoint: u.Endpoint}.String(), registry: registry,
 		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), state: renewerState{bindings: make(map[*Binding]struct{})},
 	}
-	unhook := n.BeforeClose(fresh.close) // before others can find it: what they bind is unbound then
+	unhook := n.Port().BeforeClose(fresh.close) // before others can find it: what they bind is unbound then
 	at := all.lock()
 	if r = at[u.Endpoint]; r == nil {
 		r = fresh
@@ -108,7 +108,7 @@ func (r *renewer) add(b *Binding) error {
 	s := r.lock()
 	defer r.mu.Unlock()
 	if s.ended || closing {
-		return fault.New(fault.Closed, fault.NotExecuted, "the node is being closed")
+		return fault.New(fault.KindClosed, fault.OutcomeNotExecuted, "the node is being closed")
 	}
 	s.bindings[b] = struct{}{}
 	if s.stop == nil {
@@ -294,7 +294,7 @@ func (r *renewer) remake(ctx context.Context, tasks []task) (made int, err error
 				t.b.lock().granted(grants[i])
 				t.b.mu.Unlock()
 				made++
-			case rmi.KindOf(grants[i].Refused) != rmi.Overloaded: // who has no room now may have it later
+			case rmi.KindOf(grants[i].Refused) != rmi.KindOverloaded: // who has no room now may have it later
 				t.b.lose(grants[i].Refused)
 			}
 		}
@@ -323,7 +323,7 @@ func (r *renewer) acquire(ctx context.Context, claims []Claim) ([]Grant, error) 
 }
 
 func nonsense() error {
-	return fault.New(fault.Protocol, fault.Executed, "W-155: the registry's answer makes no sense")
+	return fault.New(fault.KindProtocol, fault.OutcomeExecuted, "W-155: the registry's answer makes no sense")
 }
 
 // goodbye bounds how long a node that closes waits for a registry to take its
@@ -398,7 +398,7 @@ func (r *renewer) releaseAll(ctx context.Context, tasks []task, why string) {
 // restarted just now, so it is tried on another one too.
 func (r *renewer) release(ctx context.Context, held []Held) ([]Lost, error) {
 	lost, err := r.registry.Release(ctx, held)
-	if rmi.KindOf(err) == rmi.PeerGone {
+	if rmi.KindOf(err) == rmi.KindPeerGone {
 		lost, err = r.registry.Release(ctx, held)
 	}
 	return lost, err
@@ -411,7 +411,7 @@ func call[A, R any](ctx context.Context, method func(context.Context, []A) ([]R,
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	r, err := method(ctx, args)
-	if rmi.KindOf(err) == rmi.PeerGone {
+	if rmi.KindOf(err) == rmi.KindPeerGone {
 		r, err = method(ctx, args)
 	}
 	return r, err

@@ -45,33 +45,34 @@ type Server struct {
 }
 
 // Serve makes n serve an empty registry until the Server or the node is closed. The node must
-// listen, or ServeOptions.Listen must be set. A node has at most one registry. o may be nil.
-func Serve(n *rmi.Node, o *ServeOptions) (*Server, error) {
+// listen, or ServeOptions.Listen must be set. A node has at most one registry.
+// ctx bounds the call. o may be nil.
+func Serve(ctx context.Context, n *rmi.Node, o *ServeOptions) (*Server, error) {
 	if o == nil {
 		o = new(ServeOptions)
 	}
 	if o.Listen == "" && !n.Endpoint().Listens() {
-		return nil, during("serve", "", invalid(`the node does not listen, so nobody could reach its registry: set ServeOptions.Listen, or call node.Listen("127.0.0.1:%d") first`, DefaultPort))
+		return nil, during("serve", "", invalid(`the node does not listen, so nobody could reach its registry: set ServeOptions.Listen, or call node.Listen(ctx, "127.0.0.1:%d") first`, DefaultPort))
 	}
-	s := newStore(*o, n)
+	s := newStore(*o, n.Logger(), n.Port())
 	h, err := rmi.Export[Registry](n, s, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: MaxMessage})
 	if err != nil {
-		if rmi.KindOf(err) == rmi.AlreadyBound {
-			err = fault.New(fault.AlreadyBound, fault.NotExecuted, "the node serves a registry already")
+		if rmi.KindOf(err) == rmi.KindAlreadyBound {
+			err = fault.New(fault.KindAlreadyBound, fault.OutcomeNotExecuted, "the node serves a registry already")
 		}
 		return nil, during("serve", "", err)
 	}
 	r := &Server{node: n, handle: h, store: s}
 	if o.Listen != "" {
-		if r.addr, err = n.Listen(o.Listen); err != nil {
+		if r.addr, err = n.Listen(ctx, o.Listen); err != nil {
 			h.Close()
 			return nil, err
 		}
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	sweeping, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	r.sweeper.Go(func() { s.sweep(ctx) }) // ended by Close, or with the node
-	r.unhook = n.BeforeClose(func(context.Context) { r.end() })
+	r.sweeper.Go(func() { s.sweep(sweeping) }) // ended by Close, or with the node
+	r.unhook = n.Port().BeforeClose(func(context.Context) { r.end() })
 	return r, nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // store is the servant: a registry that keeps its tables in memory. Each method checks its
@@ -29,14 +30,14 @@ type store struct {
 
 var _ Registry = (*store)(nil)
 
-func newStore(o ServeOptions, n node) *store {
+func newStore(o ServeOptions, log *slog.Logger, n node) *store {
 	now := time.Now()
 	// Above what the registry before this one gave, because none binds a name each
 	// nanosecond.
 	first := Revision(now.UnixNano())
 	limits := o.withDefaults()
 	return &store{
-		log: n.Logger(), public: n.Public, detached: n.Detached, start: now, earlier: make(chan struct{}, 1),
+		log: log, public: n.Public, detached: n.Detached, start: now, earlier: make(chan struct{}, 1),
 		limits: limits, state: tables{limits: limits, first: first, revision: first},
 	}
 }
@@ -55,7 +56,6 @@ func (s *store) rlock() *tables {
 
 // node is what a store needs to know of the node that serves it.
 type node interface {
-	Logger() *slog.Logger
 	Public() bool
 	Detached(refs.NodeID) bool
 }
@@ -108,7 +108,7 @@ func (s *store) check(name string, e Entry) error {
 		return invalid("the reference refers to nothing")
 	}
 	if len(e.Description) > 0 {
-		if _, err := rmi.ParseDescription(e.Description); err != nil {
+		if err := new(rmi.Description).UnmarshalBinary(e.Description); err != nil {
 			return invalid("the description of the object's interface: %v", err)
 		}
 	}
@@ -263,7 +263,7 @@ func (s *store) len() int {
 
 // callerOf is the node whose call ctx belongs to, zero in a call from this process.
 func callerOf(ctx context.Context) refs.NodeID {
-	if p := rmi.PeerOf(ctx); p != nil {
+	if p := multicast.PeerOf(ctx); p != nil {
 		return p.Node()
 	}
 	return refs.NodeID{}

@@ -17,11 +17,12 @@ type served struct {
 	detached map[refs.NodeID]bool
 }
 
-func (s served) Logger() *slog.Logger         { return slog.New(slog.DiscardHandler) }
 func (s served) Public() bool                 { return !s.at.IsLoopback() }
 func (s served) Detached(id refs.NodeID) bool { return s.detached[id] }
 
-func storeAt(at refs.Endpoint) *store { return newStore(ServeOptions{}, served{at: at}) }
+func storeAt(at refs.Endpoint) *store {
+	return newStore(ServeOptions{}, slog.New(slog.DiscardHandler), served{at: at})
+}
 
 var local = refs.Endpoint{Host: "127.0.0.1", Port: 1099}
 
@@ -41,12 +42,12 @@ func TestLimitsOfARegistry(t *testing.T) {
 	}
 	step(s.Bind(ctx, "a", entryOf(1)), 0)
 	step(s.Bind(ctx, "b", entryOf(2)), 0)
-	step(s.Bind(ctx, "c", entryOf(3)), rmi.Overloaded)
+	step(s.Bind(ctx, "c", entryOf(3)), rmi.KindOverloaded)
 	step(s.Rebind(ctx, "b", entryOf(3)), 0) // no more than before
 	step(s.Unbind(ctx, "a", refs.Ref{}), 0)
 	step(s.Bind(ctx, "123456789", entryOf(3)), 0)
 	step(s.Unbind(ctx, "b", refs.Ref{}), 0)
-	step(s.Bind(ctx, "xy", entryOf(3)), rmi.Overloaded)
+	step(s.Bind(ctx, "xy", entryOf(3)), rmi.KindOverloaded)
 	step(s.Unbind(ctx, "123456789", refs.Ref{}), 0)
 	step(s.Bind(ctx, "1234567890", entryOf(3)), 0)
 	step(s.Unbind(ctx, "1234567890", refs.Ref{}), 0)
@@ -62,7 +63,7 @@ func TestEntriesThatCannotBeBound(t *testing.T) {
 		"bad description": {Ref: entryOf(1).Ref, Description: []byte("nonsense")},
 	} {
 		for _, bind := range []func(context.Context, string, Entry) error{storeAt(local).Bind, storeAt(local).Rebind} {
-			if err := bind(context.Background(), "x", e); rmi.KindOf(err) != rmi.Invalid {
+			if err := bind(context.Background(), "x", e); rmi.KindOf(err) != rmi.KindInvalid {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
@@ -91,7 +92,7 @@ func TestAPublicRegistryRefusesLoopback(t *testing.T) {
 		e := entryOf(7)
 		c.ref(&e.Ref)
 		err := storeAt(c.registry).Bind(context.Background(), "x", e)
-		if c.ok != (err == nil) || !c.ok && (rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), "Options.Advertise")) {
+		if c.ok != (err == nil) || !c.ok && (rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), "Options.Advertise")) {
 			t.Errorf("%s: %v", c.what, err)
 		}
 	}

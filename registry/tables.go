@@ -65,7 +65,7 @@ func (t *tables) unbind(name string, only refs.Ref, now time.Duration) error {
 		return notBound()
 	}
 	if !only.IsZero() && only.ID != b.ref.ID {
-		return refused(rmi.NotBound, "the name is bound to another object by now, %s", whose(b.ref))
+		return refused(rmi.KindNotBound, "the name is bound to another object by now, %s", whose(b.ref))
 	}
 	t.remove(b, unbound, now)
 	return nil

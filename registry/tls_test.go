@@ -44,7 +44,7 @@ func certified(t *testing.T) (tls.Certificate, *x509.CertPool) {
 func TestARegistryBehindTLSIsNotMissing(t *testing.T) {
 	cert, pool := certified(t)
 	serve := func(cfg *tls.Config) string {
-		s, err := registry.Serve(listening(t, "127.0.0.1:0", &rmi.Options{TLS: cfg}), nil)
+		s, err := registry.Serve(t.Context(), listening(t, "127.0.0.1:0", &rmi.Options{TLS: cfg}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,13 +57,13 @@ func TestARegistryBehindTLSIsNotMissing(t *testing.T) {
 		text      string
 		kind      rmi.Kind
 	}{
-		{"all is well", secure, &tls.Config{RootCAs: pool}, "", rmi.NotBound},
-		{"a certificate that is not trusted", secure, &tls.Config{RootCAs: x509.NewCertPool()}, "RootCAs", rmi.Denied},
-		{"a certificate of another name", secure, &tls.Config{RootCAs: pool, ServerName: "bank.example"}, "ServerName", rmi.Denied},
-		{"in the clear at a port of TLS", secure, nil, "Options.TLS", rmi.Denied},
-		{"TLS at a port in the clear", plain, &tls.Config{RootCAs: pool}, "Options.TLS", rmi.Denied},
+		{"all is well", secure, &tls.Config{RootCAs: pool}, "", rmi.KindNotBound},
+		{"a certificate that is not trusted", secure, &tls.Config{RootCAs: x509.NewCertPool()}, "RootCAs", rmi.KindDenied},
+		{"a certificate of another name", secure, &tls.Config{RootCAs: pool, ServerName: "bank.example"}, "ServerName", rmi.KindDenied},
+		{"in the clear at a port of TLS", secure, nil, "Options.TLS", rmi.KindDenied},
+		{"TLS at a port in the clear", plain, &tls.Config{RootCAs: pool}, "Options.TLS", rmi.KindDenied},
 	} {
-		_, err := registry.Lookup[Account](testContext(t), newNode(t, &rmi.Options{TLS: c.caller}), c.url)
+		_, err := registry.Lookup[Account](testContext(t), newNode(t, &rmi.Options{TLS: c.caller}), c.url, nil)
 		wantKind(t, err, c.kind)
 		if err == nil {
 			continue

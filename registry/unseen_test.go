@@ -32,7 +32,7 @@ func TestCharactersThatNobodySeesAreShown(t *testing.T) {
 			check("At", err)
 			_, err = registry.LookupRef(t.Context(), n, s)
 			check("LookupRef", err)
-			_, err = registry.Bind[Account](t.Context(), n, s, &account{})
+			_, err = registry.Bind[Account](t.Context(), n, s, &account{}, nil)
 			check("Bind", err)
 			check("Unbind", registry.Unbind(t.Context(), n, s))
 			for _, err := range registry.List(t.Context(), n, s) {
@@ -51,10 +51,10 @@ func TestCharactersThatNobodySeesAreShown(t *testing.T) {
 		for _, s := range []string{"127.0.0.1:0" + c, "127.0.0.1" + c + ":0", "udp:127.0.0.1:0" + c, "unix:/tmp/x" + c, c} {
 			_, err := refs.ParseEndpoint(s)
 			check("ParseEndpoint", err)
-			_, err = rmi.Listen(s)
+			_, err = rmi.Listen(t.Context(), s)
 			check("Listen", err)
 			bad := rmi.NewNode(&rmi.Options{Advertise: s})
-			_, err = bad.Listen("127.0.0.1:0")
+			_, err = bad.Listen(t.Context(), "127.0.0.1:0")
 			check("Advertise", err)
 			bad.Close()
 		}

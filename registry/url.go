@@ -29,7 +29,7 @@ type URL struct {
 }
 
 // ParseURL parses the forms that the package documentation lists. Errors are of kind
-// rmi.Invalid.
+// rmi.KindInvalid.
 func ParseURL(s string) (URL, error) {
 	u, err := splitURL(s)
 	if err == nil && u.Name != "" {

@@ -91,7 +91,7 @@ func TestURLsThatCannotBeRead(t *testing.T) {
 	} {
 		t.Setenv(registry.Env, c.env)
 		u, err := registry.ParseURL(c.url)
-		if rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), c.why) {
+		if rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%q with %q: got %+v, %v, want an error about %q", c.url, c.env, u, err, c.why)
 		}
 	}

@@ -61,7 +61,7 @@ func TestWhatOnlyItsHolderRefersToLivesOn(t *testing.T) {
 // A chain of calls goes back and forth between two nodes, and enters the same object again,
 // whatever its threading.
 func TestChainsComeBackWhateverTheThreading(t *testing.T) {
-	for name, threading := range map[string]rmi.Threading{"concurrent": rmi.Concurrent, "per connection": rmi.PerConnection, "serial": rmi.Serial} {
+	for name, threading := range map[string]rmi.Threading{"concurrent": rmi.ThreadingConcurrent, "per connection": rmi.ThreadingPerConnection, "serial": rmi.ThreadingSerial} {
 		t.Run(name, func(t *testing.T) {
 			overCarriers(t, func(t *testing.T, network carrier) {
 				r := export[Worker](t, network.Node(), &worker{}, &rmi.ExportOptions{Threading: threading})
@@ -186,7 +186,7 @@ func TestCloseEndsAShutdownThatWaits(t *testing.T) {
 		for range 2 {
 			<-down
 		}
-		expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, <-called)
+		expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, <-called)
 		if d := time.Since(begin); d > 2*time.Second {
 			t.Errorf("it took %v", d)
 		}
@@ -211,7 +211,7 @@ func TestACallThatDialsEndsWithItsNode(t *testing.T) {
 		if err := caller.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
-		expect{rmi.Closed, rmi.NotExecuted, nil}.check(t, <-called)
+		expect{rmi.KindClosed, rmi.OutcomeNotExecuted, nil}.check(t, <-called)
 		if d := time.Since(begin); d > 0 {
 			t.Errorf("it took %v", d)
 		}
@@ -277,7 +277,7 @@ func TestEveryPanicIsAnError(t *testing.T) {
 	}})
 	for n := int64(1); n <= 5; n++ {
 		_, err := w.Do(within(t), n)
-		expect{rmi.Panic, rmi.Executed, nil}.check(t, err)
+		expect{rmi.KindPanic, rmi.OutcomeExecuted, nil}.check(t, err)
 	}
 	if n, err := w.Do(within(t), 9); n != 9 || err != nil {
 		t.Errorf("afterwards: %d, %v", n, err)

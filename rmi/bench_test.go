@@ -62,7 +62,7 @@ const benchServerEnv = "GORMI_BENCH_SERVER"
 func serveBench() error {
 	n := rmi.NewNode(nil)
 	defer n.Close()
-	if _, err := n.Listen("127.0.0.1:0"); err != nil {
+	if _, err := n.Listen(context.Background(), "127.0.0.1:0"); err != nil {
 		return err
 	}
 	h, err := rmi.Export[Bench](n, &bench{}, nil)
@@ -241,7 +241,7 @@ func BenchmarkKeptReplies(b *testing.B) {
 		if !resume {
 			caller.NoResume()
 		}
-		if _, err := owner.Listen("127.0.0.1:0"); err != nil {
+		if _, err := owner.Listen(b.Context(), "127.0.0.1:0"); err != nil {
 			b.Fatal(err)
 		}
 		r := export[Bench](b, owner, &bench{}, nil)

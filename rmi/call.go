@@ -68,7 +68,7 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 // node came to hold the object from its owner, and gave back what it held through the
 // relay. kind is of the error that the peer answered.
 func (n *Node) overtaken(to route, owner refs.NodeID, kind Kind) bool {
-	return kind == NoSuchObject && to.relay && n.transport.Live(owner) != nil
+	return kind == KindNoSuchObject && to.relay && n.transport.Live(owner) != nil
 }
 
 // Whose a default deadline is.
@@ -81,16 +81,16 @@ const (
 // errors stay as they are.
 func late(err error, limit time.Duration, whose string) error {
 	var f *Error
-	if !errors.As(err, &f) || f.Kind != Deadline || f.Origin == fault.Peer && f.Outcome != Executed {
+	if !errors.As(err, &f) || f.Kind != KindDeadline || f.Origin == fault.OriginPeer && f.Outcome != OutcomeExecuted {
 		return err
 	}
 	note := fmt.Sprintf("within the default of %v (%s): give the context a deadline of its own", limit, whose)
 	switch {
-	case f.Outcome == fault.Unknown && f.Msg != "" && f.Err != nil: // the connection is lost, as it says
+	case f.Outcome == fault.OutcomeUnknown && f.Msg != "" && f.Err != nil: // the connection is lost, as it says
 		return fault.Add(f, fault.Cause(errors.New("no reply "+note)))
-	case f.Outcome == fault.Executed:
+	case f.Outcome == fault.OutcomeExecuted:
 		return fault.Add(f, fault.Msg("the method did not end by itself "+note))
-	case f.Outcome == fault.Unknown:
+	case f.Outcome == fault.OutcomeUnknown:
 		return fault.Add(f, fault.Msg("no reply "+note), fault.Cause(nil))
 	case f.Msg == "":
 		return fault.Add(f, fault.Msg("not sent "+note), fault.Cause(nil))
@@ -147,12 +147,12 @@ func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*codec.Descr
 	defer x.end()
 	out, err := codec.DecodeAny(x.dec)
 	if err != nil {
-		return nil, fault.Add(err, fault.NotExecuted)
+		return nil, fault.Add(err, fault.OutcomeNotExecuted)
 	}
 	if len(out) == 1 {
 		if b, ok := out[0].([]byte); ok {
 			return codec.ParseDescription(b)
 		}
 	}
-	return nil, fault.New(Protocol, NotExecuted, "W-140: the object's description of itself is malformed")
+	return nil, fault.New(KindProtocol, OutcomeNotExecuted, "W-140: the object's description of itself is malformed")
 }

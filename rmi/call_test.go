@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"gormi/refs"
 	"reflect"
 	"strings"
 	"sync"
@@ -138,9 +139,9 @@ func oneContextlessMistakeIsAnError(t *testing.T, network carrier) {
 	r := export[Worker](t, owner, &worker{}, nil)
 	var none context.Context
 	_, err := resolve[Worker](t, caller, r).Do(none, 1)
-	expect{rmi.Invalid, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	_, err = resolve[WorkerFuncs](t, caller, r).Do(none, 1)
-	expect{rmi.Invalid, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 }
 
 func TestWhatCannotBeExportedIsRefused(t *testing.T) {
@@ -171,7 +172,7 @@ func TestWhatCannotBeExportedIsRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.export()
-			expect{rmi.Invalid, rmi.NotExecuted, nil}.check(t, err)
+			expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 			if err != nil && !strings.Contains(err.Error(), c.text) {
 				t.Errorf("the text does not say %q: %v", c.text, err)
 			}
@@ -182,7 +183,7 @@ func TestWhatCannotBeExportedIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := rmi.Export[Worker](owner, &worker{}, &rmi.ExportOptions{Number: 7})
-	expect{rmi.AlreadyBound, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindAlreadyBound, rmi.OutcomeNotExecuted, nil}.check(t, err)
 }
 
 type chanWorker interface {
@@ -197,7 +198,7 @@ func TestAWellKnownObjectIsFoundByItsAddress(t *testing.T) {
 	network := rmitest.New(t)
 	owner, caller := network.Node(), network.Client()
 	export[Worker](t, owner, &worker{}, &rmi.ExportOptions{Number: 7})
-	w := resolve[Worker](t, caller, rmi.WellKnown(owner.Endpoint(), 7))
+	w := resolve[Worker](t, caller, refs.WellKnown(owner.Endpoint(), 7))
 	if n, err := w.Do(within(t), 5); n != 5 || err != nil {
 		t.Fatal(n, err)
 	}
@@ -213,7 +214,7 @@ func TestAWellKnownObjectIsFoundByItsAddress(t *testing.T) {
 func redo(ctx context.Context, w Doer, n int64) (int64, error) {
 	for {
 		m, err := w.Do(ctx, n)
-		if err == nil || !errors.Is(err, rmi.PeerGone) {
+		if err == nil || !errors.Is(err, rmi.KindPeerGone) {
 			return m, err
 		}
 	}
@@ -234,8 +235,8 @@ func anObjectIsSeenAsAnotherOfItsInterfaces(t *testing.T, network carrier) {
 		t.Error(n, err)
 	}
 	_, err = rmi.As[Wrong](within(t), w)
-	expect{rmi.Mismatch, rmi.NotExecuted, nil}.check(t, err)
-	if _, err = rmi.As[Wrong](within(t), &worker{}); !errors.Is(err, rmi.Mismatch) {
+	expect{rmi.KindMismatch, rmi.OutcomeNotExecuted, nil}.check(t, err)
+	if _, err = rmi.As[Wrong](within(t), &worker{}); !errors.Is(err, rmi.KindMismatch) {
 		t.Errorf("a local value as another interface: %v", err)
 	}
 	if d, err := rmi.As[Doer](within(t), &worker{}); err != nil || d == nil {
@@ -273,7 +274,7 @@ func aClosedHandleTakesTheObjectBack(t *testing.T, network carrier) {
 	}
 	second.Close()
 	_, err = w.Do(within(t), 1)
-	expect{rmi.NoSuchObject, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindNoSuchObject, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if n := owner.Exports() - before; n != 0 {
 		t.Errorf("%d exports are left", n)
 	}

@@ -77,7 +77,7 @@ func (d *datagrams) NodeWith(o *rmi.Options) *rmi.Node {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.nodes++
-	if _, err := n.Listen(fmt.Sprintf("udp:node-%d:0", d.nodes)); err != nil {
+	if _, err := n.Listen(context.Background(), fmt.Sprintf("udp:node-%d:0", d.nodes)); err != nil {
 		d.t.Fatal(err)
 	}
 	if d.mixed {
@@ -126,10 +126,10 @@ func (d *datagrams) mix(n *rmi.Node, r refs.Ref) {
 				_, err := w.Do(call, takes)
 				done()
 				switch rmi.KindOf(err) {
-				case rmi.Protocol:
+				case rmi.KindProtocol:
 					d.t.Errorf("a call beside ends with %v", err)
 					return
-				case rmi.Closed:
+				case rmi.KindClosed:
 					return
 				}
 				_ = work(ctx, time.Duration(random.Int64N(int64(pause))))

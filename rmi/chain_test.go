@@ -84,9 +84,9 @@ func aChainMayBe32Deep(t *testing.T, network carrier) {
 		t.Errorf("depth 32: %d, %v", n, err)
 	}
 	_, err := call(ctx, 33)
-	expect{rmi.Application, rmi.Executed, rmi.Overloaded}.check(t, err)
+	expect{rmi.KindApplication, rmi.OutcomeExecuted, rmi.KindOverloaded}.check(t, err)
 	_, err = call(ctx, 1000)
-	if !errors.Is(err, rmi.Overloaded) {
+	if !errors.Is(err, rmi.KindOverloaded) {
 		t.Errorf("depth 1000: %v", err)
 	}
 	if n, err := call(ctx, 8); n != 8 || err != nil {

@@ -19,8 +19,8 @@ func TestCloseFailsWhatIsInFlight(t *testing.T) {
 		owner bool // closes
 		want  expect
 	}{
-		{"at the node that closes", false, expect{rmi.Closed, rmi.Unknown, net.ErrClosed}},
-		{"at its peer", true, expect{rmi.PeerGone, rmi.Unknown, nil}},
+		{"at the node that closes", false, expect{rmi.KindClosed, rmi.OutcomeUnknown, net.ErrClosed}},
+		{"at its peer", true, expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			overCarriers(t, func(t *testing.T, network carrier) {
@@ -76,11 +76,11 @@ func TestAClosedNodeMakesNoCalls(t *testing.T) {
 	owner.Close()
 	for name, p := range map[string]Worker{"a peer that was connected": listening, "one that was not": unused, "one that listens nowhere": guest} {
 		_, err := p.Do(within(t), 1)
-		if !errors.Is(err, rmi.Closed) || !errors.Is(err, net.ErrClosed) || rmi.OutcomeOf(err) != rmi.NotExecuted {
+		if !errors.Is(err, rmi.KindClosed) || !errors.Is(err, net.ErrClosed) || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 			t.Errorf("calling %s: %v", name, err)
 		}
 	}
-	if _, err := caller.Listen("node-2:0"); !errors.Is(err, net.ErrClosed) {
+	if _, err := caller.Listen(t.Context(), "node-2:0"); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("listening: %v", err)
 	}
 }
@@ -122,9 +122,9 @@ func TestShutdownLetsCallsInFlightFinishAndTakesNoNewOnes(t *testing.T) {
 		default:
 		}
 		_, err := w.Do(t.Context(), 1)
-		expect{rmi.PeerGone, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindPeerGone, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		_, err = resolve[Func](t, network.Client(), export[Func](t, owner, func(context.Context, int64) (int64, error) { return 0, nil }, nil))(t.Context(), 1)
-		expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		close(release)
 		for range 2 {
 			if err := <-results; err != nil {
@@ -154,7 +154,7 @@ func TestShutdownWaitsNoLongerThanItsContext(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		owner.Close()
-		expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, <-result)
+		expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, <-result)
 	})
 }
 
@@ -169,11 +169,11 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 	}})
 	hooked := make(chan error, 1)
 	self := hire(t, network.Node(), owner, &worker{})
-	owner.BeforeClose(func(ctx context.Context) {
+	owner.Port().BeforeClose(func(ctx context.Context) {
 		_, err := self.Do(ctx, 1) // calls can still be made
 		hooked <- err
 	})
-	remove := owner.BeforeClose(func(context.Context) { t.Error("what was taken back was called") })
+	remove := owner.Port().BeforeClose(func(context.Context) { t.Error("what was taken back was called") })
 	remove()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -202,14 +202,14 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 
 func TestCloseFromInsideAMethod(t *testing.T) {
 	network := rmitest.New(t)
-	owner := network.NodeWith(&rmi.Options{Drain: 10 * time.Millisecond})
+	owner := network.NodeWith(&rmi.Options{CloseWait: 10 * time.Millisecond})
 	closed := make(chan error, 1)
 	w := hire(t, owner, network.Client(), &worker{do: func(_ context.Context, n int64) (int64, error) {
 		closed <- owner.Close()
 		return n, nil
 	}})
 	_, err := w.Do(within(t), 1)
-	expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, err)
+	expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, err)
 	if err := receive(t, closed); err != nil {
 		t.Error(err)
 	}
@@ -234,7 +234,7 @@ func TestNodesCloseWhileTheyCallEachOther(t *testing.T) {
 				for err == nil {
 					_, err = w.Apply(within(t), func(_ context.Context, n int64) (int64, error) { return n, nil }, 1)
 				}
-				if k := rmi.KindOf(err); k != rmi.Closed && k != rmi.PeerGone && k != rmi.ConnectFailed && k != rmi.Application && k != rmi.NoSuchObject && k != rmi.Cancelled {
+				if k := rmi.KindOf(err); k != rmi.KindClosed && k != rmi.KindPeerGone && k != rmi.KindConnectFailed && k != rmi.KindApplication && k != rmi.KindNoSuchObject && k != rmi.KindCancelled {
 					t.Errorf("the last call: %v", err)
 				}
 			})

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"gormi/rmi/transport"
 	"log/slog"
 	"math/big"
 	"net"
@@ -28,7 +29,7 @@ import (
 
 // countingNetwork counts the connections that its listeners accept.
 type countingNetwork struct {
-	rmi.Network
+	transport.Network
 	accepted *atomic.Int64
 }
 
@@ -54,7 +55,7 @@ func (l countingListener) Accept() (net.Conn, error) {
 func listening(t *testing.T, addr string, o *rmi.Options) *rmi.Node {
 	t.Helper()
 	n := client(t, o)
-	if _, err := n.Listen(addr); err != nil {
+	if _, err := n.Listen(t.Context(), addr); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -176,12 +177,12 @@ func TestAReferenceToARestartedOwnerIsStale(t *testing.T) {
 	}
 	owner = network.Restart(owner, nil)
 	_, err := redo(within(t), w, 1)
-	expect{rmi.StaleReference, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindStaleReference, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if n, err := hire(t, owner, caller, &worker{}).Do(within(t), 1); n != 1 || err != nil {
 		t.Errorf("a new reference: %d, %v", n, err)
 	}
 	_, err = w.Do(within(t), 1) // also with a connection to the new one
-	expect{rmi.StaleReference, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindStaleReference, rmi.OutcomeNotExecuted, nil}.check(t, err)
 }
 
 // certificate makes a certificate for 127.0.0.1 and a pool that trusts it.
@@ -225,12 +226,12 @@ func TestTLS(t *testing.T) {
 	}{
 		{"one side proves itself", server, &tls.Config{RootCAs: pool}, true, "", 0},
 		{"both sides prove themselves", both, both, true, "", 0},
-		{"the caller trusts another authority", server, &tls.Config{RootCAs: x509.NewCertPool()}, false, "RootCAs", rmi.Denied},
-		{"the owner's certificate is for another name", server, &tls.Config{RootCAs: pool, ServerName: "bank.example"}, false, "ServerName", rmi.Denied},
-		{"the caller has no certificate", both, &tls.Config{RootCAs: pool}, false, "refuses this one", rmi.Denied},
-		{"the caller has another's", both, &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{strangers}}, false, "refuses this one", rmi.Denied},
-		{"only the owner uses TLS", server, nil, false, "Options.TLS on both sides", rmi.Denied},
-		{"only the caller uses TLS", nil, &tls.Config{RootCAs: pool}, false, "on both sides or on neither", rmi.Denied},
+		{"the caller trusts another authority", server, &tls.Config{RootCAs: x509.NewCertPool()}, false, "RootCAs", rmi.KindDenied},
+		{"the owner's certificate is for another name", server, &tls.Config{RootCAs: pool, ServerName: "bank.example"}, false, "ServerName", rmi.KindDenied},
+		{"the caller has no certificate", both, &tls.Config{RootCAs: pool}, false, "refuses this one", rmi.KindDenied},
+		{"the caller has another's", both, &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{strangers}}, false, "refuses this one", rmi.KindDenied},
+		{"only the owner uses TLS", server, nil, false, "Options.TLS on both sides", rmi.KindDenied},
+		{"only the caller uses TLS", nil, &tls.Config{RootCAs: pool}, false, "on both sides or on neither", rmi.KindDenied},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			owner := listening(t, "127.0.0.1:0", &rmi.Options{TLS: c.owner})
@@ -246,7 +247,7 @@ func TestTLS(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || rmi.OutcomeOf(err) != rmi.NotExecuted || !errors.Is(err, c.kind) {
+			if err == nil || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || !errors.Is(err, c.kind) {
 				t.Errorf("got %v", err)
 			}
 			if err != nil && !strings.Contains(err.Error(), c.text) {
@@ -260,8 +261,8 @@ func TestTLS(t *testing.T) {
 func TestListeningWithTLSWantsACertificate(t *testing.T) {
 	cert, pool := certificate(t)
 	callers := &tls.Config{RootCAs: pool}
-	_, err := client(t, &rmi.Options{TLS: callers}).Listen("127.0.0.1:0")
-	expect{rmi.Invalid, rmi.NotExecuted, nil}.check(t, err)
+	_, err := client(t, &rmi.Options{TLS: callers}).Listen(t.Context(), "127.0.0.1:0")
+	expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if err != nil && (!strings.Contains(err.Error(), "Options.TLS") || !strings.Contains(err.Error(), "tls.LoadX509KeyPair")) {
 		t.Errorf("the text does not say what to do: %v", err)
 	}
@@ -270,11 +271,11 @@ func TestListeningWithTLSWantsACertificate(t *testing.T) {
 		"GetCertificate":     {GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil }},
 		"GetConfigForClient": {GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }},
 	} {
-		if _, err := client(t, &rmi.Options{TLS: cfg}).Listen("127.0.0.1:0"); err != nil {
+		if _, err := client(t, &rmi.Options{TLS: cfg}).Listen(t.Context(), "127.0.0.1:0"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := client(t, &rmi.Options{TLS: callers}).Listen("udp:127.0.0.1:0"); err != nil { // which has no TLS
+	if _, err := client(t, &rmi.Options{TLS: callers}).Listen(t.Context(), "udp:127.0.0.1:0"); err != nil { // which has no TLS
 		t.Error(err)
 	}
 }
@@ -302,8 +303,8 @@ func TestUnixSockets(t *testing.T) {
 	}
 	// A socket in use is not taken away.
 	other := client(t, nil)
-	_, err = other.Listen(path)
-	expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
+	_, err = other.Listen(t.Context(), path)
+	expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if n, err := w.Do(within(t), 1); n != 1 || err != nil {
 		t.Errorf("afterwards: %d, %v", n, err)
 	}
@@ -315,21 +316,21 @@ func TestUnixSockets(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	if _, err := other.Listen(abandoned); err != nil {
+	if _, err := other.Listen(t.Context(), abandoned); err != nil {
 		t.Errorf("a socket that nobody listens on: %v", err)
 	}
 }
 
 func TestListeningBeyondLoopbackIsRefused(t *testing.T) {
 	for _, addr := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:0", "example.com:0"} {
-		_, err := client(t, nil).Listen(addr)
-		expect{rmi.Denied, rmi.NotExecuted, nil}.check(t, err)
+		_, err := client(t, nil).Listen(t.Context(), addr)
+		expect{rmi.KindDenied, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		if err != nil && (!strings.Contains(err.Error(), "TLS") || !strings.Contains(err.Error(), "Insecure")) {
 			t.Errorf("%s: the text does not say what to do: %v", addr, err)
 		}
 	}
 	for _, addr := range []string{"127.0.0.1:0", "localhost:0"} {
-		if _, err := client(t, nil).Listen(addr); err != nil {
+		if _, err := client(t, nil).Listen(t.Context(), addr); err != nil {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}
@@ -351,13 +352,13 @@ func TestAListenerInUseIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = client(t, nil).Listen(l.Addr().String())
-	expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
+	_, err = client(t, nil).Listen(t.Context(), l.Addr().String())
+	expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if err != nil && !strings.Contains(err.Error(), "another program") {
 		t.Errorf("the text is %v", err)
 	}
 	for _, addr := range []string{"", "127.0.0.1", "127.0.0.1:99999", "no host:0"} {
-		_, err := client(t, nil).Listen(addr)
-		expect{rmi.Invalid, rmi.NotExecuted, nil}.check(t, err)
+		_, err := client(t, nil).Listen(t.Context(), addr)
+		expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	}
 }

@@ -76,7 +76,7 @@ func TestACallerReturnsByItsDeadline(t *testing.T) {
 				start := time.Now()
 				_, err := w.Do(ctx, 1)
 				if c.ctx > 0 { // otherwise the method may be the first to notice
-					expect{rmi.Deadline, rmi.Unknown, context.DeadlineExceeded}.check(t, err)
+					expect{rmi.KindDeadline, rmi.OutcomeUnknown, context.DeadlineExceeded}.check(t, err)
 				} else if !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("got %v", err)
 				}
@@ -109,7 +109,7 @@ func cancellingTheCallerCancelsTheMethod(t *testing.T, network carrier) {
 		cancel()
 	}()
 	_, err := w.Do(ctx, 1)
-	expect{rmi.Cancelled, rmi.Unknown, context.Canceled}.check(t, err)
+	expect{rmi.KindCancelled, rmi.OutcomeUnknown, context.Canceled}.check(t, err)
 	if err := receive(t, ended); !errors.Is(err, context.Canceled) {
 		t.Errorf("the method saw %v", err)
 	}
@@ -143,7 +143,7 @@ func cancellingIsTransitive(t *testing.T, network carrier) {
 		ended <- ctx.Err()
 		return 0, ctx.Err()
 	}, 1)
-	expect{rmi.Cancelled, rmi.Unknown, context.Canceled}.check(t, err)
+	expect{rmi.KindCancelled, rmi.OutcomeUnknown, context.Canceled}.check(t, err)
 	for range 3 {
 		if err := receive(t, ended); !errors.Is(err, context.Canceled) {
 			t.Errorf("a method saw %v", err)
@@ -190,11 +190,11 @@ func aCallWhoseContextIsOverIsNotMade(t *testing.T, network carrier) {
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := w.Do(cancelled, 1)
-		expect{rmi.Cancelled, rmi.NotExecuted, context.Canceled}.check(t, err)
+		expect{rmi.KindCancelled, rmi.OutcomeNotExecuted, context.Canceled}.check(t, err)
 		late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		_, err = w.Do(late, 1)
 		cancel()
-		expect{rmi.Deadline, rmi.NotExecuted, context.DeadlineExceeded}.check(t, err)
+		expect{rmi.KindDeadline, rmi.OutcomeNotExecuted, context.DeadlineExceeded}.check(t, err)
 		if _, err := w.Sum(within(t), 1); err != nil {
 			t.Fatal(err)
 		}

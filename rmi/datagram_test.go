@@ -96,7 +96,7 @@ func TestASmallCallCostsTwoDatagrams(t *testing.T) {
 func TestCallsOverUDP(t *testing.T) {
 	owner := listening(t, "udp:127.0.0.1:0", nil)
 	caller := client(t, nil)
-	if ep := owner.Endpoint(); !ep.UDP || !ep.IsLoopback() || owner.Public() {
+	if ep := owner.Endpoint(); !ep.UDP || !ep.IsLoopback() || owner.Port().Public() {
 		t.Errorf("the owner listens at %v", ep)
 	}
 	w := hire(t, owner, caller, &worker{})
@@ -106,10 +106,10 @@ func TestCallsOverUDP(t *testing.T) {
 	}
 	owner.Close()
 	_, err := w.Do(within(t), 1)
-	for rmi.KindOf(err) == rmi.PeerGone { // the end of the connection was not noticed yet
+	for rmi.KindOf(err) == rmi.KindPeerGone { // the end of the connection was not noticed yet
 		_, err = w.Do(within(t), 1)
 	}
-	expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if err != nil && !strings.Contains(err.Error(), "nobody listens there") {
 		t.Error(err)
 	}
@@ -119,8 +119,8 @@ func TestCallsOverUDP(t *testing.T) {
 func TestDatagramsStayOnLoopback(t *testing.T) {
 	for _, cfg := range []*tls.Config{nil, {}} {
 		n := client(t, &rmi.Options{TLS: cfg})
-		_, err := n.Listen("udp::0")
-		expect{rmi.Denied, rmi.NotExecuted, nil}.check(t, err)
+		_, err := n.Listen(t.Context(), "udp::0")
+		expect{rmi.KindDenied, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		if err != nil && !strings.Contains(err.Error(), "TLS does not run over datagrams") {
 			t.Error(err)
 		}
@@ -133,7 +133,7 @@ func TestDatagramsStayOnLoopback(t *testing.T) {
 		}
 	}
 	n := listening(t, "udp::0", &rmi.Options{Insecure: true})
-	if ep := n.Endpoint(); !ep.UDP || !ep.IsBlank() || !n.Public() {
+	if ep := n.Endpoint(); !ep.UDP || !ep.IsBlank() || !n.Port().Public() {
 		t.Errorf("the node listens at %v", ep)
 	}
 }

@@ -11,6 +11,44 @@ import (
 // Error is what every failed call returns. It says what was tried, what kind of failure it was,
 // who noticed it, and what the call may have done. See the documentation of package fault.
 //
+// Every failed call returns an *Error. It says the Kind, whether the peer or this side made
+// the error, and the Outcome. Before a call was sent the outcome is NotExecuted. Once the
+// method ran it is Executed. It is Unknown where a reply was lost, or the caller stopped
+// waiting. A method's own error is of kind Application. If that error is the one of the
+// method's passed deadline, the kind is Deadline; a caller that did not wait for the
+// method gets that kind too.
+//
+// A connection that is lost fails no call. The session goes on without it, and the side
+// that dialled dials again. Calls in flight complete on the next connection, each executed
+// once. New calls wait for that connection until their deadline. If only the peer can dial,
+// calls wait for Options.Grace. Then those that wait fail with PeerGone, and new ones fail at
+// once, until the peer is back.
+//
+// A session is over when
+//   - there was no connection for longer than Options.SessionLease, or
+//   - the peer's process ended: its address refuses connections (but see
+//     Options.RefusalsPass), or another node answers there, or
+//   - either node is closed, or
+//   - the connection is lost, and the peer does not know how to go on, as one of another
+//     make may not.
+//
+// Then calls in flight fail with the outcome Unknown and the kind PeerGone, or Closed if it
+// was the caller's own node that was closed. The next call begins another session, if the
+// owner listens.
+//
+// Within its deadline a call is made again, with growing pauses, when its outcome is
+// NotExecuted and
+//   - the peer said that it is Overloaded, or
+//   - the session was over before the call was sent.
+//
+// If the method is idempotent, the call is also made again when its outcome is Unknown and
+// the session was lost. All other failures are for the caller to handle: nobody listens at
+// the owner's address (ConnectFailed), another node does (StaleReference), the object is gone
+// (NoSuchObject), the owner is shutting down, the slots for nested calls are taken.
+// Some proxies follow an object (ResolveWith, and package registry's). When the object or
+// its owner is gone, they look for another in its place. They do so if the call was
+// NotExecuted, or is idempotent.
+//
 //	type Error struct {
 //		Op        string       // what was tried: "call", "lookup", "bind", "export", "dial", ...
 //		Ref       refs.Ref     // the object concerned
@@ -18,7 +56,7 @@ import (
 //		Method    string
 //		Kind      Kind
 //		Outcome   Outcome
-//		Origin    fault.Origin // fault.Local, or fault.Peer if the other side made the error
+//		Origin    fault.Origin // fault.OriginLocal, or fault.OriginPeer if the other side made the error
 //		Msg       string       // what happened and what the user can do about it
 //		Err       error        // the cause
 //	}
@@ -29,8 +67,8 @@ import (
 //	func (e *Error) Is(target error) bool  // whether it is of a Kind, or what the kind stands for
 type Error = fault.Error
 
-// Kind says what went wrong. A Kind is an error itself, so that errors.Is(err, rmi.NotBound)
-// works. KindOf returns the kind of an error. "go doc gormi/rmi Invalid" lists all kinds.
+// Kind says what went wrong. A Kind is an error itself, so that errors.Is(err, rmi.KindNotBound)
+// works. KindOf returns the kind of an error. "go doc gormi/rmi KindInvalid" lists all kinds.
 //
 //	type Kind uint8
 //
@@ -41,26 +79,26 @@ type Kind = fault.Kind
 
 // The kinds of errors.
 const (
-	Invalid        Kind = fault.Invalid        // the caller's mistake: a type that cannot travel, an illegal name
-	NotBound       Kind = fault.NotBound       // no such name in the registry
-	AlreadyBound   Kind = fault.AlreadyBound   // the name, or the well-known number, is taken
-	NoSuchObject   Kind = fault.NoSuchObject   // the owner does not export the object (any more)
-	StaleReference Kind = fault.StaleReference // the owner is gone; another process answers there
-	NoSuchMethod   Kind = fault.NoSuchMethod
-	BadArguments   Kind = fault.BadArguments
-	TooLarge       Kind = fault.TooLarge
-	Denied         Kind = fault.Denied
-	Overloaded     Kind = fault.Overloaded
-	Deadline       Kind = fault.Deadline  // matches context.DeadlineExceeded
-	Cancelled      Kind = fault.Cancelled // matches context.Canceled
-	ConnectFailed  Kind = fault.ConnectFailed
-	PeerGone       Kind = fault.PeerGone
-	Panic          Kind = fault.Panic
-	Application    Kind = fault.Application // the method's own error
-	Mismatch       Kind = fault.Mismatch    // the two sides' interfaces do not fit
-	Closed         Kind = fault.Closed      // this node was closed; matches net.ErrClosed
-	Protocol       Kind = fault.Protocol
-	Internal       Kind = fault.Internal
+	KindInvalid        Kind = fault.KindInvalid        // the caller's mistake: a type that cannot travel, an illegal name
+	KindNotBound       Kind = fault.KindNotBound       // no such name in the registry
+	KindAlreadyBound   Kind = fault.KindAlreadyBound   // the name, or the well-known number, is taken
+	KindNoSuchObject   Kind = fault.KindNoSuchObject   // the owner does not export the object (any more)
+	KindStaleReference Kind = fault.KindStaleReference // the owner is gone; another process answers there
+	KindNoSuchMethod   Kind = fault.KindNoSuchMethod
+	KindBadArguments   Kind = fault.KindBadArguments
+	KindTooLarge       Kind = fault.KindTooLarge
+	KindDenied         Kind = fault.KindDenied
+	KindOverloaded     Kind = fault.KindOverloaded
+	KindDeadline       Kind = fault.KindDeadline  // matches context.DeadlineExceeded
+	KindCancelled      Kind = fault.KindCancelled // matches context.Canceled
+	KindConnectFailed  Kind = fault.KindConnectFailed
+	KindPeerGone       Kind = fault.KindPeerGone
+	KindPanic          Kind = fault.KindPanic
+	KindApplication    Kind = fault.KindApplication // the method's own error
+	KindMismatch       Kind = fault.KindMismatch    // the two sides' interfaces do not fit
+	KindClosed         Kind = fault.KindClosed      // this node was closed; matches net.ErrClosed
+	KindProtocol       Kind = fault.KindProtocol
+	KindInternal       Kind = fault.KindInternal
 )
 
 // Outcome says what a failed call may have done. OutcomeOf returns the outcome of an error.
@@ -72,9 +110,9 @@ type Outcome = fault.Outcome
 
 // The outcomes.
 const (
-	Unknown     Outcome = fault.Unknown     // it may have run
-	NotExecuted Outcome = fault.NotExecuted // it did not run
-	Executed    Outcome = fault.Executed    // it ran
+	OutcomeUnknown     Outcome = fault.OutcomeUnknown     // it may have run
+	OutcomeNotExecuted Outcome = fault.OutcomeNotExecuted // it did not run
+	OutcomeExecuted    Outcome = fault.OutcomeExecuted    // it ran
 )
 
 // OutcomeOf returns what the call that failed with err may have done. If err is nil, the call did

@@ -42,14 +42,14 @@ func TestAMethodsErrorKeepsItsIdentity(t *testing.T) {
 		{"a closed connection", net.ErrClosed, []error{net.ErrClosed}, "closed"},
 		{"cancelled", context.Canceled, []error{context.Canceled}, "canceled"},
 		{"late", fmt.Errorf("late: %w", context.DeadlineExceeded), []error{context.DeadlineExceeded}, "late"},
-		{"a kind", &rmi.Error{Op: "lookup", Kind: rmi.NotBound, Msg: "no such name"}, []error{rmi.NotBound}, "no such name"},
+		{"a kind", &rmi.Error{Op: "lookup", Kind: rmi.KindNotBound, Msg: "no such name"}, []error{rmi.KindNotBound}, "no such name"},
 		{"a registered type", fmt.Errorf("sorry: %w", &shortfall{Missing: 3}), nil, "sorry: not enough"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			overCarriers(t, func(t *testing.T, network carrier) {
 				w := hire(t, network.Node(), network.Client(), fails(c.err))
 				n, err := w.Do(within(t), 0)
-				expect{rmi.Application, rmi.Executed, nil}.check(t, err)
+				expect{rmi.KindApplication, rmi.OutcomeExecuted, nil}.check(t, err)
 				if err == nil || n != 0 {
 					t.Fatalf("%d, %v", n, err)
 				}
@@ -95,7 +95,7 @@ func aPanicIsAnErrorAndTheOwnerLivesOn(t *testing.T, network carrier) {
 	}})
 	for n, text := range map[int64]string{1: "boom", 2: "an error: poor", 3: "index out of range"} {
 		_, err := w.Do(within(t), n)
-		expect{rmi.Panic, rmi.Executed, nil}.check(t, err)
+		expect{rmi.KindPanic, rmi.OutcomeExecuted, nil}.check(t, err)
 		if err != nil && !strings.Contains(err.Error(), text) {
 			t.Errorf("the text does not say %q: %v", text, err)
 		}
@@ -110,7 +110,7 @@ func aPanicIsAnErrorAndTheOwnerLivesOn(t *testing.T, network carrier) {
 
 // As a method that fails a test does.
 func TestAMethodThatEndsItsGoroutineIsAnErrorAndTheOwnerLivesOn(t *testing.T) {
-	for _, threading := range []rmi.Threading{rmi.Concurrent, rmi.PerConnection, rmi.Serial} {
+	for _, threading := range []rmi.Threading{rmi.ThreadingConcurrent, rmi.ThreadingPerConnection, rmi.ThreadingSerial} {
 		t.Run(threading.String(), func(t *testing.T) {
 			network := rmitest.New(t)
 			owner := network.Node()
@@ -127,7 +127,7 @@ func TestAMethodThatEndsItsGoroutineIsAnErrorAndTheOwnerLivesOn(t *testing.T) {
 				wg.Go(func() {
 					n, err := w.Do(ctx, i%2)
 					if i%2 == 0 {
-						expect{rmi.Panic, rmi.Executed, nil}.check(t, err)
+						expect{rmi.KindPanic, rmi.OutcomeExecuted, nil}.check(t, err)
 					} else if n != 1 || err != nil {
 						t.Errorf("got %d, %v", n, err)
 					}
@@ -176,16 +176,16 @@ func TestWhoMadeTheErrorAndWhatTheCallMayHaveDone(t *testing.T) {
 		origin string
 		text   string
 	}{
-		{"an unknown object", do(unknown), expect{rmi.NoSuchObject, rmi.NotExecuted, nil}, "Peer", "not exported"},
-		{"nobody listens", do(lost), expect{rmi.ConnectFailed, rmi.NotExecuted, nil}, "Local", "nobody listens there"},
-		{"an owner that listens nowhere", do(nowhere), expect{rmi.PeerGone, rmi.NotExecuted, nil}, "Local", "listens nowhere"},
-		{"an unknown method", invoke("Fly"), expect{rmi.NoSuchMethod, rmi.NotExecuted, nil}, "Local", "Do(int64) (int64)"},
-		{"too few arguments", invoke("Do"), expect{rmi.BadArguments, rmi.NotExecuted, nil}, "Local", "takes 1 argument"},
-		{"too many arguments", invoke("Do", 1, 2), expect{rmi.BadArguments, rmi.NotExecuted, nil}, "Local", "got 2"},
-		{"an argument of another type", invoke("Do", "one"), expect{rmi.BadArguments, rmi.NotExecuted, nil}, "Peer", "int64"},
-		{"an argument that cannot travel", invoke("Do", make(chan int)), expect{rmi.Invalid, rmi.NotExecuted, nil}, "Local", "chan"},
+		{"an unknown object", do(unknown), expect{rmi.KindNoSuchObject, rmi.OutcomeNotExecuted, nil}, "Peer", "not exported"},
+		{"nobody listens", do(lost), expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}, "Local", "nobody listens there"},
+		{"an owner that listens nowhere", do(nowhere), expect{rmi.KindPeerGone, rmi.OutcomeNotExecuted, nil}, "Local", "listens nowhere"},
+		{"an unknown method", invoke("Fly"), expect{rmi.KindNoSuchMethod, rmi.OutcomeNotExecuted, nil}, "Local", "Do(int64) (int64)"},
+		{"too few arguments", invoke("Do"), expect{rmi.KindBadArguments, rmi.OutcomeNotExecuted, nil}, "Local", "takes 1 argument"},
+		{"too many arguments", invoke("Do", 1, 2), expect{rmi.KindBadArguments, rmi.OutcomeNotExecuted, nil}, "Local", "got 2"},
+		{"an argument of another type", invoke("Do", "one"), expect{rmi.KindBadArguments, rmi.OutcomeNotExecuted, nil}, "Peer", "int64"},
+		{"an argument that cannot travel", invoke("Do", make(chan int)), expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}, "Local", "chan"},
 		{"an unknown object by name", func() error { _, err := caller.Invoke(within(t), unknown, "Do", 1); return err }(),
-			expect{rmi.NoSuchObject, rmi.NotExecuted, nil}, "Peer", "not exported"},
+			expect{rmi.KindNoSuchObject, rmi.OutcomeNotExecuted, nil}, "Peer", "not exported"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.want.check(t, c.err)
@@ -206,7 +206,7 @@ func TestWhoMadeTheErrorAndWhatTheCallMayHaveDone(t *testing.T) {
 	}
 	// A reference whose fingerprint lies: the owner notices at the call.
 	_, err = resolve[Wrong](t, caller, wrong).Do(within(t), "one")
-	expect{rmi.BadArguments, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindBadArguments, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if n, err := resolve[Worker](t, caller, good).Do(within(t), 4); n != 4 || err != nil {
 		t.Errorf("afterwards: %d, %v", n, err)
 	}
@@ -225,7 +225,7 @@ func interfacesThatDoNotFitAreRefusedAtTheFirstCall(t *testing.T, network carrie
 	}}, nil)
 	for range 2 {
 		_, err := resolve[Wrong](t, caller, r).Do(within(t), "one")
-		expect{rmi.Mismatch, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindMismatch, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		if err != nil && (!strings.Contains(err.Error(), "Do(string) (int64)") || !strings.Contains(err.Error(), "Do(int64) (int64)")) {
 			t.Errorf("the text does not name both signatures: %v", err)
 		}
@@ -243,7 +243,7 @@ func interfacesThatDoNotFitAreRefusedAtTheFirstCall(t *testing.T, network carrie
 		t.Fatal(err)
 	}
 	_, err = rmi.Resolve[Wrong](caller, r, d)
-	expect{rmi.Mismatch, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindMismatch, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if !strings.Contains(d.String(), "Do(int64) (int64)") {
 		t.Errorf("the object describes itself as %v", d)
 	}
@@ -261,13 +261,13 @@ func aResultThatCannotTravelIsTheOwnersMistake(t *testing.T, network carrier) {
 	}
 	w := hire(t, network.Node(), network.Client(), v)
 	_, err := w.Visit(within(t), Visit{Name: "x"})
-	if err == nil || rmi.OutcomeOf(err) != rmi.Executed {
+	if err == nil || rmi.OutcomeOf(err) != rmi.OutcomeExecuted {
 		t.Errorf("got %v", err)
 	}
 	cyclic := Visit{}
 	cyclic.Past = &cyclic
 	_, err = w.Visit(within(t), cyclic)
-	if err == nil || rmi.OutcomeOf(err) != rmi.NotExecuted || !strings.Contains(err.Error(), "Past") {
+	if err == nil || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || !strings.Contains(err.Error(), "Past") {
 		t.Errorf("got %v", err)
 	}
 	if n, err := w.Do(within(t), 1); n != 1 || err != nil {

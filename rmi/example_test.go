@@ -52,11 +52,11 @@ func (a *exampleAccount) Withdraw(_ context.Context, cents int64) (int64, error)
 // examplePair is two nodes, which in real life are in two processes, a proxy at the
 // client, and how to end it all.
 func examplePair() (owner, client *rmi.Node, acct Account, stop func()) {
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
-	h, err := rmi.Export[Account](owner, &exampleAccount{}, &rmi.ExportOptions{Threading: rmi.Serial})
+	h, err := rmi.Export[Account](owner, &exampleAccount{}, &rmi.ExportOptions{Threading: rmi.ThreadingSerial})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func examplePair() (owner, client *rmi.Node, acct Account, stop func()) {
 // A server listens, exports or binds, and runs until it is told to stop. Most programs
 // use registry.Bind and registry.Lookup to hand the reference over.
 func ExampleListen() {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -105,18 +105,69 @@ func ExampleNewNode() {
 	// Output: 100 <nil>
 }
 
+// A node that other machines reach says how, and gives up a peer sooner than by default.
+func ExampleOptions() {
+	node := rmi.NewNode(&rmi.Options{
+		Advertise:    "bank.example:7000", // what clients dial
+		SessionLease: 10 * time.Second,
+	})
+	defer node.Close()
+	_, err := node.Listen(context.Background(), "127.0.0.1:0")
+	fmt.Println(node.Endpoint(), err)
+	// Output: bank.example:7000 <nil>
+}
+
+// The same program runs with TLS where the environment names files, and without elsewhere.
+func ExampleTLSFromEnv() {
+	config, err := rmi.TLSFromEnv()
+	if err != nil {
+		log.Fatal(err) // it names the file, or the variable that is missing
+	}
+	node := rmi.NewNode(&rmi.Options{TLS: config})
+	defer node.Close()
+	fmt.Println(node.Endpoint().Listens())
+	// Output: false
+}
+
+// curious is an account that asks who calls it.
+type curious struct{ exampleAccount }
+
+func (c *curious) Deposit(ctx context.Context, cents int64) (int64, error) {
+	if p, ok := rmi.PeerFrom(ctx); ok { // else the call comes from within the program
+		fmt.Println("a deposit of", p.Principal)
+	}
+	return c.exampleAccount.Deposit(ctx, cents)
+}
+
+func ExamplePeerFrom() {
+	owner, client, _, stop := examplePair()
+	defer stop()
+	h, err := rmi.Export[Account](owner, &curious{}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	acct, err := rmi.Resolve[Account](client, h.Ref(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(acct.Deposit(context.Background(), 100))
+	// Output:
+	// a deposit of anonymous
+	// 100 <nil>
+}
+
 func ExampleNode_Listen() {
 	node := rmi.NewNode(&rmi.Options{
 		Timeout: 5 * time.Second,                                // of calls without a deadline
 		Limits:  rmi.Limits{Message: 16 << 20, Handlers: 10000}, // of what peers may send and ask for
 	})
 	defer node.Close()
-	addr, err := node.Listen("127.0.0.1:0")
+	addr, err := node.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(addr.Network())
-	_, err = node.Listen("192.0.2.1:7000") // needs Options.TLS, or Options.Insecure
+	_, err = node.Listen(context.Background(), "192.0.2.1:7000") // needs Options.TLS, or Options.Insecure
 	fmt.Println(rmi.KindOf(err))
 	// Output:
 	// tcp
@@ -125,7 +176,7 @@ func ExampleNode_Listen() {
 
 // Run serves until its context ends, lets calls finish, and closes the node.
 func ExampleNode_Run() {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -156,7 +207,7 @@ func ExampleExport() {
 	owner, client, _, stop := examplePair()
 	defer stop()
 	h, err := rmi.Export[Account](owner, &exampleAccount{}, &rmi.ExportOptions{
-		Threading: rmi.Serial, // one call at a time: the account needs no lock
+		Threading: rmi.ThreadingSerial, // one call at a time: the account needs no lock
 		Methods:   map[string]rmi.Semantics{"Deposit": {Timeout: time.Second}},
 	})
 	if err != nil {
@@ -169,6 +220,33 @@ func ExampleExport() {
 	fmt.Println(acct.Deposit(context.Background(), 100))
 	h.Close() // the object is exported no longer, unless somebody holds it
 	// Output: 100 <nil>
+}
+
+// An object that is revoked is gone for everybody.
+func ExampleHandle_Revoke() {
+	owner, client, _, stop := examplePair()
+	defer stop()
+	h, err := rmi.Export[Account](owner, &exampleAccount{}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	acct, err := rmi.Resolve[Account](client, h.Ref(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	h.Revoke()
+	_, err = acct.Deposit(context.Background(), 100)
+	fmt.Println(rmi.KindOf(err))
+	// Output: NoSuchObject
+}
+
+// A function that is given a proxy only finds the node that it calls through.
+func ExampleNodeOf() {
+	_, client, acct, stop := examplePair()
+	defer stop()
+	node, ok := rmi.NodeOf(acct)
+	fmt.Println(node == client, ok)
+	// Output: true true
 }
 
 // Who exports says what becomes of a method's calls when a reply is lost.
@@ -208,7 +286,7 @@ func ExampleResolve() {
 	// Output: true
 }
 
-// The proxy asks where to go when its object is gone. registry.Failover does so by a name.
+// The proxy asks where to go when its object is gone. registry.LookupOptions.Failover does so by a name.
 func ExampleResolveWith() {
 	owner, client, _, stop := examplePair()
 	defer stop()
@@ -284,7 +362,10 @@ func ExampleProxy() {
 func ExampleGone() {
 	owner, _, acct, stop := examplePair()
 	defer stop()
-	gone := rmi.Gone(acct)
+	gone, err := rmi.Gone(acct)
+	if err != nil {
+		log.Fatal(err)
+	}
 	if _, err := acct.Deposit(context.Background(), 1); err != nil {
 		log.Fatal(err)
 	}
@@ -353,7 +434,7 @@ func ExampleKindOf() {
 	defer stop()
 	client.Close()
 	_, err := acct.Deposit(context.Background(), 100)
-	fmt.Println(rmi.KindOf(err), rmi.OutcomeOf(err), errors.Is(err, rmi.Closed))
+	fmt.Println(rmi.KindOf(err), rmi.OutcomeOf(err), errors.Is(err, rmi.KindClosed))
 	// Output: Closed NotExecuted true
 }
 
@@ -364,11 +445,11 @@ func ExampleOutcomeOf() {
 	cancel()
 	_, err := acct.Deposit(ctx, 100)
 	switch rmi.OutcomeOf(err) {
-	case rmi.NotExecuted:
+	case rmi.OutcomeNotExecuted:
 		fmt.Println("safe to try again")
-	case rmi.Executed:
+	case rmi.OutcomeExecuted:
 		fmt.Println("it ran")
-	case rmi.Unknown:
+	case rmi.OutcomeUnknown:
 		fmt.Println("it may have run")
 	}
 	// Output: safe to try again
@@ -427,11 +508,11 @@ func ExampleNode_Describe() {
 }
 
 // A proxy's object is held until the proxy is collected, or released by hand.
-func ExampleNode_Release() {
-	_, client, acct, stop := examplePair()
+func ExampleRelease() {
+	_, _, acct, stop := examplePair()
 	defer stop()
-	fmt.Println(client.Release(acct), client.Release(&exampleAccount{}))
-	// Output: true false
+	fmt.Println(rmi.Release(acct), rmi.KindOf(rmi.Release(&exampleAccount{})))
+	// Output: <nil> Invalid
 }
 
 // An inventory lists what a node exports and holds, and for whom.
@@ -446,19 +527,20 @@ func ExampleNode_Inventory() {
 }
 
 // Well-known objects are found by their address alone, as a registry is.
-func ExampleWellKnown() {
+// A client reaches an object of a well-known number by its address alone.
+func ExampleExportOptions() {
 	node := rmi.NewNode(nil)
 	defer node.Close()
 	if _, err := rmi.Export[Account](node, &exampleAccount{}, &rmi.ExportOptions{Number: 100}); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := node.Listen("127.0.0.1:0"); err != nil {
+	if _, err := node.Listen(context.Background(), "127.0.0.1:0"); err != nil {
 		log.Fatal(err)
 	}
 
 	client := rmi.NewNode(nil)
 	defer client.Close()
-	acct, err := rmi.Resolve[Account](client, rmi.WellKnown(node.Endpoint(), 100), nil)
+	acct, err := rmi.Resolve[Account](client, refs.WellKnown(node.Endpoint(), 100), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -492,7 +574,7 @@ func ExampleUnreferencer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client.Release(acct) // or it is collected, or the client's process ends
+	rmi.Release(acct) // or it is collected, or the client's process ends
 	<-s.over
 	fmt.Println("nobody holds the session")
 	// Output: nobody holds the session

@@ -46,12 +46,12 @@ func (x *exchange) send(ctx context.Context, r refs.Ref, method wire.MethodID, e
 	x.enc = nil
 	chain, depth, nested := transport.ChainOf(ctx)
 	if nested && depth >= wire.MaxDepth && encodeErr == nil {
-		encodeErr = fault.New(Overloaded, NotExecuted, "the chain of calls is %d deep, a fixed limit: do the calls call each other for ever?", depth)
+		encodeErr = fault.New(KindOverloaded, OutcomeNotExecuted, "the chain of calls is %d deep, a fixed limit: do the calls call each other for ever?", depth)
 	}
 	if encodeErr != nil {
 		n.ungive(s, enc.Refs()...)
 		enc.Release()
-		return fault.Add(encodeErr, fault.NotExecuted)
+		return fault.Add(encodeErr, fault.OutcomeNotExecuted)
 	}
 	req.Header = wire.CallHeader{Object: r.Object, Method: method}
 	if nested {
@@ -92,7 +92,7 @@ func (x *exchange) send(ctx context.Context, r refs.Ref, method wire.MethodID, e
 	if err != nil {
 		n.decoded(x.table)
 		reply.Release()
-		return fault.Add(err, fault.Executed)
+		return fault.Add(err, fault.OutcomeExecuted)
 	}
 	if reply.Owned {
 		x.dec.Own()
@@ -122,12 +122,12 @@ func (x *exchange) end() {
 func (n *Node) transmit(ctx context.Context, req *transport.Request, to route, r refs.Ref, on []refs.Ref) (reply transport.Reply, err error) {
 	if req.Table, err = wire.AppendTable(nil, on); err != nil {
 		n.ungive(to.session, on...)
-		return reply, fault.Add(err, fault.NotExecuted)
+		return reply, fault.Add(err, fault.OutcomeNotExecuted)
 	}
 	req.Extensions, req.References = to.extension(r), len(on)
 	req.Uncounted = n.ungiver(to.session, on)
 	reply, err = to.session.Call(ctx, req)
-	if req.Uncounted != nil && err != nil && OutcomeOf(err) == NotExecuted { // it was not sent
+	if req.Uncounted != nil && err != nil && OutcomeOf(err) == OutcomeNotExecuted { // it was not sent
 		req.Uncounted()
 	}
 	return reply, err
@@ -137,7 +137,7 @@ func (n *Node) transmit(ctx context.Context, req *transport.Request, to route, r
 func (n *Node) errorOf(reply transport.Reply) *Error {
 	f, err := codec.ParseError(reply.Body, &n.limits)
 	if err != nil {
-		return fault.Add(err, fault.Executed)
+		return fault.Add(err, fault.OutcomeExecuted)
 	}
 	return f
 }

@@ -24,16 +24,16 @@ import (
 type Threading = transport.Threading
 
 const (
-	// Concurrent: every call runs on its own goroutine. The default.
-	Concurrent Threading = transport.Concurrent
-	// PerConnection: the calls of one client run one after the other, in the order they were
+	// ThreadingConcurrent: every call runs on its own goroutine. The default.
+	ThreadingConcurrent Threading = transport.ThreadingConcurrent
+	// ThreadingPerConnection: the calls of one client run one after the other, in the order they were
 	// made, over every kind of connection. A large call begins when all of it has arrived;
 	// small calls made after it may run before it.
-	PerConnection Threading = transport.PerConnection
-	// Serial: one call runs at a time, so the object needs no locks. A call that belongs to
+	ThreadingPerConnection Threading = transport.ThreadingPerConnection
+	// ThreadingSerial: one call runs at a time, so the object needs no locks. A call that belongs to
 	// the chain of the running one may run, because the running one waits for it. The calls
 	// of one client run in that client's order, as with PerConnection.
-	Serial Threading = transport.Serial
+	ThreadingSerial Threading = transport.ThreadingSerial
 )
 
 // ExportOptions say how an object is served. The zero value is the default.
@@ -55,8 +55,19 @@ type ExportOptions struct {
 	Number refs.ObjNum
 }
 
-// Semantics say what becomes of a method's calls when messages are lost. The
-// zero value is at-most-once.
+// Semantics say what becomes of a method's calls when messages are lost. The zero value is
+// at-most-once. The owner chooses it, by ExportOptions.Methods or by directives that cmd/rmigen reads. Callers learn
+// it with the object's description:
+//
+//	at-most-once    the default: the caller handles Unknown
+//	idempotent      at-least-once: made again: see Error   //rmi:idempotent
+//	one-way         maybe                                  //rmi:oneway
+//	timeout         of calls without a deadline            //rmi:timeout 5s
+//
+// A call of a one-way method returns when it was written to the connection, or handed to
+// another goroutine that writes it. It has no results, and its error is dropped. If the
+// connection is lost, the call is lost too. It still waits for a slot, a connection and room,
+// and fails if it does not get these by its deadline.
 //
 //	type Semantics struct {
 //		// At-least-once. If nobody knows whether a call ran, it is made
@@ -104,8 +115,8 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 		}
 		both.Number = o.Number
 	}
-	if o.Threading != Concurrent && o.Threading != x.Threading {
-		if more = true; x.Threading != Concurrent {
+	if o.Threading != ThreadingConcurrent && o.Threading != x.Threading {
+		if more = true; x.Threading != ThreadingConcurrent {
 			return both, more, fmt.Errorf("Threading %v there, %v here", x.Threading, o.Threading)
 		}
 		both.Threading = o.Threading
@@ -126,6 +137,29 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 }
 
 // Handle is an explicit export. The object stays exported at least until the handle is closed.
+//
+// # How long things live
+//
+// What Export or a binding exports stays until its handle, or the node, is closed, or it is
+// revoked (Handle.Revoke). What is exported because it was passed in a call stays as long as
+// another node holds a reference to it. That is as long as there is a proxy there, or until
+// the session with the holder is over for good. The same is true of an object that has lost
+// its handles.
+//
+// Nodes count the references that frames carry when they arrive (rmi/references.go). They
+// give them back in batches (rmi/lease.go) when the proxies are collected, or released by
+// hand (Release). A node that hands a reference on keeps its own until the receiver has
+// registered with the owner. Package refs/lease explains all of it. An object that
+// implements Unreferencer is told when its last holder is gone. Node.Inventory lists what a
+// node exports and holds, and for whom. Garbage collections are left to the runtime: a
+// program that seldom collects holds references for long. Objects that hold each other
+// across nodes are not collected.
+//
+// A reference as a value (refs.Ref) holds nothing. One that came as a result or in an event
+// is kept for 30 s, and one that is an argument while the method runs. In that time Resolve
+// can make a proxy of it, or Node.Hold hold it. A proxy is good while the owner's process
+// lives and exports the object. Its session begins when it is first needed. If the session
+// is over, the next call begins another.
 type Handle[T any] struct {
 	node   *Node
 	export *skeleton.Export
@@ -214,7 +248,7 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 
 // unfit is the error of an export that cannot be.
 func unfit(i *codec.Interface, format string, a ...any) *Error {
-	return fault.Add(fault.New(fault.Invalid, fault.NotExecuted, format, a...), fault.Op("export"), fault.Of(i.Name))
+	return fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, format, a...), fault.Op("export"), fault.Of(i.Name))
 }
 
 // caller is the place in the program from which this module was called.
@@ -234,7 +268,7 @@ func caller() string {
 func exportable[T any](fn string) (*codec.Interface, error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k != reflect.Interface && k != reflect.Func {
-		return nil, fault.Add(fault.New(fault.Invalid, fault.NotExecuted,
+		return nil, fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted,
 			"%v is not an interface, and an object is exported as one: name it, as in %s[Account](..., v), where Account is the remote interface that %v implements", t, fn, t), fault.Op("export"))
 	}
 	return codec.InterfaceOf(t)

@@ -176,7 +176,7 @@ func TestTheFaceIsNotRemote(t *testing.T) {
 	_, node, ref, _ := faces(t)
 	for _, method := range []string{"String", "GoString", "Format", "MarshalJSON", "RMICore"} {
 		_, err := node.Invoke(within(t), ref, method)
-		expect{rmi.NoSuchMethod, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindNoSuchMethod, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	}
 }
 
@@ -197,11 +197,11 @@ func TestAProxyIsNoValueForAnAny(t *testing.T) {
 			t.Errorf("%s, in a call by name: %v, %v", form, out, err)
 		}
 		for _, v := range []any{p, []any{p}, map[string]any{"p": p}} {
-			if _, err := given(within(t), v); rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), "is a proxy") {
+			if _, err := given(within(t), v); rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), "is a proxy") {
 				t.Errorf("%s, as %T: %v", form, v, err)
 			}
 		}
-		if _, err := node.Invoke(within(t), at, "Any", []any{p}); rmi.KindOf(err) != rmi.Invalid || !strings.Contains(err.Error(), "is a proxy") {
+		if _, err := node.Invoke(within(t), at, "Any", []any{p}); rmi.KindOf(err) != rmi.KindInvalid || !strings.Contains(err.Error(), "is a proxy") {
 			t.Errorf("%s, within a value of a call by name: %v", form, err)
 		}
 	}
@@ -219,8 +219,47 @@ func (tellerServant) Tell(ctx context.Context, l cases.Listener) (string, error)
 	return l.Heard(ctx, "told")
 }
 
+// What takes a proxy knows those of all forms, whichever node made them, and refuses the rest.
+func TestWhatTakesAProxyKnowsAllFormsAndNothingElse(t *testing.T) {
+	owner, node, _, all := faces(t)
+	type f = func(ctx context.Context, text string) (string, error)
+	ref := export[f](t, owner, heard{}.Heard, nil)
+	all["a func"] = resolve[f](t, node, ref)
+	for form, p := range all {
+		if r, ok := rmi.RefOf(p); !ok || r.Node != owner.ID() {
+			t.Errorf("RefOf %s: %v, %v", form, r, ok)
+		}
+		if n, ok := rmi.NodeOf(p); !ok || n != node {
+			t.Errorf("NodeOf %s: %v, %v", form, n, ok)
+		}
+		if gone, err := rmi.Gone(p); gone == nil || err != nil {
+			t.Errorf("Gone of %s: %v, %v", form, gone, err)
+		}
+		if err := rmi.Release(p); err != nil {
+			t.Errorf("Release of %s: %v", form, err)
+		}
+	}
+	for _, v := range []any{nil, 3, f(heard{}.Heard), listenerFuncs{}} {
+		if r, ok := rmi.RefOf(v); ok {
+			t.Errorf("RefOf %T: %v", v, r)
+		}
+		if n, ok := rmi.NodeOf(v); ok {
+			t.Errorf("NodeOf %T: %v", v, n)
+		}
+		if _, err := rmi.Gone(v); rmi.KindOf(err) != rmi.KindInvalid {
+			t.Errorf("Gone of %T: %v", v, err)
+		}
+		if err := rmi.Release(v); rmi.KindOf(err) != rmi.KindInvalid {
+			t.Errorf("Release of %T: %v", v, err)
+		}
+		if _, err := rmi.As[cases.Listener](t.Context(), v); rmi.KindOf(err) != rmi.KindMismatch {
+			t.Errorf("As of %T: %v", v, err)
+		}
+	}
+}
+
 func TestAStructOfFuncsWithProxyIsOne(t *testing.T) {
-	_, node, ref, all := faces(t)
+	_, _, ref, all := faces(t)
 	p := all["a struct of funcs"].(listenerFuncs)
 	if s, err := p.Heard(within(t), "hello"); s != "hello" || err != nil {
 		t.Fatalf("%q, %v", s, err)
@@ -228,7 +267,7 @@ func TestAStructOfFuncsWithProxyIsOne(t *testing.T) {
 	if r, ok := rmi.RefOf(p); !ok || r.ID != ref.ID {
 		t.Errorf("RefOf tells %v, %v", r, ok)
 	}
-	if r, ok := node.RefOf(&p); !ok || r.ID != ref.ID {
+	if r, ok := rmi.RefOf(&p); !ok || r.ID != ref.ID {
 		t.Errorf("RefOf a pointer tells %v, %v", r, ok)
 	}
 	l, err := rmi.As[cases.Listener](within(t), p)
@@ -238,7 +277,7 @@ func TestAStructOfFuncsWithProxyIsOne(t *testing.T) {
 	if s, err := l.Heard(within(t), "again"); s != "again" || err != nil {
 		t.Errorf("%q, %v", s, err)
 	}
-	if rmi.Gone(p) == nil {
+	if _, err := rmi.Gone(p); err != nil {
 		t.Error("Gone knows it not")
 	}
 	if s := fmt.Sprint(listenerFuncs{}); s != "proxy of nothing" {

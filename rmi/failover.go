@@ -37,7 +37,7 @@ func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx co
 	if err != nil {
 		return zero, err
 	}
-	target, err := n.proxies.Get(r, i, n)
+	target, err := n.proxies.Get(r, i, (*proxyCaller)(n))
 	if err != nil {
 		return zero, err
 	}
@@ -51,16 +51,16 @@ func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx co
 
 // errDetached is why a following proxy does not use a session for now: the calls
 // of others wait for the connection.
-var errDetached = fault.New(PeerGone, NotExecuted, "the connection with the owner is lost")
+var errDetached = fault.New(KindPeerGone, OutcomeNotExecuted, "the connection with the owner is lost")
 
 // ownerGone tells of a call's error whether the object may be found elsewhere,
 // and the call be made again. unknown says that the method may run twice.
 func ownerGone(err error, unknown bool) bool {
-	if OutcomeOf(err) != NotExecuted && !unknown {
+	if OutcomeOf(err) != OutcomeNotExecuted && !unknown {
 		return false
 	}
 	switch KindOf(err) {
-	case StaleReference, NoSuchObject, PeerGone, ConnectFailed:
+	case KindStaleReference, KindNoSuchObject, KindPeerGone, KindConnectFailed:
 		return true
 	}
 	return false
@@ -156,20 +156,20 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 	asked, lookup, s.over = true, err, true
 	if err == nil {
 		var target *proxy.Core
-		if target, err = f.node.proxies.Get(now, f.core.Interface, f.node); err == nil {
+		if target, err = f.node.proxies.Get(now, f.core.Interface, (*proxyCaller)(f.node)); err == nil {
 			f.core.Retarget(target)
 			f.node.keeper.table.Taken(now.ID)
 		}
 	}
 	if err != nil && !temporary(err) {
-		s.err = fault.Add(err, fault.NotExecuted)
+		s.err = fault.Add(err, fault.OutcomeNotExecuted)
 	}
 }
 
 // temporary tells of the error of a look-up whether another may succeed.
 func temporary(err error) bool {
 	switch KindOf(err) {
-	case NotBound, ConnectFailed, PeerGone, NoSuchObject, StaleReference, Overloaded, Deadline:
+	case KindNotBound, KindConnectFailed, KindPeerGone, KindNoSuchObject, KindStaleReference, KindOverloaded, KindDeadline:
 		return true
 	}
 	return false
@@ -182,7 +182,7 @@ func (f *following) gaveUp(why, cause error) error {
 	last := f.last
 	f.mu.Unlock()
 	if last != nil {
-		return fault.New(kind, NotExecuted, "no object was found in the place of the one that is gone: %w; the last look-up: %v", cause, last)
+		return fault.New(kind, OutcomeNotExecuted, "no object was found in the place of the one that is gone: %w; the last look-up: %v", cause, last)
 	}
-	return fault.New(kind, NotExecuted, "the look-up led to no other object than the one that cannot be reached: %w", cause)
+	return fault.New(kind, OutcomeNotExecuted, "the look-up led to no other object than the one that cannot be reached: %w", cause)
 }

@@ -2,12 +2,10 @@ package rmi
 
 import (
 	"context"
-	"reflect"
 	"runtime"
 	"sync"
 	"time"
 
-	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi/backoff"
 )
@@ -22,21 +20,15 @@ import (
 //
 // From the first call of Gone on, the node has a session with the other one: it dials now if
 // there is none. If the owner is called through a relay, the node asks the relay every few
-// seconds. All proxies of a node's objects share a channel. v is a proxy of an interface type.
-// For another value, be it an object of this process or a func, Gone returns nil, a channel
-// that is never closed.
-func Gone(v any) <-chan struct{} {
-	var none proxy.Table
-	c := none.CoreOf(reflect.ValueOf(v))
-	if c == nil {
-		return nil
-	}
-	n, ok := c.Caller.(*Node)
-	if !ok {
-		return nil
+// seconds. All proxies of a node's objects share a channel. v may be of the forms that RefOf takes.
+// If it is no proxy, Gone returns an error of kind Invalid.
+func Gone(v any) (<-chan struct{}, error) {
+	c, n, err := coreOf("gone", v)
+	if err != nil {
+		return nil, err
 	}
 	defer runtime.KeepAlive(c) // until the watch holds
-	return n.watch(c.Ref())
+	return n.watch(c.Ref()), nil
 }
 
 // watched is where a watch looks: the node, or, of a well-known object, the place.
@@ -121,7 +113,7 @@ func (n *Node) reach(r refs.Ref, first bool) (to route, ok bool) {
 		if err == nil {
 			return to, true
 		}
-		if KindOf(err) == StaleReference || !first || !backoff.Sleep(ctx, contacts.Delay(failures)) {
+		if KindOf(err) == KindStaleReference || !first || !backoff.Sleep(ctx, contacts.Delay(failures)) {
 			return to, false
 		}
 	}
@@ -144,7 +136,7 @@ func (n *Node) askRelay(r refs.Ref, to route) bool {
 		_, err := n.describe(ctx, r, to)
 		cancel()
 		switch KindOf(err) {
-		case NoSuchObject, StaleReference, PeerGone, ConnectFailed:
+		case KindNoSuchObject, KindStaleReference, KindPeerGone, KindConnectFailed:
 			if to.session.Err() == nil {
 				return false
 			}

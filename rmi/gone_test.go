@@ -2,6 +2,7 @@ package rmi_test
 
 import (
 	"context"
+	"gormi/refs"
 	"runtime"
 	"strings"
 	"testing"
@@ -93,7 +94,7 @@ func TestGone(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					gone := rmi.Gone(w)
+					gone := goneOf(t, w)
 					time.Sleep(time.Minute)
 					if closed(gone) {
 						t.Fatal("it is closed before the end")
@@ -118,7 +119,7 @@ func TestACutIsNotTheEnd(t *testing.T) {
 		network := rmitest.New(t)
 		owner, caller := network.Node(), network.Client()
 		w := hire(t, owner, caller, &worker{})
-		gone := rmi.Gone(w)
+		gone := goneOf(t, w)
 		for i := range int64(100) {
 			network.Cut(owner, caller)
 			if i%10 == 0 { // almost too long
@@ -137,7 +138,7 @@ func TestACutIsNotTheEnd(t *testing.T) {
 			t.Errorf("%d resumes", n)
 		}
 		time.Sleep(time.Hour)
-		if closed(gone) || rmi.Gone(w) != gone {
+		if closed(gone) || goneOf(t, w) != gone {
 			t.Error("an idle hour ended it")
 		}
 		owner.Close()
@@ -176,7 +177,7 @@ func TestGoneBehindARelay(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				gone := rmi.Gone(w)
+				gone := goneOf(t, w)
 				for range 10 {
 					time.Sleep(time.Minute)
 					network.Cut(middle, third)
@@ -203,13 +204,13 @@ func TestManyProxiesAreOneWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := rmitest.New(t)
 		owner, other, caller := network.Node(), network.Node(), network.Client()
-		first := rmi.Gone(hire(t, owner, caller, &worker{}))
+		first := goneOf(t, hire(t, owner, caller, &worker{}))
 		for range 1000 {
-			if rmi.Gone(hire(t, owner, caller, &worker{})) != first {
+			if goneOf(t, hire(t, owner, caller, &worker{})) != first {
 				t.Fatal("another channel for the same node")
 			}
 		}
-		second := rmi.Gone(hire(t, other, caller, &worker{}))
+		second := goneOf(t, hire(t, other, caller, &worker{}))
 		synctest.Wait()
 		if n := watching(); n != 2 {
 			t.Errorf("%d watches of 2 nodes", n)
@@ -226,7 +227,7 @@ func TestManyProxiesAreOneWatch(t *testing.T) {
 			t.Error("the end of the proxy's node closes nothing")
 		}
 		w := hire(t, other, caller, &worker{})
-		if !closed(rmi.Gone(w)) {
+		if !closed(goneOf(t, w)) {
 			t.Error("a closed node has hope")
 		}
 	})
@@ -239,21 +240,21 @@ func TestGoneAgain(t *testing.T) {
 		network := rmitest.New(t)
 		owner, caller := network.Node(), network.ClientWith(&rmi.Options{SessionLease: 10 * time.Second})
 		export[Worker](t, owner, &worker{}, &rmi.ExportOptions{Number: 7})
-		w := resolve[Worker](t, caller, rmi.WellKnown(owner.Endpoint(), 7)) // whoever is there
+		w := resolve[Worker](t, caller, refs.WellKnown(owner.Endpoint(), 7)) // whoever is there
 		if n, err := w.Do(t.Context(), 1); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
-		gone := rmi.Gone(w)
+		gone := goneOf(t, w)
 		synctest.Wait() // the watch has begun, so it sees the end
 		owner.Close()
 		if !closed(gone) {
 			t.Fatal("the end closes nothing")
 		}
-		gone = rmi.Gone(w)
+		gone = goneOf(t, w)
 		if d := goneAfter(t, gone); d < 10*time.Second || d > 11*time.Second {
 			t.Errorf("an absent node is given up after %v", d)
 		}
-		gone = rmi.Gone(w)
+		gone = goneOf(t, w)
 		time.Sleep(5 * time.Second)
 		network.Restart(owner, nil)
 		time.Sleep(time.Minute)
@@ -264,7 +265,7 @@ func TestGoneAgain(t *testing.T) {
 }
 
 // Objects of the process, and what is no proxy, do not go.
-func TestWhatIsNeverGone(t *testing.T) {
+func TestOfWhatIsNoProxyGoneTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := rmitest.New(t)
 		owner := network.Node()
@@ -273,10 +274,8 @@ func TestWhatIsNeverGone(t *testing.T) {
 		for name, x := range map[string]any{
 			"an object": v, "an object resolved at home": resolve[Worker](t, owner, r), "nil": nil, "a number": 3, "a func": func() {},
 		} {
-			gone := rmi.Gone(x)
-			time.Sleep(time.Hour)
-			if closed(gone) {
-				t.Errorf("%s is gone", name)
+			if gone, err := rmi.Gone(x); gone != nil || rmi.KindOf(err) != rmi.KindInvalid {
+				t.Errorf("%s: %v", name, err)
 			}
 		}
 		if n := watching(); n != 0 {
@@ -293,9 +292,9 @@ func TestACallThatWaitsForADeadOwnerIsTold(t *testing.T) {
 			network := rmitest.New(t)
 			owner, caller := network.Node(), network.Client()
 			r := export[Worker](t, owner, &worker{}, &rmi.ExportOptions{Number: 7})
-			want := rmi.PeerGone
+			want := rmi.KindPeerGone
 			if wellKnown {
-				r, want = rmi.WellKnown(owner.Endpoint(), 7), rmi.ConnectFailed
+				r, want = refs.WellKnown(owner.Endpoint(), 7), rmi.KindConnectFailed
 			}
 			w := resolve[Worker](t, caller, r)
 			if _, err := w.Do(t.Context(), 1); err != nil {
@@ -310,10 +309,20 @@ func TestACallThatWaitsForADeadOwnerIsTold(t *testing.T) {
 			owner.Close()
 			start := time.Now()
 			network.Heal(owner, caller)
-			expect{want, rmi.NotExecuted, nil}.check(t, <-result)
+			expect{want, rmi.OutcomeNotExecuted, nil}.check(t, <-result)
 			if d := time.Since(start); d > time.Second {
 				t.Errorf("it took %v", d)
 			}
 		})
 	}
+}
+
+// goneOf is Gone of a proxy.
+func goneOf(t *testing.T, p any) <-chan struct{} {
+	t.Helper()
+	gone, err := rmi.Gone(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gone
 }

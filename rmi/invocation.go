@@ -18,8 +18,6 @@ import (
 	"gormi/rmi/transport"
 )
 
-var _ proxy.Caller = (*Node)(nil)
-
 // invocation is one call of a proxy: its attempts, until one succeeds or none can.
 //
 // A call whose outcome is NotExecuted is made again where time may mend what
@@ -54,14 +52,13 @@ var invocations = sync.Pool{New: func() any { return new(invocation) }}
 // retries are the pauses between attempts.
 var retries = backoff.Policy{Min: 5 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Begin begins the call of a proxy. It implements proxy.Caller and is not for
-// programs: they call methods of proxies, or Invoke.
-func (n *Node) Begin(ctx context.Context, c *proxy.Core, m *codec.Method) proxy.Invocation {
+// Begin implements proxy.Caller: it begins the call of a proxy.
+func (n *proxyCaller) Begin(ctx context.Context, c *proxy.Core, m *codec.Method) proxy.Invocation {
 	v := invocations.Get().(*invocation)
-	v.node, v.ctx, v.core, v.target, v.method = n, ctx, c, c, m
+	v.node, v.ctx, v.core, v.target, v.method = (*Node)(n), ctx, c, c, m
 	if ctx == nil {
 		v.over = true
-		v.fail(fault.New(Invalid, NotExecuted, "the context is nil: pass context.Background() if there is none"))
+		v.fail(fault.New(KindInvalid, OutcomeNotExecuted, "the context is nil: pass context.Background() if there is none"))
 		return v
 	}
 	if c.Refresh != nil {
@@ -106,7 +103,7 @@ func (v *invocation) fail(err error) {
 // of a method that has returned.
 func afterReturn(err error) error {
 	var f *Error
-	if !errors.As(err, &f) || f.Kind != Cancelled || f.Origin == fault.Peer {
+	if !errors.As(err, &f) || f.Kind != KindCancelled || f.Origin == fault.OriginPeer {
 		return err
 	}
 	return fault.Add(f, fault.Cause(transport.ErrReturned))
@@ -135,7 +132,7 @@ func (v *invocation) Attempt() bool {
 			v.x.begin(v.node, to)
 			return true
 		}
-		v.fail(fault.Add(err, fault.NotExecuted)) // agreeing runs nothing of the object's
+		v.fail(fault.Add(err, fault.OutcomeNotExecuted)) // agreeing runs nothing of the object's
 	}
 	return false
 }
@@ -168,7 +165,7 @@ func (v *invocation) again() bool {
 		v.over = true
 		return false
 	}
-	unknown := OutcomeOf(v.err) == Unknown
+	unknown := OutcomeOf(v.err) == OutcomeUnknown
 	if unknown {
 		v.maybe = v.err
 	}
@@ -201,19 +198,19 @@ func (v *invocation) mendable(unknown bool) bool {
 		return false
 	}
 	switch f.Kind {
-	case Overloaded:
-		return f.Origin == fault.Peer
-	case NoSuchObject:
-		return f.Origin == fault.Peer && v.node.overtaken(v.x.to, v.target.Ref().ID.Node, f.Kind)
-	case PeerGone:
+	case KindOverloaded:
+		return f.Origin == fault.OriginPeer
+	case KindNoSuchObject:
+		return f.Origin == fault.OriginPeer && v.node.overtaken(v.x.to, v.target.Ref().ID.Node, f.Kind)
+	case KindPeerGone:
 		if unknown {
 			return true
 		}
 		// To another process at the owner's address the reference does not lead.
 		gone := errors.Is(v.err, transport.ErrRefused) && !v.x.to.relay && !v.target.Ref().ID.Node.IsZero()
 		return errors.Is(v.err, transport.ErrOver) && !gone
-	case ConnectFailed:
-		return unknown || v.maybe != nil && f.Origin != fault.Peer && !errors.Is(v.err, syscall.ECONNREFUSED)
+	case KindConnectFailed:
+		return unknown || v.maybe != nil && f.Origin != fault.OriginPeer && !errors.Is(v.err, syscall.ECONNREFUSED)
 	}
 	return false
 }
@@ -247,11 +244,11 @@ func (v *invocation) Results() *codec.Decoder { return v.x.dec }
 // End implements proxy.Invocation.
 func (v *invocation) End(decodeErr error) error {
 	if decodeErr != nil {
-		v.fail(fault.Add(decodeErr, fault.Executed))
+		v.fail(fault.Add(decodeErr, fault.OutcomeExecuted))
 	}
 	v.x.end()
 	err := v.err
-	if err != nil && v.maybe != nil && OutcomeOf(err) == NotExecuted {
+	if err != nil && v.maybe != nil && OutcomeOf(err) == OutcomeNotExecuted {
 		err = v.unknown(err)
 	}
 	runtime.KeepAlive(v.core)
@@ -264,7 +261,7 @@ func (v *invocation) End(decodeErr error) error {
 func (v *invocation) unknown(err error) error {
 	f := fault.Add(err)
 	first := strings.TrimPrefix(attempt(v.maybe).Error(), "rmi: ")
-	return fault.Add(fault.New(f.Kind, fault.Unknown, "an attempt may have run (%s), and the last failed", first),
+	return fault.Add(fault.New(f.Kind, fault.OutcomeUnknown, "an attempt may have run (%s), and the last failed", first),
 		fault.Op(f.Op), fault.Call(f.Ref, f.Interface, f.Method), f.Origin, fault.Cause(attempt(err)))
 }
 

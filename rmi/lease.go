@@ -246,7 +246,7 @@ func (k *keeper) send(s *transport.Session) {
 		switch {
 		case err == nil:
 			k.table.Done(s, missing)
-		case errors.Is(err, NoSuchObject) || errors.Is(err, NoSuchMethod):
+		case errors.Is(err, KindNoSuchObject) || errors.Is(err, KindNoSuchMethod):
 			k.table.Mute(s) // a peer of before leases
 		default:
 			failed = true
@@ -286,7 +286,7 @@ func (k *keeper) call(ctx context.Context, s *transport.Session, method string, 
 	}
 	var x exchange
 	x.begin(k.n, route{session: s})
-	if err := x.send(ctx, WellKnown(refs.Endpoint{}, refs.LeaseObject), m.ID, m.EncodeArgs(x.enc, values)); err != nil {
+	if err := x.send(ctx, refs.WellKnown(refs.Endpoint{}, refs.LeaseObject), m.ID, m.EncodeArgs(x.enc, values)); err != nil {
 		return nil, err
 	}
 	defer x.end()
@@ -360,12 +360,13 @@ func (k *keeper) farewell(ctx context.Context) {
 // Release gives up a proxy by hand, before the garbage collector finds that nobody uses it.
 // The owner may then collect the object. Calls through the proxy still work while somebody
 // else keeps the object exported. The proxy holds the object again when another reference to
-// it arrives. Release returns false if v is no proxy of this node.
-func (n *Node) Release(v any) bool {
-	c := n.proxies.CoreOf(reflect.ValueOf(v))
-	if c == nil || c.Caller != any(n) {
-		return false
+// it arrives. v may be of the forms that RefOf takes. If it is no proxy, Release returns an error
+// of kind Invalid.
+func Release(v any) error {
+	c, n, err := coreOf("release", v)
+	if err != nil {
+		return err
 	}
 	n.proxies.Release(c)
-	return true
+	return nil
 }

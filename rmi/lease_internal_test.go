@@ -23,7 +23,7 @@ type pair struct {
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
-	owner, err := Listen("127.0.0.1:0")
+	owner, err := Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func newPair(t *testing.T) *pair {
 		t.Fatal(err)
 	}
 	p.of, p.to = owner.transport.Live(caller.ID()), caller.transport.Live(owner.ID())
-	r, _ := caller.RefOf(p.f)
+	r, _ := RefOf(p.f)
 	p.object = r.Object
 	return p
 }
@@ -110,7 +110,7 @@ func TestHostileLeases(t *testing.T) {
 	}
 	p.tell(t, "Linger", []refs.ObjNum{none, p.object, p.object}, []lease.Object{{Number: none}})
 	p.owner.exports.Take(other, lease.Count{Object: p.object, N: 1})
-	if err := p.f(t.Context()); KindOf(err) != NoSuchObject {
+	if err := p.f(t.Context()); KindOf(err) != KindNoSuchObject {
 		t.Errorf("after the last was given back: %v", err)
 	}
 	if err := (leaseObject{p.owner}).Clean(t.Context(), 1, nil, nil); err == nil {
@@ -180,7 +180,7 @@ func TestACutHasOwnersFound(t *testing.T) {
 	p := newPair(t) // owner, and the node in the middle
 	third := NewNode(nil)
 	defer third.Close()
-	if _, err := p.caller.Listen("127.0.0.1:0"); err != nil {
+	if _, err := p.caller.Listen(t.Context(), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	h, err := Export(p.caller, func(context.Context) (func(context.Context) error, error) { return p.f, nil }, nil)
@@ -212,8 +212,8 @@ func TestACutHasOwnersFound(t *testing.T) {
 		}
 		<-time.After(time.Millisecond)
 	}
-	if !p.caller.Release(p.f) {
-		t.Error("no proxy")
+	if err := Release(p.f); err != nil {
+		t.Error(err)
 	}
 	for p.granted(p.of, p.object) != 0 {
 		<-time.After(time.Millisecond)
@@ -221,44 +221,4 @@ func TestACutHasOwnersFound(t *testing.T) {
 	if err := f(t.Context()); err != nil {
 		t.Errorf("the third node lost it: %v", err)
 	}
-}
-
-// Packets count like calls, once for each frame.
-func TestPacketsCount(t *testing.T) {
-	p := newPair(t)
-	codec, err := CodecOf[func(context.Context) error]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	packet, err := codec.Packet(p.owner, func(context.Context) error { return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	object := packet.refs[0].Object
-	many := make([]ReceiverID, wire.MaxReceivers+1) // two frames
-	for i := range many {
-		many[i] = ReceiverID(i + 1)
-	}
-	to := p.owner.Peer(p.caller.ID())
-	if _, err := packet.table(to.side, 2); err != nil || p.granted(p.of, object) != 2 {
-		t.Errorf("for two frames %d are counted, %v", p.granted(p.of, object), err)
-	}
-	if packet.untable(to.side, 2); p.granted(p.of, object) != 0 {
-		t.Errorf("%d are left of two that were not sent", p.granted(p.of, object))
-	}
-	if _, err := to.Multicast([]Message{{To: many, Packet: packet}}); err != nil {
-		t.Fatal(err)
-	}
-	// Nobody receives them there: they come back.
-	for p.granted(p.of, object) != 0 {
-		<-time.After(time.Millisecond)
-	}
-	if p.owner.exports.Get(object) == nil {
-		t.Error("the packet does not pin what it refers to")
-	}
-	p.owner.unpin(packet.pins)
-	if p.owner.exports.Get(object) != nil {
-		t.Error("it is pinned for ever")
-	}
-	packet.pins.own = nil // the cleanup has nothing left to do
 }

@@ -121,15 +121,17 @@ func TestReleaseGivesBackByHand(t *testing.T) {
 		if _, err := at.Meet(ctx, mine); err != nil {
 			t.Fatal(err)
 		}
-		if !owner.Release(k.kept) {
-			t.Error("a proxy is none")
+		if err := rmi.Release(k.kept); err != nil {
+			t.Error(err)
 		}
 		receive(t, mine.unheld)
 		_, err := k.kept.Do(ctx, 1)
-		expect{rmi.NoSuchObject, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindNoSuchObject, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	}
-	if owner.Release(mine) || caller.Release(k.kept) || owner.Release(3) || owner.Release(nil) {
-		t.Error("what is no proxy of the node was released")
+	for _, v := range []any{mine, 3, nil} {
+		if err := rmi.Release(v); rmi.KindOf(err) != rmi.KindInvalid {
+			t.Errorf("what is no proxy was released: %v", err)
+		}
 	}
 }
 
@@ -150,7 +152,7 @@ func TestExportsAndBindingsArePinned(t *testing.T) {
 		for !held(owner, h.Ref().Object.Hex()) { // it registers soon
 			runtime.Gosched()
 		}
-		caller.Release(p)
+		rmi.Release(p)
 		receive(t, w.unheld) // and yet
 		if _, err := p.Do(ctx, 1); err != nil {
 			t.Errorf("an export with a handle: %v", err)
@@ -190,7 +192,7 @@ func TestAHundredRoundsOfExportAndUnexport(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.Close()
-		caller.Release(p)
+		rmi.Release(p)
 	}
 	for owner.Exports() > 1 || len(owner.Inventory().Held) > 0 {
 		runtime.GC()
@@ -203,7 +205,7 @@ func TestAHundredRoundsOfExportAndUnexport(t *testing.T) {
 // A third node takes what it was handed over from the one in the middle.
 func TestHandedOnReferencesAreTakenOver(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, middle *rmi.Node, at Worker){
-		"the middle forgets": func(t *testing.T, middle *rmi.Node, w Worker) { middle.Release(w) },
+		"the middle forgets": func(t *testing.T, middle *rmi.Node, w Worker) { rmi.Release(w) },
 		"the middle closes":  func(t *testing.T, middle *rmi.Node, w Worker) { middle.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +244,7 @@ func TestHandedOnReferencesAreTakenOver(t *testing.T) {
 						t.Errorf("the middle still holds for the third node:\n%v", middle.Inventory())
 					}
 				}
-				third.Release(got)
+				rmi.Release(got)
 				time.Sleep(time.Second)
 				select {
 				case <-mine.unheld:
@@ -271,7 +273,7 @@ func TestARelayHoldsAsLongAsItsHolders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		middle.Release(k.kept)
+		rmi.Release(k.kept)
 		time.Sleep(5 * time.Minute)
 		// References pass the relay, and are given back through it.
 		other := newWatched()
@@ -281,14 +283,14 @@ func TestARelayHoldsAsLongAsItsHolders(t *testing.T) {
 		if !strings.Contains(middle.Inventory().String(), "relayed") {
 			t.Errorf("no relay in\n%v", middle.Inventory())
 		}
-		third.Release(got)
+		rmi.Release(got)
 		time.Sleep(time.Second)
 		select {
 		case <-mine.unheld:
 		default:
 			t.Errorf("it is not collected:\n%v\n%v\n%v", owner.Inventory(), middle.Inventory(), third.Inventory())
 		}
-		if _, err := got.Do(ctx, 1); !errors.Is(err, rmi.NoSuchObject) {
+		if _, err := got.Do(ctx, 1); !errors.Is(err, rmi.KindNoSuchObject) {
 			t.Errorf("the relay relays what nobody holds: %v", err)
 		}
 	})
@@ -355,7 +357,7 @@ func TestAVanishedMiddleIsPassedBy(t *testing.T) {
 		if n, err := got.Do(ctx, 5); n != 5 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
-		third.Release(got)
+		rmi.Release(got)
 		time.Sleep(time.Second)
 		select {
 		case <-mine.unheld:
@@ -379,14 +381,14 @@ func TestUnreferencedMayPanicAndIsNotCalledAtClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	caller.Release(w)
+	rmi.Release(w)
 	receive(t, bad.called)
 	good := newWatched()
 	k.kept = good
 	if w, err = at.Meet(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
-	caller.Release(w)
+	rmi.Release(w)
 	receive(t, good.unheld)
 	if w, err = at.Meet(ctx, nil); err != nil {
 		t.Fatal(err)

@@ -31,9 +31,9 @@ func aMessageOverTheLimitIsRefused(t *testing.T, network carrier) {
 		name    string
 		send    int
 		outcome rmi.Outcome
-	}{{"arguments", 5 << 20, rmi.NotExecuted}, {"results", 0, rmi.Executed}} {
+	}{{"arguments", 5 << 20, rmi.OutcomeNotExecuted}, {"results", 0, rmi.OutcomeExecuted}} {
 		_, err := w.Bytes(ctx, make([]byte, c.send))
-		expect{rmi.TooLarge, c.outcome, nil}.check(t, err)
+		expect{rmi.KindTooLarge, c.outcome, nil}.check(t, err)
 		if err != nil && (!strings.Contains(err.Error(), "4194304") || !strings.Contains(err.Error(), "52428")) {
 			t.Errorf("%s: the text names not both limit and size: %v", c.name, err)
 		}
@@ -49,14 +49,14 @@ func TestThePeersLimitCounts(t *testing.T) {
 	owner, caller := network.NodeWith(small), network.Client()
 	w := hire(t, owner, caller, &worker{})
 	_, err := w.Bytes(within(t), make([]byte, 200<<10))
-	expect{rmi.TooLarge, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindTooLarge, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	// The other way round: what the caller accepts bounds the reply.
 	back := hire(t, caller, owner, &worker{bytes: func(context.Context, []byte) ([]byte, error) { return make([]byte, 200<<10), nil }})
 	if _, err := w.Apply(within(t), func(ctx context.Context, n int64) (int64, error) { return n, nil }, 1); err != nil {
 		t.Fatal(err)
 	}
 	_, err = back.Bytes(within(t), nil)
-	expect{rmi.TooLarge, rmi.Executed, nil}.check(t, err)
+	expect{rmi.KindTooLarge, rmi.OutcomeExecuted, nil}.check(t, err)
 }
 
 func TestAnObjectsOwnLimit(t *testing.T) {
@@ -68,7 +68,7 @@ func TestAnObjectsOwnLimit(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := w.Bytes(within(t), make([]byte, 1100))
-	expect{rmi.TooLarge, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindTooLarge, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if err != nil && !strings.Contains(err.Error(), "1000") {
 		t.Errorf("the text does not name the limit: %v", err)
 	}
@@ -85,7 +85,7 @@ func TestExportsAreBounded(t *testing.T) {
 		}
 	}
 	_, err := w.Apply(within(t), f, 1)
-	expect{rmi.Overloaded, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindOverloaded, rmi.OutcomeNotExecuted, nil}.check(t, err)
 }
 
 // Two handlers and room for three in the queue: of more calls, the rest is
@@ -122,7 +122,7 @@ func TestHandlersAndTheirQueueAreBounded(t *testing.T) {
 			call(time.Minute)
 		}
 		call(3 * time.Second) // refused, and made again until its deadline
-		expect{rmi.Overloaded, rmi.NotExecuted, nil}.check(t, <-results)
+		expect{rmi.KindOverloaded, rmi.OutcomeNotExecuted, nil}.check(t, <-results)
 		call(time.Minute) // refused, and made again until there is room
 		<-time.After(5 * time.Second)
 		close(release)
@@ -156,7 +156,7 @@ func TestAQueuedCallWaitsUntilItsDeadline(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		_, err := second.Do(ctx, 1)
-		if !errors.Is(err, rmi.Deadline) && !errors.Is(err, rmi.Overloaded) {
+		if !errors.Is(err, rmi.KindDeadline) && !errors.Is(err, rmi.KindOverloaded) {
 			t.Errorf("got %v", err)
 		}
 		later := make(chan error, 1)

@@ -176,5 +176,5 @@ func TestAnInterfaceWithoutAStubIsRefusedWhereItCannotBeProxied(t *testing.T) {
 	}
 	network := rmitest.New(t)
 	_, err = rmi.Resolve[Many](network.Client(), export[Many](t, network.Node(), many{}, nil), nil)
-	expect{rmi.Invalid, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 }

@@ -14,27 +14,15 @@ import (
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi/fault"
+	"gormi/rmi/multicast"
 	"gormi/rmi/transport"
 	"gormi/rmi/transport/datagram"
 	"gormi/rmi/wire"
 	"gormi/skeleton"
 )
 
-// Network opens connections and listeners for a node; see Options.Network.
-// *net.Dialer and *net.ListenConfig together have its shape.
-type Network interface {
-	DialContext(ctx context.Context, network, address string) (net.Conn, error)
-	Listen(ctx context.Context, network, address string) (net.Listener, error)
-}
-
-// MaxTimeout is the longest that a method gets to return: a day. A call without a deadline
-// gets Options.Timeout. So a call that is to wait without a limit of its own needs
-//
-//	ctx, cancel := context.WithTimeout(ctx, rmi.MaxTimeout)
-//
-// A negative Options.Timeout does the same for all calls of the node. If a call may take
-// longer than a day, make it again when it fails with Deadline.
-const MaxTimeout = 24 * time.Hour
+// maxTimeout is the longest that a method gets to return.
+const maxTimeout = 24 * time.Hour
 
 // Options configure a node. The zero value is a good client.
 type Options struct {
@@ -57,7 +45,7 @@ type Options struct {
 	Advertise string
 
 	// Timeout is the time limit of calls whose context has no deadline. If zero, 30 s. If
-	// negative, MaxTimeout: calls wait for as long as they can.
+	// negative, a day, which is the longest that any method gets to return.
 	Timeout time.Duration
 
 	// SessionLease is how long a session with another node outlives its connection. For
@@ -85,10 +73,12 @@ type Options struct {
 	// costs.
 	BusyPoll time.Duration
 
-	// Drain bounds two waits. When its context ends, Run waits for calls in flight, their
-	// arguments and their replies; Close waits for methods to return. If zero, Run waits
-	// for 10 s at most, and Close for 2 s.
+	// Drain is how long Run waits for calls in flight, their arguments and their replies when its
+	// context ends. If zero, 10 s.
 	Drain time.Duration
+
+	// CloseWait is how long Close waits for methods to return. If zero, 2 s.
+	CloseWait time.Duration
 
 	// MaxExports bounds the objects that the node exports. If zero, a million.
 	MaxExports int
@@ -99,12 +89,40 @@ type Options struct {
 	// Logger gets the node's log. If nil, slog.Default().
 	Logger *slog.Logger
 
-	// Network replaces TCP and unix sockets, for tests; see package rmitest.
-	Network Network
+	// Network replaces TCP and unix sockets, for tests; see package rmitest. *net.Dialer and
+	// *net.ListenConfig together have its shape.
+	Network transport.Network
 }
 
-// Node is one process's place in the system. It exports objects, holds proxies
-// and owns connections. It is safe for concurrent use.
+// A Node is a process's place in the system. It exports objects, holds proxies and owns
+// connections. An object is exported as one Go interface. Every method of that interface
+// takes a context.Context first and returns an error last. Other nodes get a proxy: a value
+// of that interface that sends its calls to the object. They get it from a registry (package
+// registry), as an argument or a result of a call, or from a reference (Resolve). Nothing
+// needs to be generated. Arguments are copied, but remote objects and funcs among them
+// travel by reference. So they can be called back, over the same connection.
+//
+//	node, err := rmi.Listen("127.0.0.1:0")
+//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
+//	return node.Run(ctx)
+//
+// A call that fails returns zero results with its error: what a method returns
+// beside an error does not travel. Package skeleton says which types can travel,
+// and how.
+//
+// There is no hidden default node: what is opened can be closed. A node and its
+// proxies are safe for concurrent use.
+//
+// A context's deadline and cancellation reach the method's context, and through
+// it the calls that the method makes with it. A caller returns when its context
+// ends, whatever the peer does. A call without a deadline gets Options.Timeout. No
+// method gets longer than a day: a call that may take longer is made again when it fails with
+// KindDeadline. A method's context ends when it returns. context.Cause says so, and so does
+// the error of a call made with it.
+//
+// An owner that listens nowhere can be called by the nodes that it has a session with. When
+// one of them hands a reference to its object on, it relays the calls: its address goes with
+// the reference.
 type Node struct {
 	opts      Options
 	limits    wire.Limits
@@ -114,15 +132,15 @@ type Node struct {
 	proxies   proxy.Table
 	keeper    keeper
 	notifier  notifier
-	receivers receivers
+	multicast *multicast.Exchange
 	agreed    sync.Map // agreement → error or nil: see agree
 
 	mu        sync.Mutex // guards the fields below
 	advertise refs.Endpoint
-	public    bool // see Public
+	public    bool // see nodePort.Public
 	hooks     map[*hook]bool
 	watches   map[watched]chan struct{} // see Gone
-	attached  map[any]any               // see Attachment
+	attached  map[any]any               // see nodePort.Attachment
 	closing   bool
 
 	watchers sync.WaitGroup // goroutines of watches; they end with ctx
@@ -146,7 +164,7 @@ func NewNode(o *Options) *Node {
 	case n.opts.Timeout == 0:
 		n.opts.Timeout = 30 * time.Second
 	case n.opts.Timeout < 0:
-		n.opts.Timeout = MaxTimeout
+		n.opts.Timeout = maxTimeout
 	}
 	if n.opts.MaxExports <= 0 {
 		n.opts.MaxExports = 1_000_000
@@ -164,10 +182,11 @@ func NewNode(o *Options) *Node {
 	n.time = refs.Time(time.Now().UnixNano())
 	n.notifier.logger = n.opts.Logger
 	n.exports = skeleton.NewTable(n.opts.MaxExports, n.notifier.unheld)
+	n.multicast = multicast.NewExchange((*multicastHost)(n))
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS, RequirePrincipal: n.opts.RequirePrincipal,
-		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.streamOpened,
-		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnLink: n.linked, OnUnlink: n.unlinked,
+		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.multicast.Opened,
+		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnLink: n.multicast.Linked, OnUnlink: n.multicast.Unlinked,
 		OnAbsent: n.sessionCut, OnTable: n.tableDropped,
 	})
 	n.limits = n.transport.Limits.Limits
@@ -176,13 +195,14 @@ func NewNode(o *Options) *Node {
 	return n
 }
 
-// Listen returns a node that listens on addr and has no options. For one with options write
+// Listen returns a node that listens on addr and has no options. ctx bounds the call, not the
+// node. For a node with options write
 //
 //	node := rmi.NewNode(&rmi.Options{Drain: time.Minute})
-//	addr, err := node.Listen("127.0.0.1:7000")
-func Listen(addr string) (*Node, error) {
+//	addr, err := node.Listen(ctx, "127.0.0.1:7000")
+func Listen(ctx context.Context, addr string) (*Node, error) {
 	n := NewNode(nil)
-	if _, err := n.Listen(addr); err != nil {
+	if _, err := n.Listen(ctx, addr); err != nil {
 		n.Close()
 		return nil, err
 	}
@@ -215,32 +235,30 @@ func (s systemNetwork) Listen(ctx context.Context, network, address string) (net
 // port that was chosen if addr has port 0. Addresses beyond loopback need Options.TLS or
 // Options.Insecure; for datagrams only Options.Insecure helps. At the path of a unix socket,
 // Listen replaces a socket that a killed program left, and nothing else. When Listen fails,
-// the node does not listen on addr.
-func (n *Node) Listen(addr string) (net.Addr, error) {
+// the node does not listen on addr. ctx bounds the call, which may look a host name up.
+func (n *Node) Listen(ctx context.Context, addr string) (net.Addr, error) {
 	ep, err := refs.ParseEndpoint(addr)
 	if err != nil {
-		return nil, fault.Add(nil, fault.Op("listen"), fault.Invalid, fault.NotExecuted, fault.Cause(err))
+		return nil, fault.Add(nil, fault.Op("listen"), fault.KindInvalid, fault.OutcomeNotExecuted, fault.Cause(err))
 	}
 	if _, system := n.opts.Network.(systemNetwork); system && !ep.IsUnix() && !ep.IsLoopback() && (n.opts.TLS == nil || ep.UDP) && !n.opts.Insecure {
 		advice := "set Options.TLS, listen on 127.0.0.1, or set Options.Insecure"
 		if ep.UDP {
 			advice = "TLS does not run over datagrams; listen on udp:127.0.0.1, or set Options.Insecure"
 		}
-		return nil, fault.Add(fault.New(fault.Denied, fault.NotExecuted,
+		return nil, fault.Add(fault.New(fault.KindDenied, fault.OutcomeNotExecuted,
 			"%s can be reached from other machines, and the connections would be in the clear: %s", addr, advice), fault.Op("listen"))
 	}
 	if err := n.checkAdvertise(); err != nil {
 		return nil, err
 	}
 	if c := n.opts.TLS; c != nil && !ep.IsUnix() && !ep.UDP && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
-		return nil, fault.Add(fault.New(fault.Invalid, fault.NotExecuted,
+		return nil, fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted,
 			"%s: Options.TLS has no certificate, and a node that listens must show one: set its Certificates, as tls.LoadX509KeyPair makes them, or GetCertificate", addr), fault.Op("listen"))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // a host name may have to be looked up
-	defer cancel()
 	a, err := n.transport.Listen(ctx, ep.Network(), ep.Address())
 	if err != nil {
-		return nil, fault.Add(err, fault.Op("listen"), fault.NotExecuted)
+		return nil, fault.Add(err, fault.Op("listen"), fault.OutcomeNotExecuted)
 	}
 	got, err := n.advertised(ep, a)
 	if err != nil {
@@ -262,7 +280,7 @@ func (n *Node) checkAdvertise() error {
 		return nil
 	}
 	if ep, err := refs.ParseEndpoint(n.opts.Advertise); err != nil || !ep.Listens() {
-		return fault.Add(fault.New(fault.Invalid, fault.NotExecuted, "Options.Advertise is %q: want host:port", n.opts.Advertise), fault.Op("listen"), fault.Cause(err))
+		return fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "Options.Advertise is %q: want host:port", n.opts.Advertise), fault.Op("listen"), fault.Cause(err))
 	}
 	return nil
 }
@@ -278,7 +296,7 @@ func (n *Node) advertised(asked refs.Endpoint, got net.Addr) (refs.Endpoint, err
 	}
 	ep, err := refs.ParseEndpoint(got.String())
 	if err != nil {
-		return ep, fault.Add(nil, fault.Op("listen"), fault.Internal, fault.NotExecuted, fault.Cause(err))
+		return ep, fault.Add(nil, fault.Op("listen"), fault.KindInternal, fault.OutcomeNotExecuted, fault.Cause(err))
 	}
 	if ip := net.ParseIP(ep.Host); ip != nil && ip.IsUnspecified() {
 		ep.Host = ""
@@ -298,57 +316,11 @@ func (n *Node) Endpoint() refs.Endpoint {
 	return n.advertise
 }
 
-// Public reports whether the node listens on an address that programs on other
-// machines can reach.
-func (n *Node) Public() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.public
-}
-
-// Detached reports whether this node has no connection with another one. That node may
-// come back, or is gone. A node is never detached from itself. Detached is meant for nodes
-// that this one had a session with.
-func (n *Node) Detached(id refs.NodeID) bool {
-	if id == n.ID() {
-		return false
-	}
-	s := n.transport.Live(id)
-	return s == nil || s.Detached()
-}
-
 // Logger is the node's logger.
 func (n *Node) Logger() *slog.Logger { return n.opts.Logger }
 
-// BeforeClose calls f when the node begins to shut down or to close, while calls can still
-// be made. Bindings use it to unbind their names. The returned function removes f.
-func (n *Node) BeforeClose(f func(ctx context.Context)) (remove func()) {
-	h := &hook{f}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.hooks[h] = true
-	return func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.hooks, h)
-	}
-}
-
 // Context ends when the node begins to shut down or to close.
 func (n *Node) Context() context.Context { return n.ctx }
-
-// Attachment returns what a package stores in the node, under a key of a type of its own.
-// The first call for a key creates the value with create, which must not use the node.
-func (n *Node) Attachment(key any, create func() any) any {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	x, ok := n.attached[key]
-	if !ok {
-		x = create()
-		n.attached[key] = x
-	}
-	return x
-}
 
 // runHooks calls the functions given to BeforeClose, once, concurrently.
 func (n *Node) runHooks(ctx context.Context) {
@@ -381,7 +353,7 @@ func (n *Node) Close() error {
 	n.keeper.farewell(ctx)
 	cancel()
 	notified := n.notifier.close()
-	grace := n.opts.Drain
+	grace := n.opts.CloseWait
 	if grace <= 0 {
 		grace = 2 * time.Second
 	}
@@ -401,5 +373,5 @@ func (n *Node) Close() error {
 // sessionEnded gives back what the peer held, and tells those who wanted to know.
 func (n *Node) sessionEnded(s *transport.Session) {
 	n.sessionGone(s)
-	sideOf(s).end.run()
+	sideOf(s).sender.Ended()
 }

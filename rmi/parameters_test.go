@@ -95,11 +95,11 @@ func TestANilPointerIsNotReturnedAsAnObject(t *testing.T) {
 	}})
 	before := len(owner.Inventory().Exports)
 	got, err := w.Meet(within(t), nil)
-	if got != nil || rmi.KindOf(err) != rmi.Invalid || rmi.OutcomeOf(err) != rmi.Executed || !strings.Contains(err.Error(), "result 1: a nil *rmi_test.worker is no rmi_test.Worker") {
+	if got != nil || rmi.KindOf(err) != rmi.KindInvalid || rmi.OutcomeOf(err) != rmi.OutcomeExecuted || !strings.Contains(err.Error(), "result 1: a nil *rmi_test.worker is no rmi_test.Worker") {
 		t.Errorf("got %v, %v", got, err)
 	}
 	var none *worker
-	if got, err = w.Meet(within(t), none); got != nil || rmi.KindOf(err) != rmi.Invalid || rmi.OutcomeOf(err) != rmi.NotExecuted {
+	if got, err = w.Meet(within(t), none); got != nil || rmi.KindOf(err) != rmi.KindInvalid || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 		t.Errorf("passing one: %v, %v", got, err)
 	}
 	if after := len(owner.Inventory().Exports); after != before {
@@ -180,11 +180,11 @@ func proxiesOfOneObjectAreEqual(t *testing.T, network carrier) {
 		t.Errorf("RefOf gives %v, %v", got, ok)
 	}
 	f := resolve[Func](t, caller, export[Func](t, owner, func(_ context.Context, n int64) (int64, error) { return n, nil }, nil))
-	if _, ok := caller.RefOf(f); !ok {
+	if _, ok := rmi.RefOf(f); !ok {
 		t.Error("RefOf does not know a func's proxy")
 	}
 	for _, v := range []any{nil, 3, &worker{}, Func(nil), func() {}} {
-		if r, ok := caller.RefOf(v); ok {
+		if r, ok := rmi.RefOf(v); ok {
 			t.Errorf("RefOf(%T) is %v", v, r)
 		}
 	}
@@ -242,7 +242,7 @@ func TestAFunctionIsExportedAsLongAsItsHolderIsConnected(t *testing.T) {
 		runtime.Gosched()
 	}
 	_, err := f(within(t), 5)
-	if !errors.Is(err, rmi.PeerGone) || rmi.OutcomeOf(err) != rmi.NotExecuted {
+	if !errors.Is(err, rmi.KindPeerGone) || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 		t.Errorf("calling a client that is gone: %v", err)
 	}
 }
@@ -258,7 +258,7 @@ func TestAReferenceHomeToWhatIsNotExportedAnyMore(t *testing.T) {
 	gone := resolve[Worker](t, caller, h.Ref())
 	h.Close()
 	_, err = w.Meet(within(t), gone)
-	expect{rmi.NoSuchObject, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindNoSuchObject, rmi.OutcomeNotExecuted, nil}.check(t, err)
 }
 
 func TestAProxyOfAnotherNodeOfTheProcessIsHandedOn(t *testing.T) {

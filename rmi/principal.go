@@ -7,9 +7,6 @@ import (
 	"gormi/rmi/transport"
 )
 
-// Anonymous is the principal of a peer of which nothing but its node id is proved.
-const Anonymous = transport.Anonymous
-
 // PeerInfo tells who is at the other end of a session.
 type PeerInfo struct {
 	// Principal is who the peer has proved to be:
@@ -35,7 +32,7 @@ type PeerInfo struct {
 }
 
 // PeerFrom tells who made the call that ctx belongs to, be it a call of a method or of a
-// callback. If the call was relayed (see Relayed), that is the relay, which has let the
+// callback. If the call was relayed (registry.BindOptions.Relayed), that is the relay, which has let the
 // caller in. ok is false if ctx is not of a remote call.
 func PeerFrom(ctx context.Context) (p PeerInfo, ok bool) {
 	s := transport.SessionOf(ctx)

@@ -63,7 +63,7 @@ func TestAMethodKnowsWhoCalls(t *testing.T) {
 	open.GetConfigForClient = nil // asks nobody for a certificate
 	mine := fmt.Sprintf("uid:%d", os.Getuid())
 	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
-		mine = rmi.Anonymous
+		mine = "anonymous"
 	}
 	for _, c := range []struct {
 		name         string
@@ -73,9 +73,9 @@ func TestAMethodKnowsWhoCalls(t *testing.T) {
 		called, back string
 	}{
 		{"TLS of both", "localhost:0", role("server"), role("client"), "spiffe://gormi/client", "spiffe://gormi/server"},
-		{"TLS of the owner", "localhost:0", open, role("client"), rmi.Anonymous, "spiffe://gormi/server"},
-		{"in the clear", "localhost:0", nil, nil, rmi.Anonymous, rmi.Anonymous},
-		{"datagrams", "udp:localhost:0", nil, nil, rmi.Anonymous, rmi.Anonymous},
+		{"TLS of the owner", "localhost:0", open, role("client"), "anonymous", "spiffe://gormi/server"},
+		{"in the clear", "localhost:0", nil, nil, "anonymous", "anonymous"},
+		{"datagrams", "udp:localhost:0", nil, nil, "anonymous", "anonymous"},
 		{"a unix socket", filepath.Join(t.TempDir(), "s"), nil, nil, mine, mine},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestANodeMayRefuseWhomItDoesNotKnow(t *testing.T) {
 			switch {
 			case c.ok && err != nil:
 				t.Error(err)
-			case !c.ok && (rmi.KindOf(err) != rmi.Denied || rmi.OutcomeOf(err) != rmi.NotExecuted || !strings.Contains(err.Error(), "Options.RequirePrincipal")):
+			case !c.ok && (rmi.KindOf(err) != rmi.KindDenied || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || !strings.Contains(err.Error(), "Options.RequirePrincipal")):
 				t.Errorf("%v, want it denied, with the option's name", err)
 			}
 		})
@@ -138,7 +138,7 @@ func TestASessionKeepsItsPrincipal(t *testing.T) {
 		return as[1].Load().GetClientCertificate(r)
 	}
 	owner, caller := client(t, &rmi.Options{Advertise: f.Addr(), TLS: owners}), client(t, &rmi.Options{TLS: callers})
-	at, err := owner.Listen("127.0.0.1:0")
+	at, err := owner.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestASessionKeepsItsPrincipal(t *testing.T) {
 				owner = p.Principal
 				return n, nil
 			}})
-			if err != nil && rmi.OutcomeOf(err) != rmi.Unknown { // it is if the call was sent before the session ended
+			if err != nil && rmi.OutcomeOf(err) != rmi.OutcomeUnknown { // it is if the call was sent before the session ended
 				t.Fatal(err)
 			}
 			if err == nil {

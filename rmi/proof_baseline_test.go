@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 )
 
 // holdings are what a process has of what can leak.
@@ -91,19 +92,19 @@ func TestProofNothingIsLeftBehind(t *testing.T) {
 
 	// event sends a value by the stream lane, which has to open a stream on each connection.
 	events := newSink[string](t)
-	to, stop := owner.Receive(events)
+	to, stop := owner.Port().Multicast().Register(events)
 	defer stop()
-	packet, err := events.codec.Packet(caller, "event")
+	packet, err := events.codec.Packet(caller.Port().Multicast(), "event")
 	if err != nil {
 		t.Fatal(err)
 	}
 	event := func() {
-		p := caller.Peer(owner.ID())
+		p := caller.Port().Multicast().Peer(owner.ID())
 		if p == nil {
 			t.Error("the session is over")
 			return
 		}
-		if _, err := p.Multicast([]rmi.Message{{To: []rmi.ReceiverID{to}, Packet: packet}}); err != nil {
+		if _, err := p.Send([]multicast.Message{{To: []multicast.ReceiverID{to}, Packet: packet}}); err != nil {
 			t.Errorf("multicast: %v", err)
 			return
 		}

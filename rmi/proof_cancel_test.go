@@ -33,12 +33,12 @@ func TestProofCancelledCalls(t *testing.T) {
 		ran      bool // each did; else none
 		ended    bool // by its context
 	}{
-		{name: "before they are sent", cancel: 0, outcome: rmi.NotExecuted},
-		{name: "queued for a slot", slots: 16, blockers: 4, cancel: travel, outcome: rmi.NotExecuted},
-		{name: "on their way", cancel: travel / 2, runs: time.Hour, outcome: rmi.Unknown, ran: true, ended: true},
-		{name: "queued for a handler", handlers: 4, blockers: 4, cancel: 2 * travel, outcome: rmi.Unknown},
-		{name: "running", cancel: 2 * travel, runs: time.Hour, outcome: rmi.Unknown, ran: true, ended: true},
-		{name: "while the reply is on its way", cancel: travel + travel/2, outcome: rmi.Unknown, ran: true},
+		{name: "before they are sent", cancel: 0, outcome: rmi.OutcomeNotExecuted},
+		{name: "queued for a slot", slots: 16, blockers: 4, cancel: travel, outcome: rmi.OutcomeNotExecuted},
+		{name: "on their way", cancel: travel / 2, runs: time.Hour, outcome: rmi.OutcomeUnknown, ran: true, ended: true},
+		{name: "queued for a handler", handlers: 4, blockers: 4, cancel: 2 * travel, outcome: rmi.OutcomeUnknown},
+		{name: "running", cancel: 2 * travel, runs: time.Hour, outcome: rmi.OutcomeUnknown, ran: true, ended: true},
+		{name: "while the reply is on its way", cancel: travel + travel/2, outcome: rmi.OutcomeUnknown, ran: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestProofDeadlinesOfAStoppedPeer(t *testing.T) {
 // BenchmarkCancelledCall is how long a caller takes to be back after it
 // cancelled a call that runs.
 func BenchmarkCancelledCall(b *testing.B) {
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(b.Context(), "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func forwarder(t *testing.T) *chaos.Forwarder {
 func behind(t *testing.T, f *chaos.Forwarder) *rmi.Node {
 	t.Helper()
 	n := quiet(t, &rmi.Options{Advertise: f.Addr()})
-	at, err := n.Listen("127.0.0.1:0")
+	at, err := n.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func overBadLink(t *testing.T, o rmi.Options, at string, seed uint64, calls int,
 	o.Timeout = 5 * time.Minute // of what the nodes ask for by themselves, too
 	theirs, ours := o, o
 	owner, caller := quiet(t, &theirs), quiet(t, &ours)
-	if _, err := owner.Listen(at); err != nil {
+	if _, err := owner.Listen(t.Context(), at); err != nil {
 		t.Fatal(err)
 	}
 	var there, here ledger // what ran at the owner, and at the caller when called back

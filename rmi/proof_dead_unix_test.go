@@ -43,7 +43,7 @@ func TestMortalProcess(t *testing.T) {
 		return id, work(ctx, time.Duration(id)*time.Millisecond)
 	}}
 	if role == "server" {
-		if _, err := n.Listen(at); err != nil {
+		if _, err := n.Listen(t.Context(), at); err != nil {
 			t.Fatal(err)
 		}
 		text, err := export[Worker](t, n, w, nil).MarshalText()
@@ -129,18 +129,18 @@ func TestProofAKilledServerIsNoticed(t *testing.T) {
 				end := make(chan error, 1)
 				go func() { _, err := w.Do(ctx, -1); end <- err }()
 				server.Says("running")
-				over := rmi.Gone(w)
+				over := goneOf(t, w)
 				start := time.Now()
 				server.signal(syscall.SIGKILL)
 				err = receive(t, end)
 				told = append(told, time.Since(start))
-				expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, err)
+				expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, err)
 				receive(t, over)
 				gone = append(gone, time.Since(start))
 				start = time.Now()
 				_, err = w.Do(ctx, 1)
 				next = append(next, time.Since(start))
-				expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
+				expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 				_ = server.Wait()
 			}
 			figure(t, "%d kills; a call under way fails after %v; Gone after %v; new calls fail after %v", len(told), told, gone, next)
@@ -179,7 +179,7 @@ func friend(t *testing.T, server *rmi.Node) (*mortal, Worker) {
 func TestProofAKilledClientHoldsUpNobody(t *testing.T) {
 	grace, lease := graces()
 	server := quiet(t, &rmi.Options{Grace: grace, SessionLease: lease})
-	if _, err := server.Listen("127.0.0.1:0"); err != nil {
+	if _, err := server.Listen(t.Context(), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	client, w := friend(t, server)
@@ -187,18 +187,18 @@ func TestProofAKilledClientHoldsUpNobody(t *testing.T) {
 	end := make(chan error, 1)
 	go func() { _, err := w.Do(ctx, -1); end <- err }()
 	client.Says("running")
-	gone := rmi.Gone(w)
+	gone := goneOf(t, w)
 	start := time.Now()
 	client.signal(syscall.SIGKILL)
 	err := receive(t, end)
 	told := time.Since(start)
-	expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, err)
+	expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, err)
 	var next spread
 	for range 20 {
 		begun := time.Now()
 		_, err := w.Do(ctx, 1)
 		next = append(next, time.Since(begun))
-		expect{rmi.PeerGone, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindPeerGone, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		if err != nil && !strings.Contains(err.Error(), "has not come back: since "+start.Format("15:")) && start.Minute() != 59 {
 			t.Errorf("it does not say since when: %v", err)
 		}
@@ -234,7 +234,7 @@ func TestProofAStoppedProcessComesBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			here := quiet(t, new(rmi.Options))
-			if _, err := here.Listen("127.0.0.1:0"); err != nil {
+			if _, err := here.Listen(ctx, "127.0.0.1:0"); err != nil {
 				t.Fatal(err)
 			}
 			there := resolve[Worker](t, here, r)
@@ -262,13 +262,13 @@ func TestProofAStoppedProcessComesBack(t *testing.T) {
 				}
 			}
 			// The client's call waits no longer than the grace once its connection is lost, which it is after 15 s.
-			if len(failed) > 1 || len(failed) == 1 && (still < 15*time.Second || rmi.KindOf(failed[0]) != rmi.PeerGone) {
+			if len(failed) > 1 || len(failed) == 1 && (still < 15*time.Second || rmi.KindOf(failed[0]) != rmi.KindPeerGone) {
 				t.Errorf("calls meanwhile: %v", errors.Join(failed...))
 			}
 			answered := time.Since(start)
 			for _, w := range []Worker{there, back} {
 				for _, err := w.Do(ctx, 3); err != nil; _, err = w.Do(ctx, 3) {
-					if rmi.KindOf(err) != rmi.PeerGone || rmi.OutcomeOf(err) != rmi.NotExecuted || ctx.Err() != nil {
+					if rmi.KindOf(err) != rmi.KindPeerGone || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || ctx.Err() != nil {
 						t.Fatal(err)
 					}
 					time.Sleep(10 * time.Millisecond)
@@ -308,7 +308,7 @@ func TestProofCutsAreResumed(t *testing.T) {
 					if _, err := back.Do(ctx, 1); err != nil {
 						t.Fatal(err)
 					}
-					goneHere, goneThere := rmi.Gone(there), rmi.Gone(back)
+					goneHere, goneThere := goneOf(t, there), goneOf(t, back)
 					network.Partition(server, client)
 					if told {
 						network.Cut(server, client)
@@ -326,7 +326,7 @@ func TestProofCutsAreResumed(t *testing.T) {
 					}
 					err := <-down
 					if err != nil {
-						expect{rmi.PeerGone, rmi.OutcomeOf(err), nil}.check(t, err)
+						expect{rmi.KindPeerGone, rmi.OutcomeOf(err), nil}.check(t, err)
 					}
 					// 5 s after it was noticed: at once, or after 15 s of silence.
 					lost := told && still > 5*time.Second || still > 25*time.Second
@@ -367,7 +367,7 @@ func TestProofABlackholedMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		back := receive(t, met)
-		goneHere, goneThere := rmi.Gone(there), rmi.Gone(back)
+		goneHere, goneThere := goneOf(t, there), goneOf(t, back)
 		synctest.Wait()
 		network.Partition(server, client)
 		start := time.Now()
@@ -375,15 +375,15 @@ func TestProofABlackholedMachine(t *testing.T) {
 		go func() { _, err := there.Do(t.Context(), 2); up <- err }()
 		go func() { _, err := back.Do(ctx, 2); down <- err }()
 		err := <-down
-		expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, err)
+		expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, err)
 		if d := time.Since(start); d < 18*time.Second || d > 21*time.Second {
 			t.Errorf("the server's call failed after %v", d)
 		}
 		figure(t, "the server's call under way fails after %v: %v", time.Since(start).Round(time.Millisecond), err)
 		_, err = back.Do(ctx, 3)
-		expect{rmi.PeerGone, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindPeerGone, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		err = <-up
-		expect{rmi.Deadline, rmi.Unknown, nil}.check(t, err)
+		expect{rmi.KindDeadline, rmi.OutcomeUnknown, nil}.check(t, err)
 		if !strings.Contains(err.Error(), "(no byte came from the peer for 15s)") || !strings.Contains(err.Error(), "no reply within the default of 30s") {
 			t.Errorf("it does not say enough: %v", err)
 		}

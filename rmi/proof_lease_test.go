@@ -3,6 +3,7 @@ package rmi_test
 import (
 	"context"
 	"errors"
+	"gormi/rmi/transport"
 	"net"
 	"slices"
 	"sync"
@@ -93,7 +94,7 @@ func TestProofSessionsOutliveConnectionsForAMinute(t *testing.T) {
 						t.Error("no resume happened")
 					}
 				} else {
-					if err := told.failed[1]; err == nil || rmi.OutcomeOf(err) != rmi.Unknown {
+					if err := told.failed[1]; err == nil || rmi.OutcomeOf(err) != rmi.OutcomeUnknown {
 						t.Errorf("what was in flight: %v, want an unknown outcome", err)
 					}
 					if err := <-ended; (c.runs > lease) != errors.Is(err, context.Canceled) {
@@ -117,7 +118,7 @@ func TestProofSessionsOutliveConnectionsForAMinute(t *testing.T) {
 
 // closedRoad is a network on which dials can be made to fail, and are counted.
 type closedRoad struct {
-	rmi.Network
+	transport.Network
 	mu     sync.Mutex
 	closed bool
 	dials  []time.Time // while it is closed
@@ -168,7 +169,7 @@ func TestProofBackoffEndsWithTheLease(t *testing.T) {
 		network.Cut("owner", "caller")
 		err := <-result
 		over := time.Since(start)
-		if rmi.OutcomeOf(err) != rmi.Unknown {
+		if rmi.OutcomeOf(err) != rmi.OutcomeUnknown {
 			t.Errorf("what was in flight: %v", err)
 		}
 		if over < lease-time.Second || over > lease+time.Second {

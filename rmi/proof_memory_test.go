@@ -3,6 +3,7 @@ package rmi_test
 import (
 	"context"
 	"errors"
+	"gormi/refs"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -113,7 +114,7 @@ func TestProofRapidExportAndUnexport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := rmi.WellKnown(owner.Endpoint(), provenObject)
+		r := refs.WellKnown(owner.Endpoint(), provenObject)
 		var calling, first sync.WaitGroup
 		first.Add(callers)
 		for _, n := range clients {
@@ -126,7 +127,7 @@ func TestProofRapidExportAndUnexport(t *testing.T) {
 						first.Done()
 					}
 					if err != nil {
-						if !errors.Is(err, rmi.NoSuchObject) || i == 0 {
+						if !errors.Is(err, rmi.KindNoSuchObject) || i == 0 {
 							t.Errorf("round %d, call %d: %v", round, i, err)
 						}
 						return

@@ -68,7 +68,7 @@ func TestProvenServer(t *testing.T) {
 		},
 	}, &rmi.ExportOptions{Number: provenObject})
 	// Not before: a call in between would find no object.
-	at, err := n.Listen(addr)
+	at, err := n.Listen(t.Context(), addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func prove(t *testing.T, n *rmi.Node) (*proven, Worker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, resolve[Worker](t, n, rmi.WellKnown(at, provenObject))
+	return p, resolve[Worker](t, n, refs.WellKnown(at, provenObject))
 }
 
 // start returns when the server listens.
@@ -177,7 +177,7 @@ func TestProofKilledServer(t *testing.T) {
 				id := ids.Add(1)
 				err := provenCall(ctx, w, id, random)
 				told.note(id, err)
-				if rmi.OutcomeOf(err) == rmi.NotExecuted {
+				if rmi.OutcomeOf(err) == rmi.OutcomeNotExecuted {
 					server.listens(ctx)
 					continue
 				}
@@ -205,11 +205,11 @@ func TestProofKilledServer(t *testing.T) {
 	told.check(t, ran)
 	c, lost := told.counts(), 0
 	for id, err := range told.failed {
-		if rmi.OutcomeOf(err) == rmi.Unknown {
+		if rmi.OutcomeOf(err) == rmi.OutcomeUnknown {
 			lost += ran.times(id)
 		}
 		switch rmi.KindOf(err) {
-		case rmi.PeerGone, rmi.ConnectFailed, rmi.StaleReference:
+		case rmi.KindPeerGone, rmi.KindConnectFailed, rmi.KindStaleReference:
 		default:
 			t.Errorf("call %d: %v", id, err)
 		}
@@ -223,7 +223,7 @@ func TestProofKilledServer(t *testing.T) {
 // provenCall is a call that the server logs: small, or in fragments, or after a moment.
 func provenCall(ctx context.Context, w Worker, id int64, random *rand.Rand) error {
 	if err := work(ctx, time.Duration(random.IntN(120))*time.Millisecond); err != nil {
-		return &rmi.Error{Kind: rmi.Cancelled, Outcome: rmi.NotExecuted, Err: err}
+		return &rmi.Error{Kind: rmi.KindCancelled, Outcome: rmi.OutcomeNotExecuted, Err: err}
 	}
 	if random.IntN(20) > 0 {
 		n, err := w.Do(ctx, id)

@@ -14,6 +14,7 @@ import (
 	"gormi/rmi"
 	"gormi/rmi/internal/chaos"
 	"gormi/rmi/internal/memnet"
+	"gormi/rmi/multicast"
 	"gormi/rmi/wire"
 )
 
@@ -47,7 +48,7 @@ var cutRows = []cutRow{
 	{kind: wire.FrameReturn, name: "an error", callee: true, match: func(p wire.Prefix) bool { return p.Flags&wire.FlagError != 0 }, play: func(s *stage) {
 		_, err := s.there.Do(s.ctx, -1)
 		s.told.note(-1, err)
-		expect{rmi.Application, rmi.Executed, nil}.check(s.t, err)
+		expect{rmi.KindApplication, rmi.OutcomeExecuted, nil}.check(s.t, err)
 	}},
 	{kind: wire.FrameReturn, name: "header of a body in fragments", callee: true, match: fragmented, play: func(s *stage) { s.transfer(1, 8, 300<<10) }},
 	{kind: wire.FrameFragment, name: "of a return", callee: true, match: ofReturn, n: 3, play: func(s *stage) { s.transfer(1, 8, 300<<10) }},
@@ -61,7 +62,7 @@ var cutRows = []cutRow{
 		defer cancel()
 		result := s.begin(ctx)
 		cancel()
-		expect{rmi.Cancelled, rmi.Unknown, context.Canceled}.check(s.t, receive(s.t, result))
+		expect{rmi.KindCancelled, rmi.OutcomeUnknown, context.Canceled}.check(s.t, receive(s.t, result))
 		if err := receive(s.t, s.ended); !errors.Is(err, context.Canceled) {
 			s.t.Errorf("the method saw %v", err)
 		}
@@ -80,13 +81,13 @@ var cutRows = []cutRow{
 		go func() { down <- s.callee.Shutdown(ctx) }()
 		receive(s.t, s.cutter.Cutting())
 		time.Sleep(time.Second)
-		if _, err := s.there.Do(s.ctx, 2); rmi.OutcomeOf(err) != rmi.NotExecuted {
+		if _, err := s.there.Do(s.ctx, 2); rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted {
 			s.t.Errorf("a new call: %v", err)
 		}
 		close(s.release)
 		select { // it goes on, or it is not known that it did
 		case err := <-result:
-			if err != nil && rmi.OutcomeOf(err) != rmi.Unknown {
+			if err != nil && rmi.OutcomeOf(err) != rmi.OutcomeUnknown {
 				s.t.Errorf("the call in flight: %v", err)
 			}
 			figure(s.t, "the call in flight: %v", err)
@@ -103,7 +104,7 @@ var cutRows = []cutRow{
 		if err := s.callee.Close(); err != nil {
 			s.t.Error(err)
 		}
-		expect{rmi.PeerGone, rmi.Unknown, nil}.check(s.t, <-result)
+		expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(s.t, <-result)
 		if d := time.Since(start); s.where == chaos.After && d > 5*time.Second || d > lease+5*time.Second {
 			s.t.Errorf("the caller learnt after %v that the session is over", d)
 		}
@@ -118,7 +119,7 @@ var cutRows = []cutRow{
 		if err := s.caller.Close(); err != nil {
 			s.t.Error(err)
 		}
-		expect{rmi.Closed, rmi.Unknown, nil}.check(s.t, <-result)
+		expect{rmi.KindClosed, rmi.OutcomeUnknown, nil}.check(s.t, <-result)
 		if err := <-s.ended; !errors.Is(err, context.Canceled) {
 			s.t.Errorf("the method saw %v", err)
 		}
@@ -179,18 +180,18 @@ func silence(s *stage) {
 func stream(s *stage) {
 	const values = 40
 	events := newSink[int](s.t)
-	to, stop := s.callee.Receive(events)
+	to, stop := s.callee.Port().Multicast().Register(events)
 	defer stop()
 	send := func(n int) error {
-		packet, err := events.codec.Packet(s.caller, n)
+		packet, err := events.codec.Packet(s.caller.Port().Multicast(), n)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		p := s.caller.Peer(s.callee.ID())
+		p := s.caller.Port().Multicast().Peer(s.callee.ID())
 		if p == nil {
 			return errors.New("no session")
 		}
-		_, err = p.Multicast([]rmi.Message{{To: []rmi.ReceiverID{to}, Packet: packet}})
+		_, err = p.Send([]multicast.Message{{To: []multicast.ReceiverID{to}, Packet: packet}})
 		return err
 	}
 	last, got := 0, 0
@@ -276,7 +277,7 @@ func setRule(t *testing.T, row *cutRow, rule chaos.Rule) *stage {
 	}
 	t.Cleanup(s.cutter.Close)
 	listener := quiet(t, &rmi.Options{Network: listens, Advertise: s.cutter.Addr()})
-	addr, err := listener.Listen(at)
+	addr, err := listener.Listen(t.Context(), at)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,9 +108,9 @@ func (y *tally) counts() (c counts) {
 	c.OK = len(y.ok)
 	for _, err := range y.failed {
 		switch rmi.OutcomeOf(err) {
-		case rmi.NotExecuted:
+		case rmi.OutcomeNotExecuted:
 			c.NotExecuted++
-		case rmi.Executed:
+		case rmi.OutcomeExecuted:
 			c.Executed++
 		default:
 			c.Unknown++
@@ -135,7 +135,7 @@ func (y *tally) check(t *testing.T, ran *ledger) {
 	}
 	for id, err := range y.failed {
 		n, o := ran.ran[id], rmi.OutcomeOf(err)
-		if n > 1 || o == rmi.NotExecuted && n != 0 || o == rmi.Executed && n != 1 {
+		if n > 1 || o == rmi.OutcomeNotExecuted && n != 0 || o == rmi.OutcomeExecuted && n != 1 {
 			complaints.add("call %d: the outcome is %v, and it ran %d times: %v", id, o, n, err)
 		}
 	}
@@ -196,9 +196,9 @@ func draw(seed, caller uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, ca
 
 // The books that the proofs are kept with notice what they are for.
 func TestTally(t *testing.T) {
-	unknown := &rmi.Error{Kind: rmi.PeerGone, Outcome: rmi.Unknown}
-	never := &rmi.Error{Kind: rmi.ConnectFailed, Outcome: rmi.NotExecuted}
-	ended := &rmi.Error{Kind: rmi.Application, Outcome: rmi.Executed}
+	unknown := &rmi.Error{Kind: rmi.KindPeerGone, Outcome: rmi.OutcomeUnknown}
+	never := &rmi.Error{Kind: rmi.KindConnectFailed, Outcome: rmi.OutcomeNotExecuted}
+	ended := &rmi.Error{Kind: rmi.KindApplication, Outcome: rmi.OutcomeExecuted}
 	for _, c := range []struct {
 		name  string
 		err   error

@@ -5,13 +5,13 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/refs/lease"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/multicast"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 	"gormi/skeleton"
@@ -26,9 +26,8 @@ import (
 type side struct {
 	n      *Node
 	s      *transport.Session
-	peer   atomic.Pointer[Peer] // of the connection that the session has, or had last
+	sender multicast.Sender
 	leases intake
-	end    hooks
 }
 
 var (
@@ -45,6 +44,9 @@ func (n *Node) attach(s *transport.Session) any {
 	return &side{n: n, s: s}
 }
 
+// Multicast is the session's part in multicast.
+func (x *side) Multicast() *multicast.Sender { return &x.sender }
+
 func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 
 // ExportRef implements codec.Exporter. A proxy gives its reference; anything
@@ -53,7 +55,7 @@ func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 func (x *side) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, error) {
 	n := x.n
 	// The proxy of another node of this process will do if its reference serves anybody.
-	if c := holderOf(&n.proxies, v); c != nil && (c.Caller == proxy.Caller(n) || c.Ref().Listens()) {
+	if c := holderOf(&n.proxies, v); c != nil && (nodeOf(c) == n || c.Ref().Listens()) {
 		r := n.give(c.Ref(), x.s)
 		runtime.KeepAlive(c) // what it holds is handed on now
 		return r, nil
@@ -153,7 +155,7 @@ func (n *Node) receive(s *transport.Session, count uint32, table []byte) ([]refs
 	}
 	n.keeper.start()
 	if err := n.keeper.table.Receive(s, rs); err != nil {
-		return nil, fault.New(fault.Overloaded, fault.NotExecuted, "this node holds as many of the peer's references as it may, a fixed limit: %w", err)
+		return nil, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "this node holds as many of the peer's references as it may, a fixed limit: %w", err)
 	}
 	n.forgetEnded(s)
 	return rs, nil
@@ -221,18 +223,18 @@ func (n *Node) resolve(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	if r.ID.Node == n.ID() {
 		e := n.exports.Get(r.Object)
 		if e == nil || r.Time != n.time {
-			return reflect.Value{}, fault.Add(fault.New(fault.NoSuchObject, fault.NotExecuted, "the reference is to an object of this node that is not exported any more"), fault.At(r), fault.Of(i.Name))
+			return reflect.Value{}, fault.Add(fault.New(fault.KindNoSuchObject, fault.OutcomeNotExecuted, "the reference is to an object of this node that is not exported any more"), fault.At(r), fault.Of(i.Name))
 		}
 		v := e.Value()
 		for v.Kind() == reflect.Interface {
 			v = v.Elem()
 		}
 		if !v.Type().AssignableTo(i.Type) {
-			return reflect.Value{}, fault.Add(fault.New(fault.Mismatch, fault.NotExecuted, "the reference is to this node's own %v, which is no %v", v.Type(), i.Type), fault.At(r), fault.Of(i.Name))
+			return reflect.Value{}, fault.Add(fault.New(fault.KindMismatch, fault.OutcomeNotExecuted, "the reference is to this node's own %v, which is no %v", v.Type(), i.Type), fault.At(r), fault.Of(i.Name))
 		}
 		return v, nil
 	}
-	c, err := n.proxies.Get(r, i, n)
+	c, err := n.proxies.Get(r, i, (*proxyCaller)(n))
 	if err != nil {
 		return reflect.Value{}, err
 	}

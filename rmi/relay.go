@@ -17,12 +17,12 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	h := in.Header
 	ref, ok := n.keeper.table.Relay(refID(in.Extensions, h))
 	if !ok {
-		in.Fail(fault.New(NoSuchObject, NotExecuted, "this node relays no such object: it never handed a reference to it on, or nobody holds it any more"))
+		in.Fail(fault.New(KindNoSuchObject, OutcomeNotExecuted, "this node relays no such object: it never handed a reference to it on, or nobody holds it any more"))
 		return
 	}
 	defer n.keeper.Unpin(ref.ID)
 	if h.Hops >= wire.MaxHops {
-		in.Fail(fault.New(Invalid, NotExecuted, "the call passed %d relays, as many as it may", wire.MaxHops))
+		in.Fail(fault.New(KindInvalid, OutcomeNotExecuted, "the call passed %d relays, as many as it may", wire.MaxHops))
 		return
 	}
 	h.Hops++
@@ -41,7 +41,7 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	}()
 	results, err := n.receive(to.session, reply.References, reply.Table)
 	if err != nil {
-		in.Fail(fault.Add(err, fault.Executed))
+		in.Fail(fault.Add(err, fault.OutcomeExecuted))
 		return
 	}
 	defer n.decoded(results)
@@ -60,7 +60,7 @@ func (n *Node) passOn(in *transport.Incoming, h wire.CallHeader, ref refs.Ref, r
 	for {
 		to, err := n.route(in.Context(), ref)
 		if err != nil {
-			return to, reply, fault.Add(err, fault.NotExecuted)
+			return to, reply, fault.Add(err, fault.OutcomeNotExecuted)
 		}
 		reply, failed := n.passTo(to, in, h, ref, rs)
 		if failed != nil || !reply.Failed || !to.relay {
@@ -104,11 +104,11 @@ func (n *Node) translate(rs []refs.Ref, to *transport.Session) []refs.Ref {
 func (n *Node) results(to *transport.Session, on []refs.Ref, body []byte) ([]byte, *Error) {
 	table, err := wire.AppendTable(nil, on)
 	if size := len(table) + len(body); err == nil && size > to.PeerMessage() {
-		err = fault.New(TooLarge, Executed, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", size, to.PeerMessage())
+		err = fault.New(KindTooLarge, OutcomeExecuted, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", size, to.PeerMessage())
 	}
 	if err != nil {
 		n.ungive(to, on...)
-		return nil, fault.Add(err, fault.Executed)
+		return nil, fault.Add(err, fault.OutcomeExecuted)
 	}
 	return table, nil
 }

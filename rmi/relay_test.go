@@ -202,7 +202,7 @@ func TestACallPassesAtMostEightRelays(t *testing.T) {
 		p := throughRelays(t, &worker{}, nodes...)
 		n, err := p.Do(within(t), 7)
 		if relays := len(nodes) - 2; relays > 8 {
-			expect{rmi.Invalid, rmi.NotExecuted, nil}.check(t, err)
+			expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		} else if n != 7 || err != nil {
 			t.Errorf("%d relays: %d, %v", relays, n, err)
 		}
@@ -220,7 +220,7 @@ func TestARelayPassesOnOnlyWhatItHandedOut(t *testing.T) {
 	secret := export[Worker](t, owner, &worker{}, nil)
 	secret.Via = refs.Via{Node: middle.ID(), Endpoint: middle.Endpoint()}
 	_, err := resolve[Worker](t, third, secret).Do(within(t), 1)
-	expect{rmi.NoSuchObject, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindNoSuchObject, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	var f *rmi.Error
 	if !errors.As(err, &f) || f.Origin == 0 {
 		t.Errorf("the error does not say that the peer made it: %v", err)
@@ -244,11 +244,11 @@ func TestARelayWhoseOwnerIsGone(t *testing.T) {
 	}
 	for {
 		_, err = got.Do(ctx, 1)
-		if err == nil || rmi.OutcomeOf(err) == rmi.NotExecuted { // until the relay has noticed
+		if err == nil || rmi.OutcomeOf(err) == rmi.OutcomeNotExecuted { // until the relay has noticed
 			break
 		}
 	}
-	if !errors.Is(err, rmi.NoSuchObject) && !errors.Is(err, rmi.PeerGone) {
+	if !errors.Is(err, rmi.KindNoSuchObject) && !errors.Is(err, rmi.KindPeerGone) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -263,13 +263,13 @@ func TestErrorsPassARelayAsTheyAre(t *testing.T) {
 	}}
 	p := throughRelays(t, v, network.Client(), network.Node(), network.Client(), network.Node())
 	_, err := p.Do(within(t), 5)
-	expect{rmi.Application, rmi.Executed, nil}.check(t, err)
+	expect{rmi.KindApplication, rmi.OutcomeExecuted, nil}.check(t, err)
 	var s *shortfall
 	if !errors.As(err, &s) || s.Missing != 5 {
 		t.Errorf("got %v", err)
 	}
 	_, err = p.Do(within(t), 0)
-	expect{rmi.Panic, rmi.Executed, nil}.check(t, err)
+	expect{rmi.KindPanic, rmi.OutcomeExecuted, nil}.check(t, err)
 }
 
 // shortfall is an error with content.

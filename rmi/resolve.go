@@ -14,7 +14,7 @@ import (
 )
 
 // Description says what an interface's methods are: names, parameters and
-// results as they travel. It has a binary form (MarshalBinary, ParseDescription).
+// results as they travel. It has a binary form (MarshalBinary, UnmarshalBinary).
 //
 //	type Description struct {
 //		Name    string
@@ -24,14 +24,12 @@ import (
 //
 //	func (d *Description) Accepts(caller *Description) error   // whether a caller's interface fits
 //	func (d *Description) Fingerprint() refs.Fingerprint       // equal if interfaces are called alike
-//	func (d *Description) MarshalBinary() ([]byte, error)      // for ParseDescription
+//	func (d *Description) MarshalBinary() ([]byte, error)      // for UnmarshalBinary
+//	func (d *Description) UnmarshalBinary(b []byte) error      // refuses what is malformed
 //	func (d *Description) Signature(m codec.DescribedMethod) string
 //	func (d *Description) SemanticsFor(i *codec.Interface) []Semantics
 //	func (d *Description) String() string                      // as a Go interface
 type Description = codec.Description
-
-// ParseDescription reads the binary form of a description.
-func ParseDescription(b []byte) (*Description, error) { return codec.ParseDescription(b) }
 
 // Describe returns the description of T, an interface, a func type, or a struct
 // of func fields.
@@ -103,7 +101,7 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*codec.Interface, erro
 //
 // Proxies of all forms print as "proxy of INTERFACE at REFERENCE", by every verb of package fmt
 // and in logs. Marshalling them fails: what can be stored is RefOf(p). RefOf, As, Gone and
-// Node.Release accept them. Structs of funcs without Proxy, and funcs, print as package fmt
+// Release accept them. Structs of funcs without Proxy, and funcs, print as package fmt
 // prints any func.
 //
 //	func (p Proxy) String() string                  // "proxy of INTERFACE at REFERENCE"
@@ -116,28 +114,20 @@ func fitting[T any](n *Node, r refs.Ref, d *Description) (*codec.Interface, erro
 //	func (p Proxy) RMICore() *proxy.Core            // what stands behind it, for this module
 type Proxy = proxy.Face
 
-// WellKnown is the reference to an object of a well-known number at an address,
-// whichever node listens there.
-func WellKnown(at refs.Endpoint, num refs.ObjNum) refs.Ref {
-	return refs.Ref{Endpoint: at, ID: refs.ID{Object: num}}
-}
-
 // As returns the object behind a proxy as another interface, T. It asks the owner whether the
 // object's interface has the methods of T. A value that is no proxy is converted as by a type
-// assertion.
+// assertion; if that fails, the error is of kind Mismatch.
 func As[T any](ctx context.Context, v any) (T, error) {
 	var zero T
-	var none proxy.Table
-	c := none.CoreOf(reflect.ValueOf(v))
-	if c == nil {
+	if proxy.CoreOf(reflect.ValueOf(v)) == nil {
 		if t, ok := v.(T); ok {
 			return t, nil
 		}
-		return zero, fault.Add(fault.New(fault.Mismatch, fault.NotExecuted, "%T is neither a proxy nor a %v", v, reflect.TypeFor[T]()), fault.Op("as"))
+		return zero, fault.Add(fault.New(fault.KindMismatch, fault.OutcomeNotExecuted, "%T is neither a proxy nor a %v", v, reflect.TypeFor[T]()), fault.Op("as"))
 	}
-	n, ok := c.Caller.(*Node)
-	if !ok {
-		return zero, fault.New(Invalid, NotExecuted, "the proxy is of no node")
+	c, n, err := coreOf("as", v)
+	if err != nil {
+		return zero, err
 	}
 	defer runtime.KeepAlive(c) // it holds the object until the other proxy does
 	d, err := n.Describe(ctx, c.Ref())
@@ -147,23 +137,38 @@ func As[T any](ctx context.Context, v any) (T, error) {
 	return Resolve[T](n, c.Ref(), d)
 }
 
-// RefOf returns the reference of a proxy of an interface type. ok is false if v is no such proxy.
-// Node.RefOf knows more forms. The reference holds nothing: keep the proxy, or see Node.Hold.
+// NodeOf returns the node that a proxy makes its calls through. ok is false if v is no proxy. v may
+// be of the forms that RefOf takes.
+func NodeOf(v any) (n *Node, ok bool) {
+	c := proxy.CoreOf(reflect.ValueOf(v))
+	if c == nil {
+		return nil, false
+	}
+	n = nodeOf(c)
+	return n, n != nil
+}
+
+// RefOf returns the reference of a proxy of any node. v may be an interface, a func, or a struct of
+// funcs that embeds Proxy. ok is false if v is no proxy. The reference holds nothing: keep the
+// proxy, or see Node.Hold.
 func RefOf(v any) (r refs.Ref, ok bool) {
-	var none proxy.Table
-	if c := none.CoreOf(reflect.ValueOf(v)); c != nil {
+	if c := proxy.CoreOf(reflect.ValueOf(v)); c != nil {
 		return c.Ref(), true
 	}
 	return r, false
 }
 
-// RefOf returns the reference of a proxy. v may be an interface, a func, or a struct of
-// funcs that embeds Proxy.
-func (n *Node) RefOf(v any) (r refs.Ref, ok bool) {
-	if c := n.proxies.CoreOf(reflect.ValueOf(v)); c != nil {
-		return c.Ref(), true
+// coreOf returns what stands behind a proxy, and its node. op is what is tried, for the error.
+func coreOf(op string, v any) (*proxy.Core, *Node, error) {
+	c := proxy.CoreOf(reflect.ValueOf(v))
+	if c == nil {
+		return nil, nil, fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%T is no proxy", v), fault.Op(op))
 	}
-	return r, false
+	n := nodeOf(c)
+	if n == nil {
+		return nil, nil, fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the proxy is of no node"), fault.Op(op))
+	}
+	return c, n, nil
 }
 
 // Invoke calls a method by name, for tools that do not know the object's Go interface. It
@@ -206,7 +211,7 @@ func fits(d *Description, method string, args int) error {
 			continue
 		}
 		if want := len(m.Params); args != want {
-			return fault.New(BadArguments, NotExecuted, "%s takes %d arguments, got %d (a variadic's are passed as one slice): %s", method, want, args, d.Signature(m))
+			return fault.New(KindBadArguments, OutcomeNotExecuted, "%s takes %d arguments, got %d (a variadic's are passed as one slice): %s", method, want, args, d.Signature(m))
 		}
 		return nil
 	}
@@ -217,5 +222,5 @@ func fits(d *Description, method string, args int) error {
 		}
 		names = append(names, m.Name)
 	}
-	return fault.New(NoSuchMethod, NotExecuted, "%s has no method %s; it has %s", d.Name, method, among(names))
+	return fault.New(KindNoSuchMethod, OutcomeNotExecuted, "%s has no method %s; it has %s", d.Name, method, among(names))
 }

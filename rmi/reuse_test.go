@@ -27,7 +27,7 @@ func TestAWellKnownNumberThatIsUsedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = w.Do(within(t), 1)
-	expect{rmi.NoSuchObject, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindNoSuchObject, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	second, err := rmi.Export[Worker](owner, &worker{do: func(_ context.Context, n int64) (int64, error) { return -n, nil }}, &rmi.ExportOptions{Number: 77})
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestAWellKnownNumberThatIsUsedAgain(t *testing.T) {
 	if n, err := w.Do(within(t), 1); n != -1 || err != nil {
 		t.Errorf("the second object: %d, %v", n, err)
 	}
-	caller.Release(w)
+	rmi.Release(w)
 	for owner.Exports() > 1 { // the one that gave the reference stays
 		runtime.Gosched()
 	}
@@ -62,9 +62,9 @@ func TestAFollowingProxyDoesNotHoldTheNodesOwnObject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := rmi.NoSuchMethod // a kind that no refresh mends
+	gone := rmi.KindNoSuchMethod // a kind that no refresh mends
 	w, err := rmi.ResolveWith[Worker](n, h.Ref(), nil, func(_ context.Context, _ refs.Ref, cause error) (refs.Ref, error) {
-		if rmi.KindOf(cause) != rmi.NoSuchObject {
+		if rmi.KindOf(cause) != rmi.KindNoSuchObject {
 			t.Errorf("the cause is %v", cause)
 		}
 		return refs.Ref{}, &rmi.Error{Kind: gone, Msg: "no other"}

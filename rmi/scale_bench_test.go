@@ -19,7 +19,7 @@ func pairOverTCP(b *testing.B, o *rmi.Options) (owner, caller *rmi.Node, w Bench
 	}
 	owner, caller = rmi.NewNode(o), rmi.NewNode(o)
 	b.Cleanup(func() { caller.Close(); owner.Close() })
-	if _, err := owner.Listen("127.0.0.1:0"); err != nil {
+	if _, err := owner.Listen(b.Context(), "127.0.0.1:0"); err != nil {
 		b.Fatal(err)
 	}
 	h, err := rmi.Export[Bench](owner, &bench{}, nil)

@@ -145,13 +145,13 @@ func TestAOneWayCallThatWasNotSentIsAnError(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	expect{rmi.Cancelled, rmi.NotExecuted, context.Canceled}.check(t, w.Note(ctx, 2))
+	expect{rmi.KindCancelled, rmi.OutcomeNotExecuted, context.Canceled}.check(t, w.Note(ctx, 2))
 	owner.Close()
 	err := w.Note(within(t), 3)
-	for rmi.KindOf(err) == rmi.PeerGone || err == nil { // until the end is noticed
+	for rmi.KindOf(err) == rmi.KindPeerGone || err == nil { // until the end is noticed
 		err = w.Note(within(t), 3)
 	}
-	expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if n := d.ran.times(2) + d.ran.times(3); n != 0 {
 		t.Errorf("%d of them ran", n)
 	}
@@ -206,7 +206,7 @@ func TestSemanticsThatMakeNoSenseAreRefusedAtExport(t *testing.T) {
 		{map[string]rmi.Semantics{"Fly": {}}, "Fly, which is no method of rmi_test.Desk"},
 	} {
 		_, err := rmi.Export[Desk](n, new(desk), &rmi.ExportOptions{Methods: c.methods})
-		expect{rmi.Invalid, rmi.NotExecuted, nil}.check(t, err)
+		expect{rmi.KindInvalid, rmi.OutcomeNotExecuted, nil}.check(t, err)
 		if err != nil && !strings.Contains(err.Error(), c.text) {
 			t.Errorf("the text does not say %q: %v", c.text, err)
 		}
@@ -229,9 +229,9 @@ func TestOnlyIdempotentCallsOfUnknownOutcomeAreMadeAgain(t *testing.T) {
 	}{
 		{"idempotent", idempotent, 8 * time.Second, time.Minute, expect{}, 2},
 		{"idempotent, and the network is away for longer than a dial waits", idempotent, 25 * time.Second, time.Minute, expect{}, 2},
-		{"at most once", nil, 8 * time.Second, time.Minute, expect{rmi.PeerGone, rmi.Unknown, nil}, 1},
-		{"idempotent, and the owner is gone", idempotent, 0, time.Minute, expect{rmi.ConnectFailed, rmi.Unknown, syscall.ECONNREFUSED}, 1},
-		{"idempotent, and there is no time", idempotent, 20 * time.Second, 6 * time.Second, expect{rmi.Deadline, rmi.Unknown, context.DeadlineExceeded}, 1},
+		{"at most once", nil, 8 * time.Second, time.Minute, expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}, 1},
+		{"idempotent, and the owner is gone", idempotent, 0, time.Minute, expect{rmi.KindConnectFailed, rmi.OutcomeUnknown, syscall.ECONNREFUSED}, 1},
+		{"idempotent, and there is no time", idempotent, 20 * time.Second, 6 * time.Second, expect{rmi.KindDeadline, rmi.OutcomeUnknown, context.DeadlineExceeded}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			overCarriers(t, func(t *testing.T, network carrier) {
@@ -394,7 +394,7 @@ func TestACallersDeclarationDoesNotCount(t *testing.T) {
 			note: func(context.Context, int64) error { return errPoor },
 		}
 		w := resolve[eagerDesk](t, caller, export[Desk](t, owner, d, nil))
-		expect{rmi.Application, rmi.Executed, errPoor}.check(t, w.Note(t.Context(), 1))
+		expect{rmi.KindApplication, rmi.OutcomeExecuted, errPoor}.check(t, w.Note(t.Context(), 1))
 		if n, err := w.Do(t.Context(), 2); n != 2 || err != nil { // though the caller says 1 s
 			t.Errorf("got %d, %v", n, err)
 		}
@@ -409,7 +409,7 @@ func TestACallersDeclarationDoesNotCount(t *testing.T) {
 		network.Cut(owner, caller)
 		time.Sleep(8 * time.Second)
 		network.Heal(owner, caller)
-		expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, <-result)
+		expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, <-result)
 		synctest.Wait()
 		if n := d.ran.times(3); n != 1 {
 			t.Errorf("it ran %d times", n)
@@ -474,8 +474,8 @@ func TestARefusedNestedCallIsMadeAgain(t *testing.T) {
 						t.Errorf("after %v: %v", took, err)
 					}
 				default:
-					if !loses || rmi.KindOf(err) != rmi.Deadline { // else that came while the last attempt was on its way
-						expect{rmi.Overloaded, rmi.NotExecuted, nil}.check(t, err)
+					if !loses || rmi.KindOf(err) != rmi.KindDeadline { // else that came while the last attempt was on its way
+						expect{rmi.KindOverloaded, rmi.OutcomeNotExecuted, nil}.check(t, err)
 					}
 					if took < 3*time.Second || took > 5*time.Second { // the last pause is a second at most
 						t.Errorf("it gave up after %v", took)
@@ -499,9 +499,9 @@ func TestTheFirstContactFailsAtOnce(t *testing.T) {
 		at := gone.Endpoint()
 		gone.Close()
 		start := time.Now()
-		for _, r := range []refs.Ref{r, rmi.WellKnown(at, 7), rmi.WellKnown(refs.Endpoint{Host: "nowhere", Port: 1}, 7)} {
+		for _, r := range []refs.Ref{r, refs.WellKnown(at, 7), refs.WellKnown(refs.Endpoint{Host: "nowhere", Port: 1}, 7)} {
 			_, err := resolve[Desk](t, caller, r).Do(t.Context(), 1)
-			expect{rmi.ConnectFailed, rmi.NotExecuted, syscall.ECONNREFUSED}.check(t, err)
+			expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, syscall.ECONNREFUSED}.check(t, err)
 		}
 		if d := time.Since(start); d != 0 {
 			t.Errorf("it took %v", d)
@@ -525,7 +525,7 @@ func TestWhatIsSaidOfDeadlines(t *testing.T) {
 		}
 		says := func(name string, err error, o rmi.Outcome, texts ...string) {
 			t.Helper()
-			expect{rmi.Deadline, o, context.DeadlineExceeded}.check(t, err)
+			expect{rmi.KindDeadline, o, context.DeadlineExceeded}.check(t, err)
 			for _, text := range texts {
 				if err != nil && (!strings.Contains(err.Error(), text) || strings.Count(err.Error(), "rmi: ") != 1) {
 					t.Errorf("%s: the text does not say %q: %v", name, text, err)
@@ -541,22 +541,22 @@ func TestWhatIsSaidOfDeadlines(t *testing.T) {
 
 		network.Partition(owner, caller)
 		_, err := w.Do(t.Context(), 1)
-		says("no reply", err, rmi.Unknown, "no reply "+ours)
+		says("no reply", err, rmi.OutcomeUnknown, "no reply "+ours)
 		_, err = timed.Do(t.Context(), 1)
-		says("no reply by the owner's", err, rmi.Unknown, "no reply "+owners)
+		says("no reply by the owner's", err, rmi.OutcomeUnknown, "no reply "+owners)
 		network.Cut(owner, caller)
 		synctest.Wait()
 		const lost = "the connection was lost and could not be made again in time"
 		_, err = w.Do(t.Context(), 1)
-		says("no connection", err, rmi.NotExecuted, lost, "connection reset", "not sent "+ours)
+		says("no connection", err, rmi.OutcomeNotExecuted, lost, "connection reset", "not sent "+ours)
 		_, err = timed.Do(t.Context(), 1)
-		says("no connection, the owner's", err, rmi.NotExecuted, lost, "not sent "+owners)
+		says("no connection, the owner's", err, rmi.OutcomeNotExecuted, lost, "not sent "+owners)
 		_, err = w.Do(soon(), 1)
-		says("no connection, the context's", err, rmi.NotExecuted, lost)
-		says("no connection, one-way", timed.Note(t.Context(), 1), rmi.NotExecuted, lost, "not sent "+ours)
-		says("no connection, one-way, the context's", timed.Note(soon(), 1), rmi.NotExecuted, lost)
+		says("no connection, the context's", err, rmi.OutcomeNotExecuted, lost)
+		says("no connection, one-way", timed.Note(t.Context(), 1), rmi.OutcomeNotExecuted, lost, "not sent "+ours)
+		says("no connection, one-way, the context's", timed.Note(soon(), 1), rmi.OutcomeNotExecuted, lost)
 		time.Sleep(2 * lease) // the session is over: the next call dials
 		_, err = w.Do(t.Context(), 1)
-		says("dialling", err, rmi.NotExecuted, "while dialling node-1:", "not sent "+ours)
+		says("dialling", err, rmi.OutcomeNotExecuted, "while dialling node-1:", "not sent "+ours)
 	})
 }

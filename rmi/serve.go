@@ -26,15 +26,15 @@ var _ transport.Handler = server{}
 // Route implements transport.Handler.
 func (v server) Route(in *transport.Incoming) (transport.Threading, *transport.Turn) {
 	if v.relayed(in) {
-		return transport.Concurrent, nil
+		return transport.ThreadingConcurrent, nil
 	}
 	e := v.n.exports.Get(in.Header.Object)
 	if e == nil || in.Header.Method == describe {
-		return transport.Concurrent, nil
+		return transport.ThreadingConcurrent, nil
 	}
 	x := e.Extra.(*served)
-	if x.Threading == Serial {
-		return Serial, &x.turn
+	if x.Threading == ThreadingSerial {
+		return ThreadingSerial, &x.turn
 	}
 	return x.Threading, nil
 }
@@ -50,7 +50,7 @@ func (v server) Serve(in *transport.Incoming) {
 	// Whatever becomes of the call, its references were given to this node.
 	table, err := n.receive(in.Session, in.Header.Payload.References, in.Table())
 	if err != nil {
-		in.Fail(fault.Add(err, fault.NotExecuted))
+		in.Fail(fault.Add(err, fault.OutcomeNotExecuted))
 		return
 	}
 	defer n.decoded(table)
@@ -60,7 +60,7 @@ func (v server) Serve(in *transport.Incoming) {
 	}
 	e := n.exports.Get(in.Header.Object)
 	if e == nil {
-		in.Fail(fault.New(NoSuchObject, NotExecuted, "the object is not exported (any more): look its name up again"))
+		in.Fail(fault.New(KindNoSuchObject, OutcomeNotExecuted, "the object is not exported (any more): look its name up again"))
 		return
 	}
 	if err := n.serve(in, e, table); err != nil {
@@ -85,21 +85,21 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 			err = codec.EncodeAny(enc, []any{b})
 		}
 		if err != nil {
-			return fault.New(Internal, NotExecuted, "%w", err)
+			return fault.New(KindInternal, OutcomeNotExecuted, "%w", err)
 		}
 		kept = in.Reply(0, nil, enc.Body())
 		return nil
 	}
 	m := e.Interface.ByID(in.Header.Method)
 	if m == nil {
-		return fault.New(NoSuchMethod, NotExecuted, "%s has no method with the id %#x; it has %s", e.Interface.Name, uint32(in.Header.Method), among(methodNames(e.Interface)))
+		return fault.New(KindNoSuchMethod, OutcomeNotExecuted, "%s has no method with the id %#x; it has %s", e.Interface.Name, uint32(in.Header.Method), among(methodNames(e.Interface)))
 	}
 	if limit := e.Extra.(*served).MaxMessage; limit > 0 && len(in.Body()) > limit {
-		return fault.New(TooLarge, NotExecuted, "%d bytes of arguments: the object accepts %d (its ExportOptions.MaxMessage)", len(in.Body()), limit)
+		return fault.New(KindTooLarge, OutcomeNotExecuted, "%d bytes of arguments: the object accepts %d (its ExportOptions.MaxMessage)", len(in.Body()), limit)
 	}
 	dec, bad := codec.NewDecoder(in.Body(), table, sideOf(in.Session), &n.limits)
 	if bad != nil {
-		return fault.Add(bad, fault.NotExecuted)
+		return fault.Add(bad, fault.OutcomeNotExecuted)
 	}
 	if in.Owned() {
 		dec.Own()
@@ -118,7 +118,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 		n.ungive(in.Session, enc.Refs()...)
 		err.Method = m.Name
 		var p *skeleton.PanicError
-		if err.Kind == Panic && errors.As(err, &p) {
+		if err.Kind == KindPanic && errors.As(err, &p) {
 			n.opts.Logger.Error("a method panicked", "interface", e.Interface.Name, "method", m.Name, "panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
 		}
 		return err
@@ -146,6 +146,3 @@ func among(names []string) string {
 	}
 	return strings.Join(names, ", ")
 }
-
-// asError is fault.Add of an outcome, for the multicast primitive.
-func asError(err error, o Outcome) *Error { return fault.Add(err, o) }

@@ -36,8 +36,13 @@ func (n *Node) Run(ctx context.Context) error {
 // and until callers have the replies. It also waits for this node's own calls. After that
 // the node no longer listens. Close must follow.
 //
-// The error says how much was given up, and which calls. There is no error if callers lost
-// nothing: Shutdown does not wait for calls that were cancelled or whose callers died.
+// Calls that come later are refused with NotExecuted. A connection that is cut meanwhile is made
+// again. If a peer has no connection and does not come back within 2 s, Shutdown waits for the
+// methods that it called, but not for their replies.
+//
+// The error says how much was given up, and which calls; their callers get PeerGone with Unknown.
+// There is no error if callers lost nothing: Shutdown does not wait for calls that were cancelled
+// or whose callers died.
 //
 // A method that calls Shutdown passes its own context, or one derived from it. Then
 // Shutdown does not wait for that call and those of its chain.
@@ -66,8 +71,8 @@ func (n *Node) gaveUp(u *transport.Unfinished) error {
 	add(u.Arriving, "call's arguments are arriving", "calls' arguments are arriving", nil)
 	add(u.Replies, "reply may not have arrived", "replies may not have arrived", nil)
 	add(len(u.Calls), "call of this node is not answered", "calls of this node are not answered", madeNames(u.Calls))
-	kind := cmp.Or(fault.ContextKind(u.Reason), fault.PeerGone)
-	return fault.Add(fault.New(kind, fault.Unknown, "gave up what was in flight: %s", strings.Join(parts, "; ")), fault.Op("shutdown"), fault.Cause(u.Reason))
+	kind := cmp.Or(fault.ContextKind(u.Reason), fault.KindPeerGone)
+	return fault.Add(fault.New(kind, fault.OutcomeUnknown, "gave up what was in flight: %s", strings.Join(parts, "; ")), fault.Op("shutdown"), fault.Cause(u.Reason))
 }
 
 // servedNames names the methods that are served.

@@ -43,7 +43,7 @@ func overSlowLinks(t *testing.T, rate int64, drain time.Duration, test func(t *t
 		}
 		t.Cleanup(f.Close)
 		owner := quiet(t, &rmi.Options{Drain: drain})
-		if _, err := owner.Listen(at); err != nil {
+		if _, err := owner.Listen(t.Context(), at); err != nil {
 			t.Fatal(err)
 		}
 		f.To(strings.TrimPrefix(owner.Endpoint().String(), "unix:"))
@@ -130,7 +130,7 @@ func TestRunServesCallsWhoseArgumentsArrive(t *testing.T) {
 			switch err := <-results; {
 			case err == nil:
 				good++
-			case rmi.OutcomeOf(err) != rmi.NotExecuted || rmi.KindOf(err) != rmi.PeerGone:
+			case rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted || rmi.KindOf(err) != rmi.KindPeerGone:
 				t.Errorf("a call under way: %v", err)
 			}
 		}
@@ -173,7 +173,7 @@ func TestRunTellsWhatItGaveUp(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := owner.Run(ctx)
-		if rmi.KindOf(err) != rmi.Deadline || !errors.Is(err, context.DeadlineExceeded) {
+		if rmi.KindOf(err) != rmi.KindDeadline || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Run returned %v", err)
 		}
 		for _, part := range []string{"shutdown", "being served", "rmi_test.Worker.Do", "may not have arrived"} {
@@ -183,7 +183,7 @@ func TestRunTellsWhatItGaveUp(t *testing.T) {
 		}
 		begun := time.Now()
 		for range calls + 1 {
-			if err := <-results; err != nil && (rmi.KindOf(err) != rmi.PeerGone || rmi.OutcomeOf(err) != rmi.Unknown) {
+			if err := <-results; err != nil && (rmi.KindOf(err) != rmi.KindPeerGone || rmi.OutcomeOf(err) != rmi.OutcomeUnknown) {
 				t.Errorf("a call that was given up: %v", err)
 			}
 		}
@@ -288,11 +288,11 @@ func TestShutdownWaitsForTheNodesOwnCallsAndNamesThem(t *testing.T) {
 		defer cancel()
 		err := caller.Shutdown(ctx)
 		want := "1 call of this node is not answered (rmi_test.Worker.Do at node " + owner.ID().Short() + ")"
-		if rmi.KindOf(err) != rmi.Deadline || !strings.Contains(err.Error(), want) {
+		if rmi.KindOf(err) != rmi.KindDeadline || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\ndoes not say %q", err, want)
 		}
 		caller.Close()
-		expect{rmi.Closed, rmi.Unknown, nil}.check(t, <-result)
+		expect{rmi.KindClosed, rmi.OutcomeUnknown, nil}.check(t, <-result)
 	})
 }
 

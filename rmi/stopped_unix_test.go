@@ -28,7 +28,7 @@ func TestOwnerProcess(t *testing.T) {
 	}
 	n := rmi.NewNode(nil)
 	defer n.Close()
-	if _, err := n.Listen("127.0.0.1:0"); err != nil {
+	if _, err := n.Listen(t.Context(), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	text, err := export[Worker](t, n, &worker{}, nil).MarshalText()
@@ -116,11 +116,11 @@ func TestAKilledPeerFailsWhatIsInFlight(t *testing.T) {
 	if err := process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	expect{rmi.PeerGone, rmi.Unknown, nil}.check(t, receive(t, result))
+	expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, receive(t, result))
 	for {
 		_, err := w.Do(within(t), 1)
-		if rmi.KindOf(err) != rmi.PeerGone {
-			expect{rmi.ConnectFailed, rmi.NotExecuted, nil}.check(t, err)
+		if rmi.KindOf(err) != rmi.KindPeerGone {
+			expect{rmi.KindConnectFailed, rmi.OutcomeNotExecuted, nil}.check(t, err)
 			return
 		}
 	}

@@ -60,7 +60,7 @@ func TestErrorsOfLimitsNameTheOption(t *testing.T) {
 				case *ast.Ident:
 					name = e.Name
 				}
-				limit = limit || name == "TooLarge" || name == "Overloaded"
+				limit = limit || name == "KindTooLarge" || name == "KindOverloaded"
 				text += literals(e)
 			}
 			if !limit || text == "" {
@@ -107,12 +107,12 @@ func TestACallByNameThatFitsNoMethodIsToldBriefly(t *testing.T) {
 	owner, caller := network.Node(), network.Client()
 	r := export[cases.Cases](t, owner, struct{ cases.Cases }{}, nil)
 	_, err := caller.Invoke(within(t), r, "Nothing")
-	expect{rmi.NoSuchMethod, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindNoSuchMethod, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if s := fmt.Sprint(err); len(s) > 500 || !strings.Contains(s, "cases.Cases has no method Nothing; it has Active, Apply, Array,") || !strings.Contains(s, " more") {
 		t.Errorf("the text is %q", s)
 	}
 	_, err = caller.Invoke(within(t), r, "Many", 1)
-	expect{rmi.BadArguments, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindBadArguments, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if s := fmt.Sprint(err); len(s) > 300 || !strings.Contains(s, "Many(int64, string, []byte) (int64, string, []byte)") {
 		t.Errorf("the text is %q", s)
 	}
@@ -125,7 +125,7 @@ func TestACallByNameThatFitsNoMethodIsToldBriefly(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = w.Unheard(within(t))
-	expect{rmi.Mismatch, rmi.NotExecuted, nil}.check(t, err)
+	expect{rmi.KindMismatch, rmi.OutcomeNotExecuted, nil}.check(t, err)
 	if s := fmt.Sprint(err); len(s) > 500 {
 		t.Errorf("the text is %q", s)
 	}

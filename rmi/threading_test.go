@@ -75,7 +75,7 @@ func perConnectionCallsOfOneClientDoNotOverlap(t *testing.T, network carrier) {
 			meeting.Do(func() { close(both) })
 		}
 		return n, nil
-	}}, &rmi.ExportOptions{Threading: rmi.PerConnection})
+	}}, &rmi.ExportOptions{Threading: rmi.ThreadingPerConnection})
 	ctx := within(t)
 	var wg sync.WaitGroup
 	for client := range int64(2) {
@@ -115,7 +115,7 @@ func perConnectionCallsRunInTheirOrder(t *testing.T, network carrier, cut bool) 
 		}
 		got = append(got, n)
 		return n, nil
-	}}, &rmi.ExportOptions{Threading: rmi.PerConnection})
+	}}, &rmi.ExportOptions{Threading: rmi.ThreadingPerConnection})
 	w := resolve[Worker](t, caller, r)
 	if _, err := w.Sum(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func (m *mail) Sent(context.Context) ([]int64, error) { return m.got, nil }
 // Each call of a caller is over before it makes the next, though nobody hears of its end: they run in that
 // order, small or large, and so does what waits for them.
 func TestOneWayCallsThatTakeTurnsRunInTheirOrder(t *testing.T) {
-	for _, threading := range []rmi.Threading{rmi.PerConnection, rmi.Serial} {
+	for _, threading := range []rmi.Threading{rmi.ThreadingPerConnection, rmi.ThreadingSerial} {
 		t.Run(threading.String(), func(t *testing.T) {
 			overCarriers(t, func(t *testing.T, network carrier) {
 				r := export[Mail](t, network.Node(), new(mail), &rmi.ExportOptions{
@@ -208,7 +208,7 @@ func serialCallsDoNotOverlap(t *testing.T, network carrier) {
 	r := export[Worker](t, owner, &worker{do: func(_ context.Context, n int64) (int64, error) {
 		counter += n
 		return counter, nil
-	}}, &rmi.ExportOptions{Threading: rmi.Serial})
+	}}, &rmi.ExportOptions{Threading: rmi.ThreadingSerial})
 	ctx := within(t)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -245,7 +245,7 @@ func TestASerialObjectLetsTheChainBackInAndNobodyElse(t *testing.T) {
 			inside = was
 			return m, err
 		}
-		r := export[Worker](t, network.Node(), v, &rmi.ExportOptions{Threading: rmi.Serial})
+		r := export[Worker](t, network.Node(), v, &rmi.ExportOptions{Threading: rmi.ThreadingSerial})
 		w, other := resolve[Worker](t, network.Client(), r), resolve[Worker](t, network.Client(), r)
 		result := make(chan error, 1)
 		n, err := w.Apply(t.Context(), func(ctx context.Context, n int64) (int64, error) {
@@ -275,7 +275,7 @@ func TestASerialObjectGoesOnAfterACallerGaveUp(t *testing.T) {
 			<-release
 		}
 		return n, nil
-	}}, &rmi.ExportOptions{Threading: rmi.Serial})
+	}}, &rmi.ExportOptions{Threading: rmi.ThreadingSerial})
 	w := resolve[Worker](t, network.Client(), r)
 	done := make(chan error, 1)
 	go func() {

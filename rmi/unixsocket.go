@@ -25,7 +25,7 @@ func listenUnix(ctx context.Context, path string, l net.Listener, err error) (ne
 		switch {
 		case bad != nil: // gone meanwhile
 		case at.Mode().Type() != fs.ModeSocket:
-			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted,
+			return nil, fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted,
 				"cannot listen on %s: there is %s already, and no socket; choose another path: %w", path, what(at.Mode()), err)
 		case !abandoned(ctx, path, at) || !replace(path, at):
 			return nil, err

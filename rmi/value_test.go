@@ -64,9 +64,9 @@ func TestAReferenceThatIsAResultCanBeResolvedForAWhile(t *testing.T) {
 				if _, err := w.Do(t.Context(), 1); err != nil {
 					t.Errorf("the middle does not relay what is held: %v", err)
 				}
-				caller.Release(w)
+				rmi.Release(w)
 				time.Sleep(time.Second)
-				if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.NoSuchObject) {
+				if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.KindNoSuchObject) {
 					t.Errorf("the middle relays what nobody holds: %v", err)
 				}
 				// A value that nobody makes a proxy of is given back, in a while.
@@ -86,14 +86,14 @@ func TestAReferenceThatIsAResultCanBeResolvedForAWhile(t *testing.T) {
 // of it at once, not when the time is over for which values are kept.
 func TestAValueThatWasTakenUpIsNotKept(t *testing.T) {
 	for what, take := range map[string]func(t *testing.T, caller *rmi.Node, r, absent refs.Ref){
-		"by Resolve": func(t *testing.T, caller *rmi.Node, r, _ refs.Ref) { caller.Release(resolve[Worker](t, caller, r)) },
+		"by Resolve": func(t *testing.T, caller *rmi.Node, r, _ refs.Ref) { rmi.Release(resolve[Worker](t, caller, r)) },
 		"by Hold":    func(_ *testing.T, caller *rmi.Node, r, _ refs.Ref) { caller.Hold(r)() },
 		"by ResolveWith": func(t *testing.T, caller *rmi.Node, r, _ refs.Ref) {
 			w, err := rmi.ResolveWith[Worker](caller, r, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			caller.Release(w)
+			rmi.Release(w)
 		},
 		"by a proxy that follows": func(t *testing.T, caller *rmi.Node, r, absent refs.Ref) {
 			w, err := rmi.ResolveWith[Worker](caller, absent, nil, func(context.Context, refs.Ref, error) (refs.Ref, error) { return r, nil })
@@ -103,7 +103,7 @@ func TestAValueThatWasTakenUpIsNotKept(t *testing.T) {
 			if _, err := w.Do(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
-			caller.Release(w)
+			rmi.Release(w)
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -152,9 +152,9 @@ func TestHoldKeepsAnObjectWithoutAProxy(t *testing.T) {
 		if _, err := resolve[Worker](t, owner, at).Meet(t.Context(), mine); err != nil {
 			t.Fatal(err)
 		}
-		r, _ := middle.RefOf(k.kept)
+		r, _ := rmi.RefOf(k.kept)
 		release := middle.Hold(r)
-		middle.Release(k.kept)
+		rmi.Release(k.kept)
 		time.Sleep(10 * time.Minute)
 		if r.Via.Node.IsZero() {
 			r.Via = refs.Via{Node: middle.ID(), Endpoint: middle.Endpoint()}
@@ -171,7 +171,7 @@ func TestHoldKeepsAnObjectWithoutAProxy(t *testing.T) {
 		default:
 			t.Errorf("it is not collected:\n%v\n%v", owner.Inventory(), middle.Inventory())
 		}
-		if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.NoSuchObject) {
+		if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.KindNoSuchObject) {
 			t.Errorf("what is not held any more is relayed: %v", err)
 		}
 
@@ -186,10 +186,10 @@ func TestHoldKeepsAnObjectWithoutAProxy(t *testing.T) {
 		if _, err := w.Do(t.Context(), 1); err != nil {
 			t.Errorf("an own object that is held: %v", err)
 		}
-		caller.Release(w)
+		rmi.Release(w)
 		time.Sleep(time.Second)
 		release()
-		if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.NoSuchObject) {
+		if _, err := w.Do(t.Context(), 1); !errors.Is(err, rmi.KindNoSuchObject) {
 			t.Errorf("an own object that is not held any more: %v", err)
 		}
 		middle.Hold(h.Ref())()
@@ -210,9 +210,9 @@ func TestGoneOfARelayedNodeOutlastsTheProxy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		gone := rmi.Gone(w)
-		caller.Release(w)
-		middle.Release(k.kept)
+		gone := goneOf(t, w)
+		rmi.Release(w)
+		rmi.Release(k.kept)
 		time.Sleep(10 * time.Minute)
 		select {
 		case <-gone:

@@ -62,7 +62,7 @@ func TestAnInterfaceThatBreaksARuleIsRefusedWithItsNumber(t *testing.T) {
 		}](), []string{"rule 2: A", "rule 3: B", "rule 4: C"}},
 	} {
 		_, err := codec.InterfaceOf(c.typ)
-		if (err == nil) != (c.want == nil) || err != nil && (!errors.Is(err, fault.Invalid) || fault.OutcomeOf(err) != fault.NotExecuted) {
+		if (err == nil) != (c.want == nil) || err != nil && (!errors.Is(err, fault.KindInvalid) || fault.OutcomeOf(err) != fault.OutcomeNotExecuted) {
 			t.Errorf("%v: %v, want %q", c.typ, err, c.want)
 			continue
 		}
@@ -178,7 +178,7 @@ func TestArgumentsThatDoNotFitAreRefusedBeforeTheMethodRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := codec.NewEncoder(nil, nil)
-			if err := s.Serve(t.Context(), i.ByName("Do"), d, e); !errors.Is(err, fault.BadArguments) || err.Outcome != fault.NotExecuted || ran {
+			if err := s.Serve(t.Context(), i.ByName("Do"), d, e); !errors.Is(err, fault.KindBadArguments) || err.Outcome != fault.OutcomeNotExecuted || ran {
 				t.Errorf("%s: %v", what, err)
 			}
 			e.Release()
@@ -219,7 +219,7 @@ func init() {
 func TestResultsThatCannotTravelFailACallThatRan(t *testing.T) {
 	for _, i := range []*codec.Interface{described[anyOf](t), described[LinkedAny](t)} {
 		s := skeleton.New(i, reflect.ValueOf(getter(func() (any, error) { return make(chan int), nil })))
-		if _, err := serve(t, t.Context(), s, i.ByName("Get")); !errors.Is(err, fault.Invalid) || err.Outcome != fault.Executed {
+		if _, err := serve(t, t.Context(), s, i.ByName("Get")); !errors.Is(err, fault.KindInvalid) || err.Outcome != fault.OutcomeExecuted {
 			t.Errorf("%s: %v", i.Name, err)
 		}
 	}
@@ -228,7 +228,7 @@ func TestResultsThatCannotTravelFailACallThatRan(t *testing.T) {
 func TestResultsBesideAnErrorDoNotTravel(t *testing.T) {
 	for _, i := range []*codec.Interface{described[anyOf](t), described[LinkedAny](t)} {
 		s := skeleton.New(i, reflect.ValueOf(getter(func() (any, error) { return make(chan int), errPlain })))
-		if _, err := serve(t, t.Context(), s, i.ByName("Get")); !errors.Is(err, errPlain) || err.Kind != fault.Application {
+		if _, err := serve(t, t.Context(), s, i.ByName("Get")); !errors.Is(err, errPlain) || err.Kind != fault.KindApplication {
 			t.Errorf("%s: %v", i.Name, err)
 		}
 	}

@@ -70,21 +70,21 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // deadline has passed, and because of that, is of kind Deadline.
 func (s *Skeleton) Serve(ctx context.Context, m *codec.Method, d *codec.Decoder, e *codec.Encoder) *fault.Error {
 	if m.Index >= len(s.Interface.Methods) || s.Interface.Methods[m.Index] != m {
-		return fault.New(fault.NoSuchMethod, fault.NotExecuted, "%s is no method of the interface %s, as which the object is exported", m.Name, s.Interface.Name)
+		return fault.New(fault.KindNoSuchMethod, fault.OutcomeNotExecuted, "%s is no method of the interface %s, as which the object is exported", m.Name, s.Interface.Name)
 	}
 	if s.served != nil {
 		return s.serveLinked(ctx, m, d, e)
 	}
 	args, err := m.DecodeArgs(d)
 	if err != nil {
-		return fault.Add(err, fault.BadArguments, fault.NotExecuted)
+		return fault.Add(err, fault.KindBadArguments, fault.OutcomeNotExecuted)
 	}
 	out, err := s.invoke(ctx, m, args)
 	if err != nil {
 		return returned(ctx, err)
 	}
 	if err := m.EncodeResults(e, out); err != nil {
-		return fault.Add(err, fault.Invalid, fault.Executed)
+		return fault.Add(err, fault.KindInvalid, fault.OutcomeExecuted)
 	}
 	return nil
 }
@@ -95,14 +95,14 @@ func (s *Skeleton) serveLinked(ctx context.Context, m *codec.Method, d *codec.De
 	e.OpenResults(m)
 	err := s.invokeLinked(ctx, m, d, e)
 	if bad := d.CloseArgs(m); bad != nil {
-		return fault.Add(bad, fault.BadArguments, fault.NotExecuted)
+		return fault.Add(bad, fault.KindBadArguments, fault.OutcomeNotExecuted)
 	}
 	bad := e.CloseResults(m)
 	if err != nil {
 		return returned(ctx, err)
 	}
 	if bad != nil {
-		return fault.Add(bad, fault.Invalid, fault.Executed)
+		return fault.Add(bad, fault.KindInvalid, fault.OutcomeExecuted)
 	}
 	return nil
 }
@@ -121,13 +121,13 @@ func recovered(err *error) {
 
 // returned is the error of a call whose method returned err, or panicked.
 func returned(ctx context.Context, err error) *fault.Error {
-	kind := fault.Application
+	kind := fault.KindApplication
 	if _, ok := err.(*PanicError); ok {
-		kind = fault.Panic
+		kind = fault.KindPanic
 	} else if ctx.Err() == context.DeadlineExceeded && late(err) {
-		kind = fault.Deadline
+		kind = fault.KindDeadline
 	}
-	return fault.Add(nil, kind, fault.Executed, fault.Cause(err))
+	return fault.Add(nil, kind, fault.OutcomeExecuted, fault.Cause(err))
 }
 
 // late reports whether err is that of a context whose deadline passed. It runs the

@@ -151,7 +151,7 @@ func TestMethodsBeyondTheInterfaceAreOutOfReach(t *testing.T) {
 			args = append(args, "")
 		}
 		_, err := serve(t, t.Context(), s, m, args...) // by its place in another interface
-		if err == nil || err.Kind != fault.NoSuchMethod || err.Outcome != fault.NotExecuted {
+		if err == nil || err.Kind != fault.KindNoSuchMethod || err.Outcome != fault.OutcomeNotExecuted {
 			t.Errorf("%s of another interface: %v", m.Name, err)
 		}
 	}
@@ -183,18 +183,18 @@ func whatACallCanEndIn(t *testing.T, open *codec.Interface) {
 		kind fault.Kind
 		is   error
 	}{
-		{"panic", fault.Panic, nil},
-		{"late", fault.Deadline, context.DeadlineExceeded},
-		{"plain", fault.Application, errPlain},
-		{"its own", fault.Application, context.DeadlineExceeded},
-		{"nil inside", fault.Application, nil},
+		{"panic", fault.KindPanic, nil},
+		{"late", fault.KindDeadline, context.DeadlineExceeded},
+		{"plain", fault.KindApplication, errPlain},
+		{"its own", fault.KindApplication, context.DeadlineExceeded},
+		{"nil inside", fault.KindApplication, nil},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		if c.how == "its own" || c.how == "panic" {
 			ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
 		}
 		_, err := serve(t, ctx, s, open.ByName("Fail"), c.how)
-		if err == nil || err.Kind != c.kind || err.Outcome != fault.Executed || c.is != nil && !errors.Is(err, c.is) {
+		if err == nil || err.Kind != c.kind || err.Outcome != fault.OutcomeExecuted || c.is != nil && !errors.Is(err, c.is) {
 			t.Errorf("%s: %v", c.how, err)
 		}
 		var p *skeleton.PanicError

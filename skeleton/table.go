@@ -191,7 +191,7 @@ func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill f
 		}
 	}
 	if t.count >= t.limit {
-		return nil, false, fault.New(fault.Overloaded, fault.NotExecuted, "this node exports %d objects, its limit (Options.MaxExports)", t.limit)
+		return nil, false, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "this node exports %d objects, its limit (Options.MaxExports)", t.limit)
 	}
 	if num == 0 {
 		num = refs.NewObjNum()
@@ -209,7 +209,7 @@ func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill f
 }
 
 func taken(num refs.ObjNum) error {
-	return fault.New(fault.AlreadyBound, fault.NotExecuted, "another object of this node has the well-known number %d", uint64(num))
+	return fault.New(fault.KindAlreadyBound, fault.OutcomeNotExecuted, "another object of this node has the well-known number %d", uint64(num))
 }
 
 // settle takes e out of the table if nothing keeps it there. mu is held.

@@ -87,12 +87,12 @@ func TestTheTableIsBounded(t *testing.T) {
 		func(v reflect.Value) error { _, err := all.Pin(i, v, 0, none, nil); return err },
 		func(v reflect.Value) error { _, err := all.Hold(i, v, "a", none); return err },
 	} {
-		if err := pin(reflect.ValueOf(&servant{})); !errors.Is(err, fault.Overloaded) {
+		if err := pin(reflect.ValueOf(&servant{})); !errors.Is(err, fault.KindOverloaded) {
 			t.Errorf("the third of two: %v", err)
 		}
 	}
 	all.Unpin(first)
-	if _, err := all.Pin(i, reflect.ValueOf(&servant{}), 10, none, nil); !errors.Is(err, fault.AlreadyBound) {
+	if _, err := all.Pin(i, reflect.ValueOf(&servant{}), 10, none, nil); !errors.Is(err, fault.KindAlreadyBound) {
 		t.Errorf("a number that is taken: %v", err)
 	}
 	if _, err := all.Pin(i, reflect.ValueOf(&servant{}), 11, none, nil); err != nil {
@@ -177,7 +177,7 @@ func TestAnExportMovesToItsWellKnownNumber(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := to(8); !errors.Is(err, fault.AlreadyBound) || all.Get(8) != other || all.Get(old.Num) != old {
+	if _, err := to(8); !errors.Is(err, fault.KindAlreadyBound) || all.Get(8) != other || all.Get(old.Num) != old {
 		t.Errorf("moved to another object's number: %v", err)
 	}
 	e, err := to(7)

@@ -40,7 +40,7 @@ func TestAServerThatWasKilledIsStartedAgainAtOnce(t *testing.T) {
 	first := startServer(t, program, at)
 	caller := rmi.NewNode(nil)
 	defer caller.Close()
-	g, err := registry.Lookup[helloFuncs](t.Context(), caller, at+"/hello", registry.Failover())
+	g, err := registry.Lookup[helloFuncs](t.Context(), caller, at+"/hello", &registry.LookupOptions{Failover: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestAServerThatWasKilledIsStartedAgainAtOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s, err := g.Greet(ctx, "you")
-	if rmi.OutcomeOf(err) == rmi.Unknown { // the caller had not noticed the end
+	if rmi.OutcomeOf(err) == rmi.OutcomeUnknown { // the caller had not noticed the end
 		s, err = g.Greet(ctx, "you")
 	}
 	if err != nil || !strings.Contains(s, "you") {
@@ -78,7 +78,7 @@ func TestADaemonThatWasKilledHasItsNamesAgain(t *testing.T) {
 		if err == nil {
 			return
 		}
-		if rmi.KindOf(err) != rmi.NotBound {
+		if rmi.KindOf(err) != rmi.KindNotBound {
 			t.Fatal(err)
 		}
 		select {

@@ -80,9 +80,9 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 	}
 	node := rmi.NewNode(&rmi.Options{TLS: config, Insecure: o.insecure, Advertise: o.advertise, Logger: log})
 	defer node.Close()
-	names, err := registry.Serve(node, &registry.ServeOptions{Listen: o.addr, MaxLease: o.maxLease})
+	names, err := registry.Serve(ctx, node, &registry.ServeOptions{Listen: o.addr, MaxLease: o.maxLease})
 	switch {
-	case rmi.KindOf(err) == rmi.Denied:
+	case rmi.KindOf(err) == rmi.KindDenied:
 		return fmt.Errorf("%s can be reached from other machines, and anybody there could bind and look up names, over connections in the clear: "+
 			"give -tls-cert and -tls-key (and -tls-client-ca to choose who may), listen on 127.0.0.1, or give -insecure", o.addr)
 	case taken(err):

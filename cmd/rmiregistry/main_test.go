@@ -112,17 +112,17 @@ func (echoer) Echo(ctx context.Context, s string) (string, error) { return s, ni
 func use(t *testing.T, url string) {
 	t.Helper()
 	ctx := t.Context()
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer owner.Close()
-	if _, err := registry.Bind[echo](ctx, owner, url+"/test/echo", echoer{}); err != nil {
+	if _, err := registry.Bind[echo](ctx, owner, url+"/test/echo", echoer{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	caller := rmi.NewNode(nil)
 	defer caller.Close()
-	e, err := registry.Lookup[echoFuncs](ctx, caller, url+"/test/echo")
+	e, err := registry.Lookup[echoFuncs](ctx, caller, url+"/test/echo", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func greeter(t *testing.T, answer func(got []byte) string) string {
 }
 
 func TestAPortThatIsTaken(t *testing.T) {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func answersGoRMI(ctx context.Context, ep refs.Endpoint, config *tls.Config) err
 		return err
 	}
 	_, err = r.List(ctx, "", "", 1)
-	if rmi.KindOf(err) == rmi.NoSuchObject {
+	if rmi.KindOf(err) == rmi.KindNoSuchObject {
 		return errNoRegistry
 	}
 	return err

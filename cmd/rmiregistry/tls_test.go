@@ -178,12 +178,12 @@ func TestInitTLS(t *testing.T) {
 			t.Errorf("%s: %v", role, err)
 		}
 	}
-	if err := list(d, nil); rmi.KindOf(err) != rmi.Denied {
+	if err := list(d, nil); rmi.KindOf(err) != rmi.KindDenied {
 		t.Errorf("in the clear: %v", err)
 	}
 	// A daemon takes its files from the environment too: here those of a client.
 	e := start(t, "-addr", "localhost:0")
-	if err := list(e, nil); rmi.KindOf(err) != rmi.Denied {
+	if err := list(e, nil); rmi.KindOf(err) != rmi.KindDenied {
 		t.Errorf("in the clear, to a daemon of the environment: %v", err)
 	}
 	for _, c := range []struct {

@@ -51,7 +51,7 @@ func (e *exposed) Audit(ctx context.Context) (int64, error) {
 func inconsistentAnalysis(ctx context.Context, w io.Writer, p plan) (wrong int, err error) {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "servant\tcalls at once\taudits\twrong\tshort by\ttrue sum\tsum at the end\t")
-	for _, th := range []rmi.Threading{rmi.Concurrent, rmi.Serial} {
+	for _, th := range []rmi.Threading{rmi.ThreadingConcurrent, rmi.ThreadingSerial} {
 		if wrong, err = analyse(ctx, table, p, th); err != nil {
 			return 0, err
 		}

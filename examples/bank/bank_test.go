@@ -83,8 +83,8 @@ func (w writer) Write(p []byte) (int, error) {
 
 // TestInterrupted: a transfer that waits for one that never comes ends with its caller's context.
 func TestInterrupted(t *testing.T) {
-	branch := &forgetful{read: newMeeting(rmi.Concurrent, 2)}
-	b, err := open(t.Context(), branch, rmi.Concurrent, 1)
+	branch := &forgetful{read: newMeeting(rmi.ThreadingConcurrent, 2)}
+	b, err := open(t.Context(), branch, rmi.ThreadingConcurrent, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestInterrupted(t *testing.T) {
 // TestMeeting: the first of two parties waits for the second, in each round, and gives up with its context.
 func TestMeeting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMeeting(rmi.Concurrent, 2)
+		m := newMeeting(rmi.ThreadingConcurrent, 2)
 		for round := range 3 {
 			met := make(chan error, 1)
 			go func() { met <- m.wait(t.Context()) }()
@@ -126,7 +126,7 @@ func TestMeeting(t *testing.T) {
 		if err := m.wait(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("a party whose context ended: %v", err)
 		}
-		if err := newMeeting(rmi.Serial, 2).wait(t.Context()); err != nil {
+		if err := newMeeting(rmi.ThreadingSerial, 2).wait(t.Context()); err != nil {
 			t.Errorf("the only party: %v", err)
 		}
 	})

@@ -28,12 +28,12 @@ func open(ctx context.Context, branch Branch, th rmi.Threading, clients int) (*b
 }
 
 func (b *bank) open(ctx context.Context, branch Branch, th rmi.Threading, clients int) error {
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	b.nodes = append(b.nodes, owner)
-	names, err := registry.Serve(owner, nil)
+	names, err := registry.Serve(ctx, owner, nil)
 	if err != nil {
 		return err
 	}
@@ -42,13 +42,13 @@ func (b *bank) open(ctx context.Context, branch Branch, th rmi.Threading, client
 		return err
 	}
 	name := names.URL("bank/branch")
-	if _, err := registry.Bind(ctx, owner, name, h.Value()); err != nil {
+	if _, err := registry.Bind(ctx, owner, name, h.Value(), nil); err != nil {
 		return err
 	}
 	for range clients {
 		node := rmi.NewNode(nil)
 		b.nodes = append(b.nodes, node)
-		client, err := registry.Lookup[Branch](ctx, node, name)
+		client, err := registry.Lookup[Branch](ctx, node, name, nil)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (b *bank) close() {
 }
 
 func nameOf(th rmi.Threading) string {
-	if th == rmi.Serial {
+	if th == rmi.ThreadingSerial {
 		return "serial"
 	}
 	return "concurrent"

@@ -38,7 +38,7 @@ func (f *forgetful) Audit(context.Context) (int64, error) {
 func lostUpdates(ctx context.Context, w io.Writer, p plan) (lost int64, err error) {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "servant\tcalls at once\tconfirmed\tbooked\tlost\talice\tbob\t")
-	for _, th := range []rmi.Threading{rmi.Concurrent, rmi.Serial} {
+	for _, th := range []rmi.Threading{rmi.ThreadingConcurrent, rmi.ThreadingSerial} {
 		if lost, err = loseUpdates(ctx, table, p, th); err != nil {
 			return 0, err
 		}

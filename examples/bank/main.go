@@ -8,8 +8,8 @@
 //     money from one account and not yet given it to the other (analysis.go).
 //
 // Each runs twice, with many clients that are nodes of their own, first against a servant whose calls run
-// concurrently, then against the same servant exported with rmi.Serial: one call at a time, in the order they came, and
-// no lock in the servant's code. What rmi.Serial makes indivisible is a call, not a sequence of calls: that is why a
+// concurrently, then against the same servant exported with rmi.ThreadingSerial: one call at a time, in the order they came, and
+// no lock in the servant's code. What rmi.ThreadingSerial makes indivisible is a call, not a sequence of calls: that is why a
 // transfer is one method of the branch, and not a withdrawal and a deposit that a client makes one after the other.
 //
 // The anomalies do not depend on luck: see meeting.

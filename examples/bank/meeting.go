@@ -22,7 +22,7 @@ type meeting struct {
 
 // newMeeting returns the meeting of the calls that a servant with the threading lets in, of those made at a time.
 func newMeeting(th rmi.Threading, calls int) *meeting {
-	if th == rmi.Serial {
+	if th == rmi.ThreadingSerial {
 		calls = 1
 	}
 	return &meeting{parties: calls, all: make(chan struct{})}

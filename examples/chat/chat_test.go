@@ -291,7 +291,7 @@ func TestControlCharactersNeverReachTheTerminal(t *testing.T) {
 	t.Parallel()
 	ctx := patient(t)
 	at := serveRegistry(t)
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestControlCharactersNeverReachTheTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registry.Bind[Chat](ctx, node, u.String(), new(hostile)); err != nil {
+	if _, err := registry.Bind[Chat](ctx, node, u.String(), new(hostile), nil); err != nil {
 		t.Fatal(err)
 	}
 	p := start(ctx, t, "-role", "client", "-registry", at)

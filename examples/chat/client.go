@@ -216,11 +216,16 @@ func (c *client) join(ctx context.Context, room string) error {
 		ear.close()
 		return fmt.Errorf("%s cannot enter %s: %w", name, room, err)
 	}
+	lost, err := rmi.Gone(seated.Seat)
+	if err != nil {
+		ear.close()
+		return err
+	}
 	if err := c.leave(ctx); err != nil {
 		c.view.print("* %v", reason(err))
 	}
 	c.name = name
-	c.here = &place{room: room, seat: seated.Seat, ear: ear, lost: rmi.Gone(seated.Seat)}
+	c.here = &place{room: room, seat: seated.Seat, ear: ear, lost: lost}
 
 	for _, l := range seated.History {
 		c.view.print("%s %s: %s", l.Time.Local().Format("15:04"), l.From, l.Text)

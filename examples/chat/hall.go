@@ -96,7 +96,7 @@ func (h *hall) room(name string) (*room, error) {
 	r := &room{hall: h, name: name, seats: make(map[string]*seat), used: time.Now()}
 	r.listeners = callback.NewListeners[Listener](h.node, &callback.ListenersOptions[Listener]{
 		Queue:   maxWaiting,
-		Policy:  callback.DropOldest, // who reads too slowly sees by the numbers that lines are missing
+		Policy:  callback.PolicyDropOldest, // who reads too slowly sees by the numbers that lines are missing
 		Timeout: 10 * time.Second,
 		GiveUp:  5 * time.Second,
 		OnDrop:  func(l Listener, _ error) { r.drop(l) },

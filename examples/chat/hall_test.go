@@ -80,7 +80,7 @@ func TestHall(t *testing.T) {
 		{"te a", "Bob", bob, errBadName},
 		{"tea", "", bob, errBadName},
 		{"tea", "Bo\x1bb", bob, errBadName},
-		{"tea", "Bob", nil, rmi.Invalid},
+		{"tea", "Bob", nil, rmi.KindInvalid},
 	} {
 		if _, err := other.Join(ctx, c.room, c.name, c.l); !errors.Is(err, c.want) {
 			t.Errorf("Join(%q, %q, %v): %v, want %v", c.room, c.name, c.l, err, c.want)
@@ -279,7 +279,7 @@ func TestTwoServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	quick, err := rmi.Listen("127.0.0.1:0")
+	quick, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,12 +90,12 @@ func (p *process) ends() {
 // serveRegistry serves a registry and returns its URL.
 func serveRegistry(t *testing.T) string {
 	t.Helper()
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { node.Close() })
-	if _, err := registry.Serve(node, nil); err != nil {
+	if _, err := registry.Serve(t.Context(), node, nil); err != nil {
 		t.Fatal(err)
 	}
 	return "rmi://" + node.Endpoint().String()
@@ -134,5 +134,9 @@ func session(ctx context.Context, t *testing.T, at string) <-chan struct{} {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rmi.Gone(c)
+	gone, err := rmi.Gone(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gone
 }

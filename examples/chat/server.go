@@ -55,7 +55,10 @@ func (s *server) run(ctx context.Context) error {
 		if !s.registry {
 			return fmt.Errorf("a chat server runs already: %s is bound", s.at)
 		}
-		gone := rmi.Gone(other)
+		gone, err := rmi.Gone(other)
+		if err != nil {
+			return err
+		}
 		go func() { // ends with ctx
 			select {
 			case <-gone:
@@ -88,7 +91,7 @@ func (s *server) listen(ctx context.Context) (*rmi.Node, error) {
 	node := rmi.NewNode(&o)
 	err := s.serveRegistry(ctx, node)
 	if err == nil && !node.Endpoint().Listens() {
-		_, err = node.Listen("127.0.0.1:0")
+		_, err = node.Listen(ctx, "127.0.0.1:0")
 	}
 	if err != nil {
 		node.Close()
@@ -100,16 +103,16 @@ func (s *server) listen(ctx context.Context) (*rmi.Node, error) {
 // serveRegistry makes node serve a registry if there is none.
 func (s *server) serveRegistry(ctx context.Context, node *rmi.Node) error {
 	err := s.askRegistry(ctx, node)
-	if !errors.Is(err, rmi.ConnectFailed) || !s.at.Endpoint.IsLoopback() {
+	if !errors.Is(err, rmi.KindConnectFailed) || !s.at.Endpoint.IsLoopback() {
 		return err
 	}
-	if _, failure := node.Listen(s.at.Endpoint.Address()); failure != nil {
+	if _, failure := node.Listen(ctx, s.at.Endpoint.Address()); failure != nil {
 		if again := s.askRegistry(ctx, node); again != nil {
 			return fmt.Errorf("%w; and none can be served there: %w", err, failure)
 		}
 		return nil // another process was quicker
 	}
-	if _, err := registry.Serve(node, nil); err != nil {
+	if _, err := registry.Serve(ctx, node, nil); err != nil {
 		return err
 	}
 	s.registry = true
@@ -124,7 +127,7 @@ func (s *server) askRegistry(ctx context.Context, node *rmi.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	_, err := registry.LookupRef(ctx, node, s.at.String())
-	if errors.Is(err, rmi.NotBound) {
+	if errors.Is(err, rmi.KindNotBound) {
 		return nil
 	}
 	return err
@@ -134,8 +137,8 @@ func (s *server) askRegistry(ctx context.Context, node *rmi.Node) error {
 // lives, it returns that one.
 func (s *server) bind(ctx context.Context, node *rmi.Node, h *hall) (other Chat, err error) {
 	for {
-		_, err := registry.Bind[Chat](ctx, node, s.at.String(), h)
-		if !errors.Is(err, rmi.AlreadyBound) {
+		_, err := registry.Bind[Chat](ctx, node, s.at.String(), h, nil)
+		if !errors.Is(err, rmi.KindAlreadyBound) {
 			return nil, err
 		}
 		if other, err = find(ctx, node, s.at); !dead(err) {
@@ -154,7 +157,7 @@ func (s *server) bind(ctx context.Context, node *rmi.Node, h *hall) (other Chat,
 func find(ctx context.Context, node *rmi.Node, at registry.URL) (Chat, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	c, err := registry.Lookup[Chat](ctx, node, at.String())
+	c, err := registry.Lookup[Chat](ctx, node, at.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +169,7 @@ func find(ctx context.Context, node *rmi.Node, at registry.URL) (Chat, error) {
 
 // dead tells of an error of find that it means: there is no server.
 func dead(err error) bool {
-	for _, k := range []rmi.Kind{rmi.NotBound, rmi.ConnectFailed, rmi.PeerGone, rmi.StaleReference, rmi.NoSuchObject} {
+	for _, k := range []rmi.Kind{rmi.KindNotBound, rmi.KindConnectFailed, rmi.KindPeerGone, rmi.KindStaleReference, rmi.KindNoSuchObject} {
 		if errors.Is(err, k) {
 			return true
 		}

@@ -32,12 +32,12 @@ func build(t *testing.T) (server, client string) {
 // serveRegistry serves a registry and returns its URL.
 func serveRegistry(t *testing.T) string {
 	t.Helper()
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { node.Close() })
-	if _, err := registry.Serve(node, nil); err != nil {
+	if _, err := registry.Serve(t.Context(), node, nil); err != nil {
 		t.Fatal(err)
 	}
 	return "rmi://" + node.Endpoint().String()
@@ -94,7 +94,7 @@ func TestPrograms(t *testing.T) {
 	}
 	node := rmi.NewNode(nil)
 	defer node.Close()
-	if _, err := registry.Lookup[hello.Greeter](ctx, node, at+"/hello"); !errors.Is(err, rmi.NotBound) {
+	if _, err := registry.Lookup[hello.Greeter](ctx, node, at+"/hello", nil); !errors.Is(err, rmi.KindNotBound) {
 		t.Errorf("after the server's end, a lookup gives %v, want NotBound", err)
 	}
 }

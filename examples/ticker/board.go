@@ -44,7 +44,7 @@ func (b *board) add(ev callback.Event[Quote], now time.Time) {
 	defer b.mu.Unlock()
 	b.heard = now
 	switch ev.Kind {
-	case callback.Gap:
+	case callback.KindGap:
 		b.gaps++
 		b.missed += ev.Missed
 		b.lastGap = now.Format(time.TimeOnly) + " " + gapText(ev)
@@ -53,7 +53,7 @@ func (b *board) add(ev callback.Event[Quote], now time.Time) {
 			clear(b.rows) // the new server's symbols follow
 		}
 		return
-	case callback.Published:
+	case callback.KindPublished:
 		b.events++
 	}
 	b.seq = ev.Seq

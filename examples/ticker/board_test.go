@@ -34,11 +34,11 @@ SYMBOL       PRICE      MOVE    TODAY
 more: ...
 Ctrl-C ends
 `)
-	event(0, quote(callback.State, 40, "AJAX", 99_00))
-	event(0, quote(callback.State, 40, "ACME", 100_00))
-	event(1, quote(callback.Published, 41, "ACME", 104_00))
-	event(1, quote(callback.Published, 43, "ACME", 102_50))
-	event(2, quote(callback.Published, 44, "AJAX", 99_01))
+	event(0, quote(callback.KindState, 40, "AJAX", 99_00))
+	event(0, quote(callback.KindState, 40, "ACME", 100_00))
+	event(1, quote(callback.KindPublished, 41, "ACME", 104_00))
+	event(1, quote(callback.KindPublished, 43, "ACME", 102_50))
+	event(2, quote(callback.KindPublished, 44, "AJAX", 99_01))
 	shows(2, `
 ticker/quotes  A*
 #44  3 quotes  live
@@ -63,9 +63,9 @@ AJAX         99.01      0.01 ▲  -0.99%  ▁█
 more: ...
 Ctrl-C ends
 `)
-	event(8, callback.Event[Quote]{Kind: callback.Gap, Seq: 50, Missed: 6})
-	event(9, callback.Event[Quote]{Kind: callback.Gap, Restarted: true})
-	event(9, quote(callback.State, 2, "ATOM", 7_07))
+	event(8, callback.Event[Quote]{Kind: callback.KindGap, Seq: 50, Missed: 6})
+	event(9, callback.Event[Quote]{Kind: callback.KindGap, Restarted: true})
+	event(9, quote(callback.KindState, 2, "ATOM", 7_07))
 	shows(9, `
 ticker/quotes  A*
 #2  3 quotes  live
@@ -78,7 +78,7 @@ more: ...
 Ctrl-C ends
 `)
 	for i := range Cents(3 * keepPast) {
-		event(10, quote(callback.Published, 3, "ATOM", 100_00+i))
+		event(10, quote(callback.KindPublished, 3, "ATOM", 100_00+i))
 	}
 	if n := len([]rune(spark(b.rows["ATOM"].past))); n != keepPast {
 		t.Errorf("a row shows %d prices, want the last %d", n, keepPast)

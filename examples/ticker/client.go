@@ -17,12 +17,12 @@ type view interface {
 }
 
 // watch shows the quotes until ctx ends. If they come faster than they can be shown, the oldest of those that wait give
-// way, and that is a gap. (callback.Coalesce would keep the newest of each symbol, but then every quote that a newer one
+// way, and that is a gap. (callback.PolicyCoalesce would keep the newest of each symbol, but then every quote that a newer one
 // replaced is told as lost.)
 func (o *options) watch(ctx context.Context, out *os.File) (err error) {
 	node := rmi.NewNode(nil)
 	defer node.Close()
-	wanted := callback.SubscribeOptions{Match: o.match, Start: callback.Snapshot,
+	wanted := callback.SubscribeOptions{Match: o.match, Start: callback.StartSnapshot,
 		FailFast: true} // a wrong -registry is told, not waited for
 	var v view
 	if !o.plain && terminal(out) {

@@ -15,10 +15,10 @@ func (l lines) show(ev callback.Event[Quote]) error {
 	const clock = "15:04:05.000"
 	q, what := ev.Value, "quote"
 	switch ev.Kind {
-	case callback.Gap:
+	case callback.KindGap:
 		_, err := fmt.Fprintf(l.w, "%s gap   %s\n", time.Now().Format(clock), gapText(ev))
 		return err
-	case callback.State:
+	case callback.KindState:
 		what = "state"
 	}
 	_, err := fmt.Fprintf(l.w, "%s %s #%-8d %-6s %9v %+7.2f%%\n", q.At.Local().Format(clock), what, ev.Seq, q.Symbol, q.Price, q.Percent())

@@ -98,12 +98,12 @@ func run(ctx context.Context, o *options) error {
 // what it needs still runs.
 func (o *options) all(ctx context.Context) error {
 	if o.registry == "" {
-		node, err := rmi.Listen("127.0.0.1:0")
+		node, err := rmi.Listen(ctx, "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
 		defer node.Close()
-		reg, err := registry.Serve(node, nil)
+		reg, err := registry.Serve(ctx, node, nil)
 		if err != nil {
 			return err
 		}

@@ -34,12 +34,12 @@ const patience = time.Minute
 // serveRegistry serves a registry and returns its URL.
 func serveRegistry(t *testing.T) string {
 	t.Helper()
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { node.Close() })
-	if _, err := registry.Serve(node, nil); err != nil {
+	if _, err := registry.Serve(t.Context(), node, nil); err != nil {
 		t.Fatal(err)
 	}
 	return "rmi://" + node.Endpoint().String()

@@ -21,7 +21,7 @@ type server struct {
 // newServer opens a market and binds its quotes under their name. A server that was killed leaves the name bound
 // for a while, so it is bound whether it is taken or not. run must follow.
 func (o *options) newServer(ctx context.Context) (*server, error) {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *server) open(ctx context.Context, name string) (err error) {
 			return err
 		}
 	}
-	_, err = registry.Rebind[callback.Source[Quote]](ctx, s.node, name, s.topic)
+	_, err = registry.Rebind[callback.Source[Quote]](ctx, s.node, name, s.topic, nil)
 	return err
 }
 

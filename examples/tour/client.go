@@ -49,7 +49,7 @@ func (c *client) hello(context.Context, string) (string, error) {
 }
 
 func (c *client) lookup(ctx context.Context, name string) (_ string, err error) {
-	c.acct, err = registry.Lookup[Account](ctx, c.node, name)
+	c.acct, err = registry.Lookup[Account](ctx, c.node, name, nil)
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +70,7 @@ func (c *client) call(ctx context.Context, _ string) (string, error) {
 }
 
 func (c *client) funcs(ctx context.Context, name string) (string, error) {
-	d, err := registry.Lookup[depositor](ctx, c.node, name)
+	d, err := registry.Lookup[depositor](ctx, c.node, name, nil)
 	if err != nil {
 		return "", err
 	}
@@ -245,8 +245,8 @@ func (c *client) cut(ctx context.Context, _ string) (string, error) {
 
 func (c *client) mismatch(ctx context.Context, name string) (string, error) {
 	c.say("I look %s up as a wrongAccount", name)
-	_, err := registry.Lookup[wrongAccount](ctx, c.node, name)
-	if !errors.Is(err, rmi.Mismatch) {
+	_, err := registry.Lookup[wrongAccount](ctx, c.node, name, nil)
+	if !errors.Is(err, rmi.KindMismatch) {
 		return "", fmt.Errorf("got the error %w, want one of kind Mismatch", err)
 	}
 	c.say("Refused: %v", err)

@@ -9,12 +9,12 @@ import (
 
 // runRegistry is the registry's process.
 func runRegistry(c *child) error {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	defer node.Close()
-	names, err := registry.Serve(node, nil)
+	names, err := registry.Serve(context.Background(), node, nil)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 
 // runServer is the server's process.
 func runServer(c *child) error {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func runServer(c *child) error {
 			return "", nil
 		},
 		"bind": func(ctx context.Context, name string) (string, error) {
-			b, err := registry.Bind[Account](ctx, node, name, &account{child: c, node: node})
+			b, err := registry.Bind[Account](ctx, node, name, &account{child: c, node: node}, nil)
 			if err != nil {
 				return "", err
 			}
@@ -86,7 +86,7 @@ func (a *account) add(ctx context.Context, cents int64) (int64, error) {
 }
 
 func (a *account) Watch(_ context.Context, f func(context.Context, int64) error) (callback.Subscription, error) {
-	if r, ok := a.node.RefOf(f); ok && !r.Listens() {
+	if r, ok := rmi.RefOf(f); ok && !r.Listens() {
 		a.say("I got a function, %v: no host, no port, nothing that I could dial", r)
 	}
 	w := &watcher{f}

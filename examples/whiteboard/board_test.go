@@ -25,18 +25,18 @@ func clients(ctx context.Context, t *testing.T, n int) (proxies []ShapeList, nod
 	t.Helper()
 	network := rmitest.New(t)
 	owner := network.Node()
-	names, err := registry.Serve(owner, nil)
+	names, err := registry.Serve(ctx, owner, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := newBoard(owner)
 	t.Cleanup(func() { b.close() })
-	if _, err := registry.Bind[ShapeList](ctx, owner, names.URL("whiteboard"), b); err != nil {
+	if _, err := registry.Bind[ShapeList](ctx, owner, names.URL("whiteboard"), b, nil); err != nil {
 		t.Fatal(err)
 	}
 	for range n {
 		node := network.Client()
-		list, err := registry.Lookup[ShapeList](ctx, node, names.URL("whiteboard"))
+		list, err := registry.Lookup[ShapeList](ctx, node, names.URL("whiteboard"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestShapesAreReferences(t *testing.T) {
 	if err := all[0].Remove(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.Remove(ctx); err != nil && !errors.Is(err, rmi.NoSuchObject) {
+	if err := first.Remove(ctx); err != nil && !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Errorf("a second Remove: %v", err)
 	}
 	if all, v, err := ada.AllShapes(ctx); err != nil || v != 3 || !slices.Equal(all, []Shape{second}) {

@@ -104,7 +104,7 @@ func (e *ear) Callback(_ context.Context, v Version) error {
 // attend finds the server and follows it until it is lost. It registers before it looks at the board, so that no change
 // falls between.
 func (g *gateway) attend(ctx context.Context, found func()) error {
-	list, err := registry.Lookup[ShapeList](ctx, g.node, g.name)
+	list, err := registry.Lookup[ShapeList](ctx, g.node, g.name, nil)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,10 @@ func (g *gateway) attend(ctx context.Context, found func()) error {
 		defer cancel()
 		sub.Cancel(soon) // fails if the server is lost, and the registration with it
 	}()
-	gone := rmi.Gone(list)
+	gone, err := rmi.Gone(list)
+	if err != nil {
+		return err
+	}
 	version, err := g.look(ctx, list)
 	if err != nil {
 		return err
@@ -162,7 +165,7 @@ func (g *gateway) look(ctx context.Context, list ShapeList) (Version, error) {
 		p := g.known[s] // only this goroutine writes known
 		if p == nil {
 			state, err := s.AllState(ctx)
-			if errors.Is(err, rmi.NoSuchObject) {
+			if errors.Is(err, rmi.KindNoSuchObject) {
 				continue // removed meanwhile; the callback for that is on its way
 			}
 			if err == nil {
@@ -216,9 +219,9 @@ func reason(err error) string {
 	switch {
 	case errors.Is(err, errLost):
 		return errLost.Error()
-	case errors.Is(err, rmi.NotBound):
+	case errors.Is(err, rmi.KindNotBound):
 		return "the registry knows no whiteboard: its server does not run"
-	case errors.Is(err, rmi.ConnectFailed), errors.Is(err, rmi.StaleReference), errors.Is(err, rmi.PeerGone):
+	case errors.Is(err, rmi.KindConnectFailed), errors.Is(err, rmi.KindStaleReference), errors.Is(err, rmi.KindPeerGone):
 		return errOffline.Error()
 	}
 	return err.Error()
@@ -252,7 +255,7 @@ func (g *gateway) draw(ctx context.Context, o GraphicalObject) (drawn, error) {
 		return drawn{}, err
 	}
 	v, err := s.Version(ctx)
-	if errors.Is(err, rmi.NoSuchObject) { // somebody was quick to remove it
+	if errors.Is(err, rmi.KindNoSuchObject) { // somebody was quick to remove it
 		v, err = list.Version(ctx)
 	}
 	return drawn{pageID(s), v}, err
@@ -275,7 +278,7 @@ func (g *gateway) remove(ctx context.Context, id string) error {
 		return errOffline
 	}
 	err := s.Remove(ctx)
-	if errors.Is(err, rmi.NoSuchObject) {
+	if errors.Is(err, rmi.KindNoSuchObject) {
 		return errNoShape
 	}
 	return err

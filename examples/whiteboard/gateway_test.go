@@ -29,12 +29,12 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{t: t, ctx: patient(t)}
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { node.Close() })
-	names, err := registry.Serve(node, nil)
+	names, err := registry.Serve(t.Context(), node, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,13 +272,13 @@ func TestConnectionCut(t *testing.T) {
 	ctx := patient(t)
 	network := rmitest.New(t)
 	owner, client := network.Node(), network.Client()
-	names, err := registry.Serve(owner, nil)
+	names, err := registry.Serve(ctx, owner, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := newBoard(owner)
 	defer b.close()
-	if _, err := registry.Bind[ShapeList](ctx, owner, names.URL("whiteboard"), b); err != nil {
+	if _, err := registry.Bind[ShapeList](ctx, owner, names.URL("whiteboard"), b, nil); err != nil {
 		t.Fatal(err)
 	}
 	draw(ctx, t, b, line(1, 2, 3, 4))

@@ -74,12 +74,12 @@ func name(registry string) string {
 // order.
 func runAll(ctx context.Context, at, addr string) (err error) {
 	if at == "" {
-		node, err := rmi.Listen("127.0.0.1:0")
+		node, err := rmi.Listen(ctx, "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
 		defer node.Close()
-		names, err := registry.Serve(node, nil)
+		names, err := registry.Serve(ctx, node, nil)
 		if err != nil {
 			return err
 		}
@@ -103,12 +103,12 @@ type server struct {
 // newServer binds an empty board. A server that was killed leaves the name bound for a while, so it is bound whether it is
 // taken or not. shutdown must follow.
 func newServer(ctx context.Context, name string) (*server, error) {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	s := &server{node, newBoard(node)}
-	if _, err := registry.Rebind[ShapeList](ctx, node, name, s.board); err != nil {
+	if _, err := registry.Rebind[ShapeList](ctx, node, name, s.board, nil); err != nil {
 		return nil, errors.Join(err, s.board.close(), node.Close())
 	}
 	return s, nil

@@ -55,7 +55,7 @@ func TestProgram(t *testing.T) {
 
 	node := rmi.NewNode(nil)
 	defer node.Close()
-	list, err := registry.Lookup[ShapeList](ctx, node, at+"/whiteboard")
+	list, err := registry.Lookup[ShapeList](ctx, node, at+"/whiteboard", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestServerKilled(t *testing.T) {
 	if status := server.End(); status != 0 || server.Log() != "" {
 		t.Errorf("the server's status is %d\n%s", status, server.Log())
 	}
-	if _, err := registry.LookupRef(s.ctx, s.web.gateway.node, s.at+"/whiteboard"); !errors.Is(err, rmi.NotBound) {
+	if _, err := registry.LookupRef(s.ctx, s.web.gateway.node, s.at+"/whiteboard"); !errors.Is(err, rmi.KindNotBound) {
 		t.Errorf("after the server's end, a lookup gives %v, want NotBound", err)
 	}
 }

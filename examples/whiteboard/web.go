@@ -233,7 +233,7 @@ func fail(rw http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, errBadShape):
 		status = http.StatusBadRequest
-	case errors.Is(err, rmi.Deadline):
+	case errors.Is(err, rmi.KindDeadline):
 		status = http.StatusGatewayTimeout
 	}
 	http.Error(rw, err.Error(), status)

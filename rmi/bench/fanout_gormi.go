@@ -20,7 +20,7 @@ func newGormiBroker() (broker, error) {
 	n := rmi.NewNode(nil)
 	b := &gormiBroker{node: n}
 	err := func() error {
-		if _, err := n.Listen("127.0.0.1:0"); err != nil {
+		if _, err := n.Listen(context.Background(), "127.0.0.1:0"); err != nil {
 			return err
 		}
 		var err error

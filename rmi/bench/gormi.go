@@ -118,7 +118,7 @@ func (g gormi[B, J, O]) Serve() (string, func(), error) {
 			stop = func() { n.Close(); os.RemoveAll(dir) }
 			at = "unix:" + filepath.Join(dir, "s")
 		}
-		if _, err := n.Listen(at); err != nil {
+		if _, err := n.Listen(context.Background(), at); err != nil {
 			return "", err
 		}
 		bench := any(new(servant[O]))
@@ -254,7 +254,7 @@ func (c *gormiClient[B, J, O]) JDK() map[string]func() error {
 		"mixed nodes": checked(j.MixedNodes, nodes, func(v []*data.Mixed) bool { return v[jdkLength-1].D == 3.14 }),
 		"references":  checked(j.Remotes, objects, func(v []O) bool { return any(v[jdkLength-1]) == any(objects[jdkLength-1]) }),
 		"exception": func() error {
-			if err := j.Throw(context.Background()); rmi.KindOf(err) != rmi.Application {
+			if err := j.Throw(context.Background()); rmi.KindOf(err) != rmi.KindApplication {
 				return errors.Join(errWrong, err)
 			}
 			return nil

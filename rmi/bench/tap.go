@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
+	"gormi/rmi/transport"
 	"net"
 	"sync"
 	"time"
-
-	"gormi/rmi"
 )
 
 // span is something that happened, by the clock of the machine, which both
@@ -48,7 +47,7 @@ func (s *spans) take() []span {
 // tapped is the system's network with a clock at each read and write.
 type tapped struct{ log *spans }
 
-var _ rmi.Network = tapped{}
+var _ transport.Network = tapped{}
 
 func (t tapped) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, address)

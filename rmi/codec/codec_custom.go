@@ -72,7 +72,7 @@ func (d *Decoder) octets(unmarshal func([]byte) error) error {
 		return err
 	}
 	if h.class != classBinary && h.class != classString {
-		return refuse(fault.BadArguments, "got %v, want binary data", h.class)
+		return refuse(fault.KindBadArguments, "got %v, want binary data", h.class)
 	}
 	b, err := d.payload(h)
 	if err != nil {
@@ -181,7 +181,7 @@ func (c *compiler) fillCodec(p *plan) bool {
 		if form.kind == KindCustom {
 			d.mp.Reset(&d.r)
 			if got != end {
-				return refuse(fault.BadArguments, "%s read %d of the %d bytes of a %s",
+				return refuse(fault.KindBadArguments, "%s read %d of the %d bytes of a %s",
 					form.methods[1], got-start, end-start, typeName(p.typ))
 			}
 		}
@@ -199,10 +199,10 @@ func (e *Encoder) checkOwn(start int, t reflect.Type) error {
 	var stack [wire.MaxNesting]uint32
 	shape, end, err := scanValue(e.w.buf[start:], &lim, stack[:])
 	if err != nil {
-		return refuse(fault.Invalid, "what %s wrote with its own codec cannot travel: %v", typeName(t), err)
+		return refuse(fault.KindInvalid, "what %s wrote with its own codec cannot travel: %v", typeName(t), err)
 	}
 	if end != len(e.w.buf)-start {
-		return refuse(fault.Invalid, "%s wrote more than one value with its own codec", typeName(t))
+		return refuse(fault.KindInvalid, "%s wrote more than one value with its own codec", typeName(t))
 	}
 	e.elements += shape.Elements
 	return nil

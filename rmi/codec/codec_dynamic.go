@@ -17,11 +17,11 @@ import (
 // names, as values of a parameter of type any would. So a struct can be passed as a map.
 func EncodeAny(e *Encoder, values []any) error {
 	if err := e.array(len(values)); err != nil {
-		return failure(e.sized(err), "arguments", fault.Invalid, fault.NotExecuted)
+		return failure(e.sized(err), "arguments", fault.KindInvalid, fault.OutcomeNotExecuted)
 	}
 	for i, v := range values {
 		if err := e.dynamic(v); err != nil {
-			return failure(e.sized(err), numbered("argument", i), fault.Invalid, fault.NotExecuted)
+			return failure(e.sized(err), numbered("argument", i), fault.KindInvalid, fault.OutcomeNotExecuted)
 		}
 	}
 	e.depth--
@@ -71,7 +71,7 @@ func (e *Encoder) dynamic(v any) error {
 	value := reflect.ValueOf(v)
 	p, err := planOf(value.Type())
 	if err != nil {
-		return refuse(fault.Invalid, "%v", err)
+		return refuse(fault.KindInvalid, "%v", err)
 	}
 	return p.enc(e, value)
 }
@@ -83,11 +83,11 @@ func (e *Encoder) dynamic(v any) error {
 func DecodeAny(d *Decoder) ([]any, error) {
 	v, err := d.dynamic()
 	if err != nil {
-		return nil, failure(err, "", fault.BadArguments, fault.Unknown)
+		return nil, failure(err, "", fault.KindBadArguments, fault.OutcomeUnknown)
 	}
 	values, ok := v.([]any)
 	if !ok {
-		return nil, fault.New(fault.BadArguments, fault.Unknown, "the body holds a %T, not an array of values", v)
+		return nil, fault.New(fault.KindBadArguments, fault.OutcomeUnknown, "the body holds a %T, not an array of values", v)
 	}
 	return values, nil
 }
@@ -198,7 +198,7 @@ func (d *Decoder) dynamicMap(h valueHead) (any, error) {
 			}
 		}
 		if key == nil || !reflect.TypeOf(key).Comparable() || key != key {
-			return nil, refuse(fault.BadArguments, "a %T as a map's key", key)
+			return nil, refuse(fault.KindBadArguments, "a %T as a map's key", key)
 		}
 		v, err := d.dynamic()
 		if err != nil {
@@ -213,7 +213,7 @@ func (d *Decoder) dynamicMap(h valueHead) (any, error) {
 			size = len(named)
 		}
 		if size != i+1 {
-			return nil, withinKey(refuse(fault.BadArguments, "the key comes twice"), reflect.ValueOf(key))
+			return nil, withinKey(refuse(fault.KindBadArguments, "the key comes twice"), reflect.ValueOf(key))
 		}
 	}
 	if mixed != nil {

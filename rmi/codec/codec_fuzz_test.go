@@ -53,7 +53,7 @@ func FuzzScan(f *testing.F) {
 	o.byNum[1<<20] = reflect.ValueOf(notifier{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if _, err := Scan(body, limits); err != nil {
-			if k := fault.KindOf(err); k != fault.BadArguments && k != fault.TooLarge {
+			if k := fault.KindOf(err); k != fault.KindBadArguments && k != fault.KindTooLarge {
 				t.Fatalf("kind %v: %v", k, err)
 			}
 			return
@@ -96,7 +96,7 @@ func FuzzParseError(f *testing.F) {
 		f.Add([]byte(b))
 	}
 	for _, err := range []error{io.EOF, code(3), &overdrawn{1, fmt.Errorf("x: %w", &overdrawn{2, io.EOF})},
-		errors.Join(context.Canceled, fault.New(fault.NotBound, fault.NotExecuted, "y"))} {
+		errors.Join(context.Canceled, fault.New(fault.KindNotBound, fault.OutcomeNotExecuted, "y"))} {
 		f.Add(AppendError(nil, err))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

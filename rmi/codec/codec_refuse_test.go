@@ -82,8 +82,8 @@ func TestTypesThatCannotTravelAreNamedByRuleAndPath(t *testing.T) {
 		if test.want == "argument 1[]" {
 			test.want = "argument 1[].Second.C"
 		}
-		wantError(t, err, fault.Invalid, test.want)
-		if fault.OutcomeOf(err) != fault.NotExecuted {
+		wantError(t, err, fault.KindInvalid, test.want)
+		if fault.OutcomeOf(err) != fault.OutcomeNotExecuted {
 			t.Errorf("%v: outcome %v", test.typ, fault.OutcomeOf(err))
 		}
 	}
@@ -147,8 +147,8 @@ func TestDecodingRefusesWhatDoesNotFit(t *testing.T) {
 		}
 		_, err = m.DecodeArgs(d)
 		d.Release()
-		wantError(t, err, fault.BadArguments, test.want)
-		if fault.OutcomeOf(err) != fault.NotExecuted {
+		wantError(t, err, fault.KindBadArguments, test.want)
+		if fault.OutcomeOf(err) != fault.OutcomeNotExecuted {
 			t.Errorf("%v: outcome %v", test.typ, fault.OutcomeOf(err))
 		}
 	}
@@ -205,23 +205,23 @@ func TestEncodingRefusesWithThePath(t *testing.T) {
 		defer e.Release()
 		err := methodOf(t, reflect.TypeOf(v)).EncodeArgs(e, []reflect.Value{reflect.ValueOf(v)})
 		wantError(t, err, kind, want...)
-		if fault.OutcomeOf(err) != fault.NotExecuted {
+		if fault.OutcomeOf(err) != fault.OutcomeNotExecuted {
 			t.Errorf("outcome %v", fault.OutcomeOf(err))
 		}
 	}
-	try(cyclic, nil, fault.TooLarge, "argument 1: Left.Left", "…", "does the value contain itself?")
-	try(loop, nil, fault.TooLarge, "argument 1[0][0]", "limit of 64")
-	try([]any{1, stranger{}}, nil, fault.Invalid, "argument 1[1]: a codec.stranger", "call rmi.RegisterType")
-	try(pair[int, any]{1, make(chan int)}, nil, fault.Invalid, "argument 1: Second: a chan int")
-	try(make([]byte, 100), &wire.Limits{Message: 50}, fault.TooLarge, "argument 1: the body takes 103 bytes or more, above the limit of 50 bytes")
-	try([]record{{}, {Name: strings.Repeat("x", 100)}}, &wire.Limits{Message: 60}, fault.TooLarge, "argument 1[1].Name: ", "limit of 60 bytes")
-	try(make([]bool, 100), &wire.Limits{Elements: 50}, fault.TooLarge, "argument 1: 101 elements or more, above the limit of 50")
-	try(lazy{}, nil, fault.Invalid, "wrote more than one value")
-	try(greedy{}, nil, fault.Invalid, "cannot travel")
-	try(msgpack.RawMessage{0xdd, 0xff, 0xff, 0xff, 0xff}, nil, fault.Invalid, "cannot travel")
-	try(panicking{}, nil, fault.Invalid, "codec panicked")
-	try([]refs.Ref{{Completed: true}, {ID: refs.ID{Object: 3}}}, &wire.Limits{References: 1}, fault.TooLarge, "argument 1[1]: more references than the limit of 1")
-	try(func(context.Context) error { return nil }, nil, fault.Invalid, "only arguments and results of a call carry references")
+	try(cyclic, nil, fault.KindTooLarge, "argument 1: Left.Left", "…", "does the value contain itself?")
+	try(loop, nil, fault.KindTooLarge, "argument 1[0][0]", "limit of 64")
+	try([]any{1, stranger{}}, nil, fault.KindInvalid, "argument 1[1]: a codec.stranger", "call rmi.RegisterType")
+	try(pair[int, any]{1, make(chan int)}, nil, fault.KindInvalid, "argument 1: Second: a chan int")
+	try(make([]byte, 100), &wire.Limits{Message: 50}, fault.KindTooLarge, "argument 1: the body takes 103 bytes or more, above the limit of 50 bytes")
+	try([]record{{}, {Name: strings.Repeat("x", 100)}}, &wire.Limits{Message: 60}, fault.KindTooLarge, "argument 1[1].Name: ", "limit of 60 bytes")
+	try(make([]bool, 100), &wire.Limits{Elements: 50}, fault.KindTooLarge, "argument 1: 101 elements or more, above the limit of 50")
+	try(lazy{}, nil, fault.KindInvalid, "wrote more than one value")
+	try(greedy{}, nil, fault.KindInvalid, "cannot travel")
+	try(msgpack.RawMessage{0xdd, 0xff, 0xff, 0xff, 0xff}, nil, fault.KindInvalid, "cannot travel")
+	try(panicking{}, nil, fault.KindInvalid, "codec panicked")
+	try([]refs.Ref{{Completed: true}, {ID: refs.ID{Object: 3}}}, &wire.Limits{References: 1}, fault.KindTooLarge, "argument 1[1]: more references than the limit of 1")
+	try(func(context.Context) error { return nil }, nil, fault.KindInvalid, "only arguments and results of a call carry references")
 }
 
 type panicking struct{ *url.URL }
@@ -233,6 +233,6 @@ func TestWrongNumberOrTypeOfValuesIsRefused(t *testing.T) {
 	m := methodOf(t, reflect.TypeFor[int]())
 	e := NewEncoder(nil, nil)
 	defer e.Release()
-	wantError(t, m.EncodeArgs(e, nil), fault.BadArguments, "Call(int) (int) has 1 argument, not 0")
-	wantError(t, m.EncodeResults(e, []reflect.Value{reflect.ValueOf("x")}), fault.BadArguments, "result 1: got a string, want int")
+	wantError(t, m.EncodeArgs(e, nil), fault.KindBadArguments, "Call(int) (int) has 1 argument, not 0")
+	wantError(t, m.EncodeResults(e, []reflect.Value{reflect.ValueOf("x")}), fault.KindBadArguments, "result 1: got a string, want int")
 }

@@ -298,11 +298,11 @@ func TestReferencesTravelAnywhere(t *testing.T) {
 		t.Errorf("called %d times, %v", called, err)
 	}
 
-	o.fail = fault.New(fault.Closed, fault.NotExecuted, "the node is closed")
+	o.fail = fault.New(fault.KindClosed, fault.OutcomeNotExecuted, "the node is closed")
 	e2 := NewEncoder(o, nil)
 	defer e2.Release()
 	err = m.EncodeArgs(e2, []reflect.Value{reflect.ValueOf(v)})
-	wantError(t, err, fault.Closed, "argument 1: Opts.Listeners[1]", "the node is closed")
+	wantError(t, err, fault.KindClosed, "argument 1: Opts.Listeners[1]", "the node is closed")
 }
 
 type notifier struct{}

@@ -80,7 +80,7 @@ func NewDecoder(body []byte, table []refs.Ref, im Importer, l *wire.Limits) (*De
 	d := decoders.Get().(*Decoder)
 	d.limits = l.Effective()
 	if len(table) > d.limits.References {
-		err := fault.New(fault.TooLarge, fault.Unknown, "a table of %d references is above the limit of %d (Options.Limits.References)",
+		err := fault.New(fault.KindTooLarge, fault.OutcomeUnknown, "a table of %d references is above the limit of %d (Options.Limits.References)",
 			len(table), d.limits.References)
 		d.Release()
 		return nil, err
@@ -118,7 +118,7 @@ func (d *Decoder) Release() {
 func (d *Decoder) head() (valueHead, error) {
 	h, ok := readHead(d.r.b[d.r.pos:])
 	if !ok {
-		return valueHead{}, refuse(fault.BadArguments, "the body ends too early")
+		return valueHead{}, refuse(fault.KindBadArguments, "the body ends too early")
 	}
 	d.r.pos += h.size
 	return h, nil
@@ -137,7 +137,7 @@ func (d *Decoder) null() bool {
 // ext. They belong to the body.
 func (d *Decoder) payload(h valueHead) ([]byte, error) {
 	if h.n > uint64(len(d.r.b)-d.r.pos) {
-		return nil, refuse(fault.BadArguments, "the body ends too early")
+		return nil, refuse(fault.KindBadArguments, "the body ends too early")
 	}
 	b := d.r.b[d.r.pos : d.r.pos+int(h.n)]
 	d.r.pos += int(h.n)
@@ -166,7 +166,7 @@ func (d *Decoder) length(class valueClass, t reflect.Type) (int, error) {
 		return 0, unexpected(h, t)
 	}
 	if h.n > uint64(len(d.r.b)-d.r.pos) {
-		return 0, refuse(fault.BadArguments, "the body ends too early")
+		return 0, refuse(fault.KindBadArguments, "the body ends too early")
 	}
 	return int(h.n), nil
 }
@@ -175,7 +175,7 @@ func (d *Decoder) length(class valueClass, t reflect.Type) (int, error) {
 // they are allocated.
 func (d *Decoder) charge(n int, size uintptr) error {
 	if size > 0 && uint64(n) > uint64(d.memory)/uint64(size) {
-		return refuse(fault.TooLarge, "decoding takes more memory than the limit of %d bytes (Options.Limits.Memory)", d.limits.Memory)
+		return refuse(fault.KindTooLarge, "decoding takes more memory than the limit of %d bytes (Options.Limits.Memory)", d.limits.Memory)
 	}
 	d.memory -= n * int(size)
 	return nil
@@ -187,7 +187,7 @@ func unexpected(h valueHead, t reflect.Type) error {
 	if h.class == classExt {
 		got = map[int8]string{extTime: "a time", extReference: "a reference"}[h.ext]
 	}
-	return refuse(fault.BadArguments, "got %s, want %s", got, typeName(t))
+	return refuse(fault.KindBadArguments, "got %s, want %s", got, typeName(t))
 }
 
 // decodeValues reads one array of values. what is "argument" or "result".
@@ -228,7 +228,7 @@ func (d *Decoder) openValues(m *Method, what string, want int, kind fault.Kind, 
 // valueFailure is the error of value i, whose malformed forms are of the kind given.
 func valueFailure(err error, what string, i int, kind fault.Kind, outcome fault.Outcome) *fault.Error {
 	f := failure(err, numbered(what, i), kind, outcome)
-	if f.Kind == fault.BadArguments {
+	if f.Kind == fault.KindBadArguments {
 		f.Kind = kind
 	}
 	return f

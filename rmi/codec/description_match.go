@@ -49,7 +49,7 @@ func (d *Description) Accepts(caller *Description) error {
 	if more := len(wrong) - shownMismatches; more > 0 {
 		wrong = append(wrong[:shownMismatches], fmt.Sprintf("and %d more", more))
 	}
-	return fault.New(fault.Mismatch, fault.NotExecuted, "the caller's %s does not fit the owner's %s:\n%s",
+	return fault.New(fault.KindMismatch, fault.OutcomeNotExecuted, "the caller's %s does not fit the owner's %s:\n%s",
 		fault.Brief(caller.Name), fault.Brief(d.Name), strings.Join(wrong, "\n"))
 }
 

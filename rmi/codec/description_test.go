@@ -83,7 +83,7 @@ func TestRulesAreNamedForEveryProblem(t *testing.T) {
 		hidden(context.Context) error
 	}
 	_, err := InterfaceOf(reflect.TypeFor[bad]())
-	wantError(t, err, fault.Invalid, "codec.bad cannot be a remote interface:",
+	wantError(t, err, fault.KindInvalid, "codec.bad cannot be a remote interface:",
 		"\nrule 2: NoContext: the first parameter is not a context.Context",
 		"\nrule 3: NoError: the last result is not an error",
 		"\nrule 2: Both:", "\nrule 3: Both:", "\nrule 4: Both: argument 1: channels",
@@ -99,21 +99,21 @@ func TestRulesAreNamedForEveryProblem(t *testing.T) {
 		{reflect.TypeFor[func()](), "rule 2"},
 	} {
 		_, err := InterfaceOf(test.typ)
-		wantError(t, err, fault.Invalid, test.want)
+		wantError(t, err, fault.KindInvalid, test.want)
 	}
 	_, err = InterfaceOf(reflect.TypeFor[interface {
 		Ichlxlh(context.Context) error
 		Qyggpca(context.Context) error
 		Fvhmpow(context.Context) error
 	}]())
-	wantError(t, err, fault.Invalid, "rule 5: Qyggpca: its name hashes to the same number as Ichlxlh", "rule 5: Fvhmpow: its name hashes to 0")
+	wantError(t, err, fault.KindInvalid, "rule 5: Qyggpca: its name hashes to the same number as Ichlxlh", "rule 5: Fvhmpow: its name hashes to 0")
 	many := reflect.TypeFor[func(context.Context) error]()
 	var fields []reflect.StructField
 	for i := range 256 {
 		fields = append(fields, reflect.StructField{Name: "M" + strings.Repeat("x", i), Type: many})
 	}
 	_, err = InterfaceOf(reflect.StructOf(fields))
-	wantError(t, err, fault.Invalid, "rule 6: ", "256 methods, more than 255", "the name is longer than 255 bytes")
+	wantError(t, err, fault.KindInvalid, "rule 6: ", "256 methods, more than 255", "the name is longer than 255 bytes")
 }
 
 func TestFingerprintsAreOfTheWireAndStable(t *testing.T) {
@@ -239,7 +239,7 @@ func TestHostileDescriptionsAreRefused(t *testing.T) {
 	types.WriteString("\x94\x01\xa1x\xdc\x10\x01")
 	types.WriteString(strings.Repeat("\x91\x01", 4097) + "\x90")
 	_, err := ParseDescription([]byte(types.String()))
-	wantError(t, err, fault.Protocol, "4097 types, more than 4096")
+	wantError(t, err, fault.KindProtocol, "4097 types, more than 4096")
 }
 
 // TestDescriptionsThatExplode doubles with every type: written out or compared
@@ -263,7 +263,7 @@ func TestDescriptionsThatExplode(t *testing.T) {
 		t.Error(err)
 	}
 	other.Types[40].Kind = KindInt16
-	wantError(t, d.Accepts(other), fault.Mismatch, "int16 for the caller, int8 for the owner")
+	wantError(t, d.Accepts(other), fault.KindMismatch, "int16 for the caller, int8 for the owner")
 }
 
 func TestAgreement(t *testing.T) {
@@ -338,8 +338,8 @@ func TestAgreement(t *testing.T) {
 				}
 				return
 			}
-			wantError(t, err, fault.Mismatch, test.want...)
-			if fault.OutcomeOf(err) != fault.NotExecuted {
+			wantError(t, err, fault.KindMismatch, test.want...)
+			if fault.OutcomeOf(err) != fault.OutcomeNotExecuted {
 				t.Errorf("outcome %v", fault.OutcomeOf(err))
 			}
 		})
@@ -371,7 +371,7 @@ func TestALongInterfaceIsCutToWhatDiffers(t *testing.T) {
 		Open(context.Context, struct{ A, B, C, D, E, F, G, H int64 }, accountText) error
 	}
 	err := describe[many](t).Accepts(describe[manyText](t))
-	wantError(t, err, fault.Mismatch,
+	wantError(t, err, fault.KindMismatch,
 		"Open: the caller has Open(struct{A int64; B int64; C int64; D int64; …}, codec.accountText{…; Balance string; …})",
 		"the owner has Open(struct{A int64; B int64; C int64; D int64; …}, codec.account{…; Balance int64; …})",
 		"argument 2: Balance: string for the caller, int64 for the owner")

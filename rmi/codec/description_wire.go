@@ -137,23 +137,32 @@ func appendString(b []byte, s string) []byte {
 // descriptionLimits bound a description from a peer.
 var descriptionLimits = wire.Limits{Message: maxDescription, Depth: 8, Elements: maxDescription}
 
+// UnmarshalBinary is ParseDescription into d.
+func (d *Description) UnmarshalBinary(b []byte) error {
+	out, err := ParseDescription(b)
+	if err == nil {
+		*d = *out
+	}
+	return err
+}
+
 // ParseDescription reads what MarshalBinary wrote, from a peer that is not
 // trusted. It checks every length, name and index. The error is a *fault.Error
 // of kind Protocol or TooLarge.
 func ParseDescription(b []byte) (*Description, error) {
 	d, err := NewDecoder(b, nil, nil, &descriptionLimits)
 	if err != nil {
-		kind := fault.Protocol
-		if fault.KindOf(err) == fault.TooLarge {
-			kind = fault.TooLarge
+		kind := fault.KindProtocol
+		if fault.KindOf(err) == fault.KindTooLarge {
+			kind = fault.KindTooLarge
 		}
-		return nil, fault.New(kind, fault.Unknown, "W-141: description: %w", err)
+		return nil, fault.New(kind, fault.OutcomeUnknown, "W-141: description: %w", err)
 	}
 	defer d.Release()
 	p := descriptionParser{parts: parts{d: d}}
 	out := p.description()
 	if p.err != nil {
-		return nil, fault.New(fault.Protocol, fault.Unknown, "W-141: description: %w", p.err)
+		return nil, fault.New(fault.KindProtocol, fault.OutcomeUnknown, "W-141: description: %w", p.err)
 	}
 	return out, nil
 }
@@ -166,7 +175,7 @@ type parts struct {
 
 func (p *parts) fail(format string, a ...any) {
 	if p.err == nil {
-		p.err = refuse(fault.Protocol, format, a...)
+		p.err = refuse(fault.KindProtocol, format, a...)
 	}
 }
 

@@ -140,10 +140,10 @@ func (e *Encoder) Refs() []refs.Ref { return e.refs }
 // The caller decrements depth when it is complete.
 func (e *Encoder) enter(n int) error {
 	if e.depth >= e.limits.Depth {
-		return refuse(fault.TooLarge, "nests deeper than the limit of %d (Options.Limits.Depth); does the value contain itself?", e.limits.Depth)
+		return refuse(fault.KindTooLarge, "nests deeper than the limit of %d (Options.Limits.Depth); does the value contain itself?", e.limits.Depth)
 	}
 	if e.elements += n; e.elements > e.limits.Elements {
-		return refuse(fault.TooLarge, "%d elements or more, above the limit of %d (Options.Limits.Elements)", e.elements, e.limits.Elements)
+		return refuse(fault.KindTooLarge, "%d elements or more, above the limit of %d (Options.Limits.Elements)", e.elements, e.limits.Elements)
 	}
 	e.depth++
 	return nil
@@ -201,7 +201,7 @@ func (e *Encoder) tableIndex(r refs.Ref) (int, error) {
 		}
 	}
 	if i >= e.limits.References {
-		return 0, refuse(fault.TooLarge, "more references than the limit of %d for one message (Options.Limits.References)", e.limits.References)
+		return 0, refuse(fault.KindTooLarge, "more references than the limit of %d for one message (Options.Limits.References)", e.limits.References)
 	}
 	return i, nil
 }
@@ -215,10 +215,10 @@ func (e *Encoder) repeated(r refs.Ref) {
 // export writes a remote value as a reference.
 func (e *Encoder) export(v reflect.Value, i *Interface) error {
 	if e.exporter == nil {
-		return refuse(fault.Invalid, "a %s cannot travel here: only arguments and results of a call carry references", i.Name)
+		return refuse(fault.KindInvalid, "a %s cannot travel here: only arguments and results of a call carry references", i.Name)
 	}
 	if obj := object(v); isNil(obj) {
-		return refuse(fault.Invalid, "a nil %s is no %s that could be called; pass nil itself", typeName(obj.Type()), i.Name)
+		return refuse(fault.KindInvalid, "a nil %s is no %s that could be called; pass nil itself", typeName(obj.Type()), i.Name)
 	}
 	r, err := e.exporter.ExportRef(v, i)
 	if err != nil {
@@ -246,12 +246,12 @@ func isNil(v reflect.Value) bool {
 // encodeValues writes one array of values. what is "argument" or "result".
 func (e *Encoder) encodeValues(m *Method, what string, plans []*plan, values []reflect.Value, outcome fault.Outcome) error {
 	if len(values) != len(plans) {
-		return m.fault(&fault.Error{Kind: fault.BadArguments, Outcome: outcome,
+		return m.fault(&fault.Error{Kind: fault.KindBadArguments, Outcome: outcome,
 			Msg: m.Signature() + " has " + counted(len(plans), what) + ", not " + counted(len(values), "")})
 	}
 	err := e.array(len(plans))
 	if err != nil {
-		return m.fault(failure(e.sized(err), what+"s", fault.Invalid, outcome))
+		return m.fault(failure(e.sized(err), what+"s", fault.KindInvalid, outcome))
 	}
 	for i, p := range plans {
 		v := values[i]
@@ -259,7 +259,7 @@ func (e *Encoder) encodeValues(m *Method, what string, plans []*plan, values []r
 			err = p.enc(e, v)
 		}
 		if err != nil {
-			return m.fault(failure(e.sized(err), numbered(what, i), fault.Invalid, outcome))
+			return m.fault(failure(e.sized(err), numbered(what, i), fault.KindInvalid, outcome))
 		}
 	}
 	e.depth--
@@ -275,7 +275,7 @@ func (p *plan) accept(v *reflect.Value) error {
 	case v.Type().AssignableTo(p.typ):
 		*v = v.Convert(p.typ)
 	default:
-		return refuse(fault.BadArguments, "got a %v, want %v", v.Type(), p.typ)
+		return refuse(fault.KindBadArguments, "got a %v, want %v", v.Type(), p.typ)
 	}
 	return nil
 }
@@ -289,5 +289,5 @@ func (e *Encoder) sized(err error) error {
 	if v, ok := err.(*valueError); ok {
 		path = v.path
 	}
-	return &valueError{kind: fault.TooLarge, path: path, msg: tooLarge(e.w.over, e.w.limit)}
+	return &valueError{kind: fault.KindTooLarge, path: path, msg: tooLarge(e.w.over, e.w.limit)}
 }

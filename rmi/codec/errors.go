@@ -46,9 +46,9 @@ const (
 func AppendError(b []byte, err error) []byte {
 	e := NewEncoder(nil, nil)
 	defer e.Release()
-	if werr := e.errorForm(err, fault.Application, fault.Executed); werr != nil {
+	if werr := e.errorForm(err, fault.KindApplication, fault.OutcomeExecuted); werr != nil {
 		// It fits any limit, so this is a defect; the peer still gets an answer.
-		b = append(appendArray(b, 5), byte(fault.Internal), byte(fault.Unknown))
+		b = append(appendArray(b, 5), byte(fault.KindInternal), byte(fault.OutcomeUnknown))
 		b = appendString(appendString(b, "the error could not be encoded: "+werr.Error()), "")
 		return appendArray(b, 0)
 	}
@@ -135,7 +135,7 @@ func (e *Encoder) identities(err error) (entries [][]byte) {
 		if again {
 			// Its causes count towards the nodes all the same: they may lead back.
 		} else if f, ok := node.(*fault.Error); ok && f != nil {
-			if f.Kind != fault.Application { // each hop of a chain adds one of those: they would push out what they wrap
+			if f.Kind != fault.KindApplication { // each hop of a chain adds one of those: they would push out what they wrap
 				value := append(appendArray(nil, 4), numberPair(f.Kind, f.Outcome)...)
 				add(fault.ErrorName, appendString(appendString(value, clip(f.Op)), clip(safely(f.Detail))))
 			}
@@ -233,11 +233,11 @@ func ParseError(b []byte, l *wire.Limits) (*fault.Error, error) {
 			return f, nil
 		}
 	}
-	kind := fault.Protocol
-	if fault.KindOf(err) == fault.TooLarge {
-		kind = fault.TooLarge
+	kind := fault.KindProtocol
+	if fault.KindOf(err) == fault.KindTooLarge {
+		kind = fault.KindTooLarge
 	}
-	return nil, fault.New(kind, fault.Unknown, "W-130: the peer's error: %w", err)
+	return nil, fault.New(kind, fault.OutcomeUnknown, "W-130: the peer's error: %w", err)
 }
 
 // errorForm reads a form. Its kind is 0 if it stands for an error that was no
@@ -263,7 +263,7 @@ func (d *Decoder) errorForm() (*fault.Error, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	if len(remote.Causes) > 0 || f.Kind == fault.Application || f.Kind == 0 {
+	if len(remote.Causes) > 0 || f.Kind == fault.KindApplication || f.Kind == 0 {
 		f.Err = remote
 	} else {
 		f.Msg = text
@@ -273,9 +273,9 @@ func (d *Decoder) errorForm() (*fault.Error, error) {
 
 // failed reads kind and outcome. Those of later versions are kept, and count as Unknown.
 func (p *parts) failed() *fault.Error {
-	f := &fault.Error{Kind: fault.Kind(p.below(256)), Outcome: fault.Outcome(p.below(256)), Origin: fault.Peer}
-	if f.Outcome > fault.Executed {
-		f.Outcome = fault.Unknown
+	f := &fault.Error{Kind: fault.Kind(p.below(256)), Outcome: fault.Outcome(p.below(256)), Origin: fault.OriginPeer}
+	if f.Outcome > fault.OutcomeExecuted {
+		f.Outcome = fault.OutcomeUnknown
 	}
 	return f
 }

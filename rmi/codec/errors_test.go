@@ -55,18 +55,18 @@ func TestErrorsKeepTheirIdentity(t *testing.T) {
 		is   []error
 		text string
 	}{
-		{errBroke, []error{errBroke, fault.Application}, "insufficient funds"},
+		{errBroke, []error{errBroke, fault.KindApplication}, "insufficient funds"},
 		{fmt.Errorf("withdraw: %w", errBroke), []error{errBroke}, "withdraw: insufficient funds"},
 		{errors.Join(errBroke, fmt.Errorf("x: %w", errBroke)), []error{errBroke}, "x: insufficient funds"},
 		{errors.Join(io.EOF, fmt.Errorf("x: %w", errBroke)), []error{errBroke, io.EOF}, "EOF\nx: insufficient funds"},
 		{missing, []error{fs.ErrNotExist}, "/no/such/file"},
-		{context.DeadlineExceeded, []error{context.DeadlineExceeded, fault.Application}, "deadline"},
+		{context.DeadlineExceeded, []error{context.DeadlineExceeded, fault.KindApplication}, "deadline"},
 		{fmt.Errorf("gave up: %w", context.Canceled), []error{context.Canceled}, "gave up"},
 		{errors.New("plain"), nil, "plain"},
-		{fault.New(fault.NoSuchObject, fault.NotExecuted, "gone"), []error{fault.NoSuchObject}, "gone"},
-		{&fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: fault.New(fault.NotBound, fault.NotExecuted, "no alice")},
-			[]error{fault.Application, fault.NotBound}, "no alice"},
-		{fmt.Errorf("nested: %w", fault.New(fault.PeerGone, fault.Unknown, "lost")), []error{fault.PeerGone, fault.Application}, "lost"},
+		{fault.New(fault.KindNoSuchObject, fault.OutcomeNotExecuted, "gone"), []error{fault.KindNoSuchObject}, "gone"},
+		{&fault.Error{Kind: fault.KindApplication, Outcome: fault.OutcomeExecuted, Err: fault.New(fault.KindNotBound, fault.OutcomeNotExecuted, "no alice")},
+			[]error{fault.KindApplication, fault.KindNotBound}, "no alice"},
+		{fmt.Errorf("nested: %w", fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "lost")), []error{fault.KindPeerGone, fault.KindApplication}, "lost"},
 	} {
 		f := sent(t, test.err)
 		for _, want := range test.is {
@@ -74,18 +74,18 @@ func TestErrorsKeepTheirIdentity(t *testing.T) {
 				t.Errorf("%v: the copy %v is no %v", test.err, f, want)
 			}
 		}
-		if !strings.Contains(f.Error(), test.text) || f.Origin != fault.Peer {
+		if !strings.Contains(f.Error(), test.text) || f.Origin != fault.OriginPeer {
 			t.Errorf("%v arrived as %v", test.err, f)
 		}
 		if errors.Is(f, fs.ErrClosed) {
 			t.Errorf("%v is everything", f)
 		}
 	}
-	f := sent(t, fault.New(fault.NoSuchObject, fault.NotExecuted, "gone"))
-	if f.Kind != fault.NoSuchObject || f.Outcome != fault.NotExecuted || f.Msg != "gone" {
+	f := sent(t, fault.New(fault.KindNoSuchObject, fault.OutcomeNotExecuted, "gone"))
+	if f.Kind != fault.KindNoSuchObject || f.Outcome != fault.OutcomeNotExecuted || f.Msg != "gone" {
 		t.Errorf("got %#v", f)
 	}
-	if f := sent(t, fmt.Errorf("x: %w", fault.New(fault.NotBound, fault.NotExecuted, "y"))); f.Outcome != fault.Executed {
+	if f := sent(t, fmt.Errorf("x: %w", fault.New(fault.KindNotBound, fault.OutcomeNotExecuted, "y"))); f.Outcome != fault.OutcomeExecuted {
 		t.Errorf("the outcome of a nested call became that of the call: %v", f)
 	}
 }
@@ -143,10 +143,10 @@ func TestErrorsThatMisbehave(t *testing.T) {
 	for i := range 300 {
 		chain = fmt.Errorf("%d: %w", i, &overdrawn{int64(i), errors.Join(chain, code(i))})
 	}
-	if f := sent(t, chain); f.Kind != fault.Application {
+	if f := sent(t, chain); f.Kind != fault.KindApplication {
 		t.Errorf("got %v", f)
 	}
-	if f := sent(t, &overdrawn{Cause: errors.New(strings.Repeat("x", 60<<10))}); f.Kind != fault.Application {
+	if f := sent(t, &overdrawn{Cause: errors.New(strings.Repeat("x", 60<<10))}); f.Kind != fault.KindApplication {
 		t.Errorf("got %v", f)
 	}
 }
@@ -160,8 +160,8 @@ func TestErrorValues(t *testing.T) {
 	if err != nil || !errors.Is(got, io.EOF) || got.Error() != "x: EOF" {
 		t.Errorf("got %v, %v", got, err)
 	}
-	got, err = travel(t, error(fault.New(fault.Denied, fault.NotExecuted, "no")))
-	if err != nil || fault.KindOf(got) != fault.Denied || fault.OutcomeOf(got) != fault.NotExecuted {
+	got, err = travel(t, error(fault.New(fault.KindDenied, fault.OutcomeNotExecuted, "no")))
+	if err != nil || fault.KindOf(got) != fault.KindDenied || fault.OutcomeOf(got) != fault.OutcomeNotExecuted {
 		t.Errorf("got %v, %v", got, err)
 	}
 }

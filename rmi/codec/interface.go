@@ -76,14 +76,14 @@ func InterfaceOf(t reflect.Type) (*Interface, error) {
 		return i.(*Interface), nil
 	}
 	if t == nil {
-		return nil, fault.New(fault.Invalid, fault.NotExecuted, "nil is not a remote interface")
+		return nil, fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "nil is not a remote interface")
 	}
 	compiling.Lock()
 	defer compiling.Unlock()
 	c := newCompiler()
 	i := c.iface(t)
 	if err := c.finish(); err != nil {
-		return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s cannot be a remote interface:\n%s\n(the rules: go doc gormi/skeleton)", i.Name, err)
+		return nil, fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s cannot be a remote interface:\n%s\n(the rules: go doc gormi/skeleton)", i.Name, err)
 	}
 	return i, nil
 }
@@ -116,26 +116,26 @@ func (m *Method) String() string { return m.Interface.Name + "." + m.Name }
 // *fault.Error with outcome NotExecuted. They name the argument and the path in
 // it. Their kind is TooLarge, Invalid, or that of the Exporter's error.
 func (m *Method) EncodeArgs(e *Encoder, args []reflect.Value) error {
-	return e.encodeValues(m, "argument", m.in, args, fault.NotExecuted)
+	return e.encodeValues(m, "argument", m.in, args, fault.OutcomeNotExecuted)
 }
 
 // DecodeArgs reads the arguments that EncodeArgs wrote, as values that can be
 // passed to the method. Errors have outcome NotExecuted. Their kind is BadArguments, TooLarge, or
 // that of the Importer's error.
 func (m *Method) DecodeArgs(d *Decoder) ([]reflect.Value, error) {
-	return d.decodeValues(m, "argument", m.in, fault.BadArguments, fault.NotExecuted)
+	return d.decodeValues(m, "argument", m.in, fault.KindBadArguments, fault.OutcomeNotExecuted)
 }
 
 // EncodeResults writes the results: an array of len(Out) values. Errors are
 // those of EncodeArgs with outcome Executed.
 func (m *Method) EncodeResults(e *Encoder, out []reflect.Value) error {
-	return e.encodeValues(m, "result", m.out, out, fault.Executed)
+	return e.encodeValues(m, "result", m.out, out, fault.OutcomeExecuted)
 }
 
 // DecodeResults reads the results that EncodeResults wrote. Errors have outcome Executed. Their
 // kind is Mismatch, TooLarge, or that of the Importer's error.
 func (m *Method) DecodeResults(d *Decoder) ([]reflect.Value, error) {
-	return d.decodeValues(m, "result", m.out, fault.Mismatch, fault.Executed)
+	return d.decodeValues(m, "result", m.out, fault.KindMismatch, fault.OutcomeExecuted)
 }
 
 // fault puts the method's name into an error that was just made.

@@ -33,7 +33,7 @@ func TestLimitsOfDepthAreExact(t *testing.T) {
 			_, err := Scan([]byte(nest(n)), lim)
 			check := func(who string) {
 				t.Helper()
-				if fits && err != nil || !fits && (fault.KindOf(err) != fault.TooLarge || !strings.Contains(err.Error(), "nests deeper than the limit of "+fmt.Sprint(depth))) {
+				if fits && err != nil || !fits && (fault.KindOf(err) != fault.KindTooLarge || !strings.Contains(err.Error(), "nests deeper than the limit of "+fmt.Sprint(depth))) {
 					t.Errorf("%s, %d deep with a limit of %d: %v", who, n, depth, err)
 				}
 			}
@@ -80,7 +80,7 @@ func TestLimitsOfElementsAreExact(t *testing.T) {
 			encoded := methodOf(t, reflect.TypeOf(test.v)).EncodeArgs(e, []reflect.Value{reflect.ValueOf(test.v)})
 			e.Release()
 			for who, err := range map[string]error{"Scan": scanned, "EncodeArgs": encoded} {
-				if fits && err != nil || !fits && (fault.KindOf(err) != fault.TooLarge || !strings.Contains(err.Error(), fmt.Sprintf("above the limit of %d", limit))) {
+				if fits && err != nil || !fits && (fault.KindOf(err) != fault.KindTooLarge || !strings.Contains(err.Error(), fmt.Sprintf("above the limit of %d", limit))) {
 					t.Errorf("%s of %d elements with a limit of %d: %v", who, test.n, limit, err)
 				}
 			}
@@ -118,7 +118,7 @@ func TestManySmallValuesShareOneMemory(t *testing.T) {
 			if spare == 0 && err != nil {
 				t.Errorf("%v: %v", test.typ, err)
 			} else if spare < 0 {
-				wantError(t, err, fault.TooLarge, "argument 1[99]", "more memory than the limit")
+				wantError(t, err, fault.KindTooLarge, "argument 1[99]", "more memory than the limit")
 			}
 		}
 	}
@@ -169,13 +169,13 @@ func TestTextsOfErrorsAreCutAt64KiB(t *testing.T) {
 		{"x" + strings.Repeat("ä", 32<<10), "x" + strings.Repeat("ä", 32<<10-2) + "…"},
 		{strings.Repeat("x", 1<<20), strings.Repeat("x", 64<<10-3) + "…"},
 	} {
-		for _, err := range []error{errors.New(test.text), &fault.Error{Kind: fault.Denied, Msg: test.text}} {
+		for _, err := range []error{errors.New(test.text), &fault.Error{Kind: fault.KindDenied, Msg: test.text}} {
 			f := sent(t, err)
 			if got := f.Detail(); got != test.want || len(got) > 64<<10 || !utf8.ValidString(got) {
 				t.Errorf("%T of %d bytes arrived with %d", err, len(test.text), len(got))
 			}
 		}
-		if f := sent(t, &fault.Error{Kind: fault.Denied, Op: test.text}); f.Op != test.want {
+		if f := sent(t, &fault.Error{Kind: fault.KindDenied, Op: test.text}); f.Op != test.want {
 			t.Errorf("an op of %d bytes arrived with %d", len(test.text), len(f.Op))
 		}
 	}
@@ -197,7 +197,7 @@ func TestWhatAnErrorCarriesIsBounded(t *testing.T) {
 	if err != nil || len(f.Err.(*fault.Remote).Causes) != 16 {
 		t.Errorf("%v, %v", f, err)
 	}
-	if f.Outcome != fault.Executed || f.Kind != fault.Application {
+	if f.Outcome != fault.OutcomeExecuted || f.Kind != fault.KindApplication {
 		t.Errorf("got %v, %v", f.Kind, f.Outcome)
 	}
 }
@@ -246,7 +246,7 @@ func TestLookingAtAnErrorIsBounded(t *testing.T) {
 	// Every hop of a chain of calls adds an error of kind Application.
 	var hops error = code(7)
 	for range 2 * maxErrorIdentities {
-		hops = &fault.Error{Kind: fault.Application, Outcome: fault.Executed, Err: hops}
+		hops = &fault.Error{Kind: fault.KindApplication, Outcome: fault.OutcomeExecuted, Err: hops}
 	}
 	var c code
 	if f := sent(t, fmt.Errorf("x: %w", hops)); !errors.As(f, &c) || c != 7 || len(f.Err.(*fault.Remote).Causes) != 1 {
@@ -255,7 +255,7 @@ func TestLookingAtAnErrorIsBounded(t *testing.T) {
 	form := []byte("\x95\x10\x09\xa1t\xa0\x91\x92\xaatest.heavy\xc4\x01\xc0")
 	for memory, want := range map[int]int{1 << 21: 1, 1 << 19: 0} {
 		f, err := ParseError(form, &wire.Limits{Memory: memory})
-		if err != nil || len(f.Err.(*fault.Remote).Causes) != want || f.Outcome != fault.Unknown {
+		if err != nil || len(f.Err.(*fault.Remote).Causes) != want || f.Outcome != fault.OutcomeUnknown {
 			t.Errorf("with %d bytes: %v, %v, outcome %v", memory, f, err, f.Outcome)
 		}
 	}
@@ -286,7 +286,7 @@ func TestCodecsStayWithinTheLimitsOfTheBody(t *testing.T) {
 		if err := try(test.v, &test.fits); err != nil {
 			t.Errorf("%v within %+v: %v", test.v, test.fits, err)
 		}
-		wantError(t, try(test.v, &test.less), fault.Invalid, "with its own codec cannot travel")
+		wantError(t, try(test.v, &test.less), fault.KindInvalid, "with its own codec cannot travel")
 	}
 	body := []byte("\x91\x91" + nest(20))
 	for memory, fits := range map[int]bool{64 * 25: true, 64 * 15: false} {
@@ -307,12 +307,12 @@ func TestOtherLimitsAreExact(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := Scan([]byte("\x92\x01\x02"), &wire.Limits{Message: 2})
-	wantError(t, err, fault.TooLarge, "a body of 3 bytes is above the limit of 2 bytes")
+	wantError(t, err, fault.KindTooLarge, "a body of 3 bytes is above the limit of 2 bytes")
 	if _, err := InterfaceOf(funcOf(reflect.TypeFor[********int]())); err != nil {
 		t.Error(err)
 	}
 	_, err = InterfaceOf(funcOf(reflect.TypeFor[*********int]()))
-	wantError(t, err, fault.Invalid, "more than 8 pointers deep")
+	wantError(t, err, fault.KindInvalid, "more than 8 pointers deep")
 	type named struct{ N int }
 	type other struct{ N int }
 	RegisterType(strings.Repeat("n", 254), reflect.TypeFor[named]())
@@ -337,5 +337,5 @@ func TestDescriptionsAreBounded(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := InterfaceOf(funcOf(fields(300)))
-	wantError(t, err, fault.Invalid, "rule 6: ", "more than 65536 bytes or 4096 types")
+	wantError(t, err, fault.KindInvalid, "rule 6: ", "more than 65536 bytes or 4096 types")
 }

@@ -237,7 +237,7 @@ func TestWhatIsEmbeddedTravelsOrIsRefused(t *testing.T) {
 	} {
 		_, err := InterfaceOf(funcOf(test.typ))
 		if test.want != "" {
-			wantError(t, err, fault.Invalid, test.want)
+			wantError(t, err, fault.KindInvalid, test.want)
 		} else if err != nil {
 			t.Errorf("%v: %v", test.typ, err)
 		}
@@ -362,23 +362,23 @@ func TestServantsInPlaceOfTheirInterfacesAreRefusedWithTheCure(t *testing.T) {
 		if test.want == nil && err != nil {
 			t.Errorf("%v: %v", test.typ, err)
 		} else if test.want != nil {
-			wantError(t, err, fault.Invalid, test.want...)
+			wantError(t, err, fault.KindInvalid, test.want...)
 		}
 	}
 	_, err := travel(t, any(&session{}))
-	wantError(t, err, fault.Invalid, "argument 1: in an interface that holds data, *codec.session has remote methods (Close, Notify)", "name its remote interface")
+	wantError(t, err, fault.KindInvalid, "argument 1: in an interface that holds data, *codec.session has remote methods (Close, Notify)", "name its remote interface")
 	e := NewEncoder(nil, nil)
 	defer e.Release()
-	wantError(t, EncodeAny(e, []any{1, &session{}}), fault.Invalid, "argument 2: ", "*codec.session has remote methods")
+	wantError(t, EncodeAny(e, []any{1, &session{}}), fault.KindInvalid, "argument 2: ", "*codec.session has remote methods")
 }
 
 // A nil pointer in an interface is no object that anybody could call.
 func TestANilPointerInARemoteInterfaceIsRefused(t *testing.T) {
 	for _, v := range []listener{(*session)(nil), nilTable(nil)} {
 		_, err := travel(t, v)
-		wantError(t, err, fault.Invalid, "argument 1: a nil ", " is no codec.listener that could be called; pass nil itself")
+		wantError(t, err, fault.KindInvalid, "argument 1: a nil ", " is no codec.listener that could be called; pass nil itself")
 		_, err = travel(t, pair[int, []listener]{1, []listener{notifier{}, nil, v}})
-		wantError(t, err, fault.Invalid, "argument 1: Second[2]: a nil ")
+		wantError(t, err, fault.KindInvalid, "argument 1: Second[2]: a nil ")
 		o := newObjects()
 		e := NewEncoder(o, nil)
 		m := methodOf(t, reflect.TypeFor[listener]())
@@ -387,8 +387,8 @@ func TestANilPointerInARemoteInterfaceIsRefused(t *testing.T) {
 		e.Remote(RemoteOf(reflect.TypeFor[listener]()), v)
 		err = e.CloseResults(m)
 		e.Release()
-		wantError(t, err, fault.Invalid, "result 1: a nil ")
-		if fault.OutcomeOf(err) != fault.Executed || len(o.byNum) != 0 {
+		wantError(t, err, fault.KindInvalid, "result 1: a nil ")
+		if fault.OutcomeOf(err) != fault.OutcomeExecuted || len(o.byNum) != 0 {
 			t.Errorf("outcome %v, %d exports", fault.OutcomeOf(err), len(o.byNum))
 		}
 	}

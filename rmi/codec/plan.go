@@ -274,11 +274,11 @@ func (d *Decoder) imported(i *Interface) (reflect.Value, error) {
 		return reflect.Value{}, err
 	}
 	if d.importer == nil {
-		return reflect.Value{}, refuse(fault.BadArguments, "a %s cannot travel here: only arguments and results of a call carry references", i.Name)
+		return reflect.Value{}, refuse(fault.KindBadArguments, "a %s cannot travel here: only arguments and results of a call carry references", i.Name)
 	}
 	got, err := d.importer.ImportRef(r, i)
 	if err == nil && (!got.IsValid() || !got.Type().AssignableTo(i.Type)) {
-		err = refuse(fault.Internal, "the imported reference is no %s", i.Name)
+		err = refuse(fault.KindInternal, "the imported reference is no %s", i.Name)
 	}
 	return got, err
 }
@@ -335,7 +335,7 @@ func (d *Decoder) reference(t reflect.Type) (refs.Ref, error) {
 	}
 	i := int(b[0])<<8 | int(b[1])
 	if i >= len(d.table) {
-		return refs.Ref{}, refuse(fault.BadArguments, "reference %d is outside the message's table of %d", i, len(d.table))
+		return refs.Ref{}, refuse(fault.KindBadArguments, "reference %d is outside the message's table of %d", i, len(d.table))
 	}
 	return d.table[i], nil
 }

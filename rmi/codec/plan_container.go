@@ -183,7 +183,7 @@ func (c *compiler) fillArray(p *plan) {
 func (d *Decoder) arrayLength(t reflect.Type, size int) error {
 	n, err := d.length(classArray, t)
 	if err == nil && n != size {
-		err = refuse(fault.BadArguments, "got %d elements for a %s", n, typeName(t))
+		err = refuse(fault.KindBadArguments, "got %d elements for a %s", n, typeName(t))
 	}
 	return err
 }
@@ -209,7 +209,7 @@ func (d *Decoder) intoBytes(to []byte) error {
 		return err
 	}
 	if len(b) != len(to) {
-		return refuse(fault.BadArguments, "got %d bytes for a [%d]byte", len(b), len(to))
+		return refuse(fault.KindBadArguments, "got %d bytes for a [%d]byte", len(b), len(to))
 	}
 	copy(to, b)
 	return nil
@@ -272,7 +272,7 @@ func (p *plan) encodeMap(e *Encoder, v reflect.Value) error {
 	return nil
 }
 
-func errChanged() error { return refuse(fault.Invalid, "the map was changed while it was encoded") }
+func errChanged() error { return refuse(fault.KindInvalid, "the map was changed while it was encoded") }
 
 func (p *plan) decodeMap(d *Decoder, v reflect.Value) error {
 	if d.null() {
@@ -302,7 +302,7 @@ func (p *plan) decodeMap(d *Decoder, v reflect.Value) error {
 	return nil
 }
 
-func errTwice() error { return refuse(fault.BadArguments, "the key comes twice") }
+func errTwice() error { return refuse(fault.KindBadArguments, "the key comes twice") }
 
 // mapLength reads the head of a map whose keys and values have a size together.
 func (d *Decoder) mapLength(t reflect.Type, size uintptr) (int, error) {

@@ -116,9 +116,9 @@ func (d *Decoder) uint(t reflect.Type, bits int) (uint64, error) {
 
 func overflow(h valueHead, t reflect.Type) error {
 	if h.class == classInt {
-		return refuse(fault.BadArguments, "%d does not fit into %v", int64(h.n), t)
+		return refuse(fault.KindBadArguments, "%d does not fit into %v", int64(h.n), t)
 	}
-	return refuse(fault.BadArguments, "%d does not fit into %v", h.n, t)
+	return refuse(fault.KindBadArguments, "%d does not fit into %v", h.n, t)
 }
 
 func decodeFloat(d *Decoder, v reflect.Value) error {
@@ -156,7 +156,7 @@ func (d *Decoder) float(t reflect.Type) (f float64, err error) {
 		return 0, unexpected(h, t)
 	}
 	if !exact || t.OverflowFloat(f) {
-		return 0, refuse(fault.BadArguments, "%v does not fit into %v", f, t)
+		return 0, refuse(fault.KindBadArguments, "%v does not fit into %v", f, t)
 	}
 	return f, nil
 }

@@ -242,7 +242,7 @@ func (d *Decoder) field(p *plan, next int, seen *fieldSet) (int, error) {
 }
 
 func errFieldTwice(p *plan, i int) error {
-	return withinField(refuse(fault.BadArguments, "the field comes twice"), p.fields[i].goes)
+	return withinField(refuse(fault.KindBadArguments, "the field comes twice"), p.fields[i].goes)
 }
 
 // key is a field's name as a msgpack string. One of up to 8 bytes is copied and

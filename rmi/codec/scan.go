@@ -175,7 +175,7 @@ func Scan(body []byte, l *wire.Limits) (Shape, error) {
 // scanBody is Scan with the stack lent by the caller.
 func scanBody(body []byte, lim *wire.Limits, stack []uint32) (Shape, error) {
 	if len(body) > lim.Message {
-		return Shape{}, fault.New(fault.TooLarge, fault.Unknown,
+		return Shape{}, fault.New(fault.KindTooLarge, fault.OutcomeUnknown,
 			"a body of %d bytes is above the limit of %d bytes (Options.Limits.Message)", len(body), lim.Message)
 	}
 	shape, end, err := scanValue(body, lim, stack)
@@ -189,7 +189,7 @@ func scanBody(body []byte, lim *wire.Limits, stack []uint32) (Shape, error) {
 }
 
 func malformed(format string, a ...any) error {
-	return fault.New(fault.BadArguments, fault.Unknown, "the body is malformed: "+format, a...)
+	return fault.New(fault.KindBadArguments, fault.OutcomeUnknown, "the body is malformed: "+format, a...)
 }
 
 // scanValue checks the value at the start of b and tells where it ends. stack
@@ -247,11 +247,11 @@ func scanValue(b []byte, lim *wire.Limits, stack []uint32) (shape Shape, end int
 					h.class, h.n, start, left, missing)
 			}
 			if depth == lim.Depth {
-				return Shape{}, 0, fault.New(fault.TooLarge, fault.Unknown,
+				return Shape{}, 0, fault.New(fault.KindTooLarge, fault.OutcomeUnknown,
 					"the body nests deeper than the limit of %d (Options.Limits.Depth; at byte %d)", lim.Depth, start)
 			}
 			if shape.Elements += int(count); shape.Elements > lim.Elements {
-				return Shape{}, 0, fault.New(fault.TooLarge, fault.Unknown,
+				return Shape{}, 0, fault.New(fault.KindTooLarge, fault.OutcomeUnknown,
 					"the body has %d elements or more, above the limit of %d (Options.Limits.Elements)", shape.Elements, lim.Elements)
 			}
 			shape.Depth = max(shape.Depth, depth+1)

@@ -37,29 +37,29 @@ func TestScanRefuses(t *testing.T) {
 		kind fault.Kind
 		want string
 	}{
-		{"", fault.BadArguments, "it ends inside a value, after 0 bytes"},
-		{"\x91", fault.BadArguments, "0 bytes are left"},
-		{"\x92\x01", fault.BadArguments, "an array of 2 at byte 0"},
-		{"\x91\xcd\x01", fault.BadArguments, "ends inside a value"},
-		{"\x91\xa5abc", fault.BadArguments, "a string of 5 bytes at byte 1, but 3 bytes are left"},
-		{"\x90\x90", fault.BadArguments, "1 bytes follow its end at byte 1"},
-		{"\x91\xc1", fault.BadArguments, "byte 1 is 0xc1"},
-		{bomb(0xdd, 4_000_000_000), fault.BadArguments, "an array of 4000000000"},
-		{bomb(0xdf, 4_294_967_295), fault.BadArguments, "a map of 4294967295"},
-		{bomb(0xdb, 4_294_967_295), fault.BadArguments, "a string of 4294967295"},
-		{bomb(0xc6, 4_294_967_295), fault.BadArguments, "binary data of 4294967295"},
-		{bomb(0xc9, 4_294_967_295) + "\x01", fault.BadArguments, "an extension of 4294967295"},
-		{"\xc9\x00\x00", fault.BadArguments, "ends inside a value"},
+		{"", fault.KindBadArguments, "it ends inside a value, after 0 bytes"},
+		{"\x91", fault.KindBadArguments, "0 bytes are left"},
+		{"\x92\x01", fault.KindBadArguments, "an array of 2 at byte 0"},
+		{"\x91\xcd\x01", fault.KindBadArguments, "ends inside a value"},
+		{"\x91\xa5abc", fault.KindBadArguments, "a string of 5 bytes at byte 1, but 3 bytes are left"},
+		{"\x90\x90", fault.KindBadArguments, "1 bytes follow its end at byte 1"},
+		{"\x91\xc1", fault.KindBadArguments, "byte 1 is 0xc1"},
+		{bomb(0xdd, 4_000_000_000), fault.KindBadArguments, "an array of 4000000000"},
+		{bomb(0xdf, 4_294_967_295), fault.KindBadArguments, "a map of 4294967295"},
+		{bomb(0xdb, 4_294_967_295), fault.KindBadArguments, "a string of 4294967295"},
+		{bomb(0xc6, 4_294_967_295), fault.KindBadArguments, "binary data of 4294967295"},
+		{bomb(0xc9, 4_294_967_295) + "\x01", fault.KindBadArguments, "an extension of 4294967295"},
+		{"\xc9\x00\x00", fault.KindBadArguments, "ends inside a value"},
 		{"\xc7\x02\x01\x00\x00", 0, ""},
-		{"\xd4\x01\x00", fault.BadArguments, "ext type 1 of 1 bytes"},
-		{"\xd5\x02\x00\x00", fault.BadArguments, "ext type 2 of 2 bytes"},
-		{"\xd5\xff\x00\x00", fault.BadArguments, "ext type -1 of 2 bytes"},
-		{strings.Repeat("\x91", 1_000_000) + "\xc0", fault.TooLarge, "nests deeper than the limit of 64"},
-		{strings.Repeat("\x81\xc0", 100) + "\xc0", fault.TooLarge, "nests deeper"},
-		{"\xdd\x00\x20\x00\x00" + strings.Repeat("\xc0", 1<<21), fault.TooLarge, "above the limit of 1048576"},
-		{strings.Repeat("x", 5<<20), fault.TooLarge, "a body of 5242880 bytes is above the limit of 4194304 bytes"},
+		{"\xd4\x01\x00", fault.KindBadArguments, "ext type 1 of 1 bytes"},
+		{"\xd5\x02\x00\x00", fault.KindBadArguments, "ext type 2 of 2 bytes"},
+		{"\xd5\xff\x00\x00", fault.KindBadArguments, "ext type -1 of 2 bytes"},
+		{strings.Repeat("\x91", 1_000_000) + "\xc0", fault.KindTooLarge, "nests deeper than the limit of 64"},
+		{strings.Repeat("\x81\xc0", 100) + "\xc0", fault.KindTooLarge, "nests deeper"},
+		{"\xdd\x00\x20\x00\x00" + strings.Repeat("\xc0", 1<<21), fault.KindTooLarge, "above the limit of 1048576"},
+		{strings.Repeat("x", 5<<20), fault.KindTooLarge, "a body of 5242880 bytes is above the limit of 4194304 bytes"},
 		// Each length alone would fit into what is left.
-		{"\x9f\x9f\x9f\x9f\x9f\x9f" + strings.Repeat("\xc0", 30), fault.BadArguments, "are left for"},
+		{"\x9f\x9f\x9f\x9f\x9f\x9f" + strings.Repeat("\xc0", 30), fault.KindBadArguments, "are left for"},
 	} {
 		_, err := Scan([]byte(test.body), nil)
 		if test.kind == 0 {
@@ -69,7 +69,7 @@ func TestScanRefuses(t *testing.T) {
 			continue
 		}
 		wantError(t, err, test.kind, test.want)
-		if o := fault.OutcomeOf(err); o != fault.Unknown {
+		if o := fault.OutcomeOf(err); o != fault.OutcomeUnknown {
 			t.Errorf("outcome %v", o)
 		}
 		if _, err := NewDecoder([]byte(test.body), nil, nil, nil); fault.KindOf(err) != test.kind {
@@ -133,7 +133,7 @@ func TestDecodingStaysWithinTheMemoryLimit(t *testing.T) {
 		_, err = m.DecodeArgs(d)
 		runtime.ReadMemStats(&after)
 		d.Release()
-		wantError(t, err, fault.TooLarge, "more memory than the limit of 1048576 bytes")
+		wantError(t, err, fault.KindTooLarge, "more memory than the limit of 1048576 bytes")
 		if used := after.TotalAlloc - before.TotalAlloc; used > 2*limit {
 			t.Errorf("%v: decoding allocated %d bytes under a limit of %d", test.typ, used, limit)
 		}
@@ -148,5 +148,5 @@ func (*msgpack2) UnmarshalMsgpack(b []byte) error { return nil }
 
 func TestTooManyReferencesAreRefused(t *testing.T) {
 	_, err := NewDecoder([]byte{0x90}, make([]refs.Ref, 3), nil, &wire.Limits{References: 2})
-	wantError(t, err, fault.TooLarge, "a table of 3 references")
+	wantError(t, err, fault.KindTooLarge, "a table of 3 references")
 }

@@ -74,7 +74,7 @@ func Declare(t reflect.Type, methods map[string]Semantics) error {
 	if i, ok := interfaces.Load(t); ok {
 		for _, m := range i.(*Interface).Methods {
 			if want := methods[m.Name]; m.Semantics != want {
-				return fault.New(fault.Invalid, fault.NotExecuted, "%s was used before it was known that %s is declared %q", typeName(t), m.Name, want)
+				return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s was used before it was known that %s is declared %q", typeName(t), m.Name, want)
 			}
 		}
 	}
@@ -99,13 +99,13 @@ func (i *Interface) With(methods map[string]Semantics) (*Interface, error) {
 			n.Semantics, d.Methods[at].Semantics = s, s
 		}
 		if err := n.Semantics.Check(len(n.Out)); err != nil {
-			return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s.%s: %w", i.Name, m.Name, err)
+			return nil, fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s.%s: %w", i.Name, m.Name, err)
 		}
 		c.Methods[at], c.byID[n.ID] = &n, &n
 	}
 	for name := range methods {
 		if i.ByName(name) == nil {
-			return nil, fault.New(fault.Invalid, fault.NotExecuted, "semantics are declared for %s, which is no method of %s", name, i.Name)
+			return nil, fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "semantics are declared for %s, which is no method of %s", name, i.Name)
 		}
 	}
 	c.description, c.Fingerprint = &d, d.Fingerprint()

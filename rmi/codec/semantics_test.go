@@ -88,13 +88,13 @@ func TestSemanticsThatCannotBeAreRefused(t *testing.T) {
 	i := interfaceFor[Account](t)
 	before := i.Description().Methods
 	_, err := i.With(map[string]Semantics{"Deposit": {OneWay: true}})
-	wantError(t, err, fault.Invalid, "codec.Account.Deposit: it is declared one-way and has results")
+	wantError(t, err, fault.KindInvalid, "codec.Account.Deposit: it is declared one-way and has results")
 	for _, d := range []time.Duration{-time.Second, 999, 31 * time.Minute} {
 		_, err = i.With(map[string]Semantics{"Tag": {Timeout: d}})
-		wantError(t, err, fault.Invalid, "want at least 1µs and at most 30m0s")
+		wantError(t, err, fault.KindInvalid, "want at least 1µs and at most 30m0s")
 	}
 	_, err = i.With(map[string]Semantics{"Withdraw": {Idempotent: true}})
-	wantError(t, err, fault.Invalid, "semantics are declared for Withdraw, which is no method of codec.Account")
+	wantError(t, err, fault.KindInvalid, "semantics are declared for Withdraw, which is no method of codec.Account")
 	if same, err := i.With(nil); same != i || err != nil {
 		t.Errorf("%v, %v", same, err)
 	}
@@ -200,7 +200,7 @@ func TestDescribedSemanticsAreParsedStrictly(t *testing.T) {
 			method := append([][]byte{text("Do"), {0xc2}, list(), list()}, test.parts...)
 			d, err := ParseDescription(list(number(1), text("p.I"), list(), list(list(method...))))
 			if test.err != "" {
-				wantError(t, err, fault.Protocol, test.err)
+				wantError(t, err, fault.KindProtocol, test.err)
 				return
 			}
 			if err != nil || d.Methods[0].Semantics != test.want || d.Methods[0].Name != "Do" {

@@ -114,7 +114,7 @@ type (
 // code expects, as Layout writes it. The error says how it differs.
 func StructOf(t reflect.Type, layout string) (*Struct, error) {
 	if is := Layout(t); is != layout {
-		return nil, fault.New(fault.Invalid, fault.NotExecuted, "%s travels as %s", typeName(t), is)
+		return nil, fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s travels as %s", typeName(t), is)
 	}
 	return &Struct{typ: t}, nil
 }
@@ -125,7 +125,7 @@ func (s *Struct) fields() (*plan, error) {
 	}
 	p, err := planOf(s.typ)
 	if err != nil {
-		return nil, refuse(fault.Invalid, "%v", err)
+		return nil, refuse(fault.KindInvalid, "%v", err)
 	}
 	s.plan.Store(p)
 	return p, nil

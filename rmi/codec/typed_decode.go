@@ -11,22 +11,22 @@ import (
 
 // OpenArgs begins to read the arguments of a typed call.
 func (d *Decoder) OpenArgs(m *Method) {
-	d.openTyped(m, "argument", len(m.in), fault.BadArguments, fault.NotExecuted)
+	d.openTyped(m, "argument", len(m.in), fault.KindBadArguments, fault.OutcomeNotExecuted)
 }
 
 // CloseArgs ends the arguments. Errors are those of Method.DecodeArgs.
 func (d *Decoder) CloseArgs(m *Method) error {
-	return d.closeValues(m, "argument", fault.BadArguments, fault.NotExecuted)
+	return d.closeValues(m, "argument", fault.KindBadArguments, fault.OutcomeNotExecuted)
 }
 
 // OpenResults begins to read the results of a typed call.
 func (d *Decoder) OpenResults(m *Method) {
-	d.openTyped(m, "result", len(m.out), fault.Mismatch, fault.Executed)
+	d.openTyped(m, "result", len(m.out), fault.KindMismatch, fault.OutcomeExecuted)
 }
 
 // CloseResults ends the results. Errors are those of Method.DecodeResults.
 func (d *Decoder) CloseResults(m *Method) error {
-	return d.closeValues(m, "result", fault.Mismatch, fault.Executed)
+	return d.closeValues(m, "result", fault.KindMismatch, fault.OutcomeExecuted)
 }
 
 func (d *Decoder) openTyped(m *Method, what string, n int, kind fault.Kind, outcome fault.Outcome) {
@@ -347,7 +347,7 @@ func (d *Decoder) Other(v reflect.Value) {
 	}
 	p, err := planOf(v.Type())
 	if err != nil {
-		d.fail(refuse(fault.BadArguments, "%v", err))
+		d.fail(refuse(fault.KindBadArguments, "%v", err))
 		return
 	}
 	d.fail(p.dec(d, v))

@@ -13,7 +13,7 @@ func (e *Encoder) OpenArgs(m *Method) { e.openValues(len(m.in)) }
 
 // CloseArgs ends the arguments. Errors are those of Method.EncodeArgs.
 func (e *Encoder) CloseArgs(m *Method) error {
-	return e.closeValues(m, "argument", fault.NotExecuted)
+	return e.closeValues(m, "argument", fault.OutcomeNotExecuted)
 }
 
 // OpenResults begins the results of a typed call: one array of len(m.Out) values.
@@ -21,7 +21,7 @@ func (e *Encoder) OpenResults(m *Method) { e.openValues(len(m.out)) }
 
 // CloseResults ends the results. Errors are those of Method.EncodeResults.
 func (e *Encoder) CloseResults(m *Method) error {
-	return e.closeValues(m, "result", fault.Executed)
+	return e.closeValues(m, "result", fault.OutcomeExecuted)
 }
 
 func (e *Encoder) openValues(n int) {
@@ -40,7 +40,7 @@ func (e *Encoder) closeValues(m *Method, what string, outcome fault.Outcome) err
 	if at >= 0 {
 		where = numbered(what, at)
 	}
-	return m.fault(failure(e.sized(e.err), where, fault.Invalid, outcome))
+	return m.fault(failure(e.sized(e.err), where, fault.KindInvalid, outcome))
 }
 
 // Nil writes nil, for a nil pointer, slice, map, func or interface.
@@ -240,7 +240,7 @@ func (e *Encoder) Other(v reflect.Value) {
 	}
 	p, err := planOf(v.Type())
 	if err != nil {
-		e.fail(refuse(fault.Invalid, "%v", err))
+		e.fail(refuse(fault.KindInvalid, "%v", err))
 		return
 	}
 	e.fail(p.enc(e, v))

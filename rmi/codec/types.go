@@ -125,7 +125,7 @@ func (c *compiler) fillData(p *plan) {
 			return err
 		}
 		if n != 2 {
-			return refuse(fault.BadArguments, "got an array of %d, want the name of a type and a value of it", n)
+			return refuse(fault.KindBadArguments, "got an array of %d, want the name of a type and a value of it", n)
 		}
 		return d.named(v)
 	}
@@ -137,20 +137,20 @@ func (e *Encoder) named(v reflect.Value) error {
 	if !ok {
 		switch t.Kind() {
 		case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
-			return refuse(fault.Invalid, "a %s in an interface that holds data, where none can travel", typeName(t))
+			return refuse(fault.KindInvalid, "a %s in an interface that holds data, where none can travel", typeName(t))
 		}
 		if isFace(t) {
-			return refuse(fault.Invalid, "%s is a proxy, and stands where data is wanted: pass it as its remote interface, or what rmi.RefOf tells of it", typeName(t))
+			return refuse(fault.KindInvalid, "%s is a proxy, and stands where data is wanted: pass it as its remote interface, or what rmi.RefOf tells of it", typeName(t))
 		}
 		if names := remoteNames(t); len(names) > 0 {
-			return refuse(fault.Invalid, "in an interface that holds data, %s", servantText(t, names, nil))
+			return refuse(fault.KindInvalid, "in an interface that holds data, %s", servantText(t, names, nil))
 		}
-		return refuse(fault.Invalid, "a %s in an interface that holds data: its type has no name that the other side knows; "+
+		return refuse(fault.KindInvalid, "a %s in an interface that holds data: its type has no name that the other side knows; "+
 			"call rmi.RegisterType for it on both sides, or pass it as its remote interface if it is a remote object", typeName(t))
 	}
 	p, err := planOf(t)
 	if err != nil {
-		return refuse(fault.Invalid, "%v", err)
+		return refuse(fault.KindInvalid, "%v", err)
 	}
 	if err := e.array(2); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (d *Decoder) named(v reflect.Value) error {
 		return err
 	}
 	if h.class != classString {
-		return refuse(fault.BadArguments, "got %v, want the name of a type", h.class)
+		return refuse(fault.KindBadArguments, "got %v, want the name of a type", h.class)
 	}
 	name, err := d.payload(h)
 	if err != nil {
@@ -179,14 +179,14 @@ func (d *Decoder) named(v reflect.Value) error {
 	}
 	t, ok := typeByName(string(name))
 	if !ok {
-		return refuse(fault.BadArguments, "a value of the type %.100q came, which this side has not registered; call rmi.RegisterType", name)
+		return refuse(fault.KindBadArguments, "a value of the type %.100q came, which this side has not registered; call rmi.RegisterType", name)
 	}
 	if !t.AssignableTo(v.Type()) {
-		return refuse(fault.BadArguments, "a %s came, which is no %s", typeName(t), typeName(v.Type()))
+		return refuse(fault.KindBadArguments, "a %s came, which is no %s", typeName(t), typeName(v.Type()))
 	}
 	p, err := planOf(t)
 	if err != nil {
-		return refuse(fault.BadArguments, "%v", err)
+		return refuse(fault.KindBadArguments, "%v", err)
 	}
 	if err := d.charge(1, t.Size()); err != nil {
 		return err

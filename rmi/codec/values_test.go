@@ -136,7 +136,7 @@ func TestAnAnyKeepsTheTypeOfItsValue(t *testing.T) {
 		}
 	}
 	_, err := travel[any](t, map[int]string{1: "one"})
-	wantError(t, err, fault.Invalid, "map[int]string", "rmi.RegisterType")
+	wantError(t, err, fault.KindInvalid, "map[int]string", "rmi.RegisterType")
 }
 
 // Types of the standard library with a codec of their own travel by it.
@@ -192,8 +192,8 @@ func TestAValueOfVeryManyPathsIsRefused(t *testing.T) {
 		v = &tree{Left: v, Right: v}
 	}
 	_, err := travel(t, v)
-	wantError(t, err, fault.TooLarge, "argument 1: Left.Left")
-	if fault.OutcomeOf(err) != fault.NotExecuted {
+	wantError(t, err, fault.KindTooLarge, "argument 1: Left.Left")
+	if fault.OutcomeOf(err) != fault.OutcomeNotExecuted {
 		t.Errorf("outcome %v", fault.OutcomeOf(err))
 	}
 }

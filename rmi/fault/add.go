@@ -35,7 +35,7 @@ func Add(err error, parts ...Part) *Error {
 		p.addTo(e)
 	}
 	if !found && e.Kind == 0 {
-		e.Kind = Internal
+		e.Kind = KindInternal
 	}
 	return e
 }
@@ -65,9 +65,9 @@ func Cause(err error) Part { return part(func(e *Error) { e.Err = err }) }
 func ContextKind(err error) Kind {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return Deadline
+		return KindDeadline
 	case errors.Is(err, context.Canceled):
-		return Cancelled
+		return KindCancelled
 	}
 	return 0
 }

@@ -4,10 +4,10 @@
 // Every failure is an [*Error]. Its [Kind] says what happened, its [Outcome] whether the method may have run, its
 // [Origin] which side says so. Ask with the standard library, never by the text:
 //
-//	errors.Is(err, fault.NoSuchObject)        // by kind
-//	errors.Is(err, context.DeadlineExceeded)  // also true for fault.Deadline
-//	errors.Is(err, bank.ErrOverdrawn)         // the peer returned it, and both sides registered it
-//	fault.OutcomeOf(err) == fault.NotExecuted // safe to try again
+//	errors.Is(err, fault.KindNoSuchObject)           // by kind
+//	errors.Is(err, context.DeadlineExceeded)         // also true for fault.KindDeadline
+//	errors.Is(err, bank.ErrOverdrawn)                // the peer returned it, and both sides registered it
+//	fault.OutcomeOf(err) == fault.OutcomeNotExecuted // safe to try again
 //
 // The kinds that stand for an error of the standard library match it, as [Error.Is] lists.
 //

@@ -72,7 +72,7 @@ func (e *Error) text() string {
 	default:
 		word(Brief(e.Interface) + e.Method)
 	}
-	if e.Kind != Application && !e.Ref.IsZero() {
+	if e.Kind != KindApplication && !e.Ref.IsZero() {
 		word("at " + e.Ref.String())
 	}
 	part := func(s string) {
@@ -85,24 +85,24 @@ func (e *Error) text() string {
 		b.WriteString(s)
 	}
 	detail := e.Detail()
-	if e.Kind == Application && detail != "" {
+	if e.Kind == KindApplication && detail != "" {
 		part(detail)
 		var inner *Error
-		if errors.As(e.Err, &inner) && inner.Kind != Application { // whose note is about a call that the method made
+		if errors.As(e.Err, &inner) && inner.Kind != KindApplication { // whose note is about a call that the method made
 			b.WriteString("; this call itself ran")
 		}
 		return b.String()
 	}
 	part(e.Kind.phrase())
 	part(detail)
-	if e.Kind == Application {
+	if e.Kind == KindApplication {
 		return b.String()
 	}
 	var notes []string
 	if e.Op == "call" || e.Method != "" {
 		notes = append(notes, e.Outcome.phrase())
 	}
-	if e.Origin == Peer {
+	if e.Origin == OriginPeer {
 		notes = append(notes, "said by the peer")
 	}
 	if notes != nil {
@@ -178,16 +178,16 @@ func OutcomeOf(err error) Outcome {
 func outcome(err error) (Outcome, bool) {
 	switch e := err.(type) {
 	case nil:
-		return Unknown, false
+		return OutcomeUnknown, false
 	case *Error:
 		if e == nil {
-			return Unknown, false
+			return OutcomeUnknown, false
 		}
 		return e.Outcome, true
 	case interface{ Unwrap() error }:
 		return outcome(e.Unwrap())
 	case interface{ Unwrap() []error }:
-		all, found := Unknown, false
+		all, found := OutcomeUnknown, false
 		for _, part := range e.Unwrap() {
 			o, ok := outcome(part)
 			switch {
@@ -195,12 +195,12 @@ func outcome(err error) (Outcome, bool) {
 			case !found:
 				all, found = o, true
 			case o != all:
-				all = Unknown
+				all = OutcomeUnknown
 			}
 		}
 		return all, found
 	}
-	return Unknown, false
+	return OutcomeUnknown, false
 }
 
 // KindOf returns the kind of the outermost *Error in err (where errors were joined, of the first) or, without one, the

@@ -41,13 +41,13 @@ func TestKindsAreWireValues(t *testing.T) {
 func TestErrorsMatchTheirKindAndWhatItStandsFor(t *testing.T) {
 	standard := []error{context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, net.ErrClosed, io.EOF, fs.ErrClosed}
 	stands := map[fault.Kind][]error{
-		fault.Deadline:  {context.DeadlineExceeded, os.ErrDeadlineExceeded},
-		fault.Cancelled: {context.Canceled},
-		fault.Closed:    {net.ErrClosed},
+		fault.KindDeadline:  {context.DeadlineExceeded, os.ErrDeadlineExceeded},
+		fault.KindCancelled: {context.Canceled},
+		fault.KindClosed:    {net.ErrClosed},
 	}
-	for k := fault.Kind(0); k <= fault.Internal+1; k++ {
+	for k := fault.Kind(0); k <= fault.KindInternal+1; k++ {
 		for _, err := range []error{k, &fault.Error{Kind: k}, fmt.Errorf("wrapped: %w", &fault.Error{Kind: k})} {
-			for other := fault.Kind(0); other <= fault.Internal+1; other++ {
+			for other := fault.Kind(0); other <= fault.KindInternal+1; other++ {
 				if got := errors.Is(err, other); got != (k == other) {
 					t.Errorf("errors.Is(%T of kind %v, %v) = %v", err, k, other, got)
 				}
@@ -72,7 +72,7 @@ func (uncomparable) Error() string { return "uncomparable" }
 
 func TestUncomparableErrorsMatchNothing(t *testing.T) {
 	err := uncomparable{"a"}
-	if errors.Is(&fault.Error{Kind: fault.Deadline}, err) || errors.Is(fault.Closed, err) {
+	if errors.Is(&fault.Error{Kind: fault.KindDeadline}, err) || errors.Is(fault.KindClosed, err) {
 		t.Error("an error matches an uncomparable target")
 	}
 	if name, ok := fault.NameOfSentinel(err); ok {
@@ -96,10 +96,10 @@ func (l *limit) Error() string { return fmt.Sprint("over ", l.Max) }
 func TestRemoteErrorsLeadToTheirCauses(t *testing.T) {
 	mine := &limit{Max: 5}
 	err := error(&fault.Error{
-		Op: "call", Method: "Withdraw", Kind: fault.Application, Outcome: fault.Executed, Origin: fault.Peer,
-		Err: &fault.Remote{Text: "no: over 5", Causes: []error{mine, io.EOF, &fault.Error{Kind: fault.NotBound, Outcome: fault.NotExecuted}}},
+		Op: "call", Method: "Withdraw", Kind: fault.KindApplication, Outcome: fault.OutcomeExecuted, Origin: fault.OriginPeer,
+		Err: &fault.Remote{Text: "no: over 5", Causes: []error{mine, io.EOF, &fault.Error{Kind: fault.KindNotBound, Outcome: fault.OutcomeNotExecuted}}},
 	})
-	for _, target := range []error{fault.Application, io.EOF, fault.NotBound, mine} {
+	for _, target := range []error{fault.KindApplication, io.EOF, fault.KindNotBound, mine} {
 		if !errors.Is(err, target) {
 			t.Errorf("errors.Is does not find %v", target)
 		}
@@ -114,35 +114,35 @@ func TestRemoteErrorsLeadToTheirCauses(t *testing.T) {
 		t.Error("errors.Is finds what the peer did not say")
 	}
 	// The method ran, whatever happened to the calls that it made.
-	if o, k := fault.OutcomeOf(err), fault.KindOf(err); o != fault.Executed || k != fault.Application {
+	if o, k := fault.OutcomeOf(err), fault.KindOf(err); o != fault.OutcomeExecuted || k != fault.KindApplication {
 		t.Errorf("outcome %v, kind %v", o, k)
 	}
 }
 
 func TestOutcomeAndKindAreThoseOfTheOutermostError(t *testing.T) {
-	no := fault.New(fault.Overloaded, fault.NotExecuted, "full")
-	yes := fault.New(fault.Panic, fault.Executed, "oops")
-	perhaps := fault.New(fault.PeerGone, fault.Unknown, "cut")
+	no := fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "full")
+	yes := fault.New(fault.KindPanic, fault.OutcomeExecuted, "oops")
+	perhaps := fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "cut")
 	var null *fault.Error
 	for name, test := range map[string]struct {
 		err     error
 		outcome fault.Outcome
 		kind    fault.Kind
 	}{
-		"nil":                   {nil, fault.Unknown, 0},
-		"foreign":               {io.EOF, fault.Unknown, 0},
-		"itself":                {no, fault.NotExecuted, fault.Overloaded},
-		"a kind":                {fault.NotBound, fault.Unknown, fault.NotBound},
-		"typed nil":             {null, fault.Unknown, 0},
-		"wrapped":               {fmt.Errorf("a: %w", fmt.Errorf("b: %w", yes)), fault.Executed, fault.Panic},
-		"wrapping another":      {fault.New(fault.PeerGone, fault.Unknown, "retry: %w", no), fault.Unknown, fault.PeerGone},
-		"beside a foreign one":  {fmt.Errorf("%w: %w", io.EOF, no), fault.NotExecuted, fault.Overloaded},
-		"joined, agreeing":      {errors.Join(no, fmt.Errorf("again: %w", no)), fault.NotExecuted, fault.Overloaded},
-		"joined, disagreeing":   {errors.Join(no, yes), fault.Unknown, fault.Overloaded},
-		"joined, disagreeing 2": {errors.Join(no, yes, no), fault.Unknown, fault.Overloaded},
-		"joined, disagreeing 3": {errors.Join(perhaps, yes, yes), fault.Unknown, fault.PeerGone},
-		"joined within a join":  {errors.Join(io.EOF, errors.Join(nil, yes)), fault.Executed, fault.Panic},
-		"joined foreign ones":   {errors.Join(io.EOF, io.ErrClosedPipe), fault.Unknown, 0},
+		"nil":                   {nil, fault.OutcomeUnknown, 0},
+		"foreign":               {io.EOF, fault.OutcomeUnknown, 0},
+		"itself":                {no, fault.OutcomeNotExecuted, fault.KindOverloaded},
+		"a kind":                {fault.KindNotBound, fault.OutcomeUnknown, fault.KindNotBound},
+		"typed nil":             {null, fault.OutcomeUnknown, 0},
+		"wrapped":               {fmt.Errorf("a: %w", fmt.Errorf("b: %w", yes)), fault.OutcomeExecuted, fault.KindPanic},
+		"wrapping another":      {fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "retry: %w", no), fault.OutcomeUnknown, fault.KindPeerGone},
+		"beside a foreign one":  {fmt.Errorf("%w: %w", io.EOF, no), fault.OutcomeNotExecuted, fault.KindOverloaded},
+		"joined, agreeing":      {errors.Join(no, fmt.Errorf("again: %w", no)), fault.OutcomeNotExecuted, fault.KindOverloaded},
+		"joined, disagreeing":   {errors.Join(no, yes), fault.OutcomeUnknown, fault.KindOverloaded},
+		"joined, disagreeing 2": {errors.Join(no, yes, no), fault.OutcomeUnknown, fault.KindOverloaded},
+		"joined, disagreeing 3": {errors.Join(perhaps, yes, yes), fault.OutcomeUnknown, fault.KindPeerGone},
+		"joined within a join":  {errors.Join(io.EOF, errors.Join(nil, yes)), fault.OutcomeExecuted, fault.KindPanic},
+		"joined foreign ones":   {errors.Join(io.EOF, io.ErrClosedPipe), fault.OutcomeUnknown, 0},
 	} {
 		if o, k := fault.OutcomeOf(test.err), fault.KindOf(test.err); o != test.outcome || k != test.kind {
 			t.Errorf("%s: outcome %v, kind %v; want %v, %v", name, o, k, test.outcome, test.kind)
@@ -151,15 +151,15 @@ func TestOutcomeAndKindAreThoseOfTheOutermostError(t *testing.T) {
 }
 
 func TestNewWrapsWithoutRepeating(t *testing.T) {
-	plain := fault.New(fault.Invalid, fault.NotExecuted, "%d apples", 3)
-	if plain.Msg != "3 apples" || plain.Err != nil || plain.Kind != fault.Invalid || plain.Outcome != fault.NotExecuted {
+	plain := fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%d apples", 3)
+	if plain.Msg != "3 apples" || plain.Err != nil || plain.Kind != fault.KindInvalid || plain.Outcome != fault.OutcomeNotExecuted {
 		t.Errorf("New gives %#v", plain)
 	}
-	one := fault.New(fault.ConnectFailed, fault.NotExecuted, "bank: %w; is it up?", io.EOF)
+	one := fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "bank: %w; is it up?", io.EOF)
 	if one.Err != io.EOF || one.Detail() != "bank: EOF; is it up?" {
 		t.Errorf("New gives cause %v, detail %q", one.Err, one.Detail())
 	}
-	two := fault.New(fault.ConnectFailed, fault.NotExecuted, "%w, %w", io.EOF, fs.ErrExist)
+	two := fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "%w, %w", io.EOF, fs.ErrExist)
 	if !errors.Is(two, io.EOF) || !errors.Is(two, fs.ErrExist) || two.Detail() != "EOF, file already exists" {
 		t.Errorf("New gives cause %v, detail %q", two.Err, two.Detail())
 	}
@@ -179,21 +179,21 @@ func TestTextsOfErrors(t *testing.T) {
 		return &e
 	}
 	all := []error{
-		with(fault.Application, fault.Executed, fault.Peer, "", &fault.Remote{Text: "insufficient funds"}),
-		with(fault.Application, fault.Executed, fault.Peer, "insufficient funds", nil),
-		with(fault.Application, fault.Executed, fault.Peer, "", nil),
-		with(fault.NoSuchObject, fault.NotExecuted, fault.Peer, "", nil),
-		with(fault.StaleReference, fault.NotExecuted, fault.Peer, "the owner restarted; look the name up again", nil),
-		with(fault.PeerGone, fault.Unknown, fault.Local, "", io.ErrUnexpectedEOF),
-		with(fault.Panic, fault.Executed, fault.Peer, "index out of range [3] with length 3", nil),
-		with(fault.Deadline, fault.Unknown, fault.Local, "no answer within 30s", context.DeadlineExceeded),
-		&fault.Error{Op: "lookup", Kind: fault.NotBound, Origin: fault.Peer, Msg: `"bank/alice"`},
-		&fault.Error{Op: "lookup", Msg: `"bank/alice"`, Kind: fault.ConnectFailed, Err: with(fault.ConnectFailed, fault.NotExecuted, fault.Local, "", errRefused)},
-		&fault.Error{Op: "export", Interface: "bank.Account", Kind: fault.Invalid, Msg: "the interface cannot be remote:\nrule 2: Watch: ...\nrule 3: Close: ..."},
-		&fault.Error{Op: "dial", Ref: ref, Kind: fault.ConnectFailed, Err: errRefused},
-		&fault.Error{Method: "Deposit", Kind: fault.NoSuchMethod, Outcome: fault.NotExecuted, Origin: fault.Peer},
-		fault.New(fault.Closed, fault.NotExecuted, "the node is closed"),
-		fault.New(fault.Protocol, fault.Unknown, "reading the handshake: %w", io.EOF),
+		with(fault.KindApplication, fault.OutcomeExecuted, fault.OriginPeer, "", &fault.Remote{Text: "insufficient funds"}),
+		with(fault.KindApplication, fault.OutcomeExecuted, fault.OriginPeer, "insufficient funds", nil),
+		with(fault.KindApplication, fault.OutcomeExecuted, fault.OriginPeer, "", nil),
+		with(fault.KindNoSuchObject, fault.OutcomeNotExecuted, fault.OriginPeer, "", nil),
+		with(fault.KindStaleReference, fault.OutcomeNotExecuted, fault.OriginPeer, "the owner restarted; look the name up again", nil),
+		with(fault.KindPeerGone, fault.OutcomeUnknown, fault.OriginLocal, "", io.ErrUnexpectedEOF),
+		with(fault.KindPanic, fault.OutcomeExecuted, fault.OriginPeer, "index out of range [3] with length 3", nil),
+		with(fault.KindDeadline, fault.OutcomeUnknown, fault.OriginLocal, "no answer within 30s", context.DeadlineExceeded),
+		&fault.Error{Op: "lookup", Kind: fault.KindNotBound, Origin: fault.OriginPeer, Msg: `"bank/alice"`},
+		&fault.Error{Op: "lookup", Msg: `"bank/alice"`, Kind: fault.KindConnectFailed, Err: with(fault.KindConnectFailed, fault.OutcomeNotExecuted, fault.OriginLocal, "", errRefused)},
+		&fault.Error{Op: "export", Interface: "bank.Account", Kind: fault.KindInvalid, Msg: "the interface cannot be remote:\nrule 2: Watch: ...\nrule 3: Close: ..."},
+		&fault.Error{Op: "dial", Ref: ref, Kind: fault.KindConnectFailed, Err: errRefused},
+		&fault.Error{Method: "Deposit", Kind: fault.KindNoSuchMethod, Outcome: fault.OutcomeNotExecuted, Origin: fault.OriginPeer},
+		fault.New(fault.KindClosed, fault.OutcomeNotExecuted, "the node is closed"),
+		fault.New(fault.KindProtocol, fault.OutcomeUnknown, "reading the handshake: %w", io.EOF),
 		fault.New(fault.Kind(77), fault.Outcome(9), ""),
 		&fault.Error{},
 	}

@@ -89,7 +89,7 @@ func TestSentinelsOfAsksTheErrors(t *testing.T) {
 		{io.EOF, []string{"io.EOF"}},
 		{missing, []string{"fs.ErrNotExist"}}, // its tree holds a system error number only
 		{fmt.Errorf("%w, %w", errOverdrawn, io.EOF), []string{"io.EOF", "test.ErrOverdrawn"}},
-		{&fault.Error{Kind: fault.Deadline}, []string{"context.DeadlineExceeded", "os.ErrDeadlineExceeded"}},
+		{&fault.Error{Kind: fault.KindDeadline}, []string{"context.DeadlineExceeded", "os.ErrDeadlineExceeded"}},
 	} {
 		if got := fault.SentinelsOf(test.err); !slices.Equal(got, test.want) {
 			t.Errorf("SentinelsOf(%v) = %q, want %q", test.err, got, test.want)

@@ -12,69 +12,69 @@ import (
 type Kind uint8
 
 const (
-	// Invalid: the program asked for what can never work, such as exporting an interface that breaks a rule.
-	Invalid Kind = 1 + iota
-	// NotBound: the registry knows no such name.
-	NotBound
-	// AlreadyBound: the name is taken.
-	AlreadyBound
-	// NoSuchObject: the owner runs but has no such object, or has it no more.
-	NoSuchObject
-	// StaleReference: the owner restarted since it gave out the reference.
-	StaleReference
-	// NoSuchMethod: the object's interface has no such method.
-	NoSuchMethod
-	// BadArguments: number or types of the arguments or results are not what the method has.
-	BadArguments
-	// TooLarge: a message or a part of it is over a limit.
-	TooLarge
-	// Denied: the caller may not do this, or the two nodes do not trust each other (TLS).
-	Denied
-	// Overloaded: the peer has no room for the call now.
-	Overloaded
-	// Deadline: the time for the call is over. Matches context.DeadlineExceeded and os.ErrDeadlineExceeded.
-	Deadline
-	// Cancelled: the caller gave the call up. Matches context.Canceled.
-	Cancelled
-	// ConnectFailed: the peer could not be reached.
-	ConnectFailed
-	// PeerGone: the connection to the peer was lost.
-	PeerGone
-	// Panic: the method panicked.
-	Panic
-	// Application: the method ran and returned an error. That error is what Unwrap leads to.
-	Application
-	// Mismatch: caller's and owner's idea of the interface do not agree.
-	Mismatch
-	// Closed: the node, the object or the connection was closed on purpose. Matches net.ErrClosed.
-	Closed
-	// Protocol: the peer broke the protocol, or is no node.
-	Protocol
-	// Internal: a defect in this module.
-	Internal
+	// KindInvalid: the program asked for what can never work, such as exporting an interface that breaks a rule.
+	KindInvalid Kind = 1 + iota
+	// KindNotBound: the registry knows no such name.
+	KindNotBound
+	// KindAlreadyBound: the name is taken.
+	KindAlreadyBound
+	// KindNoSuchObject: the owner runs but has no such object, or has it no more.
+	KindNoSuchObject
+	// KindStaleReference: the owner restarted since it gave out the reference.
+	KindStaleReference
+	// KindNoSuchMethod: the object's interface has no such method.
+	KindNoSuchMethod
+	// KindBadArguments: number or types of the arguments or results are not what the method has.
+	KindBadArguments
+	// KindTooLarge: a message or a part of it is over a limit.
+	KindTooLarge
+	// KindDenied: the caller may not do this, or the two nodes do not trust each other (TLS).
+	KindDenied
+	// KindOverloaded: the peer has no room for the call now.
+	KindOverloaded
+	// KindDeadline: the time for the call is over. Matches context.DeadlineExceeded and os.ErrDeadlineExceeded.
+	KindDeadline
+	// KindCancelled: the caller gave the call up. Matches context.Canceled.
+	KindCancelled
+	// KindConnectFailed: the peer could not be reached.
+	KindConnectFailed
+	// KindPeerGone: the connection to the peer was lost.
+	KindPeerGone
+	// KindPanic: the method panicked.
+	KindPanic
+	// KindApplication: the method ran and returned an error. That error is what Unwrap leads to.
+	KindApplication
+	// KindMismatch: caller's and owner's idea of the interface do not agree.
+	KindMismatch
+	// KindClosed: the node, the object or the connection was closed on purpose. Matches net.ErrClosed.
+	KindClosed
+	// KindProtocol: the peer broke the protocol, or is no node.
+	KindProtocol
+	// KindInternal: a defect in this module.
+	KindInternal
 )
 
 var kinds = [...]struct{ name, phrase string }{
-	Invalid:        {"Invalid", "invalid"},
-	NotBound:       {"NotBound", "name not bound"},
-	AlreadyBound:   {"AlreadyBound", "name already bound"},
-	NoSuchObject:   {"NoSuchObject", "no such object"},
-	StaleReference: {"StaleReference", "stale reference"},
-	NoSuchMethod:   {"NoSuchMethod", "no such method"},
-	BadArguments:   {"BadArguments", "bad arguments"},
-	TooLarge:       {"TooLarge", "too large"},
-	Denied:         {"Denied", "denied"},
-	Overloaded:     {"Overloaded", "overloaded"},
-	Deadline:       {"Deadline", "deadline exceeded"},
-	Cancelled:      {"Cancelled", "cancelled"},
-	ConnectFailed:  {"ConnectFailed", "cannot connect"},
-	PeerGone:       {"PeerGone", "connection to the peer lost"},
-	Panic:          {"Panic", "the method panicked"},
-	Application:    {"Application", "the method returned an error"},
-	Mismatch:       {"Mismatch", "interfaces do not agree"},
-	Closed:         {"Closed", "closed"},
-	Protocol:       {"Protocol", "protocol violated"},
-	Internal:       {"Internal", "internal error"},
+	KindInvalid:        {"Invalid", "invalid"},
+	KindNotBound:       {"NotBound", "name not bound"},
+	KindAlreadyBound:   {"AlreadyBound", "name already bound"},
+	KindNoSuchObject:   {"NoSuchObject", "no such object"},
+	KindStaleReference: {"StaleReference", "stale reference"},
+	KindNoSuchMethod:   {"NoSuchMethod", "no such method"},
+	KindBadArguments:   {"BadArguments", "bad arguments"},
+	KindTooLarge:       {"TooLarge", "too large"},
+	KindDenied:         {"Denied", "denied"},
+	KindOverloaded:     {"Overloaded", "overloaded"},
+	KindDeadline:       {"Deadline", "deadline exceeded"},
+	KindCancelled:      {"Cancelled", "cancelled"},
+	KindConnectFailed:  {"ConnectFailed", "cannot connect"},
+	KindPeerGone:       {"PeerGone", "connection to the peer lost"},
+	KindPanic:          {"Panic", "the method panicked"},
+	KindApplication:    {"Application", "the method returned an error"},
+	KindMismatch:       {"Mismatch", "interfaces do not agree"},
+	KindClosed:         {"Closed", "closed"},
+	KindProtocol:       {"Protocol", "protocol violated"},
+	KindInternal:       {"Internal", "internal error"},
 }
 
 // String returns the name of the constant, "none" for 0, or "Kind(77)" for a value of a later version.
@@ -105,11 +105,11 @@ func (k Kind) phrase() string {
 // Is reports whether k stands for an error of the standard library, as the constants say.
 func (k Kind) Is(target error) bool {
 	switch k {
-	case Deadline:
+	case KindDeadline:
 		return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded
-	case Cancelled:
+	case KindCancelled:
 		return target == context.Canceled
-	case Closed:
+	case KindClosed:
 		return target == net.ErrClosed
 	}
 	return false
@@ -119,22 +119,22 @@ func (k Kind) Is(target error) bool {
 type Outcome uint8
 
 const (
-	// Unknown: the method may have run, in whole or in part.
-	Unknown Outcome = iota
-	// NotExecuted: the method did not start and will not. The call can be tried again.
-	NotExecuted
-	// Executed: the method ran to its end.
-	Executed
+	// OutcomeUnknown: the method may have run, in whole or in part.
+	OutcomeUnknown Outcome = iota
+	// OutcomeNotExecuted: the method did not start and will not. The call can be tried again.
+	OutcomeNotExecuted
+	// OutcomeExecuted: the method ran to its end.
+	OutcomeExecuted
 )
 
 // String returns the name of the constant.
 func (o Outcome) String() string {
 	switch o {
-	case Unknown:
+	case OutcomeUnknown:
 		return "Unknown"
-	case NotExecuted:
+	case OutcomeNotExecuted:
 		return "NotExecuted"
-	case Executed:
+	case OutcomeExecuted:
 		return "Executed"
 	}
 	return fmt.Sprintf("Outcome(%d)", uint8(o))
@@ -143,9 +143,9 @@ func (o Outcome) String() string {
 // phrase is the outcome in the words of a message.
 func (o Outcome) phrase() string {
 	switch o {
-	case NotExecuted:
+	case OutcomeNotExecuted:
 		return "not executed"
-	case Executed:
+	case OutcomeExecuted:
 		return "executed"
 	}
 	return "may have been executed"
@@ -155,18 +155,18 @@ func (o Outcome) phrase() string {
 type Origin uint8
 
 const (
-	// Local: this node made the error.
-	Local Origin = iota
-	// Peer: the error came over the wire.
-	Peer
+	// OriginLocal: this node made the error.
+	OriginLocal Origin = iota
+	// OriginPeer: the error came over the wire.
+	OriginPeer
 )
 
 // String returns the name of the constant.
 func (o Origin) String() string {
 	switch o {
-	case Local:
+	case OriginLocal:
 		return "Local"
-	case Peer:
+	case OriginPeer:
 		return "Peer"
 	}
 	return fmt.Sprintf("Origin(%d)", uint8(o))

@@ -1,6 +1,7 @@
 package rmitest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -56,7 +57,7 @@ func (n *Network) Node() *rmi.Node {
 func (n *Network) NodeWith(o *rmi.Options) *rmi.Node {
 	n.tb.Helper()
 	node := n.ClientWith(o)
-	if _, err := node.Listen(n.host(node) + ":0"); err != nil {
+	if _, err := node.Listen(context.Background(), n.host(node)+":0"); err != nil {
 		n.tb.Fatalf("rmitest: %v", err)
 	}
 	return node
@@ -92,7 +93,7 @@ func (n *Network) Restart(node *rmi.Node, o *rmi.Options) *rmi.Node {
 	next := n.add(host, o)
 	n.mu.Unlock()
 	if at.Listens() {
-		if _, err := next.Listen(at.Address()); err != nil {
+		if _, err := next.Listen(context.Background(), at.Address()); err != nil {
 			n.tb.Fatalf("rmitest: %v", err)
 		}
 	}

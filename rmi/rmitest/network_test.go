@@ -128,7 +128,7 @@ func TestDelayAndPartitionRunOnVirtualTime(t *testing.T) {
 func TestAMethodThatDoesNotEndFailsTheTest(t *testing.T) {
 	fake := new(fakeT)
 	network := rmitest.New(fake)
-	owner := network.NodeWith(&rmi.Options{Drain: time.Millisecond})
+	owner := network.NodeWith(&rmi.Options{CloseWait: time.Millisecond})
 	running, release := make(chan struct{}), make(chan struct{})
 	f := connect(t, owner, network.Client(), func(context.Context) error {
 		close(running)

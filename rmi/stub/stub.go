@@ -109,10 +109,10 @@ func (o Object) Invoke(ctx context.Context, method string, args []any, results .
 	c := o.RMICore()
 	m := c.Interface.ByName(method)
 	if m == nil || len(args) != len(m.In) || len(results) != len(m.Out) {
-		return fault.New(fault.Invalid, fault.NotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it anew", c.Interface.Name, method)
+		return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it anew", c.Interface.Name, method)
 	}
 	misfit := func(what string, at int, want reflect.Type, is any) error {
-		return fault.New(fault.Invalid, fault.NotExecuted, "%s.%s: %s %d of the stub is a %T, want a %v", c.Interface.Name, method, what, at+1, is, want)
+		return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s.%s: %s %d of the stub is a %T, want a %v", c.Interface.Name, method, what, at+1, is, want)
 	}
 	in := make([]reflect.Value, len(args))
 	for i, a := range args {

@@ -102,11 +102,11 @@ func TestInvokeRefusesValuesOfOtherTypes(t *testing.T) {
 		"result 1 of the stub is a string, want a *string":                        {int64(1), name},
 		"result 1 of the stub is a <nil>, want a *string":                         {int64(1), nil},
 	} {
-		if err := object.Invoke(t.Context(), "Lookup", stub.Args(int64(1)), &name, &number); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "does not fit the interface in method Lookup") {
+		if err := object.Invoke(t.Context(), "Lookup", stub.Args(int64(1)), &name, &number); fault.KindOf(err) != fault.KindInvalid || !strings.Contains(err.Error(), "does not fit the interface in method Lookup") {
 			t.Errorf("too many results: %v", err)
 		}
 		err := object.Invoke(t.Context(), "Lookup", stub.Args(call.arg), call.result)
-		if fault.KindOf(err) != fault.Invalid || fault.OutcomeOf(err) != fault.NotExecuted || !strings.Contains(err.Error(), want) {
+		if fault.KindOf(err) != fault.KindInvalid || fault.OutcomeOf(err) != fault.OutcomeNotExecuted || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
@@ -204,12 +204,12 @@ func TestAGeneratedProxyReturnsEveryError(t *testing.T) {
 		outcome fault.Outcome
 	}{
 		{body: "\x92\x07\xa1x"},
-		{body: "\x92\xa1x\xa1x", want: "result 1: got a string, want int64", kind: fault.Mismatch, outcome: fault.Executed},
-		{body: "\x92\x07\x07", want: "result 2: got an integer, want string", kind: fault.Mismatch, outcome: fault.Executed},
-		{body: "\x91\x07", want: "has 2 results, the message has 1", kind: fault.Mismatch, outcome: fault.Executed},
-		{body: "\x93\x07\xa1x\x07", want: "has 2 results, the message has 3", kind: fault.Mismatch, outcome: fault.Executed},
-		{failed: fault.New(fault.PeerGone, fault.Unknown, "gone"), want: "gone", kind: fault.PeerGone, outcome: fault.Unknown},
-		{message: 1, want: "argument 1: the body takes", kind: fault.TooLarge, outcome: fault.NotExecuted},
+		{body: "\x92\xa1x\xa1x", want: "result 1: got a string, want int64", kind: fault.KindMismatch, outcome: fault.OutcomeExecuted},
+		{body: "\x92\x07\x07", want: "result 2: got an integer, want string", kind: fault.KindMismatch, outcome: fault.OutcomeExecuted},
+		{body: "\x91\x07", want: "has 2 results, the message has 1", kind: fault.KindMismatch, outcome: fault.OutcomeExecuted},
+		{body: "\x93\x07\xa1x\x07", want: "has 2 results, the message has 3", kind: fault.KindMismatch, outcome: fault.OutcomeExecuted},
+		{failed: fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "gone"), want: "gone", kind: fault.KindPeerGone, outcome: fault.OutcomeUnknown},
+		{message: 1, want: "argument 1: the body takes", kind: fault.KindTooLarge, outcome: fault.OutcomeNotExecuted},
 	} {
 		*caller = answers{body: []byte(test.body), err: test.failed, limits: wire.Limits{Message: test.message}}
 		n, text, err := c.Next(t.Context(), 1<<40)
@@ -303,7 +303,7 @@ func TestGeneratedCodecsStayWithinTheMemory(t *testing.T) {
 		if made, err := decode(test.body, n*test.size, test.f); made != n || err != nil {
 			t.Errorf("%s: %d, %v", name, made, err)
 		}
-		if _, err := decode(test.body, n*test.size-1, test.f); fault.KindOf(err) != fault.TooLarge {
+		if _, err := decode(test.body, n*test.size-1, test.f); fault.KindOf(err) != fault.KindTooLarge {
 			t.Errorf("%s, one byte less: %v", name, err)
 		}
 	}

@@ -120,7 +120,7 @@ func (s *Session) refused(err error) *fault.Error {
 	if errors.As(err, &f) && f.Err != nil {
 		cause = f.Err
 	}
-	return fault.New(fault.PeerGone, fault.Unknown, "%w: the connection was lost (%s), and its address %s refuses others (%v); if it is one that refuses for a while, set Options.RefusalsPass",
+	return fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "%w: the connection was lost (%s), and its address %s refuses others (%v); if it is one that refuses for a while, set Options.RefusalsPass",
 		ErrRefused, reason(lost), s.endpoint, cause)
 }
 
@@ -154,10 +154,10 @@ func (s *Session) checkAbsence(now int64) {
 	}
 	switch {
 	case absent >= t.SessionLease:
-		s.end(fault.Add(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost and not made again within %v", t.SessionLease), fault.Cause(lost)))
+		s.end(fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost and not made again within %v", t.SessionLease), fault.Cause(lost)))
 	case away && !s.calls.isAway():
 		err := s.awayError()
-		s.calls.peerAway(fault.Add(err, fault.Unknown), err)
+		s.calls.peerAway(fault.Add(err, fault.OutcomeUnknown), err)
 	}
 }
 
@@ -188,7 +188,7 @@ func (s *Session) awayError() *fault.Error {
 	if msg == "" { // it is back just now
 		msg = "the connection was lost, and the peer was away"
 	}
-	return fault.New(fault.PeerGone, fault.NotExecuted, "%s", msg)
+	return fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "%s", msg)
 }
 
 // unreached is the error of a call whose time ended before it was sent: most
@@ -200,9 +200,9 @@ func (s *Session) unreached() *fault.Error {
 // expired is the error of a call that was sent, and not answered within its default deadline.
 func (s *Session) expired() *fault.Error {
 	if absent := s.absent(); absent != "" {
-		return fault.Add(notSent(context.DeadlineExceeded), fault.Unknown, fault.Msg(absent))
+		return fault.Add(notSent(context.DeadlineExceeded), fault.OutcomeUnknown, fault.Msg(absent))
 	}
-	return fault.New(fault.Deadline, fault.Unknown, "no reply within the default deadline; give the context a longer one if the method needs it")
+	return fault.New(fault.KindDeadline, fault.OutcomeUnknown, "no reply within the default deadline; give the context a longer one if the method needs it")
 }
 
 // absent says since when a session has had no connection, why, and what was done

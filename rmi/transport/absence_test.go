@@ -56,18 +56,18 @@ func TestTwoRefusalsEndASession(t *testing.T) {
 		if d := time.Since(start); d != refusalGap {
 			t.Errorf("over after %v", d)
 		}
-		wantKind(t, s.Err(), fault.PeerGone, fault.Unknown, "the peer's process ended: the connection was lost (read tcp")
-		wantKind(t, s.Err(), fault.PeerGone, fault.Unknown, "its address "+b.at.String()+" refuses others (dial tcp")
-		wantKind(t, <-running, fault.PeerGone, fault.Unknown, "refuses")
+		wantKind(t, s.Err(), fault.KindPeerGone, fault.OutcomeUnknown, "the peer's process ended: the connection was lost (read tcp")
+		wantKind(t, s.Err(), fault.KindPeerGone, fault.OutcomeUnknown, "its address "+b.at.String()+" refuses others (dial tcp")
+		wantKind(t, <-running, fault.KindPeerGone, fault.OutcomeUnknown, "refuses")
 		err := <-waiting
-		wantKind(t, err, fault.PeerGone, fault.NotExecuted, "refuses")
+		wantKind(t, err, fault.KindPeerGone, fault.OutcomeNotExecuted, "refuses")
 		for _, e := range []error{ErrRefused, ErrOver, syscall.ECONNREFUSED} {
 			if e != syscall.ECONNREFUSED && !errors.Is(err, e) {
 				t.Errorf("%v is not %v", err, e)
 			}
 		}
 		_, err = a.Session(t.Context(), b.at, b.Node())
-		wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "nobody listens there")
+		wantKind(t, err, fault.KindConnectFailed, fault.OutcomeNotExecuted, "nobody listens there")
 	})
 }
 
@@ -282,16 +282,16 @@ func TestNobodyWaitsLongForAPeerThatOnlyCanDialItself(t *testing.T) {
 			waiting = append(waiting, waitsFor(t.Context(), s, echo, set))
 		}
 		const text = "the connection was lost, and the peer, which alone can make another, has not come back: since "
-		wantKind(t, <-running, fault.PeerGone, fault.Unknown, text)
+		wantKind(t, <-running, fault.KindPeerGone, fault.OutcomeUnknown, text)
 		for _, w := range waiting {
-			wantKind(t, <-w, fault.PeerGone, fault.NotExecuted, text)
+			wantKind(t, <-w, fault.KindPeerGone, fault.OutcomeNotExecuted, text)
 		}
 		if d := time.Since(start); d < DefaultGrace-time.Second-tick || d > DefaultGrace-time.Second+tick {
 			t.Errorf("they waited %v", d)
 		}
 		start = time.Now()
 		for _, set := range []func(*Request){coarse, oneWay, nested, large, func(*Request) {}} {
-			wantKind(t, <-waitsFor(t.Context(), s, echo, set), fault.PeerGone, fault.NotExecuted, text)
+			wantKind(t, <-waitsFor(t.Context(), s, echo, set), fault.KindPeerGone, fault.OutcomeNotExecuted, text)
 		}
 		if d := time.Since(start); d != 0 {
 			t.Errorf("new calls waited %v", d)
@@ -314,9 +314,9 @@ func TestNobodyWaitsLongForAPeerThatOnlyCanDialItself(t *testing.T) {
 		synctest.Wait()
 		idle(t, a, b)
 		away(t, mem, s) // and again
-		wantKind(t, <-waitsFor(t.Context(), s, echo), fault.PeerGone, fault.NotExecuted, text)
+		wantKind(t, <-waitsFor(t.Context(), s, echo), fault.KindPeerGone, fault.OutcomeNotExecuted, text)
 		<-s.Done()
-		wantKind(t, s.Err(), fault.PeerGone, fault.Unknown, "not made again within 1m0s")
+		wantKind(t, s.Err(), fault.KindPeerGone, fault.OutcomeUnknown, "not made again within 1m0s")
 	})
 }
 
@@ -332,7 +332,7 @@ func TestNobodyWaitsForASlotOfAPeerThatIsAway(t *testing.T) {
 		}
 		start := time.Now()
 		for _, w := range waiting {
-			wantKind(t, <-w, fault.PeerGone, fault.NotExecuted, "has not come back")
+			wantKind(t, <-w, fault.KindPeerGone, fault.OutcomeNotExecuted, "has not come back")
 		}
 		if d := time.Since(start); d > DefaultGrace+tick {
 			t.Errorf("they waited %v", d)
@@ -376,9 +376,9 @@ func TestADeadlineWithoutAConnectionSaysSinceWhen(t *testing.T) {
 			synctest.Wait()
 			lose(mem, s)
 			err := <-end
-			wantKind(t, err, fault.Deadline, fault.Unknown, "the connection was lost and could not be made again in time: since ")
-			wantKind(t, err, fault.Deadline, fault.Unknown, ", for 20")
-			wantKind(t, err, fault.Deadline, fault.Unknown, "connection reset by peer); the last attempt to dial "+b.at.String()+" met: no answer within 10s")
+			wantKind(t, err, fault.KindDeadline, fault.OutcomeUnknown, "the connection was lost and could not be made again in time: since ")
+			wantKind(t, err, fault.KindDeadline, fault.OutcomeUnknown, ", for 20")
+			wantKind(t, err, fault.KindDeadline, fault.OutcomeUnknown, "connection reset by peer); the last attempt to dial "+b.at.String()+" met: no answer within 10s")
 			mem.Heal("a", "b")
 			works(t, s)
 		}
@@ -448,7 +448,7 @@ func TestAHandshakeThatIsAlwaysCutEndsWithItsCallers(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), d)
 				defer cancel()
 				_, err := a.Session(ctx, b.at, b.Node())
-				wantKind(t, err, fault.Deadline, fault.NotExecuted, "while dialling "+b.at.String()+"; the last attempt met: dialling "+b.at.String()+": the connection was lost in the handshake")
+				wantKind(t, err, fault.KindDeadline, fault.OutcomeNotExecuted, "while dialling "+b.at.String()+"; the last attempt met: dialling "+b.at.String()+": the connection was lost in the handshake")
 				if got := time.Since(start); got != d {
 					t.Errorf("after %v", got)
 				}
@@ -503,7 +503,7 @@ func TestAStrangerThatDripsIsTriedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = a.Session(t.Context(), at, refs.NodeID{})
-		wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than")
+		wantKind(t, err, fault.KindConnectFailed, fault.OutcomeNotExecuted, "the handshake took longer than")
 		if accepted != 1 {
 			t.Errorf("%d dials", accepted)
 		}
@@ -519,7 +519,7 @@ func TestAStrangerThatEndsConnectionsIsNotTriedForLong(t *testing.T) {
 		a, b := newNode(t, g, ""), newNode(t, mem.Host("b"), "b")
 		start := time.Now()
 		_, err := a.Session(t.Context(), b.at, b.Node())
-		wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "is it a GoRMI node (not a Java registry")
+		wantKind(t, err, fault.KindConnectFailed, fault.OutcomeNotExecuted, "is it a GoRMI node (not a Java registry")
 		if strings.Contains(err.Error(), "EOF") {
 			t.Errorf("it says more than it knows: %v", err)
 		}
@@ -543,7 +543,7 @@ func TestASilentPeerThatWasThereIsNotTakenForAStranger(t *testing.T) {
 			r.Deadline = time.Now().Add(5 * time.Second)
 			return r
 		}())
-		wantKind(t, err, fault.Deadline, fault.NotExecuted, "met: the peer did not say hello within 5s: its process stands still or is busy")
+		wantKind(t, err, fault.KindDeadline, fault.OutcomeNotExecuted, "met: the peer did not say hello within 5s: its process stands still or is busy")
 		if strings.Contains(err.Error(), "is it a GoRMI node") {
 			t.Error(err)
 		}
@@ -552,6 +552,6 @@ func TestASilentPeerThatWasThereIsNotTakenForAStranger(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 		defer cancel()
 		_, err = a.Session(ctx, r.at, p.node()) // another session
-		wantKind(t, err, fault.Deadline, fault.NotExecuted, "its process stands still or is busy")
+		wantKind(t, err, fault.KindDeadline, fault.OutcomeNotExecuted, "its process stands still or is busy")
 	})
 }

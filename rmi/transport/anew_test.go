@@ -48,7 +48,7 @@ func TestANodeThatKeepsItsKeyIsTakenBackAfterItsRestart(t *testing.T) {
 				if d := time.Since(begin); d != 0 {
 					t.Errorf("it took %v", d)
 				}
-				wantKind(t, <-late, fault.PeerGone, fault.Unknown, "started anew")
+				wantKind(t, <-late, fault.KindPeerGone, fault.OutcomeUnknown, "started anew")
 
 				// It was not gone: two programs have one key. The older one stays out.
 				mem.Heal("a", "old")
@@ -56,7 +56,7 @@ func TestANodeThatKeepsItsKeyIsTakenBackAfterItsRestart(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				_, err := old.Session(ctx, a.at, a.Node())
-				wantKind(t, err, fault.Denied, fault.NotExecuted, "W-19: a node with the same key that was started later is connected")
+				wantKind(t, err, fault.KindDenied, fault.OutcomeNotExecuted, "W-19: a node with the same key that was started later is connected")
 				works(t, s)
 
 				// A clock was set back: once the later one's connection is lost, the earlier one may come.
@@ -68,6 +68,7 @@ func TestANodeThatKeepsItsKeyIsTakenBackAfterItsRestart(t *testing.T) {
 					t.Fatal(err)
 				}
 				works(t, last)
+				synctest.Wait() // the one before is over, and about to be taken out
 				if n := len(a.Sessions()); n != 1 {
 					t.Errorf("%d sessions", n)
 				}
@@ -94,7 +95,7 @@ func TestWhoDialsFindsThatThePeerWasStartedAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		works(t, s)
-		if wantKind(t, was.Err(), fault.PeerGone, fault.Unknown, "started anew"); time.Since(begin) != 0 {
+		if wantKind(t, was.Err(), fault.KindPeerGone, fault.OutcomeUnknown, "started anew"); time.Since(begin) != 0 {
 			t.Errorf("it took %v", time.Since(begin))
 		}
 	})
@@ -112,7 +113,7 @@ func TestASessionIsNotResumedByALaterStart(t *testing.T) {
 	pr.Session, pr.Extensions = q.session, wire.AppendConnection(nil, wire.Connection{Epoch: 2})
 	q.sign(pr)
 	q.write(pr.Append(nil))
-	if kind, text := q.refusal(); kind != fault.PeerGone {
+	if kind, text := q.refusal(); kind != fault.KindPeerGone {
 		t.Errorf("refused with %v, %q", kind, text)
 	}
 }
@@ -133,7 +134,7 @@ func TestAProofHasItsConnectionIfTheSessionIsResumable(t *testing.T) {
 		}
 		p.sign(pr)
 		p.write(pr.Append(nil))
-		if kind, text := p.refusal(); kind != fault.Protocol || !cites.MatchString(text) {
+		if kind, text := p.refusal(); kind != fault.KindProtocol || !cites.MatchString(text) {
 			t.Errorf("feature %v: refused with %v, %q", feature, kind, text)
 		}
 	}
@@ -157,8 +158,8 @@ func TestAnAcceptingSideDoesNotNumberItsConnection(t *testing.T) {
 	pr := wire.Proof{Extensions: wire.AppendConnection(nil, wire.Connection{Epoch: 1})}
 	p.signAs(&pr, false, p.its, mine)
 	p.write(append(append([]byte(wire.Magic), mine...), pr.Append(nil)...))
-	if kind, _ := p.refusal(); kind != fault.Protocol {
+	if kind, _ := p.refusal(); kind != fault.KindProtocol {
 		t.Errorf("refused with %v", kind)
 	}
-	wantKind(t, <-end, fault.Protocol, fault.NotExecuted, "W-20")
+	wantKind(t, <-end, fault.KindProtocol, fault.OutcomeNotExecuted, "W-20")
 }

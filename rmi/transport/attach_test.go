@@ -77,7 +77,7 @@ func TestAConnectionIsFoundWithItsAttachment(t *testing.T) {
 			t.Error("Await returned before the connection was there")
 		}
 		_, err := do(ctx, s, request(ctx, first, nil))
-		wantKind(t, err, fault.Deadline, fault.NotExecuted, "")
+		wantKind(t, err, fault.KindDeadline, fault.OutcomeNotExecuted, "")
 		g.wants(t, "+1", "-1", "+2")
 		g.let <- struct{}{}
 		synctest.Wait()

@@ -79,11 +79,11 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kep
 	}
 	s := in.Session
 	if n := len(table) + len(body); n > s.limits.Message {
-		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", n, s.limits.Message))
+		in.Fail(fault.New(fault.KindTooLarge, fault.OutcomeExecuted, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", n, s.limits.Message))
 		return false
 	}
 	if references > s.limits.References {
-		in.Fail(fault.New(fault.TooLarge, fault.Executed, "%d references among the results: the caller accepts %d in one message (its Options.Limits.References)", references, s.limits.References))
+		in.Fail(fault.New(fault.KindTooLarge, fault.OutcomeExecuted, "%d references among the results: the caller accepts %d in one message (its Options.Limits.References)", references, s.limits.References))
 		return false
 	}
 	in.answered = true
@@ -258,7 +258,7 @@ func (c *lockedCallee) occupy(in *Incoming, l *Link, limit int, a *assembly) (ar
 		c.acknowledge(s)
 		s.seq, s.came, s.in, s.asm = h.Seq, l.epoch, in, a
 		if c.kept >= c.session.transport.Limits.Kept && in.refused == nil {
-			in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "%d bytes of replies wait for the caller to say that it has them, as many as the limit allows (Options.Limits.Kept)", c.kept)
+			in.refused = fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "%d bytes of replies wait for the caller to say that it has them, as many as the limit allows (Options.Limits.Kept)", c.kept)
 		}
 		return isNew, nil, nil
 	case h.Seq == s.seq && s.again == nil && s.asm == nil && (s.in != nil || s.done) && (l.lossy || s.came != l.epoch):
@@ -449,7 +449,7 @@ func (c *lockedCallee) cancel(l *Link, num wire.Slot, seq wire.Seq, limit int) (
 	case seq != s.seq: // the call was lost, or is late: it will not run
 		c.acknowledge(s)
 		s.seq, s.came = seq, l.epoch
-		r := refused(fault.New(fault.Cancelled, fault.NotExecuted, "the call was lost with its connection, and given up"), true)
+		r := refused(fault.New(fault.KindCancelled, fault.OutcomeNotExecuted, "the call was lost with its connection, and given up"), true)
 		c.keep(s, &r)
 		s.sent = 0
 		return nil, nil, c.replyAgain(s, l, num)
@@ -580,7 +580,7 @@ func (c *callee) expire(s *Session) {
 		if now.Before(in.deadline) {
 			s.refuse(in, notSent(context.Canceled))
 		} else {
-			s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted, "no handler became free before the call's deadline (Options.Limits.Handlers, HandlersTotal)"))
+			s.refuse(in, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler became free before the call's deadline (Options.Limits.Handlers, HandlersTotal)"))
 		}
 	}
 }

@@ -150,7 +150,7 @@ func (c *lockedCalls) enter(r *Request) (s *slot, turn chan struct{}, err error)
 			return s, nil, nil
 		}
 		if nested {
-			return nil, nil, fault.New(fault.Overloaded, fault.NotExecuted,
+			return nil, nil, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted,
 				"%d calls are in flight to this peer, as many as it accepts (its Options.Limits.Slots), and a nested call does not wait", c.of.max)
 		}
 	}
@@ -392,7 +392,7 @@ func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
 		return references, table
 	}
 	if refused {
-		sl.err = fault.New(fault.Overloaded, fault.Executed,
+		sl.err = fault.New(fault.KindOverloaded, fault.OutcomeExecuted,
 			"the reply of %d bytes had no room: this node holds as many bytes under assembly as its limits allow (Options.Limits.AssemblyTotal, a quarter of it for one peer)", a.size)
 	} else {
 		sl.blocks, sl.owned = blocks, true

@@ -54,13 +54,13 @@ func TestTLS(t *testing.T) {
 
 	plain := newNode(t, &tcp{}, "127.0.0.1")
 	_, err := plain.Session(t.Context(), b.at, refs.NodeID{})
-	wantKind(t, err, fault.Denied, fault.NotExecuted, "this node wants TLS")
+	wantKind(t, err, fault.KindDenied, fault.OutcomeNotExecuted, "this node wants TLS")
 	_, err = b.Session(t.Context(), plain.at, refs.NodeID{})
-	wantKind(t, err, fault.Denied, fault.NotExecuted, "TLS: the other side does not use it")
+	wantKind(t, err, fault.KindDenied, fault.OutcomeNotExecuted, "TLS: the other side does not use it")
 	plain.logs.wait(t, "looks like TLS")
 	stranger := newNode(t, &tcp{}, "", func(c *Config) { c.TLS = &tls.Config{} })
 	_, err = stranger.Session(t.Context(), b.at, refs.NodeID{})
-	wantKind(t, err, fault.Denied, fault.NotExecuted, "certificate")
+	wantKind(t, err, fault.KindDenied, fault.OutcomeNotExecuted, "certificate")
 	works(t, s)
 }
 
@@ -87,7 +87,7 @@ func TestUnixSockets(t *testing.T) {
 func TestAnAddressThatIsTaken(t *testing.T) {
 	a, b := newNode(t, &tcp{}, "127.0.0.1"), newNode(t, &tcp{}, "")
 	_, err := b.Listen(t.Context(), "tcp", a.at.Address())
-	wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "another program has the address already")
+	wantKind(t, err, fault.KindConnectFailed, fault.OutcomeNotExecuted, "another program has the address already")
 }
 
 // inTheMiddle is a host with a certificate of its own that both sides take: it ends TLS and hands what each
@@ -141,7 +141,7 @@ func TestAProofIsOfItsTLSChannel(t *testing.T) {
 	a, b := newNode(t, &tcp{}, "", withTLS), newNode(t, &tcp{}, "127.0.0.1", withTLS)
 	middle := inTheMiddle(t, cfg, b.at)
 	_, err := a.Session(t.Context(), middle, b.Node())
-	wantKind(t, err, fault.Denied, fault.NotExecuted, "could not prove that it is node "+b.Node().String())
+	wantKind(t, err, fault.KindDenied, fault.OutcomeNotExecuted, "could not prove that it is node "+b.Node().String())
 
 	// A dialling side that asks nobody for a proof is no help: its own is refused, too.
 	for _, straight := range []bool{true, false} {

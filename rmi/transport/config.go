@@ -152,9 +152,9 @@ type Handler interface {
 type Threading uint8
 
 const (
-	Concurrent    Threading = iota // each on its own goroutine
-	PerConnection                  // those of one connection one after the other, in the order they were made
-	Serial                         // one at a time
+	ThreadingConcurrent    Threading = iota // each on its own goroutine
+	ThreadingPerConnection                  // those of one connection one after the other, in the order they were made
+	ThreadingSerial                         // one at a time
 )
 
 func (t Threading) String() string {

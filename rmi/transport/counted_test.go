@@ -245,7 +245,7 @@ func TestTheTableOfAReplyWithoutRoom(t *testing.T) {
 			n := min(left, 30000)
 			p.write(append(wire.AppendFragment(nil, h.Slot, h.Seq, true, n), make([]byte, n)...))
 		}
-		wantKind(t, <-end, fault.Overloaded, fault.Executed, "had no room")
+		wantKind(t, <-end, fault.KindOverloaded, fault.OutcomeExecuted, "had no room")
 		a.held.Add(-int64(a.Limits.AssemblyTotal) + 1<<20)
 		p.next(wire.FrameAck) // it arrived all the same
 		synctest.Wait()

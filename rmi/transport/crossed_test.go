@@ -334,7 +334,7 @@ func TestAPeerThatLostItsConnectionIsTakenBackAtOnce(t *testing.T) {
 					synctest.Wait()
 
 					start := time.Now()
-					old.end(fault.New(fault.PeerGone, fault.Unknown, "the cable is out"))
+					old.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the cable is out"))
 					if removed {
 						synctest.Wait()
 					}
@@ -345,7 +345,7 @@ func TestAPeerThatLostItsConnectionIsTakenBackAtOnce(t *testing.T) {
 					if d := time.Since(start); d != 0 {
 						t.Errorf("it took %v", d)
 					}
-					wantKind(t, <-late, fault.PeerGone, fault.Unknown, "began a new session")
+					wantKind(t, <-late, fault.KindPeerGone, fault.OutcomeUnknown, "began a new session")
 					one(t, n)
 				})
 			})
@@ -359,7 +359,7 @@ func TestDialsThatFailLeaveNothingBehind(t *testing.T) {
 		a := newNode(t, net.Host("a"), "")
 		for i := range 100 {
 			_, err := a.Session(t.Context(), refs.Endpoint{Host: "b", Port: 9}, refs.NodeID{1, byte(i)})
-			wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "")
+			wantKind(t, err, fault.KindConnectFailed, fault.OutcomeNotExecuted, "")
 		}
 		<-time.After(3 * workerIdle)
 		synctest.Wait()

@@ -75,7 +75,7 @@ func TestACallOfADetachedSessionEndsInTime(t *testing.T) {
 				r := request(ctx, echo, make([]byte, c.size))
 				r.Deadline, r.OneWay = start.Add(12*time.Second), c.oneWay
 				_, err := do(ctx, s, r)
-				wantKind(t, err, fault.Deadline, fault.NotExecuted, "the connection was lost and could not be made again in time")
+				wantKind(t, err, fault.KindDeadline, fault.OutcomeNotExecuted, "the connection was lost and could not be made again in time")
 				if !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%v is not context.DeadlineExceeded", err)
 				}
@@ -110,7 +110,7 @@ func TestCallsAreCancelledWhileDetached(t *testing.T) {
 		cancel()
 		outcomes := []fault.Outcome{fault.OutcomeOf(<-ends), fault.OutcomeOf(<-ends)}
 		slices.Sort(outcomes)
-		if !slices.Equal(outcomes, []fault.Outcome{fault.Unknown, fault.NotExecuted}) {
+		if !slices.Equal(outcomes, []fault.Outcome{fault.OutcomeUnknown, fault.OutcomeNotExecuted}) {
 			t.Errorf("outcomes %v", outcomes)
 		}
 		select {
@@ -163,11 +163,11 @@ func TestCallsInFlightEndUnknownWithTheLease(t *testing.T) {
 			if d := time.Since(start); d > 60*time.Second || d < 60*time.Second-tick {
 				t.Errorf("over after %v", d)
 			}
-			wantKind(t, s.Err(), fault.PeerGone, fault.Unknown, "not made again within 1m0s")
+			wantKind(t, s.Err(), fault.KindPeerGone, fault.OutcomeUnknown, "not made again within 1m0s")
 		}
-		wantKind(t, <-ends, fault.PeerGone, fault.Unknown, "the connection was lost")
+		wantKind(t, <-ends, fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost")
 		err := <-late
-		wantKind(t, err, fault.PeerGone, fault.NotExecuted, "the connection was lost")
+		wantKind(t, err, fault.KindPeerGone, fault.OutcomeNotExecuted, "the connection was lost")
 		if !errors.Is(err, ErrOver) {
 			t.Errorf("%v is not ErrOver", err)
 		}
@@ -184,7 +184,7 @@ func TestCallsInFlightEndUnknownWithTheLease(t *testing.T) {
 			}
 		}
 		_, err = do(t.Context(), s, request(t.Context(), echo, nil))
-		if wantKind(t, err, fault.PeerGone, fault.NotExecuted, ""); !errors.Is(err, ErrOver) {
+		if wantKind(t, err, fault.KindPeerGone, fault.OutcomeNotExecuted, ""); !errors.Is(err, ErrOver) {
 			t.Errorf("%v is not ErrOver", err)
 		}
 		mem.Heal("a", "b")
@@ -246,7 +246,7 @@ func TestCloseWhileDetachedReturnsAtOnce(t *testing.T) {
 				if d := time.Since(start); d != 0 {
 					t.Errorf("Close took %v", d)
 				}
-				wantKind(t, <-end, fault.Closed, fault.NotExecuted, "")
+				wantKind(t, <-end, fault.KindClosed, fault.OutcomeNotExecuted, "")
 				mem.Heal("a", "b")
 				<-time.After(20 * time.Second)
 				if n.conns.Load() != 0 || len(n.Sessions()) != 0 {
@@ -267,14 +267,14 @@ func TestAClosedSessionIsNotDialledAgain(t *testing.T) {
 		s, p := r.session(a)
 		closed := make(chan struct{})
 		go func() {
-			s.Close(fault.New(fault.Closed, fault.Unknown, "enough"))
+			s.Close(fault.New(fault.KindClosed, fault.OutcomeUnknown, "enough"))
 			close(closed)
 		}()
 		p.next(wire.FrameClose)
 		p.conn.Close()
 		<-closed
 		<-s.gone
-		wantKind(t, s.Err(), fault.Closed, fault.Unknown, "enough")
+		wantKind(t, s.Err(), fault.KindClosed, fault.OutcomeUnknown, "enough")
 		<-time.After(time.Minute)
 		if n := g.dials.Load(); n != 1 {
 			t.Errorf("%d dials", n)
@@ -301,7 +301,7 @@ func TestGoAwayIsSaidAgain(t *testing.T) {
 		q.next(wire.FrameGoAway)
 		q.write(q.call(0, echo, ""))
 		_, err := q.returned(0)
-		wantKind(t, err, fault.PeerGone, fault.NotExecuted, "shutting down")
+		wantKind(t, err, fault.KindPeerGone, fault.OutcomeNotExecuted, "shutting down")
 	})
 }
 
@@ -444,9 +444,9 @@ func TestWhatEndsRedialling(t *testing.T) {
 		over  bool
 		text  string
 	}{
-		{"another node", func(p *raw) { p.write(wire.AppendRefuse([]byte(wire.Magic), fault.StaleReference, "not me")) }, true, "the peer's process ended"},
+		{"another node", func(p *raw) { p.write(wire.AppendRefuse([]byte(wire.Magic), fault.KindStaleReference, "not me")) }, true, "the peer's process ended"},
 		{"a session that is over", nil, true, "did not take the session up again: over"},
-		{"no room", func(p *raw) { p.write(wire.AppendRefuse([]byte(wire.Magic), fault.Overloaded, "full")) }, false, ""},
+		{"no room", func(p *raw) { p.write(wire.AppendRefuse([]byte(wire.Magic), fault.KindOverloaded, "full")) }, false, ""},
 		{"nothing", func(p *raw) {}, false, ""},
 		{"another program", func(p *raw) { p.write([]byte("HTTP/1.1 400\r\n")) }, false, ""},
 	} {
@@ -463,7 +463,7 @@ func TestWhatEndsRedialling(t *testing.T) {
 				var q *raw
 				if c.reply == nil {
 					q, _ = r.next()
-					q.write(wire.AppendRefuse(nil, fault.PeerGone, "over"))
+					q.write(wire.AppendRefuse(nil, fault.KindPeerGone, "over"))
 				} else {
 					q = <-r.conns
 					q.readMagic() // the node reads nothing if its hello finds the connection closed
@@ -484,7 +484,7 @@ func TestWhatEndsRedialling(t *testing.T) {
 				if d := time.Since(start); d != 0 {
 					t.Errorf("over after %v", d)
 				}
-				wantKind(t, <-end, fault.PeerGone, fault.Unknown, c.text)
+				wantKind(t, <-end, fault.KindPeerGone, fault.OutcomeUnknown, c.text)
 			})
 		})
 	}
@@ -501,9 +501,9 @@ func TestAnotherNodeAtThePeersAddressEndsTheSession(t *testing.T) {
 		}
 		mem.Cut("a", "b")
 		<-s.gone
-		wantKind(t, s.Err(), fault.PeerGone, fault.Unknown, "the peer's process ended")
+		wantKind(t, s.Err(), fault.KindPeerGone, fault.OutcomeUnknown, "the peer's process ended")
 		_, err := a.Session(t.Context(), b.at, b.Node())
-		wantKind(t, err, fault.StaleReference, fault.NotExecuted, "")
+		wantKind(t, err, fault.KindStaleReference, fault.OutcomeNotExecuted, "")
 		if s, err := a.Session(t.Context(), b.at, refs.NodeID{}); err != nil || s.Peer() != other.Node() {
 			t.Errorf("%v, %v", s, err)
 		}

@@ -53,7 +53,7 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 		return nil, errClosed()
 	}
 	if !ep.Listens() {
-		return nil, fault.New(fault.PeerGone, fault.NotExecuted,
+		return nil, fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted,
 			"the owner listens nowhere and has no session with this node: it can only be called while it is connected")
 	}
 	d := &t.dials
@@ -212,7 +212,7 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 				if f.Msg != "" {
 					msg += ": " + f.Msg
 				}
-				return nil, fault.Add(f, fault.NotExecuted, fault.Msg(msg))
+				return nil, fault.Add(f, fault.OutcomeNotExecuted, fault.Msg(msg))
 			}
 			return nil, err
 		}
@@ -228,7 +228,7 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 			}
 		case <-time.After(crossedRetry): // the other connection failed, and nobody told us
 		case <-ctx.Done():
-			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "%s: %w", ep, errCrossed)
+			return nil, fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "%s: %w", ep, errCrossed)
 		}
 	}
 }
@@ -263,7 +263,7 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 		if t.ctx.Err() != nil {
 			return errClosed()
 		}
-		return fault.New(fault.Overloaded, fault.NotExecuted, "this node has %d connections, its limit (Options.Limits.Connections)", t.Limits.Connections)
+		return fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "this node has %d connections, its limit (Options.Limits.Connections)", t.Limits.Connections)
 	}
 	var over *tls.Conn
 	host := ep.Host
@@ -328,5 +328,5 @@ func connectFailed(err error) *fault.Error {
 		// The dial's own time: not the caller's deadline.
 		err = nil
 	}
-	return fault.Add(fault.New(fault.ConnectFailed, fault.NotExecuted, "%s", hint), fault.Cause(err))
+	return fault.Add(fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "%s", hint), fault.Cause(err))
 }

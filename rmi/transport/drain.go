@@ -127,7 +127,7 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	if left.Reason = ctx.Err(); left.Reason == nil {
-		left.Reason = fault.New(fault.PeerGone, fault.Unknown, "the connection was lost and not made again")
+		left.Reason = fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost and not made again")
 	}
 	return left
 }

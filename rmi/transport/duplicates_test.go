@@ -117,7 +117,7 @@ func TestAReplyIsSentAgainByteForByte(t *testing.T) {
 		{"fragments both ways", 1 << 20, true, nil},
 		{"small for a large call", 100, true, nil},
 		{"an error", 0, false, func(in *Incoming, _ []byte) {
-			in.Fail(fault.New(fault.Application, fault.Executed, "no"))
+			in.Fail(fault.New(fault.KindApplication, fault.OutcomeExecuted, "no"))
 		}},
 		{"with references", 2000, false, func(in *Incoming, b []byte) { in.Reply(3, b[:1000], b[1000:]) }},
 		{"with references, in memory that is used again", 10000, false, func(in *Incoming, b []byte) {
@@ -205,7 +205,7 @@ func TestAnAcknowledgedReplyIsGone(t *testing.T) {
 		s := b.Live(p.node())
 		p.write(p.callAgain(0, first))
 		<-s.Done()
-		wantKind(t, s.Err(), fault.Protocol, fault.Unknown, "call 2 in slot 0, whose last was 3")
+		wantKind(t, s.Err(), fault.KindProtocol, fault.OutcomeUnknown, "call 2 in slot 0, whose last was 3")
 	})
 }
 
@@ -243,7 +243,7 @@ func TestACallThatComesTwiceOnAConnectionBreaksTheProtocol(t *testing.T) {
 				s := b.Live(p.node())
 				c.write(p)
 				<-s.gone
-				if fault.KindOf(s.Err()) != fault.Protocol {
+				if fault.KindOf(s.Err()) != fault.KindProtocol {
 					t.Errorf("the session ended with %v", s.Err())
 				}
 				idle(t, b)
@@ -267,7 +267,7 @@ func TestTwiceAgainOnANewConnectionBreaksTheProtocol(t *testing.T) {
 			s := b.Live(p.node())
 			p.write(join(p.callAgain(0, m), p.callAgain(0, m)))
 			<-s.gone
-			wantKind(t, s.Err(), fault.Protocol, fault.Unknown, "call 1 in slot 0")
+			wantKind(t, s.Err(), fault.KindProtocol, fault.OutcomeUnknown, "call 1 in slot 0")
 		})
 	}
 }

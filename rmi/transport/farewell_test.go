@@ -83,7 +83,7 @@ func TestWhoBreaksTheProtocolIsToldWhy(t *testing.T) {
 			p.returned(0)
 			p.write(p.breach())
 			kind, text, _ := p.closed()
-			if kind != fault.Protocol || !cites.MatchString(text) || !strings.Contains(text, "slot 2147483648") {
+			if kind != fault.KindProtocol || !cites.MatchString(text) || !strings.Contains(text, "slot 2147483648") {
 				t.Errorf("close record with %v, %q", kind, text)
 			}
 			b.logs.wait(t, "session ended")
@@ -111,7 +111,7 @@ func TestACloseRecordDoesNotInterruptAnother(t *testing.T) {
 		p.next(wire.FrameReturn) // its fragments are under way, and more than the socket takes
 		p.write(p.breach())
 		kind, text, before := p.closed()
-		if kind != fault.Protocol || !cites.MatchString(text) || before == size {
+		if kind != fault.KindProtocol || !cites.MatchString(text) || before == size {
 			t.Errorf("close record with %v, %q after %d bytes", kind, text, before)
 		}
 	}
@@ -168,9 +168,9 @@ func toldWhy(t *testing.T, a, b *node, at refs.Endpoint, served <-chan struct{})
 	h := wire.CallHeader{Slot: 1 << 31, Seq: 1, Timeout: 1e6}
 	s.Link().out.control(func(b []byte) []byte { return wire.AppendCall(b, &h, 0, nil) })
 	err = <-late
-	wantKind(t, err, fault.Protocol, fault.Unknown, "W-")
+	wantKind(t, err, fault.KindProtocol, fault.OutcomeUnknown, "W-")
 	var f *fault.Error
-	if errors.As(err, &f) && f.Origin != fault.Peer {
+	if errors.As(err, &f) && f.Origin != fault.OriginPeer {
 		t.Errorf("%v: made here, says the error", err)
 	}
 	a.logs.wait(t, "level=WARN msg=\"session ended\"")
@@ -183,13 +183,13 @@ func TestWhatAPeerSaysIsCleanedAndNotAnswered(t *testing.T) {
 		a := newNode(t, mem.Host("a"), "")
 		p, _, _, end := calledRaw(t, a, mem, linger)
 		said := "W-1: \x1b[31mred\r\nlevel=ERROR\u202e\u0085\u2028" + strings.Repeat("\xff", 600)
-		rec := []byte{byte(wire.FrameClose), 0, 0, 0, 0, 0, byte((1 + len(said)) >> 8), byte(1 + len(said)), byte(fault.Protocol)}
+		rec := []byte{byte(wire.FrameClose), 0, 0, 0, 0, 0, byte((1 + len(said)) >> 8), byte(1 + len(said)), byte(fault.KindProtocol)}
 		p.write(append(rec, said...))
 		if got := p.ended(); len(got) != 0 {
 			t.Errorf("the node answers %x", got)
 		}
 		err := <-end
-		wantKind(t, err, fault.Protocol, fault.Unknown, "W-1:  [31mred  level=ERROR")
+		wantKind(t, err, fault.KindProtocol, fault.OutcomeUnknown, "W-1:  [31mred  level=ERROR")
 		a.logs.wait(t, "session ended")
 		for _, text := range []string{err.Error(), a.logs.String()} {
 			if strings.ContainsAny(text, "\x1b\r\u202e\u0085\u2028\ufffd") || !utf8.ValidString(text) || strings.Contains(text, "\\x1b") || strings.Contains(text, "\\u") {
@@ -218,7 +218,7 @@ func TestAPeerThatDoesNotReadItsCloseRecordHoldsNothingUp(t *testing.T) {
 		begin := time.Now()
 		p.write(p.breach())
 		<-s.Done()
-		wantKind(t, <-late, fault.Protocol, fault.Unknown, "W-")
+		wantKind(t, <-late, fault.KindProtocol, fault.OutcomeUnknown, "W-")
 		if d := time.Since(begin); d != 0 {
 			t.Errorf("the session is over after %v", d)
 		}
@@ -264,7 +264,7 @@ func TestALateBreachOfASessionThatIsClosedIsNotToldAgain(t *testing.T) {
 		go func() { s.Close(errClosed()); close(done) }()
 		synctest.Wait()
 		p.write(p.breach())
-		if kind, text, _ := p.closed(); kind != fault.PeerGone {
+		if kind, text, _ := p.closed(); kind != fault.KindPeerGone {
 			t.Errorf("close record with %v, %q", kind, text)
 		}
 		<-done
@@ -289,7 +289,7 @@ func TestAClosingNodeDoesNotTripOverStreams(t *testing.T) {
 		if s.Err() != nil {
 			t.Errorf("the session ended before its peer closed the connection: %v", s.Err())
 		}
-		if kind, text, _ := p.closed(); kind != fault.PeerGone {
+		if kind, text, _ := p.closed(); kind != fault.KindPeerGone {
 			t.Errorf("close record with %v, %q", kind, text)
 		}
 		<-done
@@ -314,7 +314,7 @@ func TestACloseRecordIsNotTakenBackByWhatThePeerStillSends(t *testing.T) {
 		if err := <-sent; err != nil {
 			t.Fatalf("the node does not take what was on its way: %v", err)
 		}
-		if kind, text, _ := p.closed(); kind != fault.Protocol || !cites.MatchString(text) {
+		if kind, text, _ := p.closed(); kind != fault.KindProtocol || !cites.MatchString(text) {
 			t.Errorf("close record with %v, %q", kind, text)
 		}
 	}

@@ -170,7 +170,7 @@ func TestCallsWaitForASlotNestedOnesDoNot(t *testing.T) {
 		}
 		start(0) // waits: nested calls have all slots
 		start(1)
-		wantKind(t, <-ends, fault.Overloaded, fault.NotExecuted, "a nested call does not wait")
+		wantKind(t, <-ends, fault.KindOverloaded, fault.OutcomeNotExecuted, "a nested call does not wait")
 		for range 5 {
 			h, _ := p.called()
 			p.write(p.answer(h, ""))
@@ -197,7 +197,7 @@ func TestNestedCallsAreBounded(t *testing.T) {
 		p.write(p.call(2, linger, "", nested))
 		p.write(p.call(3, echo, "", nested))
 		_, err := p.returned(3)
-		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "nested ones included")
+		wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "nested ones included")
 		p.write(wire.AppendCancel(nil, 2, p.seq[2]))
 		p.returned(2)
 		synctest.Wait()
@@ -271,7 +271,7 @@ func TestALargeReplyForACallerThatLeftIsDiscarded(t *testing.T) {
 		}
 		cancel()
 		err := <-end
-		wantKind(t, err, fault.Cancelled, fault.Unknown, "")
+		wantKind(t, err, fault.KindCancelled, fault.OutcomeUnknown, "")
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%v is not context.Canceled", err)
 		}
@@ -310,10 +310,10 @@ func TestLargeBodiesBothWays(t *testing.T) {
 		}
 		calls.Wait()
 		_, err := do(t.Context(), s, request(t.Context(), echo, make([]byte, 4<<20+1)))
-		wantKind(t, err, fault.TooLarge, fault.NotExecuted, "4194305 bytes of arguments: the peer accepts 4194304")
+		wantKind(t, err, fault.KindTooLarge, fault.OutcomeNotExecuted, "4194305 bytes of arguments: the peer accepts 4194304")
 		b.handler.methods[first] = func(in *Incoming) { in.Reply(0, nil, make([]byte, 5<<20)) }
 		_, err = do(t.Context(), s, request(t.Context(), first, nil))
-		wantKind(t, err, fault.TooLarge, fault.Executed, "5242880 bytes of results: the caller accepts 4194304")
+		wantKind(t, err, fault.KindTooLarge, fault.OutcomeExecuted, "5242880 bytes of results: the caller accepts 4194304")
 		uncharged(t, a, s)
 		uncharged(t, b, b.Live(a.Node()))
 	}
@@ -372,11 +372,11 @@ func TestBodiesOfManyBlocks(t *testing.T) {
 	r.References, r.Table = 7, pattern(6<<20)
 	r.Header.Depth = wire.MaxDepth + 1
 	_, err := do(t.Context(), s, r)
-	wantKind(t, err, fault.Overloaded, fault.NotExecuted, "the chain of calls is deeper")
+	wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "the chain of calls is deeper")
 	r.Header.Depth = 0
 	b.Live(a.Node()).goingOff.Store(true)
 	_, err = do(t.Context(), s, r)
-	wantKind(t, err, fault.PeerGone, fault.NotExecuted, "shutting down")
+	wantKind(t, err, fault.KindPeerGone, fault.OutcomeNotExecuted, "shutting down")
 	if counted.Load() != 14 {
 		t.Errorf("%d references of refused calls were counted, want 14", counted.Load())
 	}
@@ -399,7 +399,7 @@ func TestNoRoomForABody(t *testing.T) {
 	}()
 	<-entered
 	_, err := do(t.Context(), s, request(t.Context(), echo, make([]byte, 1<<20)))
-	wantKind(t, err, fault.Overloaded, fault.NotExecuted, "holds as many bytes of payloads as its limits allow")
+	wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "holds as many bytes of payloads as its limits allow")
 	works(t, s)
 	close(release)
 	if err := <-end; err != nil {
@@ -428,7 +428,7 @@ func TestAPeerHasAQuarterOfTheRoomForBodies(t *testing.T) {
 				synctest.Wait()
 			}
 			_, err := do(t.Context(), s, request(t.Context(), echo, make([]byte, 100_000)))
-			wantKind(t, err, fault.Overloaded, fault.NotExecuted, "as many bytes of payloads as its limits allow")
+			wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "as many bytes of payloads as its limits allow")
 			works(t, s)
 		}
 		close(release)
@@ -484,7 +484,7 @@ func TestQueuedBytesAreBounded(t *testing.T) {
 			p.write(p.call(1+i, echo, string(make([]byte, 20000))))
 		}
 		_, err := p.returned(3)
-		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "bytes of their arguments (Assembly) wait already")
+		wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "bytes of their arguments (Assembly) wait already")
 	})
 }
 
@@ -492,7 +492,7 @@ func TestCallsOfOneConnectionInOrder(t *testing.T) {
 	_, b, _ := pair(t)
 	var running atomic.Int32
 	var order []byte
-	b.handler.route = func(*Incoming) (Threading, *Turn) { return PerConnection, nil }
+	b.handler.route = func(*Incoming) (Threading, *Turn) { return ThreadingPerConnection, nil }
 	b.handler.methods[first] = func(in *Incoming) {
 		if running.Add(1) != 1 {
 			t.Error("two run at once")
@@ -521,7 +521,7 @@ func TestCallsOfOneConnectionInOrder(t *testing.T) {
 func TestATurnInUseIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t, func(c *Config) { c.Limits.Handlers = 2 })
-		b.handler.route = func(*Incoming) (Threading, *Turn) { return PerConnection, nil }
+		b.handler.route = func(*Incoming) (Threading, *Turn) { return ThreadingPerConnection, nil }
 		var running, most [9]atomic.Int32 // by object
 		open := [9]chan struct{}{7: make(chan struct{}), 8: make(chan struct{})}
 		b.handler.methods[first] = func(in *Incoming) {
@@ -573,7 +573,7 @@ func TestATurnInUseIsNotForgotten(t *testing.T) {
 func TestSerialCallsAndThoseThatComeBack(t *testing.T) {
 	a, b, s := pair(t)
 	var turn Turn
-	b.handler.route = func(in *Incoming) (Threading, *Turn) { return Serial, &turn }
+	b.handler.route = func(in *Incoming) (Threading, *Turn) { return ThreadingSerial, &turn }
 	nested := func(in *Incoming, m wire.MethodID) error {
 		chain, depth, ok := ChainOf(in.Context())
 		if !ok || SessionOf(in.Context()) != in.Session {
@@ -673,7 +673,7 @@ func TestStreams(t *testing.T) {
 		t.Fatalf("the echo differs: %v", err)
 	}
 	writer.Wait()
-	s.end(fault.New(fault.PeerGone, fault.Unknown, "cut"))
+	s.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "cut"))
 	if _, err := st.Read(got); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("a stream of a session that is over reads %v", err)
 	}

@@ -23,7 +23,7 @@ func (p *raw) givenUp(slot wire.Slot) {
 	if err != nil || h.Slot != slot || h.Seq != p.seq[slot] || pre.Flags != wire.FlagError|wire.FlagUncounted {
 		p.t.Fatalf("return for call %d of slot %d with flags %d, %v", h.Seq, h.Slot, pre.Flags, err)
 	}
-	if f, err := codec.ParseError(body, &l); err != nil || f.Kind != fault.Cancelled || f.Outcome != fault.NotExecuted {
+	if f, err := codec.ParseError(body, &l); err != nil || f.Kind != fault.KindCancelled || f.Outcome != fault.OutcomeNotExecuted {
 		p.t.Errorf("answered with %v, %v", f, err)
 	}
 }
@@ -109,7 +109,7 @@ func TestWhatACancelFinds(t *testing.T) {
 		// A cancel and the reply cross.
 		p.write(p.call(0, echo, "crossed"))
 		p.write(wire.AppendCancel(nil, 0, 2))
-		if got, err := p.returned(0); err == nil && got != "crossed" || err != nil && fault.KindOf(err) != fault.Cancelled {
+		if got, err := p.returned(0); err == nil && got != "crossed" || err != nil && fault.KindOf(err) != fault.KindCancelled {
 			t.Errorf("returned %q, %v", got, err)
 		}
 		p.write(wire.AppendCancel(nil, 0, 2))
@@ -235,7 +235,7 @@ func called(ctx context.Context, s *Session, size int, set ...func(*Request)) (e
 }
 
 func uncountedReturn(h wire.CallHeader) []byte {
-	r := refused(fault.New(fault.Cancelled, fault.NotExecuted, "given up"), true)
+	r := refused(fault.New(fault.KindCancelled, fault.OutcomeNotExecuted, "given up"), true)
 	return r.append(nil, &wire.ReturnHeader{Slot: h.Slot, Seq: h.Seq, Payload: r.payload})
 }
 
@@ -276,19 +276,19 @@ func TestWhatACallerLearnsOfItsReferences(t *testing.T) {
 		}, 0},
 		{"refused after it was taken in", 10, false, func(c *caller) {
 			h, _ := c.p.wholeCall()
-			r := refused(fault.New(fault.Overloaded, fault.NotExecuted, "full"), false)
+			r := refused(fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "full"), false)
 			c.p.write(r.append(nil, &wire.ReturnHeader{Slot: h.Slot, Seq: h.Seq, Payload: r.payload}))
-			wantKind(c.t, <-c.end, fault.Overloaded, fault.NotExecuted, "full")
+			wantKind(c.t, <-c.end, fault.KindOverloaded, fault.OutcomeNotExecuted, "full")
 		}, 0},
 		{"refused unheard", 100000, false, func(c *caller) {
 			h, _ := c.p.wholeCall()
 			c.p.write(uncountedReturn(h))
-			wantKind(c.t, <-c.end, fault.Cancelled, fault.NotExecuted, "given up")
+			wantKind(c.t, <-c.end, fault.KindCancelled, fault.OutcomeNotExecuted, "given up")
 		}, 1},
 		{"the caller left, and the call was taken in", 10, false, func(c *caller) {
 			h, _ := c.p.wholeCall()
 			c.leave()
-			wantKind(c.t, <-c.end, fault.Cancelled, fault.Unknown, "")
+			wantKind(c.t, <-c.end, fault.KindCancelled, fault.OutcomeUnknown, "")
 			c.p.next(wire.FrameCancel)
 			c.p.write(c.p.answer(h, ""))
 		}, 0},
@@ -296,7 +296,7 @@ func TestWhatACallerLearnsOfItsReferences(t *testing.T) {
 			h, _ := c.p.wholeCall()
 			c.p.cut(c.s)
 			c.leave()
-			wantKind(c.t, <-c.end, fault.Cancelled, fault.Unknown, "")
+			wantKind(c.t, <-c.end, fault.KindCancelled, fault.OutcomeUnknown, "")
 			c.p = c.r.welcome()
 			pre, rec := c.p.next(wire.FrameCancel)
 			if slot, seq, err := wire.ParseCancel(pre, rec); slot != h.Slot || seq != h.Seq || err != nil || pre.Flags != 0 {
@@ -347,7 +347,7 @@ func TestWhatACallerLearnsOfItsReferences(t *testing.T) {
 			end, uncounted := called(c.ctx, c.s, 10)
 			synctest.Wait()
 			c.leave()
-			wantKind(c.t, <-end, fault.Cancelled, fault.NotExecuted, "")
+			wantKind(c.t, <-end, fault.KindCancelled, fault.OutcomeNotExecuted, "")
 			c.p = c.r.welcome()
 			c.uncounted.Add(uncounted.Load())
 		}, 0}, // the error says it
@@ -478,7 +478,7 @@ func TestACallerLeavesAPayloadThatWaitsToBeSentAgain(t *testing.T) {
 		st.slots[0], st.slots[4] = st.slots[4], st.slots[0]
 		s.calls.mu.Unlock()
 		leave()
-		wantKind(t, <-ends[4], fault.Cancelled, fault.Unknown, "")
+		wantKind(t, <-ends[4], fault.KindCancelled, fault.OutcomeUnknown, "")
 		left := map[wire.Slot]int{}
 		for cancelled, answered := false, 0; !cancelled || answered < 4; {
 			pre, rec, err := p.record()
@@ -535,7 +535,7 @@ func TestAOneWayCallThatWaitsForTheBudgetEndsUnsent(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		end, _ := called(ctx, s, 4<<20, func(r *Request) { r.OneWay = true })
-		wantKind(t, <-end, fault.Deadline, fault.NotExecuted, "")
+		wantKind(t, <-end, fault.KindDeadline, fault.OutcomeNotExecuted, "")
 		left := map[wire.Slot]int{}
 		for answered := 0; answered < 4; {
 			pre, rec, err := p.record()

@@ -409,7 +409,7 @@ func TestGoldenSession(t *testing.T) {
 		}()
 		synctest.Wait()
 		giveUp()
-		if got := <-ends; got != fmt.Sprint(fault.Cancelled, fault.Unknown) {
+		if got := <-ends; got != fmt.Sprint(fault.KindCancelled, fault.OutcomeUnknown) {
 			t.Error(got)
 		}
 		synctest.Wait()

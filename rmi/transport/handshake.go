@@ -57,7 +57,7 @@ func (t *Transport) newHandshake(c carrier, dialler bool) (*handshake, error) {
 		cs := tc.ConnectionState()
 		var err error
 		if h.binding, err = cs.ExportKeyingMaterial("EXPORTER-GoRMI", nil, 32); err != nil {
-			return nil, fault.New(fault.Denied, fault.NotExecuted, "the TLS channel cannot be bound to the nodes' proofs: use TLS 1.3, or 1.2 with the extended master secret: %w", err)
+			return nil, fault.New(fault.KindDenied, fault.OutcomeNotExecuted, "the TLS channel cannot be bound to the nodes' proofs: use TLS 1.3, or 1.2 with the extended master secret: %w", err)
 		}
 	}
 	h.principal = h.peerPrincipal()
@@ -92,7 +92,7 @@ func (h *handshake) readMagic() error {
 		return nil
 	}
 	if n > 0 && !bytes.HasPrefix([]byte(wire.Magic), got) {
-		return fault.New(fault.Protocol, fault.NotExecuted, "W-2: the peer is not a GoRMI node: it sent %q%s", got, guess(got))
+		return fault.New(fault.KindProtocol, fault.OutcomeNotExecuted, "W-2: the peer is not a GoRMI node: it sent %q%s", got, guess(got))
 	}
 	if f := tlsRefused(err); f != nil {
 		return f
@@ -100,14 +100,14 @@ func (h *handshake) readMagic() error {
 	timeout, ended := isTimeout(err), errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
 	case timeout && h.known:
-		return fault.New(fault.ConnectFailed, fault.NotExecuted,
+		return fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted,
 			"the peer did not say hello within %v: its process stands still or is busy, or the network lets nothing through%w", h.limit, silent{&cutError{err, true}})
 	case timeout:
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the peer did not say hello within %v: is it a GoRMI node?", h.limit)
+		return fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "the peer did not say hello within %v: is it a GoRMI node?", h.limit)
 	case ended && h.known:
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection ended before the peer said hello: %w", h.cut(err))
+		return fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "the connection ended before the peer said hello: %w", h.cut(err))
 	case ended:
-		return fault.New(fault.ConnectFailed, fault.NotExecuted,
+		return fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted,
 			"the peer closed the connection without a hello: is it a GoRMI node (not a Java registry, a web server, or a node that wants TLS)?%w", silent{h.cut(err)})
 	default:
 		return h.lost(err)
@@ -180,10 +180,10 @@ func (h *handshake) read(want wire.HandshakeKind) (body, all []byte, err error) 
 		if k == wire.RefuseCrossed {
 			return nil, nil, errCrossed
 		}
-		return nil, nil, fault.Add(fault.New(k, fault.NotExecuted, "%s", text), fault.Peer)
+		return nil, nil, fault.Add(fault.New(k, fault.OutcomeNotExecuted, "%s", text), fault.OriginPeer)
 	}
 	if kind != want {
-		return nil, nil, fault.New(fault.Protocol, fault.NotExecuted, "W-5: handshake message %d where %d was due", kind, want)
+		return nil, nil, fault.New(fault.KindProtocol, fault.OutcomeNotExecuted, "W-5: handshake message %d where %d was due", kind, want)
 	}
 	return body, all, nil
 }
@@ -193,9 +193,9 @@ func (h *handshake) lost(err error) error {
 		if h.met { // a node may stand still for a while
 			err = &cutError{err, true}
 		}
-		return fault.New(fault.ConnectFailed, fault.NotExecuted, "the handshake took longer than %v%w", h.limit, silent{err})
+		return fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "the handshake took longer than %v%w", h.limit, silent{err})
 	}
-	return fault.New(fault.ConnectFailed, fault.NotExecuted, "the connection was lost in the handshake: %w", h.cut(err))
+	return fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "the connection was lost in the handshake: %w", h.cut(err))
 }
 
 func (h *handshake) readHello() error {
@@ -211,7 +211,7 @@ func (h *handshake) readHello() error {
 		return err
 	}
 	if h.lossy && !h.resumable() {
-		return fault.New(fault.Protocol, fault.NotExecuted, "W-17: one of the nodes cannot tell calls that come twice, as they do over datagrams: use TCP between them")
+		return fault.New(fault.KindProtocol, fault.OutcomeNotExecuted, "W-17: one of the nodes cannot tell calls that come twice, as they do over datagrams: use TCP between them")
 	}
 	return nil
 }
@@ -240,10 +240,10 @@ func (h *handshake) readProof() (*wire.Proof, error) {
 		return nil, err
 	}
 	if h.dialler && p.Resumable {
-		return nil, fault.New(fault.Protocol, fault.NotExecuted, "W-20: the proof of the accepting side has the extension connection")
+		return nil, fault.New(fault.KindProtocol, fault.OutcomeNotExecuted, "W-20: the proof of the accepting side has the extension connection")
 	}
 	if !ed25519.Verify(h.peers.Key[:], p.Signed(h.transcript(!h.dialler)), p.Signature[:]) {
-		return nil, fault.New(fault.Denied, fault.NotExecuted, "the peer could not prove that it is node %v", h.peers.Node())
+		return nil, fault.New(fault.KindDenied, fault.OutcomeNotExecuted, "the peer could not prove that it is node %v", h.peers.Node())
 	}
 	return p, nil
 }
@@ -261,14 +261,14 @@ func (h *handshake) refuse(err error) {
 	if h.proved {
 		return // the session may have begun at the other side, which reads records now
 	}
-	if fault.KindOf(err) == fault.Protocol && !h.dialler {
+	if fault.KindOf(err) == fault.KindProtocol && !h.dialler {
 		if s := err.Error(); bytes.Contains([]byte(s), []byte("looks like HTTP")) {
 			_, _ = io.WriteString(h.conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis port speaks GoRMI, not HTTP.\n")
 			return
 		}
 	}
 	var f *fault.Error
-	if errors.As(err, &f) && f.Origin == fault.Peer {
+	if errors.As(err, &f) && f.Origin == fault.OriginPeer {
 		return // it refused us
 	}
 	kind := fault.KindOf(err)
@@ -276,7 +276,7 @@ func (h *handshake) refuse(err error) {
 	case errors.Is(err, errCrossed):
 		kind = wire.RefuseCrossed
 	case kind == 0:
-		kind = fault.Internal
+		kind = fault.KindInternal
 	}
 	b := wire.AppendRefuse(nil, kind, text(err))
 	if h.mine == nil {
@@ -343,7 +343,7 @@ func (h *handshake) prove(id, previous wire.SessionID, c wire.Connection) error 
 	}
 	got, err := wire.ParseWelcome(body)
 	if err == nil && got != id {
-		err = fault.New(fault.Protocol, fault.NotExecuted, "W-15: the peer welcomed another session")
+		err = fault.New(fault.KindProtocol, fault.OutcomeNotExecuted, "W-15: the peer welcomed another session")
 	}
 	return err
 }
@@ -392,7 +392,7 @@ func (h *handshake) resume(s *Session, epoch wire.Epoch) (*Link, error) {
 
 // staleNode is the error of a reference to a node that is no longer there.
 func staleNode(expected, found refs.NodeID) error {
-	return fault.New(fault.StaleReference, fault.NotExecuted,
+	return fault.New(fault.KindStaleReference, fault.OutcomeNotExecuted,
 		"node %.8s is wanted and node %.8s answers at its address: the owner was restarted or another program took its port; look the name up again", expected, found)
 }
 
@@ -422,17 +422,17 @@ func (h *handshake) accept() (*Link, error) {
 		return nil, err
 	}
 	if p.Session == (wire.SessionID{}) {
-		return nil, fault.New(fault.Protocol, fault.NotExecuted, "W-12: a session without an id")
+		return nil, fault.New(fault.KindProtocol, fault.OutcomeNotExecuted, "W-12: a session without an id")
 	}
 	resumable := h.resumable()
 	if p.Resumable != resumable {
-		return nil, fault.New(fault.Protocol, fault.NotExecuted,
+		return nil, fault.New(fault.KindProtocol, fault.OutcomeNotExecuted,
 			"W-20: the proof of the dialling side has the extension connection if both nodes have the feature resume, and only then (here: %v, the feature: %v)", p.Resumable, resumable)
 	}
 	epoch := wire.Epoch(1)
 	if resumable {
 		if epoch = p.Connection.Epoch; epoch == 0 {
-			return nil, fault.New(fault.Protocol, fault.NotExecuted, "W-30: a connection without a number")
+			return nil, fault.New(fault.KindProtocol, fault.OutcomeNotExecuted, "W-30: a connection without a number")
 		}
 		if s := h.t.accepted(p.Session, h.peers); s != nil {
 			if err := h.same(s); err != nil {
@@ -441,14 +441,14 @@ func (h *handshake) accept() (*Link, error) {
 			return h.welcome(s, epoch), nil
 		}
 		if !p.Connection.Begin {
-			return nil, fault.New(fault.PeerGone, fault.NotExecuted, "the session is over at this end")
+			return nil, fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the session is over at this end")
 		}
 	}
 	if h.t.goingOff() {
-		return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "the node is shutting down and takes no new peers")
+		return nil, fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "the node is shutting down and takes no new peers")
 	}
 	if h.t.ofAnother(p.Session, h.peers.Node()) {
-		return nil, fault.New(fault.Denied, fault.NotExecuted, "the session is another node's")
+		return nil, fault.New(fault.KindDenied, fault.OutcomeNotExecuted, "the session is another node's")
 	}
 	s := h.session(p.Session, h.peers.Node(), h.remoteHost())
 	s.resumable = resumable

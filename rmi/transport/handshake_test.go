@@ -60,7 +60,7 @@ func TestWhoeverIsNoNodeIsRefused(t *testing.T) {
 		{"JRMI", func(*raw) []byte { return []byte("JRMI\x00\x02K") }, "looks like Java RMI", ""},
 		{"TLS", func(*raw) []byte { return []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") }, "looks like TLS: set Options.TLS", ""},
 		{"random bytes", func(*raw) []byte { return bytes.Repeat([]byte{0xa7, 0x03}, 5000) }, "is not a GoRMI node", ""},
-		{"a refusal at once", func(*raw) []byte { return wire.AppendRefuse(magic(), fault.Denied, "no\nthanks") }, "no thanks", "-"},
+		{"a refusal at once", func(*raw) []byte { return wire.AppendRefuse(magic(), fault.KindDenied, "no\nthanks") }, "no thanks", "-"},
 		{"a huge message", func(*raw) []byte { return magic(1, 0xff, 0xff) }, "handshake message of 65535 bytes: the limit is 4096", ""},
 		{"an unknown message", func(*raw) []byte { return magic(9, 0, 0) }, "unknown kind 9", ""},
 		{"proof before hello", func(*raw) []byte { return new(wire.Proof).Append(magic()) }, "message 2 where 1 was due", ""},
@@ -232,30 +232,30 @@ func TestDiallingWhatIsNoNodeSaysWhatItIs(t *testing.T) {
 			if got, _ := io.ReadAll(c); strings.Contains(string(got), "HTTP/1.1 400") {
 				t.Errorf("the web server was sent %q", got)
 			}
-		}, fault.Protocol, "looks like HTTP"},
-		{"a Java registry", func(c net.Conn) { c.Read(make([]byte, 1)); io.WriteString(c, "NABCDEFG") }, fault.Protocol, "looks like Java RMI"},
-		{"a TLS server", func(c net.Conn) { c.Read(make([]byte, 1)); io.WriteString(c, "\x15\x03\x01\x00\x02\x02\x16") }, fault.Protocol, "set Options.TLS"},
+		}, fault.KindProtocol, "looks like HTTP"},
+		{"a Java registry", func(c net.Conn) { c.Read(make([]byte, 1)); io.WriteString(c, "NABCDEFG") }, fault.KindProtocol, "looks like Java RMI"},
+		{"a TLS server", func(c net.Conn) { c.Read(make([]byte, 1)); io.WriteString(c, "\x15\x03\x01\x00\x02\x02\x16") }, fault.KindProtocol, "set Options.TLS"},
 		{"one that babbles", func(c net.Conn) {
 			for {
 				if _, err := c.Write(make([]byte, 1<<16)); err != nil {
 					return
 				}
 			}
-		}, fault.Protocol, "is not a GoRMI node"},
-		{"one that closes", func(c net.Conn) { c.Read(make([]byte, 512)) }, fault.ConnectFailed, "closed the connection without a hello"},
-		{"one that closes after its magic", func(c net.Conn) { c.Read(make([]byte, 512)); io.WriteString(c, wire.Magic) }, fault.ConnectFailed, "lost in the handshake"},
-		{"a silent one", func(c net.Conn) { io.Copy(io.Discard, c) }, fault.ConnectFailed, "did not say hello within 5s"},
+		}, fault.KindProtocol, "is not a GoRMI node"},
+		{"one that closes", func(c net.Conn) { c.Read(make([]byte, 512)) }, fault.KindConnectFailed, "closed the connection without a hello"},
+		{"one that closes after its magic", func(c net.Conn) { c.Read(make([]byte, 512)); io.WriteString(c, wire.Magic) }, fault.KindConnectFailed, "lost in the handshake"},
+		{"a silent one", func(c net.Conn) { io.Copy(io.Discard, c) }, fault.KindConnectFailed, "did not say hello within 5s"},
 		{"a busy node", func(c net.Conn) {
-			c.Write(wire.AppendRefuse([]byte(wire.Magic), fault.Overloaded, "too many"))
+			c.Write(wire.AppendRefuse([]byte(wire.Magic), fault.KindOverloaded, "too many"))
 			io.Copy(io.Discard, c)
-		}, fault.Overloaded, "too many"},
+		}, fault.KindOverloaded, "too many"},
 		{"one that proves nothing", func(c net.Conn) {
 			p := newRaw(t, c)
 			h := p.makeHello()
 			var pr wire.Proof
 			p.write(pr.Append(h.Append([]byte(wire.Magic))))
 			io.Copy(io.Discard, c)
-		}, fault.Denied, "could not prove"},
+		}, fault.KindDenied, "could not prove"},
 		{"one that welcomes another session", func(c net.Conn) {
 			p := newRaw(t, c)
 			p.readMagic()
@@ -267,13 +267,13 @@ func TestDiallingWhatIsNoNodeSaysWhatItIs(t *testing.T) {
 			p.write(pr.Append(append([]byte(wire.Magic), mine...)))
 			p.write(wire.AppendWelcome(nil, wire.SessionID{9}))
 			io.Copy(io.Discard, c)
-		}, fault.Protocol, "welcomed another session"},
+		}, fault.KindProtocol, "welcomed another session"},
 		{"another node", func(c net.Conn) {
 			p := newRaw(t, c)
 			h := p.makeHello()
 			p.write(h.Append([]byte(wire.Magic)))
 			io.Copy(io.Discard, c)
-		}, fault.StaleReference, "look the name up again"},
+		}, fault.KindStaleReference, "look the name up again"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -281,11 +281,11 @@ func TestDiallingWhatIsNoNodeSaysWhatItIs(t *testing.T) {
 				a := newNode(t, net.Host("a"), "")
 				ep := serveRaw(t, net.Host("b"), "b", c.serve)
 				expected = refs.NodeID{}
-				if c.kind == fault.StaleReference {
+				if c.kind == fault.KindStaleReference {
 					expected = refs.NodeID{1}
 				}
 				_, err := a.Session(t.Context(), ep, expected)
-				wantKind(t, err, c.kind, fault.NotExecuted, c.text)
+				wantKind(t, err, c.kind, fault.OutcomeNotExecuted, c.text)
 				if n := a.conns.Load(); n != 0 {
 					t.Errorf("%d connections are still counted", n)
 				}
@@ -303,9 +303,9 @@ func TestNobodyListens(t *testing.T) {
 	ep, _ := refs.ParseEndpoint(l.Addr().String())
 	l.Close()
 	_, err = a.Session(t.Context(), ep, refs.NodeID{})
-	wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "is the program running, and is this its port?")
+	wantKind(t, err, fault.KindConnectFailed, fault.OutcomeNotExecuted, "is the program running, and is this its port?")
 	_, err = a.Session(t.Context(), refs.Endpoint{}, refs.NodeID{1})
-	wantKind(t, err, fault.PeerGone, fault.NotExecuted, "listens nowhere")
+	wantKind(t, err, fault.KindPeerGone, fault.OutcomeNotExecuted, "listens nowhere")
 }
 
 func TestADialEndsWithItsCallersContextOrItsOwnTime(t *testing.T) {
@@ -317,12 +317,12 @@ func TestADialEndsWithItsCallersContextOrItsOwnTime(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		_, err := a.Session(ctx, b.at, b.Node())
-		wantKind(t, err, fault.Deadline, fault.NotExecuted, "while dialling")
+		wantKind(t, err, fault.KindDeadline, fault.OutcomeNotExecuted, "while dialling")
 		if d := time.Since(start); d != time.Second {
 			t.Errorf("returned after %v", d)
 		}
 		_, err = a.Session(t.Context(), b.at, b.Node())
-		wantKind(t, err, fault.ConnectFailed, fault.NotExecuted, "does a firewall")
+		wantKind(t, err, fault.KindConnectFailed, fault.OutcomeNotExecuted, "does a firewall")
 		if d := time.Since(start); d != dialTimeout {
 			t.Errorf("gave up after %v", d)
 		}

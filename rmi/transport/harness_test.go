@@ -44,7 +44,7 @@ type handler struct {
 
 func (h *handler) Route(in *Incoming) (Threading, *Turn) {
 	if h.route == nil {
-		return Concurrent, nil
+		return ThreadingConcurrent, nil
 	}
 	return h.route(in)
 }
@@ -55,7 +55,7 @@ func (h *handler) Serve(in *Incoming) {
 		f(in)
 	case in.Header.Method == linger:
 		<-in.Context().Done()
-		in.Fail(fault.New(fault.Cancelled, fault.Executed, "lingered"))
+		in.Fail(fault.New(fault.KindCancelled, fault.OutcomeExecuted, "lingered"))
 	default:
 		in.Reply(0, nil, in.Body())
 	}

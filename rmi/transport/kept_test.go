@@ -39,8 +39,8 @@ func TestKeptRepliesAreBounded(t *testing.T) {
 		full := func(slot wire.Slot) {
 			t.Helper()
 			_, err := p.returned(slot)
-			wantKind(t, err, fault.Overloaded, fault.NotExecuted, "bytes of replies wait")
-			refusal = int64(len(codec.AppendError(nil, fault.New(fault.Overloaded, fault.NotExecuted, "%s", err.(*fault.Error).Msg))))
+			wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "bytes of replies wait")
+			refusal = int64(len(codec.AppendError(nil, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "%s", err.(*fault.Error).Msg))))
 		}
 		p.write(p.call(3, first, ""))
 		full(3)
@@ -210,7 +210,7 @@ func TestARefusedReplyIsAcknowledged(t *testing.T) {
 		counting(b, first, nil, func(in *Incoming) { in.Reply(0, nil, make([]byte, 1<<20)) })
 		a.held.Add(int64(a.Limits.AssemblyTotal))
 		_, err := do(t.Context(), s, request(t.Context(), first, nil))
-		wantKind(t, err, fault.Overloaded, fault.Executed, "had no room")
+		wantKind(t, err, fault.KindOverloaded, fault.OutcomeExecuted, "had no room")
 		a.held.Add(-int64(a.Limits.AssemblyTotal))
 		<-time.After(2 * tick)
 		b.kept(t, 0, 0)
@@ -229,7 +229,7 @@ func TestAnUnusedSlotStillOwes(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := do(ctx, s, request(ctx, echo, nil))
-		wantKind(t, err, fault.Deadline, fault.NotExecuted, "")
+		wantKind(t, err, fault.KindDeadline, fault.OutcomeNotExecuted, "")
 		b.kept(t, 1, 100000)
 		mem.Heal("a", "b")
 		<-time.After(lastRedial)
@@ -258,7 +258,7 @@ func TestDetachedSessionsAreBounded(t *testing.T) {
 				t.Errorf("session %d ended: %v", i, s.Err())
 			}
 		}
-		wantKind(t, s[0].Err(), fault.PeerGone, fault.Unknown, "more than 2 sessions")
+		wantKind(t, s[0].Err(), fault.KindPeerGone, fault.OutcomeUnknown, "more than 2 sessions")
 		if c := b.Counters(); c.Detached != 2 || c.Sessions != 3 || b.conns.Load() != 1 {
 			t.Errorf("%+v, %d connections", c, b.conns.Load())
 		}

@@ -86,7 +86,7 @@ func (l *Link) Err() error {
 // OpenStream opens a stream on the connection's stream lane.
 func (l *Link) OpenStream(ctx context.Context) (streams.Stream, error) {
 	if l.session.noStreams {
-		return nil, fault.New(fault.Invalid, fault.NotExecuted, "the peer takes no streams")
+		return nil, fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the peer takes no streams")
 	}
 	return l.lane.Open(ctx)
 }
@@ -182,10 +182,10 @@ func (l *Link) onTick(now int64) {
 	ping := l.pingAfter(s.dialled)
 	switch {
 	case silent >= deadAfter:
-		l.cut(fault.New(fault.PeerGone, fault.Unknown, "no byte came from the peer for %v", deadAfter))
+		l.cut(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "no byte came from the peer for %v", deadAfter))
 		return
 	case time.Duration(l.out.stalled(now))*tick >= deadAfter:
-		l.cut(fault.New(fault.PeerGone, fault.Unknown, "the peer took no byte for %v", deadAfter))
+		l.cut(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the peer took no byte for %v", deadAfter))
 		return
 	case silent >= ping && time.Duration(now-l.pinged.Load())*tick >= ping:
 		l.pinged.Store(now)

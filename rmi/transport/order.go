@@ -70,7 +70,7 @@ func (s *Session) hold(in *Incoming) {
 	s.callee.mu.Unlock()
 	if !held {
 		limits := &s.transport.Limits
-		s.refuse(in, fault.New(fault.Overloaded, fault.NotExecuted,
+		s.refuse(in, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted,
 			"%d calls of this peer or %d bytes of their arguments wait already for calls that were sent before them (Options.Limits.Queue, Assembly)", limits.Queue, limits.Assembly))
 	}
 }

@@ -43,9 +43,9 @@ func aloneLossy(t *testing.T, set ...func(*Config)) (b *node, ran *[]string) {
 	ran = new([]string)
 	b.handler.route = func(in *Incoming) (Threading, *Turn) {
 		if in.Header.Method == first {
-			return PerConnection, nil
+			return ThreadingPerConnection, nil
 		}
-		return Concurrent, nil
+		return ThreadingConcurrent, nil
 	}
 	b.handler.methods[first] = func(in *Incoming) {
 		*ran = append(*ran, string(in.Body()))
@@ -112,7 +112,7 @@ func TestHeldCallsBeginAnewOnANewConnection(t *testing.T) {
 		p.returned(0)
 		p.write(wire.AppendCancel(nil, 1, 1)) // its caller went away meanwhile
 		_, err := p.returned(1)
-		wantKind(t, err, fault.Cancelled, fault.NotExecuted, "the call was lost")
+		wantKind(t, err, fault.KindCancelled, fault.OutcomeNotExecuted, "the call was lost")
 		p.write(p.nth(2, 1, first, "c"))
 		p.returned(1)
 		if want := []string{"a", "c"}; !slices.Equal(*ran, want) {
@@ -133,7 +133,7 @@ func TestAHeldCallThatIsCancelledDoesNotRun(t *testing.T) {
 		p.write(before)
 		p.returned(1)
 		_, err := p.returned(0)
-		wantKind(t, err, fault.Cancelled, fault.NotExecuted, "")
+		wantKind(t, err, fault.KindCancelled, fault.OutcomeNotExecuted, "")
 		if want := []string{"before"}; !slices.Equal(*ran, want) {
 			t.Errorf("%v ran, want %v", *ran, want)
 		}
@@ -150,7 +150,7 @@ func TestHeldCallsAreBounded(t *testing.T) {
 		}
 		p.write(p.nth(5, 3, first, "one more"))
 		_, err := p.returned(3)
-		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "wait already for calls that were sent before them")
+		wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "wait already for calls that were sent before them")
 		p.write(missing)
 		for _, slot := range []wire.Slot{60, 0, 1, 2} {
 			if _, err := p.returned(slot); err != nil {
@@ -172,7 +172,7 @@ func TestHeldCallsAreBounded(t *testing.T) {
 		}
 		p.write(p.nth(34, 40, first, "x"))
 		_, err := p.returned(40)
-		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "bytes of their arguments")
+		wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "bytes of their arguments")
 		p.write(missing)
 		p.returned(60)
 		for n := range wire.Slot(32) {
@@ -306,7 +306,7 @@ func TestNumbersThatBreakTheProtocol(t *testing.T) {
 				s := b.Live(p.node())
 				p.write(c.write(p))
 				<-s.gone
-				wantKind(t, s.Err(), fault.Protocol, fault.Unknown, c.text)
+				wantKind(t, s.Err(), fault.KindProtocol, fault.OutcomeUnknown, c.text)
 				idle(t, b)
 			})
 		})
@@ -316,7 +316,7 @@ func TestNumbersThatBreakTheProtocol(t *testing.T) {
 		p := enter(t, b)
 		p.write(p.nth(1, 0, echo, ""))
 		_, err := p.returned(0)
-		wantKind(t, err, fault.Protocol, fault.NotExecuted, "extension 5 is for datagrams")
+		wantKind(t, err, fault.KindProtocol, fault.OutcomeNotExecuted, "extension 5 is for datagrams")
 	})
 	synctest.Test(t, func(t *testing.T) { // as many as may be
 		b, _ := aloneLossy(t, func(c *Config) { c.Limits.Slots = 16 })

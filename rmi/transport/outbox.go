@@ -557,7 +557,7 @@ func (w *fragmentWriter) write(b *outBody) (n int, err error) {
 
 // connectionLost is the error of a session whose connection failed.
 func connectionLost(err error) *fault.Error {
-	return fault.Add(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost"), fault.Cause(err))
+	return fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost"), fault.Cause(err))
 }
 
 // parted waits until the last record was written, or over is closed.

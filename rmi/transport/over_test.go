@@ -54,7 +54,7 @@ func TestAReaderThatIsWokenByACutSeesIt(t *testing.T) {
 			t.Error("the reader is woken before it can know why, and goes on to read")
 		}
 	}
-	l.cutAfter(errBreach, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), "W-1"))
+	l.cutAfter(errBreach, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindProtocol), "W-1"))
 	if woken == 0 {
 		t.Error("the reader is not woken")
 	}
@@ -70,7 +70,7 @@ func TestTheClockLeavesAConnectionAloneThatIsClosed(t *testing.T) {
 		t.Fatalf("the reader was nudged %d times", woken)
 	}
 	l.lastRead.Store(2)
-	l.cutAfter(errBreach, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), "W-1"))
+	l.cutAfter(errBreach, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindProtocol), "W-1"))
 	woken = 0
 	if l.onTick(3); woken != 0 {
 		t.Error("the clock ends the wait for what the peer still sends, and the close record may be lost")
@@ -102,7 +102,7 @@ func TestACallThatCameBehindTheEndIsNotCancelledAsAnother(t *testing.T) {
 	p := enter(t, b)
 	s := b.Live(p.node())
 	l := s.Link()
-	s.end(fault.New(fault.PeerGone, fault.Unknown, "a test"))
+	s.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "a test"))
 	<-s.gone
 	in := incomings.Get().(*Incoming)
 	in.Session, in.Header, in.ctx = s, wire.CallHeader{Seq: 1}, &callContext{session: s}

@@ -233,13 +233,13 @@ func (s *Session) startedAnew(at refs.Time) (anew, earlier bool) {
 }
 
 // errEarlier is why the dial of a node is refused of which a later start is connected.
-var errEarlier = fault.New(fault.Denied, fault.NotExecuted,
+var errEarlier = fault.New(fault.KindDenied, fault.OutcomeNotExecuted,
 	"W-19: a node with the same key that was started later is connected: a key is one process's at a time")
 
 // replaced ends a session in whose place another one stands.
 func replaced(old *Session, why string) {
 	if old != nil {
-		old.end(fault.New(fault.PeerGone, fault.Unknown, "%s", why))
+		old.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "%s", why))
 	}
 }
 

@@ -63,7 +63,7 @@ func nameIn(c *x509.Certificate) string {
 // identify tells who the peer is, once the TLS handshake is over, and whether that is enough.
 func (h *handshake) identify() error {
 	if h.t.RequirePrincipal && h.principal == Anonymous {
-		return fault.New(fault.Denied, fault.NotExecuted,
+		return fault.New(fault.KindDenied, fault.OutcomeNotExecuted,
 			"this node wants to know who its peers are (its Options.RequirePrincipal), and nothing proves it: use TLS with a certificate of an authority that it trusts, or a unix socket")
 	}
 	return nil
@@ -75,9 +75,9 @@ func (h *handshake) same(s *Session) error {
 	case h.principal == s.principal:
 		return nil
 	case h.dialler:
-		return fault.New(fault.StaleReference, fault.NotExecuted, "the session was begun with %q, and %q answers now", s.principal, h.principal)
+		return fault.New(fault.KindStaleReference, fault.OutcomeNotExecuted, "the session was begun with %q, and %q answers now", s.principal, h.principal)
 	default:
-		return fault.New(fault.Denied, fault.NotExecuted, "the session was begun by another than %q", h.principal)
+		return fault.New(fault.KindDenied, fault.OutcomeNotExecuted, "the session was begun by another than %q", h.principal)
 	}
 }
 

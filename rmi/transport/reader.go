@@ -171,9 +171,9 @@ func (x *intake) yield() error {
 func (x *intake) lost(err error) error {
 	switch {
 	case errors.Is(err, io.EOF) && (x.w > x.r || x.piece.rest > 0):
-		return fault.New(fault.PeerGone, fault.Unknown, "the connection ended in the middle of a record: %w", io.ErrUnexpectedEOF)
+		return fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection ended in the middle of a record: %w", io.ErrUnexpectedEOF)
 	case errors.Is(err, io.EOF):
-		return fault.New(fault.PeerGone, fault.Unknown, "the peer closed the connection")
+		return fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the peer closed the connection")
 	}
 	return connectionLost(err)
 }
@@ -211,7 +211,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 			a.end()
 			a.release()
 			in.asm, in.uncounted = nil, true
-			s.refuse(in, fault.New(fault.Cancelled, fault.NotExecuted, "the caller cancelled while it sent the arguments"))
+			s.refuse(in, fault.New(fault.KindCancelled, fault.OutcomeNotExecuted, "the caller cancelled while it sent the arguments"))
 		}
 		return true, err
 	case wire.FrameAck:
@@ -254,9 +254,9 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 		}
 		k := fault.Kind(kind)
 		if k == 0 {
-			k = fault.PeerGone
+			k = fault.KindPeerGone
 		}
-		return true, fault.Add(fault.New(k, fault.Unknown, "%s", text), fault.Peer)
+		return true, fault.Add(fault.New(k, fault.OutcomeUnknown, "%s", text), fault.OriginPeer)
 	default:
 		if p.Kind.Skippable() {
 			return false, nil
@@ -309,14 +309,14 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 			err = wire.ProtocolError("W-45: extension %d is for datagrams", wire.ExtOrder)
 		}
 		if err != nil {
-			in.refused = &fault.Error{Kind: fault.Protocol, Outcome: fault.NotExecuted, Msg: text(err)} // which begins with the rule
+			in.refused = &fault.Error{Kind: fault.KindProtocol, Outcome: fault.OutcomeNotExecuted, Msg: text(err)} // which begins with the rule
 		}
 	}
 	if h.Depth > wire.MaxDepth {
-		in.refused = fault.New(fault.Overloaded, fault.NotExecuted, "the chain of calls is deeper than %d, a fixed limit: do the calls call each other for ever?", wire.MaxDepth)
+		in.refused = fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "the chain of calls is deeper than %d, a fixed limit: do the calls call each other for ever?", wire.MaxDepth)
 	}
 	if h.Depth == 0 && in.refused == nil && s.goingOff.Load() {
-		in.refused = fault.New(fault.PeerGone, fault.NotExecuted, "the node is shutting down and takes no new calls")
+		in.refused = fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the node is shutting down and takes no new calls")
 	}
 	in.deadline = time.Now().Add(timeout(h.Timeout))
 	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, relayed: h.Hops > 0, deadline: in.deadline}
@@ -443,7 +443,7 @@ func (l *Link) fragmented(x *piece) error {
 	}
 	in.number = x.order
 	if in.refused == nil && a.refused {
-		in.refused = fault.New(fault.Overloaded, fault.NotExecuted,
+		in.refused = fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted,
 			"%d bytes of arguments: the node holds as many bytes of payloads as its limits allow (Options.Limits.AssemblyTotal, a quarter of it for one peer)", a.size)
 	}
 	if in.refused != nil {

@@ -187,9 +187,9 @@ func TestReturnsThatBreakTheProtocol(t *testing.T) {
 			if err := <-end; c.ok != (err == nil) {
 				t.Errorf("the call returned %v", err)
 			} else if !c.ok {
-				wantKind(t, err, fault.Protocol, fault.Unknown, c.log)
+				wantKind(t, err, fault.KindProtocol, fault.OutcomeUnknown, c.log)
 			}
-			wantKind(t, s.Err(), fault.Protocol, fault.Unknown, c.log)
+			wantKind(t, s.Err(), fault.KindProtocol, fault.OutcomeUnknown, c.log)
 			a.logs.wait(t, c.log)
 			works(t, other)
 		})
@@ -211,7 +211,7 @@ func TestWhatASessionPutsUpWith(t *testing.T) {
 
 	p.write(p.call(0, linger, ""))
 	p.write(wire.AppendCancel(nil, 0, 1))
-	if _, err := p.returned(0); fault.KindOf(err) != fault.Cancelled {
+	if _, err := p.returned(0); fault.KindOf(err) != fault.KindCancelled {
 		t.Errorf("a cancelled call returned %v", err)
 	}
 	p.write(wire.AppendCancel(nil, 0, 1)) // once more, of a call that was answered
@@ -224,7 +224,7 @@ func TestWhatASessionPutsUpWith(t *testing.T) {
 	p.write(p.fragment(1, 30000))
 	p.write(wire.AppendCancel(nil, 1, 1))
 	_, err := p.returned(1)
-	wantKind(t, err, fault.Cancelled, fault.NotExecuted, "while it sent the arguments")
+	wantKind(t, err, fault.KindCancelled, fault.OutcomeNotExecuted, "while it sent the arguments")
 	p.write(p.call(1, echo, "whole"))
 	if got, err := p.returned(1); got != "whole" || err != nil {
 		t.Errorf("the slot's next call returned %q, %v", got, err)
@@ -236,13 +236,13 @@ func TestWhatASessionPutsUpWith(t *testing.T) {
 	deep := p.call(2, echo, "x", func(h *wire.CallHeader) { h.Depth = wire.MaxDepth + 1 })
 	p.write(deep)
 	_, err = p.returned(2)
-	wantKind(t, err, fault.Overloaded, fault.NotExecuted, "deeper than 32")
+	wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "deeper than 32")
 
 	ext := wire.AppendExtension(nil, 0x11, []byte("later"))
 	p.seq[3]++
 	p.write(wire.AppendCall(nil, &wire.CallHeader{Slot: 3, Seq: 1, Timeout: 1e6}, 0, ext))
 	_, err = p.returned(3)
-	wantKind(t, err, fault.Protocol, fault.NotExecuted, "extension 17 is not known here and may not be skipped")
+	wantKind(t, err, fault.KindProtocol, fault.OutcomeNotExecuted, "extension 17 is not known here and may not be skipped")
 
 	p.write(p.call(4, echo, "x", func(h *wire.CallHeader) { h.Timeout = 1<<64 - 1 }))
 	if got, err := p.returned(4); got != "x" || err != nil {

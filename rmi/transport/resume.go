@@ -40,7 +40,7 @@ const (
 var redialPauses = backoff.Policy{Min: firstRedial, Max: lastRedial, Jitter: 0.5}
 
 // errFenced is why a connection is cut whose session has a newer one.
-var errFenced = fault.New(fault.Overloaded, fault.NotExecuted, "the session has a newer connection")
+var errFenced = fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "the session has a newer connection")
 
 // detach notes that l is lost and all its goroutines are gone, but the calling
 // one, which is the last. The session goes on without, or is over.
@@ -169,7 +169,7 @@ var ErrOver = errors.New("the session is over")
 // errOver is the error of what was not sent because the session ended with err.
 func errOver(err error) *fault.Error {
 	if err == nil {
-		return fault.Add(nil, fault.PeerGone, fault.NotExecuted, fault.Cause(ErrOver))
+		return fault.Add(nil, fault.KindPeerGone, fault.OutcomeNotExecuted, fault.Cause(ErrOver))
 	}
 	return fault.Add(notSent(err), fault.Cause(fmt.Errorf("%w: %w", ErrOver, err)))
 }
@@ -202,11 +202,11 @@ func (s *Session) redial() {
 		var f *fault.Error
 		switch {
 		case !errors.As(err, &f):
-		case f.Kind == fault.StaleReference:
-			s.end(fault.New(fault.PeerGone, fault.Unknown, "the peer's process ended: %s", f.Msg))
+		case f.Kind == fault.KindStaleReference:
+			s.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the peer's process ended: %s", f.Msg))
 			return
-		case f.Origin == fault.Peer && (f.Kind == fault.PeerGone || f.Kind == fault.Protocol || f.Kind == fault.Denied):
-			s.end(fault.Add(fault.New(fault.PeerGone, fault.Unknown, "the peer did not take the session up again: %s", f.Msg), fault.Peer))
+		case f.Origin == fault.OriginPeer && (f.Kind == fault.KindPeerGone || f.Kind == fault.KindProtocol || f.Kind == fault.KindDenied):
+			s.end(fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the peer did not take the session up again: %s", f.Msg), fault.OriginPeer))
 			return
 		}
 		s.mu.Lock().met = err

@@ -31,7 +31,7 @@ func TestASessionIsOnlyItsOwnNodesToResume(t *testing.T) {
 				thief := rawTo(t, b, b.Network)
 				thief.propose(s.ID(), wire.Connection{Epoch: 2, Begin: begin})
 				kind, text := thief.refusal()
-				if begin && kind != fault.Denied || !begin && kind != fault.PeerGone {
+				if begin && kind != fault.KindDenied || !begin && kind != fault.KindPeerGone {
 					t.Errorf("refused as %v: %s", kind, text)
 				}
 				thief = rawTo(t, b, b.Network) // as a node that cannot resume
@@ -39,7 +39,7 @@ func TestASessionIsOnlyItsOwnNodesToResume(t *testing.T) {
 				pr.Session = s.ID()
 				thief.sign(pr)
 				thief.write(pr.Append(nil))
-				if kind, text := thief.refusal(); kind != fault.Denied {
+				if kind, text := thief.refusal(); kind != fault.KindDenied {
 					t.Errorf("refused as %v: %s", kind, text)
 				}
 				if !detached {
@@ -50,7 +50,7 @@ func TestASessionIsOnlyItsOwnNodesToResume(t *testing.T) {
 				p = p.resume(b)
 				p.write(call)
 				p.write(wire.AppendCancel(nil, 0, p.seq[0]))
-				if _, err := p.returned(0); fault.KindOf(err) != fault.Cancelled {
+				if _, err := p.returned(0); fault.KindOf(err) != fault.KindCancelled {
 					t.Errorf("the call in flight returned %v", err)
 				}
 			})
@@ -71,7 +71,7 @@ func TestAReplayedProofResumesNothing(t *testing.T) {
 		q.message(wire.HandshakeHello)
 		q.message(wire.HandshakeProof)
 		q.write(p.proof)
-		if kind, text := q.refusal(); kind != fault.Denied {
+		if kind, text := q.refusal(); kind != fault.KindDenied {
 			t.Errorf("refused as %v: %s", kind, text)
 		}
 		if !s.Detached() {
@@ -102,7 +102,7 @@ func TestAnOlderConnectionDoesNotTakeTheNewersPlace(t *testing.T) {
 		}
 		q := p.another(b)
 		q.propose(p.session, wire.Connection{})
-		if kind, _ := q.refusal(); kind != fault.Protocol {
+		if kind, _ := q.refusal(); kind != fault.KindProtocol {
 			t.Errorf("a connection without a number is refused as %v", kind)
 		}
 		q.conn.Close()
@@ -132,7 +132,7 @@ func TestANewerConnectionTakesTheOldersPlace(t *testing.T) {
 		}
 		q.write(call)
 		q.write(wire.AppendCancel(nil, 0, 1))
-		if _, err := q.returned(0); fault.KindOf(err) != fault.Cancelled {
+		if _, err := q.returned(0); fault.KindOf(err) != fault.KindCancelled {
 			t.Errorf("the call returned %v", err)
 		}
 		synctest.Wait()
@@ -150,14 +150,14 @@ func TestASessionThatTheNodeDoesNotKnow(t *testing.T) {
 		p.cut(s)
 		q := p.another(b)
 		q.propose(wire.SessionID{1}, wire.Connection{Epoch: 2})
-		if kind, text := q.refusal(); kind != fault.PeerGone {
+		if kind, text := q.refusal(); kind != fault.KindPeerGone {
 			t.Errorf("refused as %v: %s", kind, text)
 		}
-		s.end(fault.New(fault.PeerGone, fault.Unknown, "test"))
+		s.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "test"))
 		<-s.gone
 		q = p.another(b)
 		q.propose(p.session, wire.Connection{Epoch: 2})
-		if kind, text := q.refusal(); kind != fault.PeerGone {
+		if kind, text := q.refusal(); kind != fault.KindPeerGone {
 			t.Errorf("refused as %v: %s", kind, text)
 		}
 	})
@@ -197,7 +197,7 @@ func TestALostWelcomeLeavesOneSession(t *testing.T) {
 			}
 			ids = append(ids, pr.Session)
 			goes()
-			if err := <-end; fault.KindOf(err) != fault.Cancelled {
+			if err := <-end; fault.KindOf(err) != fault.KindCancelled {
 				t.Errorf("the dial ended with %v", err)
 			}
 			p.conn.Close()
@@ -269,7 +269,7 @@ func TestAPeerThatDoesNotKnowHowLosesItsSessionWithTheConnection(t *testing.T) {
 			p.taken()
 			p.conn.Close()
 			<-s.gone
-			wantKind(t, s.Err(), fault.PeerGone, fault.Unknown, "closed the connection")
+			wantKind(t, s.Err(), fault.KindPeerGone, fault.OutcomeUnknown, "closed the connection")
 		}
 		if c := b.Counters(); c.Cuts != 0 || c.Sessions != 0 || b.conns.Load() != 0 {
 			t.Errorf("%+v, %d connections", c, b.conns.Load())

@@ -190,13 +190,13 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	h := &r.Header
 	size := len(r.Table) + len(r.Body)
 	if size > s.limits.Message {
-		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d bytes of arguments: the peer accepts %d in one message (its Options.Limits.Message)", size, s.limits.Message)
+		return nil, fault.New(fault.KindTooLarge, fault.OutcomeNotExecuted, "%d bytes of arguments: the peer accepts %d in one message (its Options.Limits.Message)", size, s.limits.Message)
 	}
 	if r.References > s.limits.References {
-		return nil, fault.New(fault.TooLarge, fault.NotExecuted, "%d references among the arguments: the peer accepts %d in one message (its Options.Limits.References)", r.References, s.limits.References)
+		return nil, fault.New(fault.KindTooLarge, fault.OutcomeNotExecuted, "%d references among the arguments: the peer accepts %d in one message (its Options.Limits.References)", r.References, s.limits.References)
 	}
 	if s.peerOff.Load() && h.Depth == 0 {
-		return nil, fault.New(fault.PeerGone, fault.NotExecuted, "the peer is shutting down and takes no new calls")
+		return nil, fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the peer is shutting down and takes no new calls")
 	}
 	if h.Depth > 0 {
 		if c, ok := ctx.Value(callKey{}).(*callContext); ok {
@@ -260,7 +260,7 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 		case <-ctx.Done():
 			body.out.abort(body)
 			s.calls.release(sl)
-			return nil, fault.Add(notSent(ctx.Err()), fault.Unknown)
+			return nil, fault.Add(notSent(ctx.Err()), fault.OutcomeUnknown)
 		}
 	}
 	if sl.err != nil {
@@ -395,14 +395,14 @@ func (s *Session) leave(sl *slot, done chan error, why error) (err error, left b
 		case !left:
 			return nil, false
 		case sent:
-			e.Outcome = fault.Unknown
-			if e.Kind == fault.Deadline {
+			e.Outcome = fault.OutcomeUnknown
+			if e.Kind == fault.KindDeadline {
 				e.Msg = s.absent()
 			}
 			if !told || !begun { // of a payload that was not begun here, the peer may know from before
 				s.sendCancel(num, seq)
 			}
-		case e.Kind == fault.Deadline:
+		case e.Kind == fault.KindDeadline:
 			e = s.unreached()
 		}
 		return e, true
@@ -436,7 +436,7 @@ func (s *Session) sendAcks(above int) {
 
 // notSent makes a call's error of err, for a call that was not sent.
 func notSent(err error) *fault.Error {
-	return fault.Add(err, fault.ContextKind(err), fault.Cancelled, fault.NotExecuted)
+	return fault.Add(err, fault.ContextKind(err), fault.KindCancelled, fault.OutcomeNotExecuted)
 }
 
 // GoAway tells the peer that this node takes no new calls from outside; those
@@ -451,13 +451,13 @@ func (s *Session) GoAway() {
 }
 
 func appendGoAway(b []byte) []byte {
-	return wire.AppendNotice(b, wire.FrameGoAway, uint8(fault.PeerGone), "the node is shutting down")
+	return wire.AppendNotice(b, wire.FrameGoAway, uint8(fault.KindPeerGone), "the node is shutting down")
 }
 
 // Close tells the peer that the session is over, and ends it. Calls in flight
 // fail with err.
 func (s *Session) Close(err *fault.Error) {
-	if err.Kind == fault.Protocol { // a breach on a stream: end says so
+	if err.Kind == fault.KindProtocol { // a breach on a stream: end says so
 		s.end(err)
 		return
 	}
@@ -469,7 +469,7 @@ func (s *Session) Close(err *fault.Error) {
 		// While it takes what is before the notice, and says so, it gets more moments.
 		end := time.Now().Add(closeLimit)
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-		l.out.fail(err, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), end)
+		l.out.fail(err, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindPeerGone), "the peer closed its node"), end)
 		l.out.parted(l.done)
 		for alive := true; alive && l.Err() == nil && time.Now().Before(end); {
 			l.heard.Store(false)
@@ -500,7 +500,7 @@ func (s *Session) end(err error) {
 	} else if !errors.As(err, &f) {
 		f = connectionLost(err)
 	}
-	s.err = fault.Add(f, fault.Unknown) // a call that was on its way may have run
+	s.err = fault.Add(f, fault.OutcomeUnknown) // a call that was on its way may have run
 	close(s.done)
 	if l != nil { // before the methods hear of it: what they answer now is for nobody
 		l.cutAfter(s.err, s.farewell(f))
@@ -514,10 +514,10 @@ func (s *Session) end(err error) {
 // protocol, or nil: whoever writes a peer learns by it what was wrong. There is one
 // for each session, and none in answer to another.
 func (s *Session) farewell(f *fault.Error) []byte {
-	if f.Kind != fault.Protocol || f.Origin == fault.Peer {
+	if f.Kind != fault.KindProtocol || f.Origin == fault.OriginPeer {
 		return nil
 	}
-	return wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), text(f))
+	return wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindProtocol), text(f))
 }
 
 // finish takes the session out of the transport once its goroutines are gone.

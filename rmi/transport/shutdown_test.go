@@ -48,7 +48,7 @@ func TestShutdownLetsCallsFinish(t *testing.T) {
 		_, err = do(t.Context(), s, request(t.Context(), echo, nil))
 	}
 	_, err := do(t.Context(), s, request(t.Context(), echo, nil))
-	wantKind(t, err, fault.PeerGone, fault.NotExecuted, "shutting down")
+	wantKind(t, err, fault.KindPeerGone, fault.OutcomeNotExecuted, "shutting down")
 	nested := request(t.Context(), echo, nil)
 	nested.Header.Depth = 1
 	if _, err := do(t.Context(), s, nested); err != nil {
@@ -90,7 +90,7 @@ func TestCloseFailsCallsInFlightOnBothSides(t *testing.T) {
 				t.Errorf("Close took %v", d)
 			}
 			err := <-end
-			wantKind(t, err, fault.Closed, fault.Unknown, "the node is closed")
+			wantKind(t, err, fault.KindClosed, fault.OutcomeUnknown, "the node is closed")
 			if !errors.Is(err, net.ErrClosed) {
 				t.Errorf("%v is not net.ErrClosed", err)
 			}
@@ -153,7 +153,7 @@ func TestAPeerThatGoesAwayHearsOfEveryReply(t *testing.T) {
 		third, _ := p.called()
 		cancel()
 		p.next(wire.FrameCancel)
-		wantKind(t, <-results, fault.Cancelled, fault.Unknown, "")
+		wantKind(t, <-results, fault.KindCancelled, fault.OutcomeUnknown, "")
 		p.write(p.answer(third, "x"))
 		acked(third)
 		// And on the next connection once more: the last may have been lost.
@@ -197,7 +197,7 @@ func TestShutdownCountsRepliesThatHaveNoConnection(t *testing.T) {
 		if err := <-down; !errors.As(err, &u) || u.Replies != 1 || len(u.Serving)+u.Arriving+len(u.Calls) != 0 {
 			t.Errorf("Shutdown returned %v", err)
 		}
-		wantKind(t, u.Reason, fault.PeerGone, fault.Unknown, "not made again")
+		wantKind(t, u.Reason, fault.KindPeerGone, fault.OutcomeUnknown, "not made again")
 		b.Close(time.Second)
 		mem.Heal("a", "b")
 		<-result
@@ -284,7 +284,7 @@ func TestShutdownWaitsAMomentForPeersToComeBack(t *testing.T) {
 				pr.Session = wire.SessionID{1}
 				stranger.sign(pr)
 				stranger.write(pr.Append(nil))
-				if kind, text := stranger.refusal(); kind != fault.ConnectFailed || !strings.Contains(text, "shutting down") {
+				if kind, text := stranger.refusal(); kind != fault.KindConnectFailed || !strings.Contains(text, "shutting down") {
 					t.Errorf("a new peer is refused with %v: %s", kind, text)
 				}
 				p = p.resume(b)

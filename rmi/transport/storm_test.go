@@ -88,9 +88,9 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 					}
 				case !errors.As(err, &f):
 					t.Errorf("call %d: %v", id, err)
-				case f.Kind != fault.Deadline && f.Kind != fault.Cancelled:
+				case f.Kind != fault.KindDeadline && f.Kind != fault.KindCancelled:
 					t.Errorf("call %d: %v", id, err)
-				case f.Outcome == fault.NotExecuted && n != 0:
+				case f.Outcome == fault.OutcomeNotExecuted && n != 0:
 					t.Errorf("call %d ran, and failed with %v", id, err)
 				default:
 					left.Add(1)

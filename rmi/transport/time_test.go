@@ -29,7 +29,7 @@ func TestASilentPeerIsPingedThenDead(t *testing.T) {
 		if d := time.Since(start); d < deadAfter || d > deadAfter+2*tick {
 			t.Errorf("dead after %v", d)
 		}
-		wantKind(t, dead.Err(), fault.PeerGone, fault.Unknown, "no byte came from the peer for 15s")
+		wantKind(t, dead.Err(), fault.KindPeerGone, fault.OutcomeUnknown, "no byte came from the peer for 15s")
 		p.ended()
 		works(t, s) // the pings of two idle nodes kept it alive
 	})
@@ -125,7 +125,7 @@ func TestWriteStall(t *testing.T) {
 		if d := time.Since(start); d < deadAfter || d > deadAfter+2*tick {
 			t.Errorf("noticed after %v", d)
 		}
-		wantKind(t, err, fault.PeerGone, fault.Unknown, "the peer took no byte for 15s")
+		wantKind(t, err, fault.KindPeerGone, fault.OutcomeUnknown, "the peer took no byte for 15s")
 		works(t, other)
 	})
 }
@@ -162,15 +162,15 @@ func TestACallReturnsByItsDeadlineAndItsSlotComesBack(t *testing.T) {
 		reads   bool // the peer reads, and does not answer
 		outcome fault.Outcome
 	}{
-		{"small, context", 10, false, 0, true, fault.Unknown},
-		{"small, coarse", 10, true, 2 * tick, true, fault.Unknown},
-		{"large, context", 1 << 20, false, 0, true, fault.Unknown},
-		{"large, coarse", 1 << 20, true, 0, true, fault.Unknown},
-		{"small, context, peer stopped", 10, false, 0, false, fault.Unknown},
-		{"small, coarse, peer stopped", 10, true, 2 * tick, false, fault.Unknown},
-		{"large, context, peer stopped", 1 << 20, false, 0, false, fault.Unknown},
-		{"large, coarse, peer stopped", 1 << 20, true, 0, false, fault.Unknown},
-		{"larger than the peer's budget, peer stopped", 4 << 20, false, 0, false, fault.Unknown},
+		{"small, context", 10, false, 0, true, fault.OutcomeUnknown},
+		{"small, coarse", 10, true, 2 * tick, true, fault.OutcomeUnknown},
+		{"large, context", 1 << 20, false, 0, true, fault.OutcomeUnknown},
+		{"large, coarse", 1 << 20, true, 0, true, fault.OutcomeUnknown},
+		{"small, context, peer stopped", 10, false, 0, false, fault.OutcomeUnknown},
+		{"small, coarse, peer stopped", 10, true, 2 * tick, false, fault.OutcomeUnknown},
+		{"large, context, peer stopped", 1 << 20, false, 0, false, fault.OutcomeUnknown},
+		{"large, coarse, peer stopped", 1 << 20, true, 0, false, fault.OutcomeUnknown},
+		{"larger than the peer's budget, peer stopped", 4 << 20, false, 0, false, fault.OutcomeUnknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestACallReturnsByItsDeadlineAndItsSlotComesBack(t *testing.T) {
 				if d := time.Since(start); d < timeout || d > timeout+c.late {
 					t.Errorf("returned after %v", d)
 				}
-				wantKind(t, err, fault.Deadline, c.outcome, "")
+				wantKind(t, err, fault.KindDeadline, c.outcome, "")
 				<-time.After(6 * time.Second)
 				synctest.Wait()
 				calls := s.calls.mu.Lock()
@@ -265,8 +265,8 @@ func TestACoarseDeadlineEndsEveryWait(t *testing.T) {
 		sent := 0
 		for range 20 {
 			err := <-ends
-			wantKind(t, err, fault.Deadline, fault.OutcomeOf(err), "")
-			if fault.OutcomeOf(err) == fault.Unknown {
+			wantKind(t, err, fault.KindDeadline, fault.OutcomeOf(err), "")
+			if fault.OutcomeOf(err) == fault.OutcomeUnknown {
 				sent++
 			}
 			if d := time.Since(start); d > 2*time.Second+2*tick {
@@ -313,7 +313,7 @@ func TestAQueuedCallExpires(t *testing.T) {
 		p.write(p.call(3, echo, "in time"))
 		p.write(p.call(4, echo, "too many"))
 		_, err := p.returned(4)
-		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "no handler is free")
+		wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler is free")
 		p.write(p.call(5, echo, "nested", func(h *wire.CallHeader) { h.Depth = 1 }))
 		if got, err := p.returned(5); got != "nested" || err != nil {
 			t.Errorf("a nested call returned %q, %v", got, err)
@@ -321,7 +321,7 @@ func TestAQueuedCallExpires(t *testing.T) {
 		works(t, s) // another peer has handlers of its own
 		start := time.Now()
 		_, err = p.returned(2)
-		wantKind(t, err, fault.Overloaded, fault.NotExecuted, "no handler became free")
+		wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler became free")
 		if d := time.Since(start); d < time.Second || d > time.Second+2*tick {
 			t.Errorf("expired after %v", d)
 		}
@@ -375,12 +375,12 @@ func TestCloseLeavesAStuckMethodBehind(t *testing.T) {
 		if !strings.Contains(b.logs.String(), "still run after close") {
 			t.Errorf("log: %s", b.logs)
 		}
-		wantKind(t, <-end, fault.PeerGone, fault.Unknown, "closed its node")
+		wantKind(t, <-end, fault.KindPeerGone, fault.OutcomeUnknown, "closed its node")
 		close(release)
 		b.Close(0) // again
 		_, err := b.Session(t.Context(), b.at, b.Node())
-		wantKind(t, err, fault.Closed, fault.NotExecuted, "")
+		wantKind(t, err, fault.KindClosed, fault.OutcomeNotExecuted, "")
 		_, err = b.Listen(t.Context(), "tcp", "b:0")
-		wantKind(t, err, fault.Closed, fault.NotExecuted, "")
+		wantKind(t, err, fault.KindClosed, fault.OutcomeNotExecuted, "")
 	})
 }

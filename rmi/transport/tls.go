@@ -16,7 +16,7 @@ import (
 // somebody answered.
 func tlsFailed(err error) *fault.Error {
 	denied := func(text string) *fault.Error {
-		return fault.New(fault.Denied, fault.NotExecuted, "TLS: "+text+": %w", err)
+		return fault.New(fault.KindDenied, fault.OutcomeNotExecuted, "TLS: "+text+": %w", err)
 	}
 	if f := tlsRefused(err); f != nil {
 		return f
@@ -37,7 +37,7 @@ func tlsFailed(err error) *fault.Error {
 	case errors.As(err, &untrusted):
 		return denied("the peer's certificate is not accepted")
 	}
-	return fault.New(fault.ConnectFailed, fault.NotExecuted, "TLS: the connection was lost in the handshake: %w", err)
+	return fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "TLS: the connection was lost in the handshake: %w", err)
 }
 
 // tlsRefused is the error for the alert that the other side sent, or nil if it sent none. An
@@ -47,7 +47,7 @@ func tlsRefused(err error) *fault.Error {
 	if !errors.As(err, &said) || said.Op != "remote error" {
 		return nil
 	}
-	return fault.New(fault.Denied, fault.NotExecuted,
+	return fault.New(fault.KindDenied, fault.OutcomeNotExecuted,
 		"TLS: the other side refuses this one: does it want a certificate (Certificates in Options.TLS), or another? It said: %w", said.Err)
 }
 
@@ -58,5 +58,5 @@ func (h *handshake) refusePlain(err error) {
 		return
 	}
 	_ = plain.Conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-	_, _ = plain.Conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.Denied, "this node wants TLS: set Options.TLS on both sides"))
+	_, _ = plain.Conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.KindDenied, "this node wants TLS: set Options.TLS on both sides"))
 }

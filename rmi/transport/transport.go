@@ -98,7 +98,7 @@ const windowsAddressInUse = syscall.Errno(10048)
 func (t *Transport) Node() refs.NodeID { return t.node }
 
 func errClosed() *fault.Error {
-	return fault.New(fault.Closed, fault.NotExecuted, "the node is closed")
+	return fault.New(fault.KindClosed, fault.OutcomeNotExecuted, "the node is closed")
 }
 
 // secured reports whether connections of a network are TLS: those over TCP are,
@@ -117,10 +117,10 @@ func (t *Transport) Listen(ctx context.Context, network, address string) (net.Ad
 			return nil, f
 		}
 		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, windowsAddressInUse) {
-			return nil, fault.New(fault.ConnectFailed, fault.NotExecuted,
+			return nil, fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted,
 				"cannot listen on %s: another program has the address already; stop it, or choose another port (0 for any that is free): %w", address, err)
 		}
-		return nil, fault.New(fault.ConnectFailed, fault.NotExecuted, "cannot listen on %s: %w", address, err)
+		return nil, fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "cannot listen on %s: %w", address, err)
 	}
 	st := t.mu.Lock()
 	if st.closed {
@@ -160,7 +160,7 @@ func (t *Transport) acceptLoop(l net.Listener) {
 			if t.ctx.Err() == nil && !t.secured(l.Addr().Network()) {
 				// It fits the socket's empty buffer.
 				_ = conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.Overloaded, "the node has as many connections as it accepts (its Options.Limits.Connections)"))
+				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.KindOverloaded, "the node has as many connections as it accepts (its Options.Limits.Connections)"))
 			}
 			t.wg.Go(func() { conn.Close() }) // over datagrams that may take a moment
 			continue
@@ -300,7 +300,7 @@ func (t *Transport) ended(s *Session) {
 		guard.NoneHeld()
 		t.OnEnd(s)
 	}
-	if fault.KindOf(s.err) == fault.Protocol {
+	if fault.KindOf(s.err) == fault.KindProtocol {
 		t.remark(slog.LevelWarn, "session ended", "peer", s.peer.String(), "reason", s.err)
 	} else {
 		t.Logger.Debug("session ended", "peer", s.peer.String(), "reason", s.err)
@@ -354,7 +354,7 @@ func (t *Transport) boundDetached(list []*Session) {
 	}
 	slices.SortFunc(detached, func(a, b *Session) int { return cmp.Compare(since[a], since[b]) })
 	for _, s := range detached[:len(detached)-t.Limits.Detached] {
-		s.end(fault.New(fault.PeerGone, fault.Unknown, "the connection was lost, and more than %d sessions were without one (Options.Limits.Detached)", t.Limits.Detached))
+		s.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost, and more than %d sessions were without one (Options.Limits.Detached)", t.Limits.Detached))
 	}
 }
 

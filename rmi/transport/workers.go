@@ -91,7 +91,7 @@ func (w *workers) handle(in *Incoming) {
 		if returned {
 			return
 		}
-		in.Fail(fault.New(fault.Panic, fault.Executed, "the method ended its goroutine instead of returning"))
+		in.Fail(fault.New(fault.KindPanic, fault.OutcomeExecuted, "the method ended its goroutine instead of returning"))
 		if next := w.finish(in); next != nil {
 			w.run(next)
 		}
@@ -100,7 +100,7 @@ func (w *workers) handle(in *Incoming) {
 	w.handler.Serve(in)
 	returned = true
 	if !in.answered {
-		in.Fail(fault.New(fault.Internal, fault.Unknown, "the call was not answered"))
+		in.Fail(fault.New(fault.KindInternal, fault.OutcomeUnknown, "the call was not answered"))
 	}
 }
 
@@ -180,7 +180,7 @@ func (s *Session) arrive(l *Link, in *Incoming) {
 	t := s.transport
 	guard.NoneHeld()
 	threading, turn := t.Handler.Route(in)
-	in.turn, in.perCaller = turn, threading == PerConnection
+	in.turn, in.perCaller = turn, threading == ThreadingPerConnection
 	if l.lossy && (in.perCaller || turn != nil) && l.order.early(in.number) {
 		s.hold(in)
 		return
@@ -226,7 +226,7 @@ func (c *lockedCallee) let(in *Incoming) (verdict, *fault.Error) {
 	}
 	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || t.workers.total.Load() >= int64(t.Limits.HandlersTotal)) {
 		if c.queued >= t.Limits.Queue || c.bytes+in.Header.Payload.Len() > t.Limits.Assembly {
-			return isRefused, fault.New(fault.Overloaded, fault.NotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
+			return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
 		}
 		c.push(in)
 		if c.running == 0 && !c.listed { // nothing of this session's will end and admit it
@@ -236,7 +236,7 @@ func (c *lockedCallee) let(in *Incoming) (verdict, *fault.Error) {
 		return waits, nil
 	}
 	if c.running >= t.Limits.Handlers+t.Limits.Nested { // whatever depth the peer claims
-		return isRefused, fault.New(fault.Overloaded, fault.NotExecuted,
+		return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted,
 			"%d calls of this peer are being served, nested ones included (Options.Limits.Handlers and Nested), and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested)
 	}
 	if c.admit(in) {

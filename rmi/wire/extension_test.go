@@ -127,7 +127,7 @@ func FuzzExtensions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := wire.ParseExtensions(b)
 		if err != nil {
-			if fault.KindOf(err) != fault.Protocol {
+			if fault.KindOf(err) != fault.KindProtocol {
 				t.Fatalf("%v: not of kind Protocol", err)
 			}
 			return
@@ -153,7 +153,7 @@ func FuzzTable(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, n uint32) {
 		table, err := wire.ParseTable(b, n)
 		if err != nil {
-			if fault.KindOf(err) != fault.Protocol {
+			if fault.KindOf(err) != fault.KindProtocol {
 				t.Fatalf("%v: not of kind Protocol", err)
 			}
 			return

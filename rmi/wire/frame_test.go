@@ -13,7 +13,7 @@ import (
 // wantProtocolError fails unless err is of kind Protocol and says each of parts.
 func wantProtocolError(t *testing.T, err error, parts ...string) {
 	t.Helper()
-	if fault.KindOf(err) != fault.Protocol {
+	if fault.KindOf(err) != fault.KindProtocol {
 		t.Errorf("got %v, want an error of kind Protocol that says %q", err, parts)
 		return
 	}
@@ -149,7 +149,7 @@ func TestRecordsCutShortAreRefused(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := writeAgain(p, short[wire.PrefixSize:], &limits); fault.KindOf(err) != fault.Protocol {
+				if _, err := writeAgain(p, short[wire.PrefixSize:], &limits); fault.KindOf(err) != fault.KindProtocol {
 					t.Errorf("%s of %d bytes, %d of extensions: %v", name, n, ext, err)
 				}
 			}
@@ -202,7 +202,7 @@ func TestRecordsOfASlotAndTheirExtensions(t *testing.T) {
 			wire.AppendConnection(nil, wire.Connection{Epoch: 1}), wire.AppendTarget(nil, bank.Node, bank.Time), wire.AppendExtension(nil, 0x10, nil),
 			wire.AppendOrder(nil, 1),
 		} {
-			if _, _, err := wire.ParseCancel(with(ext)); fault.KindOf(err) != fault.Protocol {
+			if _, _, err := wire.ParseCancel(with(ext)); fault.KindOf(err) != fault.KindProtocol {
 				t.Errorf("%s with %x: %v", name, ext, err)
 			}
 		}
@@ -237,7 +237,7 @@ func TestFragmentsMayBeHereInPart(t *testing.T) {
 }
 
 func TestTextsOfPeersAreCleanAndBounded(t *testing.T) {
-	b := wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), strings.Repeat("x", 2000))
+	b := wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindPeerGone), strings.Repeat("x", 2000))
 	if len(b) != wire.PrefixSize+1+wire.MaxText {
 		t.Errorf("%d bytes", len(b))
 	}
@@ -275,7 +275,7 @@ func FuzzPrefixAndRecord(f *testing.F) {
 		}
 		p, err := wire.ParsePrefix(b)
 		if err != nil {
-			if fault.KindOf(err) != fault.Protocol {
+			if fault.KindOf(err) != fault.KindProtocol {
 				t.Fatalf("%v: not of kind Protocol", err)
 			}
 			return
@@ -297,7 +297,7 @@ func FuzzPrefixAndRecord(f *testing.F) {
 		}
 		back, err := writeAgain(p, rec, &limits)
 		if err != nil {
-			if fault.KindOf(err) != fault.Protocol {
+			if fault.KindOf(err) != fault.KindProtocol {
 				t.Fatalf("%v: not of kind Protocol", err)
 			}
 			return

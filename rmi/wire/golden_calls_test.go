@@ -210,19 +210,19 @@ func TestGoldenRegistryCalls(t *testing.T) {
 	goldenCall(t, "registry_acquire", "call of Acquire: a name that is new, and one that was held before", object, i.ByName("Acquire"), []string{"claims"},
 		[]registry.Claim{{Name: "bank/alice", Entry: registry.Entry{Ref: account}}, {Name: "bank/bob", Entry: registry.Entry{Ref: account}, Lease: time.Minute, Held: 42}})
 	goldenReturn(t, "registry_acquire_return", "return of Acquire: the first claim is granted, the second refused", i.ByName("Acquire"), []string{"grants"},
-		[]registry.Grant{{Revision: 43, Lease: 20 * time.Second}, {Refused: fault.New(fault.AlreadyBound, fault.NotExecuted, "the name was bound to another object")}})
+		[]registry.Grant{{Revision: 43, Lease: 20 * time.Second}, {Refused: fault.New(fault.KindAlreadyBound, fault.OutcomeNotExecuted, "the name was bound to another object")}})
 	goldenCall(t, "registry_renew", "call of Renew", object, i.ByName("Renew"), []string{"held"}, held)
 	goldenReturn(t, "registry_renew_return", "return of Renew: the second name was rebound", i.ByName("Renew"), []string{"lost: [{Index: 1, Now: 50, Unbound: false}]"},
 		[]registry.Lost{{Index: 1, Now: 50}})
 	goldenCall(t, "registry_release", "call of Release", object, i.ByName("Release"), []string{"held"}, held)
 	goldenReturn(t, "registry_release_return", "return of Release: none of the names was lost", i.ByName("Release"), []string{"lost: none"}, []registry.Lost{})
 
-	form := codec.AppendError(nil, fault.New(fault.Application, fault.Executed, "%w", fault.New(fault.NotBound, fault.NotExecuted, "the name is not bound")))
+	form := codec.AppendError(nil, fault.New(fault.KindApplication, fault.OutcomeExecuted, "%w", fault.New(fault.KindNotBound, fault.OutcomeNotExecuted, "the name is not bound")))
 	h := wire.ReturnHeader{Slot: 0, Seq: 1, Payload: payload(0, 0, uint32(len(form)))}
 	golden(t, "registry_refused", "return of Lookup of a name that is not bound: NotBound inside of an error of the application",
 		append(wire.AppendReturn(nil, &h, wire.FlagError, nil), form...), join(returnParts, part{-1, `body: error form, with an identity "rmi.Error"`})...)
 	f, err := codec.ParseError(form, nil)
-	if inner := (*fault.Error)(nil); err != nil || f.Kind != fault.Application || !errors.As(errors.Unwrap(f), &inner) || inner.Kind != fault.NotBound {
+	if inner := (*fault.Error)(nil); err != nil || f.Kind != fault.KindApplication || !errors.As(errors.Unwrap(f), &inner) || inner.Kind != fault.KindNotBound {
 		t.Errorf("%v, %v", f, err)
 	}
 	for _, id := range []struct {
@@ -267,6 +267,6 @@ func TestGoldenLeases(t *testing.T) {
 
 func TestGoldenCloseForABreach(t *testing.T) {
 	golden(t, "close_breach", "close of a session whose peer broke a rule, and which one",
-		wire.AppendNotice(nil, wire.FrameClose, uint8(fault.Protocol), "W-53: call in slot 70000: the announced limit is 65536"),
+		wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindProtocol), "W-53: call in slot 70000: the announced limit is 65536"),
 		join(recordPrefix, part{1, "error kind: Protocol"}, part{-1, "text"})...)
 }

@@ -201,7 +201,7 @@ func TestGoldenHandshake(t *testing.T) {
 	golden(t, "proof_dialler_resumed", "PROOF of the dialling side for these two hellos: the second connection of the session",
 		resumableProof(wire.Connection{Epoch: 2}), connectionParts...)
 	golden(t, "welcome", "WELCOME", wire.AppendWelcome(nil, session), join(handshakePrefix, part{16, "session"}, part{2, "length of extensions"})...)
-	golden(t, "refuse", "REFUSE, kind StaleReference", wire.AppendRefuse(nil, fault.StaleReference, "another node answers here"),
+	golden(t, "refuse", "REFUSE, kind StaleReference", wire.AppendRefuse(nil, fault.KindStaleReference, "another node answers here"),
 		join(handshakePrefix, part{1, "error kind"}, part{-1, "text"})...)
 
 	for name, key := range map[string]ed25519.PrivateKey{
@@ -295,12 +295,12 @@ func TestGoldenRecords(t *testing.T) {
 	golden(t, "return_fragmented", "return of Echo, whose payload comes in fragments", wire.AppendReturn(nil, &r, wire.FlagFragmented, nil), returnParts...)
 	golden(t, "fragment_of_return", "fragment of a return's payload: 8 bytes of it", append(wire.AppendFragment(nil, 1, 1, true, len(last)), last...), fragmentParts...)
 
-	form := codec.AppendError(nil, fault.New(fault.NoSuchObject, fault.NotExecuted, "the object is not exported"))
+	form := codec.AppendError(nil, fault.New(fault.KindNoSuchObject, fault.OutcomeNotExecuted, "the object is not exported"))
 	r = wire.ReturnHeader{Slot: 3, Seq: 7, Payload: payload(0, 0, uint32(len(form)))}
 	golden(t, "return_error", "return of a call that failed", append(wire.AppendReturn(nil, &r, wire.FlagError, nil), form...),
 		join(returnParts, part{-1, "body: error form"})...)
 
-	form = codec.AppendError(nil, fault.New(fault.Cancelled, fault.NotExecuted, "the call was lost with its connection, and given up"))
+	form = codec.AppendError(nil, fault.New(fault.KindCancelled, fault.OutcomeNotExecuted, "the call was lost with its connection, and given up"))
 	r = wire.ReturnHeader{Slot: 3, Seq: 8, Payload: payload(0, 0, uint32(len(form)))}
 	golden(t, "return_uncounted", "return of a call that never came: the references in it were not given",
 		append(wire.AppendReturn(nil, &r, wire.FlagError|wire.FlagUncounted, nil), form...), join(returnParts, part{-1, "body: error form"})...)
@@ -314,8 +314,8 @@ func TestGoldenRecords(t *testing.T) {
 	chunk := unhex(t, "00 01 0001 00000001 00000000")
 	golden(t, "stream", "stream: yamux opens stream 1", append(wire.AppendStream(nil, len(chunk)), chunk...), join(recordPrefix, part{-1, "chunk of the stream lane"})...)
 	notice := join(recordPrefix, part{1, "error kind"}, part{-1, "text"})
-	golden(t, "goaway", "goaway", wire.AppendNotice(nil, wire.FrameGoAway, uint8(fault.PeerGone), "the node is shutting down"), notice...)
-	golden(t, "close", "close", wire.AppendNotice(nil, wire.FrameClose, uint8(fault.PeerGone), "the peer closed its node"), notice...)
+	golden(t, "goaway", "goaway", wire.AppendNotice(nil, wire.FrameGoAway, uint8(fault.KindPeerGone), "the node is shutting down"), notice...)
+	golden(t, "close", "close", wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindPeerGone), "the peer closed its node"), notice...)
 	golden(t, "table", "table of references with two entries", tableOfTwo(t), part{2, "length of reference 0"}, part{77, "reference 0"},
 		part{2, "length of reference 1"}, part{-1, "reference 1, with a relay"})
 	overUDP := bank
@@ -462,18 +462,18 @@ func TestGoldenPacket(t *testing.T) {
 }
 
 func TestGoldenForms(t *testing.T) {
-	failed := fault.New(fault.Application, fault.Executed, "deposit: %w", io.ErrUnexpectedEOF)
+	failed := fault.New(fault.KindApplication, fault.OutcomeExecuted, "deposit: %w", io.ErrUnexpectedEOF)
 	for _, form := range []struct {
 		name, about string
 		err         error
 	}{
-		{"error_refused", "error form of a call that was not executed", fault.New(fault.NoSuchMethod, fault.NotExecuted, "bank.Account has no such method")},
+		{"error_refused", "error form of a call that was not executed", fault.New(fault.KindNoSuchMethod, fault.OutcomeNotExecuted, "bank.Account has no such method")},
 		{"error_application", "error form of a method that failed with io.ErrUnexpectedEOF in it", failed},
 		{"error_plain", "error form of an error that is of no kind", errors.New("poor")},
 	} {
 		golden(t, form.name, form.about, codec.AppendError(nil, form.err), part{-1, "[kind, outcome, text, op, identities]"})
 		f, err := codec.ParseError(readGolden(t, filepath.Join("testdata", "golden", form.name+".txt")), nil)
-		if err != nil || f.Origin != fault.Peer {
+		if err != nil || f.Origin != fault.OriginPeer {
 			t.Fatalf("%s: %v, %v", form.name, f, err)
 		}
 		if want := errors.Is(form.err, io.ErrUnexpectedEOF); errors.Is(f, io.ErrUnexpectedEOF) != want {

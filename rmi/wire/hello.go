@@ -301,5 +301,5 @@ func appendText(b []byte, s string) []byte {
 
 // ProtocolError is the error of bytes that break the specification.
 func ProtocolError(format string, a ...any) error {
-	return &fault.Error{Op: "protocol", Kind: fault.Protocol, Err: fmt.Errorf(format, a...)}
+	return &fault.Error{Op: "protocol", Kind: fault.KindProtocol, Err: fmt.Errorf(format, a...)}
 }

@@ -189,8 +189,8 @@ func TestRefusals(t *testing.T) {
 	if len(b) != wire.HandshakePrefix+1+wire.MaxText {
 		t.Errorf("%d bytes", len(b))
 	}
-	kind, text, err := wire.ParseRefuse(wire.AppendRefuse(nil, fault.Denied, "no\nentry")[wire.HandshakePrefix:])
-	if kind != fault.Denied || text != "no entry" || err != nil {
+	kind, text, err := wire.ParseRefuse(wire.AppendRefuse(nil, fault.KindDenied, "no\nentry")[wire.HandshakePrefix:])
+	if kind != fault.KindDenied || text != "no entry" || err != nil {
 		t.Errorf("%v, %q, %v", kind, text, err)
 	}
 	for _, n := range []int{0, 2 + wire.MaxText} {
@@ -239,7 +239,7 @@ func FuzzHandshake(f *testing.F) {
 		}
 		switch {
 		case err != nil:
-			if fault.KindOf(err) != fault.Protocol {
+			if fault.KindOf(err) != fault.KindProtocol {
 				t.Fatalf("%v: not of kind Protocol", err)
 			}
 		case back != nil && len(back) > wire.HandshakePrefix+n:

@@ -55,7 +55,7 @@ func TestMalformedMulticast(t *testing.T) {
 		"body over the limit": {1, 1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
 	} {
 		var m Multicast
-		if _, err := ParseMulticast(b, nil, &l, &m); !errors.Is(err, fault.Protocol) {
+		if _, err := ParseMulticast(b, nil, &l, &m); !errors.Is(err, fault.KindProtocol) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -31,7 +31,7 @@ func main() {
 func greet(ctx context.Context, name, who string, watch bool) error {
 	node := rmi.NewNode(nil)
 	defer node.Close()
-	greeter, err := registry.Lookup[hello.Greeter](ctx, node, name)
+	greeter, err := registry.Lookup[hello.Greeter](ctx, node, name, nil)
 	if err != nil {
 		return err
 	}

@@ -26,12 +26,12 @@ func main() {
 }
 
 func serve(ctx context.Context, name string) error {
-	node, err := rmi.Listen("127.0.0.1:0")
+	node, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	defer node.Close()
-	if _, err := registry.Bind[hello.Greeter](ctx, node, name, new(greeter)); err != nil {
+	if _, err := registry.Bind[hello.Greeter](ctx, node, name, new(greeter), nil); err != nil {
 		return err
 	}
 	fmt.Printf("%s is bound, Ctrl-C ends\n", name)

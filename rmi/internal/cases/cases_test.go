@@ -268,14 +268,14 @@ func TestEveryPairFailsAlike(t *testing.T) {
 		outcome fault.Outcome
 		call    func(ctx context.Context, c cases.Cases) (any, error)
 	}{
-		{"an error", fault.Application, fault.Executed, func(ctx context.Context, c cases.Cases) (any, error) { return c.Fail(ctx, 1) }},
-		{"a panic", fault.Panic, fault.Executed, func(ctx context.Context, c cases.Cases) (any, error) { return c.Fail(ctx, 2) }},
-		{"a known error", fault.Application, fault.Executed, func(ctx context.Context, c cases.Cases) (any, error) { return c.Fail(ctx, 3) }},
-		{"an argument that cannot travel", fault.Invalid, fault.NotExecuted, func(ctx context.Context, c cases.Cases) (any, error) {
+		{"an error", fault.KindApplication, fault.OutcomeExecuted, func(ctx context.Context, c cases.Cases) (any, error) { return c.Fail(ctx, 1) }},
+		{"a panic", fault.KindPanic, fault.OutcomeExecuted, func(ctx context.Context, c cases.Cases) (any, error) { return c.Fail(ctx, 2) }},
+		{"a known error", fault.KindApplication, fault.OutcomeExecuted, func(ctx context.Context, c cases.Cases) (any, error) { return c.Fail(ctx, 3) }},
+		{"an argument that cannot travel", fault.KindInvalid, fault.OutcomeNotExecuted, func(ctx context.Context, c cases.Cases) (any, error) {
 			return c.Remotes(ctx, cases.Remotes{Any: secret{1}})
 		}},
-		{"a cycle", fault.TooLarge, fault.NotExecuted, func(ctx context.Context, c cases.Cases) (any, error) { return c.Tree(ctx, loops) }},
-		{"too much", fault.TooLarge, fault.NotExecuted, func(ctx context.Context, c cases.Cases) (any, error) {
+		{"a cycle", fault.KindTooLarge, fault.OutcomeNotExecuted, func(ctx context.Context, c cases.Cases) (any, error) { return c.Tree(ctx, loops) }},
+		{"too much", fault.KindTooLarge, fault.OutcomeNotExecuted, func(ctx context.Context, c cases.Cases) (any, error) {
 			return c.Containers(ctx, cases.Containers{Deep: [][]string{{"a", string(make([]byte, 5<<20))}}})
 		}},
 	} {
@@ -446,7 +446,7 @@ func TestFourPairsOverNodes(t *testing.T) {
 		for _, c := range calls {
 			got, err := c.call(ctx, p)
 			if !runTime && passesLiteral[c.name] {
-				if !errors.Is(err, rmi.Invalid) || !strings.Contains(err.Error(), "no proxy for interface { Heard(") {
+				if !errors.Is(err, rmi.KindInvalid) || !strings.Contains(err.Error(), "no proxy for interface { Heard(") {
 					t.Errorf("%s: %s: got %+v, %v without run-time proxies", pair, c.name, got, err)
 				}
 				continue
@@ -455,14 +455,14 @@ func TestFourPairsOverNodes(t *testing.T) {
 				t.Errorf("%s: %s: got %+v, %v, want %+v", pair, c.name, got, err, c.want)
 			}
 		}
-		if _, err := p.Fail(ctx, 3); !errors.Is(err, io.EOF) || !errors.Is(err, rmi.Application) {
+		if _, err := p.Fail(ctx, 3); !errors.Is(err, io.EOF) || !errors.Is(err, rmi.KindApplication) {
 			t.Errorf("%s: the method failed with %v", pair, err)
 		}
-		if _, err := p.Fail(ctx, 2); !errors.Is(err, rmi.Panic) {
+		if _, err := p.Fail(ctx, 2); !errors.Is(err, rmi.KindPanic) {
 			t.Errorf("%s: the method panicked with %v", pair, err)
 		}
 		var none context.Context
-		if err := p.Null(none); !errors.Is(err, rmi.Invalid) {
+		if err := p.Null(none); !errors.Is(err, rmi.KindInvalid) {
 			t.Errorf("%s: a nil context: %v", pair, err)
 		}
 	}

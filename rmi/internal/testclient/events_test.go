@@ -11,7 +11,7 @@ import (
 
 // Events come by a stream. A node that announced none is refused them, and not left without; it can read what is kept.
 func TestANodeWithoutStreamsIsRefusedEvents(t *testing.T) {
-	owner, err := rmi.Listen("127.0.0.1:0")
+	owner, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestANodeWithoutStreamsIsRefusedEvents(t *testing.T) {
 	_, err = s.call(request{object: number, method: "Subscribe", args: []any{map[string]any{
 		"Receiver": 1, "Subs": []any{1}, "Token": 1, "Queue": 16}}})
 	var refused *callError
-	if !errors.As(err, &refused) || refused.inner() == nil || refused.inner().kind != int(rmi.Invalid) || !strings.Contains(refused.text, "takes no streams") {
+	if !errors.As(err, &refused) || refused.inner() == nil || refused.inner().kind != int(rmi.KindInvalid) || !strings.Contains(refused.text, "takes no streams") {
 		t.Errorf("Subscribe: %v", err)
 	}
 	if topic.Len() != 0 {

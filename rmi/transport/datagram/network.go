@@ -90,6 +90,6 @@ func (n Network) allow(a net.Addr) error {
 	if u, ok := a.(*net.UDPAddr); n.Insecure || ok && u.IP.IsLoopback() {
 		return nil
 	}
-	return fault.New(fault.Denied, fault.NotExecuted,
+	return fault.New(fault.KindDenied, fault.OutcomeNotExecuted,
 		"%v is beyond this machine, and datagrams are not encrypted: TLS does not run over them. Use TCP with Options.TLS, or set Options.Insecure", a)
 }

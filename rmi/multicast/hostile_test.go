@@ -1,4 +1,4 @@
-package rmi
+package multicast_test
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )
@@ -32,20 +34,21 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 		{"a second stream", []string{wire.MulticastPreamble + good, wire.MulticastPreamble + good}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			owner, err := Listen("127.0.0.1:0")
+			owner, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer owner.Close()
-			peer := NewNode(nil)
+			peer := rmi.NewNode(nil)
 			defer peer.Close()
-			if _, err := peer.Describe(t.Context(), WellKnown(owner.Endpoint(), refs.RegistryObject)); !errors.Is(err, NoSuchObject) {
+			if _, err := peer.Describe(t.Context(), refs.WellKnown(owner.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 				t.Fatal(err)
 			}
-			s := peer.transport.Live(owner.ID())
+			l := multicast.LinkOf(peer.Port().Multicast().Peer(owner.ID()))
+			s := l.Session()
 			var first streams.Stream
 			for _, text := range c.writes {
-				st, err := s.Link().OpenStream(context.Background())
+				st, err := l.OpenStream(context.Background())
 				if err == nil {
 					_, err = st.Write([]byte(text))
 				}
@@ -71,7 +74,7 @@ func TestHostileStreamsOfPackets(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Fatal("the session goes on")
 			}
-			if !errors.Is(s.Err(), Protocol) && !errors.Is(s.Err(), PeerGone) {
+			if !errors.Is(s.Err(), rmi.KindProtocol) && !errors.Is(s.Err(), rmi.KindPeerGone) {
 				t.Errorf("the session ended with %v", s.Err())
 			}
 		})

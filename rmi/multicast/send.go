@@ -1,4 +1,4 @@
-package rmi
+package multicast
 
 import (
 	"context"
@@ -7,20 +7,17 @@ import (
 	"runtime"
 	"sync"
 
-	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
-	"gormi/skeleton"
 )
 
 // ReceiverID names a receiver in its node.
 type ReceiverID = wire.ReceiverID
 
-// Codec encodes and decodes the values of one type for multicast. It is
-// immutable.
+// Codec encodes and decodes the values of one type. It is immutable.
 type Codec[T any] struct{ m *codec.Method }
 
 // CodecOf returns the codec of T, or tells why values of T cannot travel.
@@ -38,76 +35,57 @@ func CodecOf[T any]() (*Codec[T], error) {
 type Packet struct {
 	body []byte
 	refs []refs.Ref
-	pins *pins
-}
-
-// pins are what a packet holds.
-type pins struct {
-	own    []*skeleton.Export // pinned
-	others []refs.ID          // pinned
 }
 
 // Size is the length of the encoded value in bytes.
 func (p *Packet) Size() int { return len(p.body) }
 
-// Packet encodes v, under n's limits.
-func (c *Codec[T]) Packet(n *Node, v T) (*Packet, error) {
-	p := &Packet{pins: new(pins)}
-	enc := codec.NewEncoder(&packetSide{n, p}, &n.limits)
+// Packet encodes v, under the limits of x's node.
+func (c *Codec[T]) Packet(x *Exchange, v T) (*Packet, error) {
+	side := &packing{host: x.host}
+	enc := codec.NewEncoder(side, x.host.Limits())
 	defer enc.Release()
 	err := c.m.EncodeArgs(enc, []reflect.Value{reflect.ValueOf(&v).Elem()})
 	if err != nil {
-		n.unpin(p.pins)
-		return nil, asError(err, NotExecuted)
+		unpin(side.pins)
+		return nil, fault.Add(err, fault.OutcomeNotExecuted)
 	}
-	p.body = append(make([]byte, 0, len(enc.Body())), enc.Body()...)
+	p := &Packet{body: append(make([]byte, 0, len(enc.Body())), enc.Body()...)}
 	if r := enc.Refs(); len(r) > 0 {
 		p.refs = append([]refs.Ref(nil), r...)
-		runtime.AddCleanup(p, n.unpin, p.pins)
+		runtime.AddCleanup(p, unpin, side.pins)
 	}
 	return p, nil
 }
 
 // unpin gives up what a packet held.
-func (n *Node) unpin(p *pins) {
-	for _, e := range p.own {
-		n.exports.Unpin(e)
-	}
-	for _, id := range p.others {
-		n.keeper.Unpin(id)
+func unpin(pins []func()) {
+	for _, f := range pins {
+		f()
 	}
 }
 
-// packetSide is the codec's view of a packet under construction, which is for
-// no session in particular.
-type packetSide struct {
-	n *Node
-	p *Packet
+// packing is the codec's view of a packet under construction, which is for no session in
+// particular.
+type packing struct {
+	host Host
+	pins []func() // take back what was pinned
 }
 
-var _ codec.Exporter = (*packetSide)(nil)
+var _ codec.Exporter = (*packing)(nil)
 
 // ExportRef implements codec.Exporter.
-func (x *packetSide) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, error) {
-	// The proxy of another node of this process will do if its reference serves anybody.
-	if c := holderOf(&x.n.proxies, v); c != nil && (c.Caller == proxy.Caller(x.n) || c.Ref().Listens()) {
-		r := c.Ref()
-		x.n.keeper.Pin(r)
-		x.p.pins.others = append(x.p.pins.others, r.ID)
-		runtime.KeepAlive(c)
-		return r, nil
+func (x *packing) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, error) {
+	r, unpin, err := x.host.Pin(v, i)
+	if err == nil {
+		x.pins = append(x.pins, unpin)
 	}
-	e, err := x.n.exports.Pin(i, v, 0, func(e *skeleton.Export) { e.Extra = new(served) }, nil)
-	if err != nil {
-		return refs.Ref{}, err
-	}
-	x.p.pins.own = append(x.p.pins.own, e)
-	return x.n.refTo(x.n.exports.Known(e)), nil
+	return r, err
 }
 
 // table makes the references of a packet fit to be sent on a session, and
 // counts them as given once for each of a number of frames.
-func (p *Packet) table(x *side, frames int) ([]byte, error) {
+func (p *Packet) table(to *Peer, frames int) ([]byte, error) {
 	if len(p.refs) == 0 {
 		return nil, nil
 	}
@@ -115,16 +93,16 @@ func (p *Packet) table(x *side, frames int) ([]byte, error) {
 	for range frames {
 		on = on[:0]
 		for _, r := range p.refs {
-			on = append(on, x.n.give(r, x.s))
+			on = append(on, to.exchange.host.Give(to.session, r))
 		}
 	}
 	return wire.AppendTable(nil, on)
 }
 
 // untable takes the counts of table back: the frames are not sent.
-func (p *Packet) untable(x *side, frames int) {
+func (p *Packet) untable(to *Peer, frames int) {
 	for range frames {
-		x.n.ungive(x.s, p.refs...)
+		to.exchange.host.Ungive(to.session, p.refs...)
 	}
 }
 
@@ -150,13 +128,13 @@ type outlet struct {
 const batchSize = 32 << 10
 
 // MaxMessage is how many bytes of one encoded value the peer accepts.
-func (p *Peer) MaxMessage() int { return p.side.s.PeerMessage() }
+func (p *Peer) MaxMessage() int { return p.session.PeerMessage() }
 
-// Multicast sends messages, in order. It waits while the stream's window is full, at most until the
+// Send sends messages, in order. It waits while the stream's window is full, at most until the
 // connection is lost. The caller may reuse ms when it returns. For a packet over MaxMessage it
 // returns an error of kind TooLarge. Then it sends neither that message nor those after it, and
 // sent is the number of messages before it. After any other error nothing can be sent any more.
-func (p *Peer) Multicast(ms []Message) (sent int, err error) {
+func (p *Peer) Send(ms []Message) (sent int, err error) {
 	o := &p.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -192,14 +170,15 @@ func (p *Peer) Multicast(ms []Message) (sent int, err error) {
 
 func (o *outlet) open(p *Peer) error {
 	st, err := p.link.OpenStream(context.Background())
-	for errors.Is(err, streams.ErrOpenTimeout) && p.Err() == nil { // the connection is slow: the session bounds the wait
+	// The connection may be slow. The session bounds the wait.
+	for errors.Is(err, streams.ErrOpenTimeout) && p.Err() == nil {
 		st, err = p.link.OpenStream(context.Background())
 	}
 	if err != nil {
 		if e := p.Err(); e != nil {
 			err = e
 		}
-		return asError(err, NotExecuted)
+		return fault.Add(err, fault.OutcomeNotExecuted)
 	}
 	o.stream = st
 	o.buf = append(o.buf, wire.MulticastPreamble...)
@@ -217,14 +196,14 @@ func (o *outlet) append(p *Peer, m *Message) error {
 		body, references = m.Packet.body, len(m.Packet.refs)
 		if references > 0 {
 			var err error
-			if table, err = m.Packet.table(p.side, frames); err != nil {
-				m.Packet.untable(p.side, frames)
-				return asError(err, NotExecuted)
+			if table, err = m.Packet.table(p, frames); err != nil {
+				m.Packet.untable(p, frames)
+				return fault.Add(err, fault.OutcomeNotExecuted)
 			}
 		}
 		if n := len(body) + len(table); n > p.MaxMessage() {
-			m.Packet.untable(p.side, frames)
-			return fault.New(TooLarge, NotExecuted, "%d bytes: the peer accepts %d in one message (its Options.Limits.Message)", n, p.MaxMessage())
+			m.Packet.untable(p, frames)
+			return fault.New(fault.KindTooLarge, fault.OutcomeNotExecuted, "%d bytes: the peer accepts %d in one message (its Options.Limits.Message)", n, p.MaxMessage())
 		}
 	}
 	for to := m.To; len(to) > 0; {
@@ -242,7 +221,7 @@ func (o *outlet) flush() error {
 		return nil
 	}
 	if _, err := o.stream.Write(o.buf); err != nil {
-		o.err = asError(err, Unknown)
+		o.err = fault.Add(err, fault.OutcomeUnknown)
 		o.stream.Reset()
 	}
 	if cap(o.buf) > 2*batchSize {

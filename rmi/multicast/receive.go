@@ -1,4 +1,4 @@
-package rmi
+package multicast
 
 import (
 	"bytes"
@@ -37,17 +37,17 @@ type Delivery struct {
 	err      error
 }
 
-// receivers are those of a node.
+// receivers are those of an Exchange.
 type receivers struct {
 	last atomic.Uint64
 	mu   sync.RWMutex // guards byID
 	byID map[ReceiverID]Receiver
 }
 
-// Receive registers r under an id by which peers can send to it, until stop is called. A
-// call of r.Receive or r.Flush that is under way then may still end later.
-func (n *Node) Receive(r Receiver) (id ReceiverID, stop func()) {
-	x := &n.receivers
+// Register gives r an id by which peers can send to it, until stop is called. A call of r.Receive
+// or r.Flush that is under way then may still end later.
+func (e *Exchange) Register(r Receiver) (id ReceiverID, stop func()) {
+	x := &e.receivers
 	id = ReceiverID(x.last.Add(1))
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -86,11 +86,11 @@ func (c *Codec[T]) decode(d *Delivery) (*T, error) {
 			return any(&v).(*T), nil
 		}
 	}
-	x := d.Peer.side
 	if d.tableErr != nil {
 		return nil, d.tableErr
 	}
-	dec, err := codec.NewDecoder(d.packet.Body, d.table, (*keeping)(x), &x.n.limits)
+	h := d.Peer.exchange.host
+	dec, err := codec.NewDecoder(d.packet.Body, d.table, h.Importer(d.Peer.session), h.Limits())
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (in *inlet) read(p *Peer, st streams.Stream) error {
 	}
 	defer in.reading.Store(false)
 
-	l := &p.side.n.limits
+	l := p.exchange.host.Limits()
 	buf := make([]byte, idleBuffer)
 	r, w := 0, 0
 	small := 0 // reads in a row that a small buffer would have served
@@ -210,11 +210,11 @@ func (in *inlet) packet(p *Peer, b []byte, l *wire.Limits) (err error) {
 	d.Head = d.packet.Head
 	if d.packet.References > 0 {
 		// Whatever the receivers do with the packet, its references were given to this node.
-		n := p.side.n
-		d.table, d.tableErr = n.receive(p.side.s, d.packet.References, d.packet.Table)
-		defer func() { n.decoded(d.table) }()
+		h := p.exchange.host
+		d.table, d.tableErr = h.Receive(p.session, d.packet.References, d.packet.Table)
+		defer func() { h.Decoded(d.table) }()
 	}
-	rs := &p.side.n.receivers
+	rs := &p.exchange.receivers
 	for _, id := range in.ids {
 		rs.mu.RLock()
 		r := rs.byID[id]

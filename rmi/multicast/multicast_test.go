@@ -1,4 +1,4 @@
-package rmi_test
+package multicast_test
 
 import (
 	"context"
@@ -14,24 +14,26 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/multicast"
 	"gormi/rmi/rmitest"
+	"gormi/rmi/wire"
 )
 
 // sink is a receiver that passes on what it gets.
 type sink[T any] struct {
-	codec *rmi.Codec[T]
+	codec *multicast.Codec[T]
 	got   chan string
 }
 
 func newSink[T any](t *testing.T) *sink[T] {
-	c, err := rmi.CodecOf[T]()
+	c, err := multicast.CodecOf[T]()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &sink[T]{c, make(chan string, 1000)}
 }
 
-func (s *sink[T]) Receive(d *rmi.Delivery) {
+func (s *sink[T]) Receive(d *multicast.Delivery) {
 	v, err := s.codec.Value(d)
 	if err != nil {
 		s.got <- "error: " + err.Error()
@@ -40,17 +42,17 @@ func (s *sink[T]) Receive(d *rmi.Delivery) {
 	s.got <- fmt.Sprintf("%s %v", d.Head, *v)
 }
 
-func (s *sink[T]) Flush(*rmi.Peer) {}
+func (s *sink[T]) Flush(*multicast.Peer) {}
 
 // connected returns two nodes and the first one's view of the second.
-func connected(t *testing.T) (from, to *rmi.Node, p *rmi.Peer) {
+func connected(t *testing.T) (from, to *rmi.Node, p *multicast.Peer) {
 	t.Helper()
 	net := rmitest.New(t)
 	from, to = net.Node(), net.Node()
-	if _, err := from.Describe(t.Context(), rmi.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.NoSuchObject) {
+	if _, err := from.Describe(t.Context(), refs.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Fatal(err)
 	}
-	if p = from.Peer(to.ID()); p == nil || p.Node() != to.ID() || p.Local() != from {
+	if p = from.Port().Multicast().Peer(to.ID()); p == nil || p.Node() != to.ID() {
 		t.Fatalf("the peer is %v", p)
 	}
 	return from, to, p
@@ -59,21 +61,21 @@ func connected(t *testing.T) (from, to *rmi.Node, p *rmi.Peer) {
 func TestMulticastReachesItsReceiversInOrder(t *testing.T) {
 	from, to, p := connected(t)
 	a, b := newSink[string](t), newSink[string](t)
-	ida, _ := to.Receive(a)
-	idb, stop := to.Receive(b)
-	var ms []rmi.Message
+	ida, _ := to.Port().Multicast().Register(a)
+	idb, stop := to.Port().Multicast().Register(b)
+	var ms []multicast.Message
 	for i := range 300 {
-		packet, err := a.codec.Packet(from, fmt.Sprint(i))
+		packet, err := a.codec.Packet(from.Port().Multicast(), fmt.Sprint(i))
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := rmi.Message{To: []rmi.ReceiverID{ida, idb}, Head: []byte("h"), Packet: packet}
+		m := multicast.Message{To: []multicast.ReceiverID{ida, idb}, Head: []byte("h"), Packet: packet}
 		if i%2 == 1 {
 			m.To = m.To[:1]
 		}
 		ms = append(ms, m)
 	}
-	if n, err := p.Multicast(ms); n != len(ms) || err != nil {
+	if n, err := p.Send(ms); n != len(ms) || err != nil {
 		t.Fatal(n, err)
 	}
 	for i := range 300 {
@@ -88,7 +90,7 @@ func TestMulticastReachesItsReceiversInOrder(t *testing.T) {
 		}
 	}
 	stop()
-	if _, err := p.Multicast(ms[:1]); err != nil { // for a receiver that is gone too
+	if _, err := p.Send(ms[:1]); err != nil { // for a receiver that is gone too
 		t.Fatal(err)
 	}
 	if got := <-a.got; got != "h 0" {
@@ -102,12 +104,12 @@ func TestMulticastCarriesReferences(t *testing.T) {
 	type call = func(ctx context.Context, n int) (int, error)
 	type message struct{ F call }
 	from, to, p := connected(t)
-	codec, err := rmi.CodecOf[message]()
+	codec, err := multicast.CodecOf[message]()
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make(chan *message, 1)
-	id, _ := to.Receive(receiverFunc(func(d *rmi.Delivery) {
+	id, _ := to.Port().Multicast().Register(receiverFunc(func(d *multicast.Delivery) {
 		v, err := codec.Value(d)
 		if err != nil {
 			t.Error(err)
@@ -117,11 +119,11 @@ func TestMulticastCarriesReferences(t *testing.T) {
 		}
 		got <- v
 	}))
-	packet, err := codec.Packet(from, message{func(_ context.Context, n int) (int, error) { return n + 1, nil }})
+	packet, err := codec.Packet(from.Port().Multicast(), message{func(_ context.Context, n int) (int, error) { return n + 1, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Multicast([]rmi.Message{{To: []rmi.ReceiverID{id}, Packet: packet}}); err != nil {
+	if _, err := p.Send([]multicast.Message{{To: []multicast.ReceiverID{id}, Packet: packet}}); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := (<-got).F(t.Context(), 41); n != 42 || err != nil {
@@ -129,25 +131,49 @@ func TestMulticastCarriesReferences(t *testing.T) {
 	}
 }
 
+// thing is an object, and giver gives one.
+type (
+	thing interface {
+		Do(ctx context.Context) error
+	}
+	giver interface {
+		Give(ctx context.Context) (thing, error)
+	}
+	giverOf struct{ thing }
+	watched struct{ unheld chan struct{} } // sent to when nobody holds it any more
+)
+
+func (g giverOf) Give(context.Context) (thing, error) { return g.thing, nil }
+func (w *watched) Do(context.Context) error           { return nil }
+func (w *watched) Unreferenced()                      { w.unheld <- struct{}{} }
+
 // A packet holds the objects of others that it refers to, as a proxy does.
 func TestAPacketHoldsTheObjectsOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := rmitest.New(t)
 		owner, from := net.Node(), net.Client()
-		mine := newWatched()
-		w, err := hire(t, owner, from, &worker{meet: func(context.Context, Worker) (Worker, error) { return mine, nil }}).Meet(t.Context(), nil)
+		mine := &watched{unheld: make(chan struct{}, 1)}
+		h, err := rmi.Export[giver](owner, giverOf{mine}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		codec, err := rmi.CodecOf[Worker]()
+		giver, err := rmi.Resolve[giver](from, h.Ref(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		packet, err := codec.Packet(from, w)
+		w, err := giver.Give(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		from.Release(w)
+		codec, err := multicast.CodecOf[thing]()
+		if err != nil {
+			t.Fatal(err)
+		}
+		packet, err := codec.Packet(from.Port().Multicast(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rmi.Release(w)
 		time.Sleep(10 * time.Minute)
 		select {
 		case <-mine.unheld:
@@ -158,21 +184,74 @@ func TestAPacketHoldsTheObjectsOfOthers(t *testing.T) {
 	})
 }
 
-// An error that is not about the size of a packet is told by the Multicast that meets
+// References in packets count like those in calls, once for each frame.
+func TestPacketsCount(t *testing.T) {
+	from, to, p := connected(t)
+	codec, err := multicast.CodecOf[func(context.Context) error]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet, err := codec.Packet(from.Port().Multicast(), func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted := func() (count uint32) {
+		for _, e := range from.Inventory().Exports {
+			for _, h := range e.Holders {
+				if h.Node == to.ID() {
+					count += h.Count
+				}
+			}
+		}
+		return count
+	}
+	many := make([]multicast.ReceiverID, wire.MaxReceivers+1) // two frames
+	for i := range many {
+		many[i] = multicast.ReceiverID(i + 1)
+	}
+	undo, err := multicast.Counts(packet, p, 2)
+	if err != nil || granted() != 2 {
+		t.Errorf("for two frames %d are counted, %v", granted(), err)
+	}
+	if undo(); granted() != 0 {
+		t.Errorf("%d are left of two that were not sent", granted())
+	}
+	if _, err := p.Send([]multicast.Message{{To: many, Packet: packet}}); err != nil {
+		t.Fatal(err)
+	}
+	// Nobody receives them there: they come back.
+	for granted() != 0 {
+		<-time.After(time.Millisecond)
+	}
+	if from.Stats().Exports == 0 {
+		t.Error("the packet does not pin what it refers to")
+	}
+	runtime.KeepAlive(packet)
+	for range 1000 {
+		if from.Stats().Exports == 0 {
+			return
+		}
+		runtime.GC()
+		<-time.After(time.Millisecond)
+	}
+	t.Error("what nobody can send any more is pinned for ever")
+}
+
+// An error that is not about the size of a packet is told by the Send that meets
 // it, and by each one after it: nothing is sent any more.
-func TestMulticastErrorsAreForGood(t *testing.T) {
+func TestSendErrorsAreForGood(t *testing.T) {
 	for _, sentBefore := range []bool{false, true} {
 		t.Run(fmt.Sprintf("with a stream %t", sentBefore), func(t *testing.T) {
-			_, to, p := connected(t)
+			from, to, p := connected(t)
 			s := newSink[string](t)
-			id, _ := to.Receive(s)
-			packet, err := s.codec.Packet(p.Local(), "text")
+			id, _ := to.Port().Multicast().Register(s)
+			packet, err := s.codec.Packet(from.Port().Multicast(), "text")
 			if err != nil {
 				t.Fatal(err)
 			}
-			ms := []rmi.Message{{To: []rmi.ReceiverID{id}, Packet: packet}}
+			ms := []multicast.Message{{To: []multicast.ReceiverID{id}, Packet: packet}}
 			if sentBefore {
-				if n, err := p.Multicast(ms); n != 1 || err != nil {
+				if n, err := p.Send(ms); n != 1 || err != nil {
 					t.Fatal(n, err)
 				}
 				<-s.got
@@ -181,24 +260,24 @@ func TestMulticastErrorsAreForGood(t *testing.T) {
 			p.OnEnd(func() { close(over) })
 			to.Close()
 			<-over
-			n, first := p.Multicast(ms)
+			n, first := p.Send(ms)
 			if n != 0 || first == nil {
 				t.Fatalf("to a peer that is gone: %d were sent, %v", n, first)
 			}
-			if n, again := p.Multicast(ms); n != 0 || again != first {
+			if n, again := p.Send(ms); n != 0 || again != first {
 				t.Errorf("the next time: %d were sent, %v, want %v", n, again, first)
 			}
 		})
 	}
 }
 
-type receiverFunc func(*rmi.Delivery)
+type receiverFunc func(*multicast.Delivery)
 
-func (f receiverFunc) Receive(d *rmi.Delivery) { f(d) }
-func (f receiverFunc) Flush(*rmi.Peer)         {}
+func (f receiverFunc) Receive(d *multicast.Delivery) { f(d) }
+func (f receiverFunc) Flush(*multicast.Peer)         {}
 
 func TestPeerEnds(t *testing.T) {
-	_, to, p := connected(t)
+	from, to, p := connected(t)
 	var order []string
 	over := make(chan struct{})
 	p.OnEnd(func() { order = append(order, "kept"); close(over) })
@@ -214,22 +293,22 @@ func TestPeerEnds(t *testing.T) {
 	if !late {
 		t.Error("a hook on a session that is over was not called")
 	}
-	codec, _ := rmi.CodecOf[int]()
-	packet, _ := codec.Packet(p.Local(), 1)
-	if _, err := p.Multicast([]rmi.Message{{To: []rmi.ReceiverID{1}, Packet: packet}}); err == nil {
+	codec, _ := multicast.CodecOf[int]()
+	packet, _ := codec.Packet(from.Port().Multicast(), 1)
+	if _, err := p.Send([]multicast.Message{{To: []multicast.ReceiverID{1}, Packet: packet}}); err == nil {
 		t.Error("sent to a peer that is gone")
 	}
 }
 
 func TestCodecOfWhatCannotTravel(t *testing.T) {
-	if _, err := rmi.CodecOf[chan int](); !errors.Is(err, rmi.Invalid) {
+	if _, err := multicast.CodecOf[chan int](); !errors.Is(err, rmi.KindInvalid) {
 		t.Errorf("%v", err)
 	}
 }
 
-// A value that is larger than the peer accepts stops a Multicast there: what is before
-// it was sent, what is behind it was not, and the next Multicast goes on.
-func TestMulticastOfWhatIsTooLarge(t *testing.T) {
+// A value that is larger than the peer accepts stops a Send there: what is before
+// it was sent, what is behind it was not, and the next Send goes on.
+func TestSendOfWhatIsTooLarge(t *testing.T) {
 	type message struct {
 		Text string
 		F    func(ctx context.Context) error
@@ -238,19 +317,19 @@ func TestMulticastOfWhatIsTooLarge(t *testing.T) {
 	o := new(rmi.Options)
 	o.Limits.Message = 64 << 10
 	from, to := net.Node(), net.NodeWith(o)
-	if _, err := from.Describe(t.Context(), rmi.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.NoSuchObject) {
+	if _, err := from.Describe(t.Context(), refs.WellKnown(to.Endpoint(), refs.RegistryObject)); !errors.Is(err, rmi.KindNoSuchObject) {
 		t.Fatal(err)
 	}
-	p := from.Peer(to.ID())
+	p := from.Port().Multicast().Peer(to.ID())
 	if p.MaxMessage() != 64<<10 {
 		t.Fatalf("the peer accepts %d bytes", p.MaxMessage())
 	}
-	codec, err := rmi.CodecOf[message]()
+	codec, err := multicast.CodecOf[message]()
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make(chan int, 10)
-	id, _ := to.Receive(receiverFunc(func(d *rmi.Delivery) {
+	id, _ := to.Port().Multicast().Register(receiverFunc(func(d *multicast.Delivery) {
 		v, err := codec.Value(d)
 		if err != nil {
 			t.Error(err)
@@ -259,22 +338,22 @@ func TestMulticastOfWhatIsTooLarge(t *testing.T) {
 		got <- len(v.Text)
 	}))
 	send := func(sizes ...int) (int, error) {
-		var ms []rmi.Message
+		var ms []multicast.Message
 		for _, n := range sizes {
 			m := message{Text: strings.Repeat("x", n)}
 			if n > 64<<10 {
 				m.F = func(context.Context) error { return nil } // exported as long as somebody may have it
 			}
-			packet, err := codec.Packet(from, m)
+			packet, err := codec.Packet(from.Port().Multicast(), m)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ms = append(ms, rmi.Message{To: []rmi.ReceiverID{id}, Packet: packet})
+			ms = append(ms, multicast.Message{To: []multicast.ReceiverID{id}, Packet: packet})
 		}
-		return p.Multicast(ms)
+		return p.Send(ms)
 	}
 	rest := func(n int) int { // what stands around a text of n bytes
-		packet, err := codec.Packet(from, message{Text: strings.Repeat("x", n)})
+		packet, err := codec.Packet(from.Port().Multicast(), message{Text: strings.Repeat("x", n)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +370,7 @@ func TestMulticastOfWhatIsTooLarge(t *testing.T) {
 		{[]int{4, 5}, 2},
 	} {
 		n, err := send(c.sizes...)
-		if n != c.sent || (n < len(c.sizes)) != errors.Is(err, rmi.TooLarge) || n == len(c.sizes) && err != nil {
+		if n != c.sent || (n < len(c.sizes)) != errors.Is(err, rmi.KindTooLarge) || n == len(c.sizes) && err != nil {
 			t.Fatalf("%v: %d were sent, %v", c.sizes, n, err)
 		}
 		for _, size := range c.sizes[:c.sent] {
@@ -314,23 +393,23 @@ func TestMulticastOfWhatIsTooLarge(t *testing.T) {
 func TestMulticastToVeryManyReceivers(t *testing.T) {
 	from, to, p := connected(t)
 	const n = 2*4096 + 1
-	got := make(chan rmi.ReceiverID, n)
-	codec, err := rmi.CodecOf[string]()
+	got := make(chan multicast.ReceiverID, n)
+	codec, err := multicast.CodecOf[string]()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ids []rmi.ReceiverID
+	var ids []multicast.ReceiverID
 	flushed := new(atomic.Int64)
 	for range n {
 		r := &counting{got: got, flushed: flushed, codec: codec}
-		r.id, _ = to.Receive(r)
+		r.id, _ = to.Port().Multicast().Register(r)
 		ids = append(ids, r.id)
 	}
-	packet, err := codec.Packet(from, "to all")
+	packet, err := codec.Packet(from.Port().Multicast(), "to all")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Multicast([]rmi.Message{{To: ids, Packet: packet}}); err != nil {
+	if _, err := p.Send([]multicast.Message{{To: ids, Packet: packet}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
@@ -345,39 +424,39 @@ func TestMulticastToVeryManyReceivers(t *testing.T) {
 
 // counting is a receiver that tells its number.
 type counting struct {
-	id      rmi.ReceiverID
-	got     chan rmi.ReceiverID
+	id      multicast.ReceiverID
+	got     chan multicast.ReceiverID
 	flushed *atomic.Int64
-	codec   *rmi.Codec[string]
+	codec   *multicast.Codec[string]
 }
 
-func (c *counting) Receive(d *rmi.Delivery) {
+func (c *counting) Receive(d *multicast.Delivery) {
 	if v, err := c.codec.Value(d); err == nil && *v == "to all" {
 		c.got <- c.id
 	}
 }
 
-func (c *counting) Flush(*rmi.Peer) { c.flushed.Add(1) }
+func (c *counting) Flush(*multicast.Peer) { c.flushed.Add(1) }
 
 // Receivers are flushed once for what came together, and at the latest after 128 packets.
 func TestReceiversAreFlushedNowAndThen(t *testing.T) {
 	from, to, p := connected(t)
-	codec, err := rmi.CodecOf[int]()
+	codec, err := multicast.CodecOf[int]()
 	if err != nil {
 		t.Fatal(err)
 	}
 	const n = 3000
 	r := &flushes{done: make(chan struct{}), n: n}
-	id, _ := to.Receive(r)
-	var ms []rmi.Message
+	id, _ := to.Port().Multicast().Register(r)
+	var ms []multicast.Message
 	for i := range n {
-		packet, err := codec.Packet(from, i)
+		packet, err := codec.Packet(from.Port().Multicast(), i)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ms = append(ms, rmi.Message{To: []rmi.ReceiverID{id}, Packet: packet})
+		ms = append(ms, multicast.Message{To: []multicast.ReceiverID{id}, Packet: packet})
 	}
-	if _, err := p.Multicast(ms); err != nil {
+	if _, err := p.Send(ms); err != nil {
 		t.Fatal(err)
 	}
 	<-r.done
@@ -392,13 +471,13 @@ type flushes struct {
 	done                                chan struct{}
 }
 
-func (f *flushes) Receive(*rmi.Delivery) {
+func (f *flushes) Receive(*multicast.Delivery) {
 	f.got++
 	f.since++
 	f.most = max(f.most, f.since)
 }
 
-func (f *flushes) Flush(*rmi.Peer) {
+func (f *flushes) Flush(*multicast.Peer) {
 	f.flushes++
 	if f.since == 0 {
 		f.empty++
