@@ -249,7 +249,7 @@ func BenchmarkKeptReplies(b *testing.B) {
 		if err := null.Null(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		if kept := owner.Stats().KeptReplies > 0; kept != resume {
+		if kept := owner.Stats().RetainedReplies > 0; kept != resume {
 			b.Fatalf("a reply is kept: %v, want %v", kept, resume)
 		}
 		return null, refer, r

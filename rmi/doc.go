@@ -4,7 +4,7 @@ package rmi
 
 // How a call travels
 //
-// A call crosses 18 files. Here they are in order, with the functions to begin at. Those
+// A call crosses 19 files. Here they are in order, with the functions to begin at. Those
 // without a folder are in rmi/transport. Files with helpers for one value, one number or one
 // moment are left out.
 //
@@ -23,7 +23,7 @@ package rmi
 //  5. exchange.send in rmi/exchange.go makes the request: the encoded arguments with the table of
 //     the references among them.
 //  6. Session.Call in session.go checks what the peer accepts, and waits for the reply.
-//  7. callTable.acquire in calls.go takes a slot, a place for one call in the session.
+//  7. outbound.acquire in outbound.go takes a slot, a place for one call in the session.
 //  8. AppendCall in rmi/wire/frame.go makes the frame.
 //  9. outbox.flush in outbox.go writes it, unless the caller can do so itself.
 //  10. tryWriter.write in socket_unix.go is the write that does not block.
@@ -34,7 +34,7 @@ package rmi
 //     that is not possible the next file does.
 //  12. intake.took, Link.record and Link.call in reader.go find the frame, and ParseCall in
 //     rmi/wire/frame.go reads it.
-//  13. callee.occupy in callee.go notes the call in its slot, if it is new.
+//  13. inbound.occupy in inbound.go notes the call in its slot, if it is new.
 //  14. Session.arrive and workers.serve in workers.go give it a handler. From there on it is
 //     not the goroutine that reads which has it.
 //  15. server.Serve in rmi/serve.go looks the object up.
@@ -48,14 +48,15 @@ package rmi
 //
 //  20. Method.EncodeResults in rmi/codec/interface.go and Encoder.encodeValues in
 //     rmi/codec/encode.go encode the results.
-//  21. Incoming.Reply in callee.go keeps the reply in the slot until the caller has it, and
-//     AppendReturn in rmi/wire/frame.go makes its frame.
+//  21. Incoming.Reply in incoming.go takes the results, and inbound.answered in inbound.go keeps
+//     them in the slot until the caller has them. AppendReturn in rmi/wire/frame.go makes the
+//     frame.
 //  22. outbox.flush in outbox.go and tryWriter.write in socket_unix.go write it.
 //
 // On the way back, at the caller:
 //
 //  23. intake.readPolled in socket_unix.go and Link.record in reader.go take it in.
-//  24. callTable.returned in calls.go gives it to the call in the slot.
+//  24. outbound.returned in outbound.go gives it to the call in the slot.
 //  25. Session.roundTrip in session.go returns to the caller's goroutine.
 //  26. Node.receive in rmi/references.go counts the references among the results.
 //  27. invocation.Attempt in rmi/invocation.go makes another attempt, or none.
@@ -72,5 +73,5 @@ package rmi
 //   - Calls that take turns, as those of a serial object, wait for theirs: Turn.enter in
 //     turn.go. Over datagrams order.came in order.go tells which were sent before.
 //   - If there is no connection, or it is lost before the reply arrived, the next one sends
-//     the call: callTable.resend in calls.go, called by Session.attach in resume.go.
+//     the call: outbound.resend in outbound.go, called by Session.attach in resume.go.
 //   - A call for another node is relayed there: Node.relay in rmi/relay.go.

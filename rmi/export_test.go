@@ -7,7 +7,7 @@ func (n *Node) Exports() int { return n.exports.Len() }
 func (n *Node) Sessions() int { return len(n.transport.Sessions()) }
 
 // Batches is how many batches of references a node gave back or registered, for tests.
-func (n *Node) Batches() int64 { return n.keeper.batches.Load() }
+func (n *Node) Batches() int64 { return n.leases.batches.Load() }
 
 // NoResume has the node's sessions end with their connections, for
 // measurements. It comes before the first session.

@@ -41,7 +41,7 @@ func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx co
 	if err != nil {
 		return zero, err
 	}
-	n.keeper.table.Taken(r.ID)
+	n.leases.table.Taken(r.ID)
 	f := &following{node: n, find: refresh}
 	if f.core, err = n.proxies.Follow(target, f.refresh); err != nil {
 		return zero, err
@@ -158,7 +158,7 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 		var target *proxy.Core
 		if target, err = f.node.proxies.Get(now, f.core.Interface, (*proxyCaller)(f.node)); err == nil {
 			f.core.Retarget(target)
-			f.node.keeper.table.Taken(now.ID)
+			f.node.leases.table.Taken(now.ID)
 		}
 	}
 	if err != nil && !temporary(err) {

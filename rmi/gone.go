@@ -64,8 +64,8 @@ func (n *Node) watch(r refs.Ref) <-chan struct{} {
 		return gone
 	}
 	// A relay answers for what somebody holds, and the proxy may be dropped.
-	n.keeper.Pin(r)
-	unpin := sync.OnceFunc(func() { n.keeper.Unpin(r.ID) })
+	n.leases.Pin(r)
+	unpin := sync.OnceFunc(func() { n.leases.Unpin(r.ID) })
 	n.watchers.Go(func() {
 		n.watchFor(r, unpin)
 		unpin()

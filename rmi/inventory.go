@@ -21,7 +21,7 @@ func (n *Node) Inventory() *inventory.Inventory {
 		}
 		inv.Exports = append(inv.Exports, x)
 	}
-	for _, e := range n.keeper.table.All() {
+	for _, e := range n.leases.table.All() {
 		h := inventory.Held{Ref: e.Ref, Since: e.Since, Pins: e.Pins, Direct: e.Direct(), Relay: e.Relay}
 		for _, f := range e.From {
 			h.From = append(h.From, inventory.HeldBy{Node: f.Session.Peer(), Session: inventory.SessionID(f.Session.ID()), Count: f.Count})

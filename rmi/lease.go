@@ -63,7 +63,7 @@ func (o leaseObject) Clean(ctx context.Context, batch uint64, own []lease.Count,
 	defer x.leases.mu.Unlock()
 	x.leases.Take(batch, func() []uint32 {
 		o.n.exports.Take(s, own...)
-		o.n.keeper.table.GivenBack(s, others)
+		o.n.leases.table.GivenBack(s, others)
 		return nil
 	})
 	return nil
@@ -88,12 +88,12 @@ func (o leaseObject) Linger(ctx context.Context, own []refs.ObjNum, others []lea
 		return errNoCaller
 	}
 	o.n.exports.Linger(s, own)
-	o.n.keeper.table.Linger(s, others)
-	o.n.keeper.start() // what lingers has an end
+	o.n.leases.table.Linger(s, others)
+	o.n.leases.start() // what lingers has an end
 	return nil
 }
 
-// Durations of the keeper.
+// Durations of the lease keeper.
 const (
 	gather       = 250 * time.Millisecond // between looks at what is to be done; what comes meanwhile goes in one batch
 	batchTimeout = 10 * time.Second       // for the answer to one batch; then it is sent again
@@ -107,7 +107,7 @@ var batches = backoff.Policy{Min: gather, Max: 30 * time.Second}
 // maxHeld bounds the objects that one session's peer may have given references to.
 const maxHeld = 1_000_000
 
-// keeper holds the node's references to others' objects, and tells the others:
+// leaseKeeper holds the node's references to others' objects, and tells the others:
 // it moves what the table says is due.
 //
 // Its loop runs from the first reference that came until the node begins to
@@ -117,7 +117,7 @@ const maxHeld = 1_000_000
 // be). For each session with something due it starts one goroutine that sends
 // batch after batch, and for owners that are to be found one each, few at a
 // time. All end with the node, and close waits for them.
-type keeper struct {
+type leaseKeeper struct {
 	n     *Node
 	table *lease.Holder[*transport.Session]
 	dials chan struct{} // a token for each dial under way
@@ -138,7 +138,7 @@ type sending struct {
 	until    time.Time // the end of the pause after them
 }
 
-func (k *keeper) init(n *Node) {
+func (k *leaseKeeper) init(n *Node) {
 	k.n = n
 	k.table = lease.NewHolder[*transport.Session](n.ID(), maxHeld, time.Now)
 	k.dials = make(chan struct{}, finding)
@@ -147,23 +147,23 @@ func (k *keeper) init(n *Node) {
 }
 
 // Pin implements proxy.Holds.
-func (k *keeper) Pin(r refs.Ref) {
+func (k *leaseKeeper) Pin(r refs.Ref) {
 	k.start()
 	k.table.Pin(r)
 }
 
 // Unpin implements proxy.Holds. The runtime's cleanups call it.
-func (k *keeper) Unpin(id refs.ID) { k.table.Unpin(id) }
+func (k *leaseKeeper) Unpin(id refs.ID) { k.table.Unpin(id) }
 
 // start starts the loop if it does not run yet.
-func (k *keeper) start() {
+func (k *leaseKeeper) start() {
 	if !k.started.Swap(true) {
 		k.run(k.loop)
 	}
 }
 
 // run runs f on a goroutine that close waits for, unless the node is closing.
-func (k *keeper) run(f func()) {
+func (k *leaseKeeper) run(f func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.closed {
@@ -172,14 +172,14 @@ func (k *keeper) run(f func()) {
 }
 
 // close waits for the keeper's goroutines. The node's context has ended.
-func (k *keeper) close() {
+func (k *leaseKeeper) close() {
 	k.mu.Lock()
 	k.closed = true
 	k.mu.Unlock()
 	k.wg.Wait()
 }
 
-func (k *keeper) loop() {
+func (k *leaseKeeper) loop() {
 	ticker := time.NewTicker(gather)
 	defer ticker.Stop()
 	for {
@@ -205,7 +205,7 @@ func (k *keeper) loop() {
 }
 
 // begin reports whether to send what is due on a session now.
-func (k *keeper) begin(s *transport.Session, now time.Time) bool {
+func (k *leaseKeeper) begin(s *transport.Session, now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	x := k.sending[s]
@@ -221,7 +221,7 @@ func (k *keeper) begin(s *transport.Session, now time.Time) bool {
 }
 
 // end ends what begin began.
-func (k *keeper) end(s *transport.Session, failed bool) {
+func (k *leaseKeeper) end(s *transport.Session, failed bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	x := k.sending[s]
@@ -239,7 +239,7 @@ func (k *keeper) end(s *transport.Session, failed bool) {
 
 // send sends what is due on a session, batch by batch, until nothing is or the
 // session fails. A batch whose answer did not come stays due.
-func (k *keeper) send(s *transport.Session) {
+func (k *leaseKeeper) send(s *transport.Session) {
 	failed := false
 	for b := k.table.Next(s); b != nil && !failed; {
 		missing, err := k.sendBatch(s, b)
@@ -262,7 +262,7 @@ func (k *keeper) send(s *transport.Session) {
 	k.end(s, failed)
 }
 
-func (k *keeper) sendBatch(s *transport.Session, b *lease.Batch) (missing []uint32, err error) {
+func (k *leaseKeeper) sendBatch(s *transport.Session, b *lease.Batch) (missing []uint32, err error) {
 	k.batches.Add(1)
 	ctx, cancel := context.WithTimeout(k.n.ctx, batchTimeout)
 	defer cancel()
@@ -278,7 +278,7 @@ func (k *keeper) sendBatch(s *transport.Session, b *lease.Batch) (missing []uint
 }
 
 // call calls a method of the peer's leases.
-func (k *keeper) call(ctx context.Context, s *transport.Session, method string, args ...any) ([]reflect.Value, error) {
+func (k *leaseKeeper) call(ctx context.Context, s *transport.Session, method string, args ...any) ([]reflect.Value, error) {
 	m := leasesInterface().ByName(method)
 	values := make([]reflect.Value, len(args))
 	for i, a := range args {
@@ -295,19 +295,19 @@ func (k *keeper) call(ctx context.Context, s *transport.Session, method string, 
 
 // sessionCut looks for the owners of what this node holds through a session
 // whose connection is lost, and that may not come back. It does not block.
-func (n *Node) sessionCut(s *transport.Session) { n.keeper.find(n.keeper.table.Cut(s)) }
+func (n *Node) sessionCut(s *transport.Session) { n.leases.find(n.leases.table.Cut(s)) }
 
 // sessionGone gives back and takes back what was held on a session that is over
 // for good. It may be called more than once.
 func (n *Node) sessionGone(s *transport.Session) {
 	until := time.Now().Add(n.transport.SessionLease) // for what lingers
 	n.exports.Gone(s, until)
-	n.keeper.find(n.keeper.table.Gone(s, until))
+	n.leases.find(n.leases.table.Gone(s, until))
 }
 
 // find looks for sessions with the owners of references; the loop then does the
 // rest. What cannot be reached stays as it is, until it is called.
-func (k *keeper) find(orphans []refs.Ref) {
+func (k *leaseKeeper) find(orphans []refs.Ref) {
 	if len(orphans) == 0 {
 		return
 	}
@@ -339,7 +339,7 @@ func (k *keeper) find(orphans []refs.Ref) {
 
 // farewell asks those whose objects this node handed on to keep them until the
 // others have registered. The node is about to close.
-func (k *keeper) farewell(ctx context.Context) {
+func (k *leaseKeeper) farewell(ctx context.Context) {
 	const most = 1000 // objects in one call
 	var wg sync.WaitGroup
 	for s, f := range k.table.Farewells() {

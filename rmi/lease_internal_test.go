@@ -65,7 +65,7 @@ func (p *pair) tell(t *testing.T, method string, args ...any) []uint32 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	out, err := p.caller.keeper.call(ctx, p.to, method, args...)
+	out, err := p.caller.leases.call(ctx, p.to, method, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestUnsentReferencesAreTakenBack(t *testing.T) {
 	if len(enc.Refs()) != 2 || p.caller.exports.Len() != before+1 {
 		t.Errorf("%d references, %d exports", len(enc.Refs()), p.caller.exports.Len())
 	}
-	for _, h := range p.caller.keeper.table.All() {
+	for _, h := range p.caller.leases.table.All() {
 		if h.Ref.Object == p.object && (len(h.Handed) != 1 || h.Handed[0].Count != 1) { // once for its entry in the table
 			t.Errorf("handed on: %v", h.Handed)
 		}
@@ -168,7 +168,7 @@ func TestUnsentReferencesAreTakenBack(t *testing.T) {
 	if n := p.caller.exports.Len(); n != before {
 		t.Errorf("%d exports are left", n-before)
 	}
-	for _, h := range p.caller.keeper.table.All() {
+	for _, h := range p.caller.leases.table.All() {
 		if len(h.Handed) > 0 {
 			t.Errorf("%v is handed on", h.Ref)
 		}
@@ -204,7 +204,7 @@ func TestACutHasOwnersFound(t *testing.T) {
 	}
 	for { // and the one in the middle is free of it
 		left := 0
-		for _, x := range p.caller.keeper.table.All() {
+		for _, x := range p.caller.leases.table.All() {
 			left += len(x.Handed)
 		}
 		if left == 0 {

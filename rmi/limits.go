@@ -26,10 +26,10 @@ type Limits struct {
 	Connections   int // connections, including handshakes under way; 16,384
 	Pending       int // bytes of small frames that wait to be written to one peer; 256 KiB
 
-	// Kept is how many bytes of replies to one peer the node keeps until the peer says
+	// Retained is how many bytes of replies to one peer the node keeps until the peer says
 	// that they arrived. At the limit the node refuses the peer's new calls. The default is
 	// 32 MiB. It should be well above 1 MiB: that much a caller may leave unacknowledged.
-	Kept int
+	Retained int
 
 	// Detached is the number of sessions whose connection is lost. Above it, the session
 	// that has been without a connection for longest ends. The default is 4,096.
@@ -44,6 +44,6 @@ func (l Limits) transport() transport.Limits {
 		},
 		Assembly: l.Assembly, AssemblyTotal: l.AssemblyTotal, Slots: l.Slots, Handlers: l.Handlers, HandlersTotal: l.HandlersTotal,
 		Nested: l.Nested, Queue: l.Queue, Streams: l.Streams, Connections: l.Connections, Pending: l.Pending,
-		Kept: l.Kept, Detached: l.Detached,
+		Retained: l.Retained, Detached: l.Detached,
 	}
 }

@@ -29,9 +29,9 @@ func (h *multicastHost) Pin(v reflect.Value, i *codec.Interface) (r refs.Ref, un
 	// The proxy of another node of this process will do if its reference serves anybody.
 	if c := holderOf(&n.proxies, v); c != nil && (nodeOf(c) == n || c.Ref().Listens()) {
 		r := c.Ref()
-		n.keeper.Pin(r)
+		n.leases.Pin(r)
 		runtime.KeepAlive(c)
-		return r, func() { n.keeper.Unpin(r.ID) }, nil
+		return r, func() { n.leases.Unpin(r.ID) }, nil
 	}
 	e, err := n.exports.Pin(i, v, 0, func(e *skeleton.Export) { e.Extra = new(served) }, nil)
 	if err != nil {

@@ -130,7 +130,7 @@ type Node struct {
 	transport *transport.Transport
 	exports   *skeleton.Table
 	proxies   proxy.Table
-	keeper    keeper
+	leases    leaseKeeper
 	notifier  notifier
 	multicast *multicast.Exchange
 	agreed    sync.Map // agreement → error or nil: see agree
@@ -186,12 +186,12 @@ func NewNode(o *Options) *Node {
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS, RequirePrincipal: n.opts.RequirePrincipal,
 		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.multicast.Opened,
-		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnLink: n.multicast.Linked, OnUnlink: n.multicast.Unlinked,
+		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnConnect: n.multicast.Connected, OnDisconnect: n.multicast.Disconnected,
 		OnAbsent: n.sessionCut, OnTable: n.tableDropped,
 	})
 	n.limits = n.transport.Limits.Limits
-	n.keeper.init(n)
-	n.proxies.Holds = &n.keeper
+	n.leases.init(n)
+	n.proxies.Holds = &n.leases
 	return n
 }
 
@@ -350,7 +350,7 @@ func (n *Node) Close() error {
 	n.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	n.runHooks(ctx)
-	n.keeper.farewell(ctx)
+	n.leases.farewell(ctx)
 	cancel()
 	notified := n.notifier.close()
 	grace := n.opts.CloseWait
@@ -359,7 +359,7 @@ func (n *Node) Close() error {
 	}
 	n.transport.Close(grace)
 	n.watchers.Wait()
-	n.keeper.close()
+	n.leases.close()
 	select {
 	case <-notified:
 	case <-time.After(grace):

@@ -197,7 +197,7 @@ func TestProofNothingIsLeftBehind(t *testing.T) {
 	none("sessions but the one", func() int { return owner.Stats().Sessions + caller.Stats().Sessions - 2 })
 	none("descriptors", func() int { return max(0, descriptors()-level.descriptors) })
 	// A slot keeps its last reply until it is used again, but no large one.
-	none("MiB of kept replies", func() int { return int(owner.Stats().KeptBytes >> 20) })
+	none("MiB of kept replies", func() int { return int(owner.Stats().RetainedBytes >> 20) })
 	after := measure()
 	if grown := after.heap - level.heap; grown > 10<<20 {
 		t.Errorf("the heap has grown by %d KiB", grown>>10)

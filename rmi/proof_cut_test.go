@@ -175,19 +175,19 @@ func throughStorm(t *testing.T, owner, caller *rmi.Node, fs []*chaos.Forwarder, 
 		}
 	}
 	figure(t, "%d calls in %v: %v; callbacks: %v; %d connections cut, %d resumed; duplicates: %d of calls that ran, %d answered from the kept replies",
-		calls, took.Round(time.Millisecond), told.counts(), answered.counts(), cuts, b.Resumes, a.DuplicatesRunning+b.DuplicatesRunning, a.DuplicatesKept+b.DuplicatesKept)
+		calls, took.Round(time.Millisecond), told.counts(), answered.counts(), cuts, b.Resumes, a.DuplicatesRunning+b.DuplicatesRunning, a.DuplicatesRetained+b.DuplicatesRetained)
 	for what, n := range map[string]int64{
 		"connection was cut":                      cuts,
 		"resume happened at the owner":            a.Resumes,
 		"resume happened at the caller":           b.Resumes,
 		"call that ran arrived again":             a.DuplicatesRunning,
-		"call was answered from the kept replies": a.DuplicatesKept,
+		"call was answered from the kept replies": a.DuplicatesRetained,
 	} {
 		if n == 0 {
 			t.Errorf("no %s: this proves nothing", what)
 		}
 	}
-	if callbacks && b.DuplicatesRunning+b.DuplicatesKept == 0 {
+	if callbacks && b.DuplicatesRunning+b.DuplicatesRetained == 0 {
 		t.Error("no callback arrived again: this proves nothing of them")
 	}
 	if a.Sessions != 1 || b.Sessions != 1 {

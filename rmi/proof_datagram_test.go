@@ -114,15 +114,15 @@ func overBadLink(t *testing.T, o rmi.Options, at string, seed uint64, calls int,
 	answered.allOKBut(t, &givenUp)
 	a, b, c := owner.Stats(), caller.Stats(), passed()
 	figure(t, "%d calls in %v: %v; callbacks: %v; %d datagrams of %d lost, %d twice, %d late; duplicates: %d and %d answered from the kept replies",
-		calls, took.Round(time.Millisecond), told.counts(), answered.counts(), c.Lost, c.Sent, c.Dup, c.Late, a.DuplicatesKept, b.DuplicatesKept)
+		calls, took.Round(time.Millisecond), told.counts(), answered.counts(), c.Lost, c.Sent, c.Dup, c.Late, a.DuplicatesRetained, b.DuplicatesRetained)
 	for what, n := range map[string]int64{
 		"datagram was lost":               int64(c.Lost), // so, as all calls ended well, it was sent again
 		"datagram came twice":             int64(c.Dup),
 		"datagram came late":              int64(c.Late),
 		"callback was made":               int64(len(here.ran)),
 		"call was given up":               int64(calls - told.counts().OK),
-		"call was answered once more":     a.DuplicatesKept,
-		"callback was answered once more": b.DuplicatesKept,
+		"call was answered once more":     a.DuplicatesRetained,
+		"callback was answered once more": b.DuplicatesRetained,
 	} {
 		if n == 0 {
 			t.Errorf("no %s: this proves nothing", what)

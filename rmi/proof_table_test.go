@@ -35,7 +35,7 @@ type cutRow struct {
 var cutRows = []cutRow{
 	{kind: wire.FrameCall, name: "small", play: func(s *stage) {
 		s.call(1)
-		if at := s.callee.Stats(); s.where == chaos.After && at.DuplicatesRunning+at.DuplicatesKept == 0 {
+		if at := s.callee.Stats(); s.where == chaos.After && at.DuplicatesRunning+at.DuplicatesRetained == 0 {
 			s.t.Error("the call arrived, and was not made out as a duplicate when it came again")
 		}
 	}},
@@ -127,8 +127,8 @@ var cutRows = []cutRow{
 			s.t.Errorf("the callee learnt after %v that the session is over", d)
 		}
 		time.Sleep(2 * lease)
-		if at := s.callee.Stats(); at.Sessions != 0 || at.Exports != 1 || at.KeptReplies != 0 {
-			s.t.Errorf("at the callee %d sessions, %d exports and %d replies are left", at.Sessions, at.Exports, at.KeptReplies)
+		if at := s.callee.Stats(); at.Sessions != 0 || at.Exports != 1 || at.RetainedReplies != 0 {
+			s.t.Errorf("at the callee %d sessions, %d exports and %d replies are left", at.Sessions, at.Exports, at.RetainedReplies)
 		}
 	}},
 	{kind: wire.FrameAck, name: "of a large reply", clock: true, play: func(s *stage) {
@@ -143,7 +143,7 @@ var cutRows = []cutRow{
 		receive(s.t, s.cutter.Cutting())
 		s.call(2)
 		time.Sleep(time.Minute)
-		if n := s.callee.Stats().KeptBytes; n > 32<<10 {
+		if n := s.callee.Stats().RetainedBytes; n > 32<<10 {
 			s.t.Errorf("%d bytes of replies are kept", n)
 		}
 	}},

@@ -90,7 +90,7 @@ func (n *Node) give(r refs.Ref, s *transport.Session) refs.Ref {
 	if r.ID.Node == n.ID() {
 		n.exports.Give(r.Object, s)
 	} else {
-		n.keeper.table.Hand(s, r, relayed)
+		n.leases.table.Hand(s, r, relayed)
 	}
 	n.forgetEnded(s)
 	return out
@@ -102,7 +102,7 @@ func (n *Node) ungive(s *transport.Session, rs ...refs.Ref) {
 		if r.ID.Node == n.ID() {
 			n.exports.Take(s, lease.Count{Object: r.Object, N: 1})
 		} else {
-			n.keeper.table.Unhand(s, r.ID)
+			n.leases.table.Unhand(s, r.ID)
 		}
 	}
 }
@@ -153,8 +153,8 @@ func (n *Node) receive(s *transport.Session, count uint32, table []byte) ([]refs
 	for i, r := range rs {
 		rs[i] = r.Complete(s.PeerHost())
 	}
-	n.keeper.start()
-	if err := n.keeper.table.Receive(s, rs); err != nil {
+	n.leases.start()
+	if err := n.leases.table.Receive(s, rs); err != nil {
 		return nil, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "this node holds as many of the peer's references as it may, a fixed limit: %w", err)
 	}
 	n.forgetEnded(s)
@@ -164,7 +164,7 @@ func (n *Node) receive(s *transport.Session, count uint32, table []byte) ([]refs
 // decoded ends the hold of receive: from here on proxies hold.
 func (n *Node) decoded(rs []refs.Ref) {
 	if len(rs) > 0 {
-		n.keeper.table.Decoded(rs)
+		n.leases.table.Decoded(rs)
 	}
 }
 
@@ -193,7 +193,7 @@ func (x *keeping) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, erro
 }
 
 // KeepRef implements codec.Keeper: the program may want a proxy for the reference.
-func (x *keeping) KeepRef(r refs.Ref) { x.n.keeper.table.Keep(r.ID) }
+func (x *keeping) KeepRef(r refs.Ref) { x.n.leases.table.Keep(r.ID) }
 
 // Hold makes the owner keep the object of a reference exported, as a proxy does, until
 // release is called. It is for programs that store references as values, or offer them to
@@ -211,11 +211,11 @@ func (n *Node) Hold(r refs.Ref) (release func()) {
 		}
 		return sync.OnceFunc(func() { n.exports.Unpin(e) })
 	}
-	n.keeper.start()
+	n.leases.start()
 	_, relayed := n.outgoing(r, nil)
-	n.keeper.table.Offer(r, relayed)
-	n.keeper.table.Taken(r.ID)
-	return sync.OnceFunc(func() { n.keeper.table.Withdraw(r.ID) })
+	n.leases.table.Offer(r, relayed)
+	n.leases.table.Taken(r.ID)
+	return sync.OnceFunc(func() { n.leases.table.Withdraw(r.ID) })
 }
 
 // resolve returns the value that a reference, complete already, stands for.

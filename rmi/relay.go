@@ -15,12 +15,12 @@ import (
 // as somebody holds that, and to nothing else.
 func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	h := in.Header
-	ref, ok := n.keeper.table.Relay(refID(in.Extensions, h))
+	ref, ok := n.leases.table.Relay(refID(in.Extensions, h))
 	if !ok {
 		in.Fail(fault.New(KindNoSuchObject, OutcomeNotExecuted, "this node relays no such object: it never handed a reference to it on, or nobody holds it any more"))
 		return
 	}
-	defer n.keeper.Unpin(ref.ID)
+	defer n.leases.Unpin(ref.ID)
 	if h.Hops >= wire.MaxHops {
 		in.Fail(fault.New(KindInvalid, OutcomeNotExecuted, "the call passed %d relays, as many as it may", wire.MaxHops))
 		return

@@ -73,7 +73,7 @@ func Resolve[T any](n *Node, r refs.Ref, d *Description) (T, error) {
 	if err != nil {
 		return zero, err
 	}
-	n.keeper.table.Taken(r.ID) // from here on the proxy holds
+	n.leases.table.Taken(r.ID) // from here on the proxy holds
 	return v.Interface().(T), nil
 }
 

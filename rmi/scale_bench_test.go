@@ -93,7 +93,7 @@ func BenchmarkNullBesideSessions(b *testing.B) {
 // Small calls beside one endless transfer of 64 MiB on the same session, and on
 // an idle one: a call each millisecond, for a while, and how long each took.
 func BenchmarkSmallCallsBesideBulk(b *testing.B) {
-	limits := rmi.Limits{Assembly: 128 << 20, AssemblyTotal: 1 << 30, Kept: 256 << 20}
+	limits := rmi.Limits{Assembly: 128 << 20, AssemblyTotal: 1 << 30, Retained: 256 << 20}
 	limits.Message = 65 << 20
 	_, _, w := pairOverTCP(b, &rmi.Options{Limits: limits})
 	callNull(b, w)

@@ -178,12 +178,12 @@ func TestCutConnectionsLoseNoCall(t *testing.T) {
 			t.Errorf("%d cuts; %d and %d resumes: this proves nothing", cuts, a.Resumes, b.Resumes)
 		}
 		for what, n := range map[string]int64{
-			"call that ran": a.DuplicatesRunning, "answered call": a.DuplicatesKept, "callback that ran": b.DuplicatesRunning, "answered callback": b.DuplicatesKept,
+			"call that ran": a.DuplicatesRunning, "answered call": a.DuplicatesRetained, "callback that ran": b.DuplicatesRunning, "answered callback": b.DuplicatesRetained,
 		} {
 			if n < each/2 {
 				t.Errorf("%d times a %s came again: this proves nothing", n, what)
 			}
 		}
-		t.Logf("%d cuts; %d + %d duplicates of calls, %d + %d of callbacks", cuts, a.DuplicatesRunning, a.DuplicatesKept, b.DuplicatesRunning, b.DuplicatesKept)
+		t.Logf("%d cuts; %d + %d duplicates of calls, %d + %d of callbacks", cuts, a.DuplicatesRunning, a.DuplicatesRetained, b.DuplicatesRunning, b.DuplicatesRetained)
 	})
 }

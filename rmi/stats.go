@@ -8,8 +8,8 @@ func (n *Node) Stats() inventory.Stats {
 	c := n.transport.Counters()
 	s.Sessions, s.Detached = c.Sessions, c.Detached
 	s.Cuts, s.Resumes = c.Cuts, c.Resumes
-	s.DuplicatesRunning, s.DuplicatesKept = c.DuplicatesRunning, c.DuplicatesKept
+	s.DuplicatesRunning, s.DuplicatesRetained = c.DuplicatesRunning, c.DuplicatesRetained
 	s.Polled, s.PolledInVain = c.Polled, c.PolledInVain
-	s.KeptReplies, s.KeptBytes = c.KeptReplies, c.KeptBytes
+	s.RetainedReplies, s.RetainedBytes = c.RetainedReplies, c.RetainedBytes
 	return s
 }

@@ -83,12 +83,12 @@ func TestAFuncIsServedAsTheMethodCall(t *testing.T) {
 	}
 }
 
-// Nested is served by reflection, LinkedNested by linked code.
+// Nested is served by reflection, GeneratedNested by generated code.
 type (
 	Nested interface {
 		Do(ctx context.Context, n int64) error
 	}
-	LinkedNested interface {
+	GeneratedNested interface {
 		Do(ctx context.Context, n int64) error
 	}
 )
@@ -99,8 +99,8 @@ type servantOf func(ctx context.Context, n int64) error
 func (f servantOf) Do(ctx context.Context, n int64) error { return f(ctx, n) }
 
 func init() {
-	skeleton.Register(reflect.TypeFor[LinkedNested](), func(v reflect.Value) skeleton.Served {
-		s := v.Interface().(LinkedNested)
+	skeleton.Register(reflect.TypeFor[GeneratedNested](), func(v reflect.Value) skeleton.Served {
+		s := v.Interface().(GeneratedNested)
 		return func(ctx context.Context, _ int, d *codec.Decoder, _ *codec.Encoder) error {
 			var n int64
 			d.Value(0)
@@ -113,10 +113,10 @@ func init() {
 	})
 }
 
-// bothWays runs a test with servants that are served by reflection and by linked code.
+// bothWays runs a test with servants that are served by reflection and by generated code.
 func bothWays(t *testing.T, test func(t *testing.T, i *codec.Interface)) {
 	t.Run("by reflection", func(t *testing.T) { test(t, described[Nested](t)) })
-	t.Run("by linked code", func(t *testing.T) { test(t, described[LinkedNested](t)) })
+	t.Run("by generated code", func(t *testing.T) { test(t, described[GeneratedNested](t)) })
 }
 
 // Taking turns is for the node to see to. The two calls wait for each other.
@@ -192,8 +192,8 @@ type anyOf interface {
 	Get(ctx context.Context) (any, error)
 }
 
-// LinkedAny is anyOf, served by linked code.
-type LinkedAny interface {
+// GeneratedAny is anyOf, served by generated code.
+type GeneratedAny interface {
 	Get(ctx context.Context) (any, error)
 }
 
@@ -202,8 +202,8 @@ type getter func() (any, error)
 func (g getter) Get(context.Context) (any, error) { return g() }
 
 func init() {
-	skeleton.Register(reflect.TypeFor[LinkedAny](), func(v reflect.Value) skeleton.Served {
-		s := v.Interface().(LinkedAny)
+	skeleton.Register(reflect.TypeFor[GeneratedAny](), func(v reflect.Value) skeleton.Served {
+		s := v.Interface().(GeneratedAny)
 		return func(ctx context.Context, _ int, _ *codec.Decoder, e *codec.Encoder) error {
 			got, err := s.Get(ctx)
 			if err == nil {
@@ -217,7 +217,7 @@ func init() {
 
 // The method ran all the same, and that is told.
 func TestResultsThatCannotTravelFailACallThatRan(t *testing.T) {
-	for _, i := range []*codec.Interface{described[anyOf](t), described[LinkedAny](t)} {
+	for _, i := range []*codec.Interface{described[anyOf](t), described[GeneratedAny](t)} {
 		s := skeleton.New(i, reflect.ValueOf(getter(func() (any, error) { return make(chan int), nil })))
 		if _, err := serve(t, t.Context(), s, i.ByName("Get")); !errors.Is(err, fault.KindInvalid) || err.Outcome != fault.OutcomeExecuted {
 			t.Errorf("%s: %v", i.Name, err)
@@ -226,7 +226,7 @@ func TestResultsThatCannotTravelFailACallThatRan(t *testing.T) {
 }
 
 func TestResultsBesideAnErrorDoNotTravel(t *testing.T) {
-	for _, i := range []*codec.Interface{described[anyOf](t), described[LinkedAny](t)} {
+	for _, i := range []*codec.Interface{described[anyOf](t), described[GeneratedAny](t)} {
 		s := skeleton.New(i, reflect.ValueOf(getter(func() (any, error) { return make(chan int), errPlain })))
 		if _, err := serve(t, t.Context(), s, i.ByName("Get")); !errors.Is(err, errPlain) || err.Kind != fault.KindApplication {
 			t.Errorf("%s: %v", i.Name, err)

@@ -16,7 +16,7 @@ import (
 type Skeleton struct {
 	Interface *codec.Interface
 	value     reflect.Value   // of the interface's or func's type
-	served    Served          // by linked code; nil: by reflection
+	served    Served          // by generated code; nil: by reflection
 	methods   []reflect.Value // by codec.Method.Index, for reflection
 }
 
@@ -73,7 +73,7 @@ func (s *Skeleton) Serve(ctx context.Context, m *codec.Method, d *codec.Decoder,
 		return fault.New(fault.KindNoSuchMethod, fault.OutcomeNotExecuted, "%s is no method of the interface %s, as which the object is exported", m.Name, s.Interface.Name)
 	}
 	if s.served != nil {
-		return s.serveLinked(ctx, m, d, e)
+		return s.serveGenerated(ctx, m, d, e)
 	}
 	args, err := m.DecodeArgs(d)
 	if err != nil {
@@ -89,8 +89,8 @@ func (s *Skeleton) Serve(ctx context.Context, m *codec.Method, d *codec.Decoder,
 	return nil
 }
 
-// serveLinked is Serve by linked code.
-func (s *Skeleton) serveLinked(ctx context.Context, m *codec.Method, d *codec.Decoder, e *codec.Encoder) *fault.Error {
+// serveGenerated is Serve by generated code.
+func (s *Skeleton) serveGenerated(ctx context.Context, m *codec.Method, d *codec.Decoder, e *codec.Encoder) *fault.Error {
 	d.OpenArgs(m)
 	e.OpenResults(m)
 	err := s.invokeLinked(ctx, m, d, e)

@@ -26,8 +26,8 @@ type Wide interface {
 	Wipe(ctx context.Context) error
 }
 
-// Linked is Open, served by linked code.
-type Linked interface {
+// Generated is Open, served by generated code.
+type Generated interface {
 	Fail(ctx context.Context, how string) (int64, error)
 	Name(ctx context.Context) (string, error)
 }
@@ -66,8 +66,8 @@ func (b *broken) Error() string        { return b.err.Error() }
 func (b *broken) Is(target error) bool { return b.err == target }
 
 func init() {
-	skeleton.Register(reflect.TypeFor[Linked](), func(v reflect.Value) skeleton.Served {
-		s := v.Interface().(Linked)
+	skeleton.Register(reflect.TypeFor[Generated](), func(v reflect.Value) skeleton.Served {
+		s := v.Interface().(Generated)
 		return func(ctx context.Context, method int, d *codec.Decoder, e *codec.Encoder) error {
 			if method != 0 {
 				panic("another method")
@@ -170,7 +170,7 @@ func TestMethodsBeyondTheInterfaceAreOutOfReach(t *testing.T) {
 
 func TestWhatACallCanEndIn(t *testing.T) {
 	t.Run("by reflection", func(t *testing.T) { whatACallCanEndIn(t, described[Open](t)) })
-	t.Run("by linked code", func(t *testing.T) { whatACallCanEndIn(t, described[Linked](t)) })
+	t.Run("by generated code", func(t *testing.T) { whatACallCanEndIn(t, described[Generated](t)) })
 }
 
 func whatACallCanEndIn(t *testing.T, open *codec.Interface) {

@@ -6,13 +6,13 @@ type Stats struct {
 	Exports            int // now
 	Streams            int // now: open on the connections, opened by either side
 
-	Cuts, Resumes     int64 // connections lost, and made again, by either side
-	DuplicatesRunning int64 // calls that arrived again while they ran, and joined the running one
-	DuplicatesKept    int64 // calls that arrived again after their reply, and got the kept reply
+	Cuts, Resumes      int64 // connections lost, and made again, by either side
+	DuplicatesRunning  int64 // calls that arrived again while they ran, and joined the running one
+	DuplicatesRetained int64 // calls that arrived again after their reply, and got the kept reply
 
 	Polled       int64 // times that bytes came while a reader spun for them; see rmi.Options.BusyPoll
 	PolledInVain int64 // times that none came for that long
 
-	KeptReplies int64 // now: replies that the caller has not acknowledged
-	KeptBytes   int64 // now: their bytes
+	RetainedReplies int64 // now: replies that the caller has not acknowledged
+	RetainedBytes   int64 // now: their bytes
 }

@@ -45,7 +45,7 @@ type Exchange struct {
 	receivers receivers
 }
 
-// NewExchange returns the exchange of a node. The node's transport calls its Linked, Unlinked and
+// NewExchange returns the exchange of a node. The node's transport calls its Connected, Disconnected and
 // Opened.
 func NewExchange(h Host) *Exchange { return &Exchange{host: h} }
 
@@ -106,16 +106,16 @@ func (x *Exchange) Peer(id refs.NodeID) *Peer {
 	return senderOf(s).peer.Load()
 }
 
-// Linked makes the Peer of a new connection.
-func (x *Exchange) Linked(l *transport.Link) any {
+// Connected makes the Peer of a new connection.
+func (x *Exchange) Connected(l *transport.Link) any {
 	s := l.Session()
 	p := &Peer{exchange: x, session: s, sender: senderOf(s), link: l}
 	p.sender.peer.Store(p)
 	return p
 }
 
-// Unlinked is called when a connection is lost and no goroutine of it is left.
-func (x *Exchange) Unlinked(l *transport.Link) { l.Attached().(*Peer).end.run() }
+// Disconnected is called when a connection is lost and no goroutine of it is left.
+func (x *Exchange) Disconnected(l *transport.Link) { l.Attached().(*Peer).end.run() }
 
 // Opened reads a stream that a peer opened.
 func (x *Exchange) Opened(l *transport.Link, st streams.Stream) {

@@ -155,9 +155,9 @@ func (s *Session) checkAbsence(now int64) {
 	switch {
 	case absent >= t.SessionLease:
 		s.end(fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost and not made again within %v", t.SessionLease), fault.Cause(lost)))
-	case away && !s.calls.isAway():
+	case away && !s.outbound.isAway():
 		err := s.awayError()
-		s.calls.peerAway(fault.Add(err, fault.OutcomeUnknown), err)
+		s.outbound.peerAway(fault.Add(err, fault.OutcomeUnknown), err)
 	}
 }
 
@@ -243,10 +243,10 @@ func (s *Session) waitLink(ctx context.Context, patient bool) (*Link, error) {
 			s.mu.Unlock()
 			continue
 		}
-		if st.linked == nil {
-			st.linked = make(chan struct{})
+		if st.connected == nil {
+			st.connected = make(chan struct{})
 		}
-		linked, away := st.linked, st.away
+		linked, away := st.connected, st.away
 		s.mu.Unlock()
 		if patient {
 			away = nil

@@ -13,11 +13,11 @@ import (
 	"gormi/rmi/wire"
 )
 
-// slowLinks is a Config whose OnLink waits, from the second connection on, until it is let.
+// slowLinks is a Config whose OnConnect waits, from the second connection on, until it is let.
 type slowLinks struct {
-	let  chan struct{} // one OnLink returns for each
+	let  chan struct{} // one OnConnect returns for each
 	mu   sync.Mutex
-	told []string // of OnLink, as "+1", and OnUnlink, as "-1"; with the connection's number
+	told []string // of OnConnect, as "+1", and OnDisconnect, as "-1"; with the connection's number
 }
 
 func (g *slowLinks) config(t *testing.T) func(*Config) {
@@ -28,7 +28,7 @@ func (g *slowLinks) config(t *testing.T) func(*Config) {
 		g.told = append(g.told, sign+string('0'+rune(l.Epoch())))
 	}
 	return func(c *Config) {
-		c.OnLink = func(l *Link) any {
+		c.OnConnect = func(l *Link) any {
 			note("+", l)
 			if s := l.Session(); s.Link() != nil {
 				t.Errorf("connection %d is at the session before its attachment", l.Epoch())
@@ -38,7 +38,7 @@ func (g *slowLinks) config(t *testing.T) func(*Config) {
 			}
 			return l.Epoch()
 		}
-		c.OnUnlink = func(l *Link) {
+		c.OnDisconnect = func(l *Link) {
 			if note("-", l); l.Attached() != l.Epoch() || l.Err() == nil {
 				t.Errorf("attached %v, %v", l.Attached(), l.Err())
 			}
@@ -55,7 +55,7 @@ func (g *slowLinks) wants(t *testing.T, told ...string) {
 	}
 }
 
-// Nobody finds a connection at its session before OnLink has returned, and no lock is
+// Nobody finds a connection at its session before OnConnect has returned, and no lock is
 // held meanwhile.
 func TestAConnectionIsFoundWithItsAttachment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestAConnectionIsFoundWithItsAttachment(t *testing.T) {
 		p.cut(s)
 		p = p.another(b)
 		p.propose(p.session, wire.Connection{Epoch: 2})
-		synctest.Wait() // OnLink is called
+		synctest.Wait() // OnConnect is called
 		if s.Link() != nil || !s.Detached() {
 			t.Errorf("link %v, detached %v", s.Link(), s.Detached())
 		}
@@ -97,10 +97,10 @@ func TestASessionThatEndsWhileOnLinkRuns(t *testing.T) {
 		var g slowLinks
 		var ended atomic.Bool
 		b := alone(t, g.config(t), func(c *Config) {
-			unlink := c.OnUnlink
-			c.OnUnlink = func(l *Link) {
+			unlink := c.OnDisconnect
+			c.OnDisconnect = func(l *Link) {
 				if unlink(l); ended.Load() {
-					t.Error("OnUnlink comes after OnEnd")
+					t.Error("OnDisconnect comes after OnEnd")
 				}
 			}
 			c.OnEnd = func(*Session) { ended.Store(true) }
@@ -125,7 +125,7 @@ func TestASessionThatEndsWhileOnLinkRuns(t *testing.T) {
 	})
 }
 
-// A newer connection waits for OnLink of an older one, and then takes its place.
+// A newer connection waits for OnConnect of an older one, and then takes its place.
 func TestConnectionsAreAttachedOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g slowLinks
@@ -153,7 +153,7 @@ func TestConnectionsAreAttachedOneAfterTheOther(t *testing.T) {
 
 // The same with whoever looks, while connections come and go.
 func TestEveryConnectionThatIsSeenHasItsAttachment(t *testing.T) {
-	b := alone(t, func(c *Config) { c.OnLink = func(l *Link) any { return l.Epoch() } })
+	b := alone(t, func(c *Config) { c.OnConnect = func(l *Link) any { return l.Epoch() } })
 	p := enter(t, b)
 	s := b.Live(p.node())
 	var stop atomic.Bool

@@ -36,9 +36,9 @@ import (
 //   - Link.call, Link.fragment, Link.fragmented: a call that came has such a number. Over
 //     other carriers it has none.
 //   - Link.came, Session.arrive: calls that take turns are put back in order.
-//   - lockedCallee.occupy: a call may come again on the connection on which it came before.
-//   - lockedCallee.replyAgain: the return of such a call is sent again.
-//   - lockedCallee.keep, lockedCallee.cancel: on a new connection, a return is sent only when its call,
+//   - lockedInbound.occupy: a call may come again on the connection on which it came before.
+//   - lockedInbound.replyAgain: the return of such a call is sent again.
+//   - lockedInbound.retain, lockedInbound.cancel: on a new connection, a return is sent only when its call,
 //     or a cancel in its place, came again there.
 //
 // And its Close may wait: see closeBeside.

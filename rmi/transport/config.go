@@ -35,7 +35,7 @@ type Limits struct {
 	Streams       int // open streams on a connection; 256
 	Connections   int // connections, handshakes under way included; 16,384
 	Pending       int // bytes of small frames that wait to be written to one peer; 256 KiB
-	Kept          int // bytes of replies that one peer has not acknowledged; at this many its new calls are refused; 32 MiB, must be well above 1 MiB
+	Retained      int // bytes of replies that one peer has not acknowledged; at this many its new calls are refused; 32 MiB, must be well above 1 MiB
 	Detached      int // sessions without a connection; above it the one that has been without for longest ends; 4,096
 }
 
@@ -48,7 +48,7 @@ func (l Limits) WithDefaults() Limits {
 	}{
 		{&l.Assembly, 16 << 20}, {&l.AssemblyTotal, 256 << 20}, {&l.Slots, 1 << 16}, {&l.Handlers, 1024},
 		{&l.HandlersTotal, 8192}, {&l.Nested, 8192}, {&l.Queue, 4096}, {&l.Streams, 256}, {&l.Connections, 16384}, {&l.Pending, 256 << 10},
-		{&l.Kept, 32 << 20}, {&l.Detached, 4096},
+		{&l.Retained, 32 << 20}, {&l.Detached, 4096},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value
@@ -97,13 +97,13 @@ type Config struct {
 	// resume. Replies are not kept and references not counted. It is for measurements.
 	NoResume bool
 
-	// OnLink is called when a session gets a connection, before anything travels
+	// OnConnect is called when a session gets a connection, before anything travels
 	// on it and before the session has it; what it returns is Link.Attached. It
-	// must not block: the next connection waits for it. OnUnlink is
+	// must not block: the next connection waits for it. OnDisconnect is
 	// called when the connection is lost and none of its goroutines is left. Both
 	// may be nil.
-	OnLink   func(*Link) any
-	OnUnlink func(*Link)
+	OnConnect    func(*Link) any
+	OnDisconnect func(*Link)
 
 	// OnAbsent is called when a session has had no connection for a quarter of its
 	// lease. It must not block. May be nil.

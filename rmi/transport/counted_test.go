@@ -143,7 +143,7 @@ func TestTablesOfCallsThatNobodyDecodes(t *testing.T) {
 			p.again(b)
 		}, 0},
 		{"too much is kept", 100000, func(t *testing.T, b *node, p *raw, size int) {
-			b.Limits.Kept = 10
+			b.Limits.Retained = 10
 			p.write(p.call(1, echo, "more than ten bytes"))
 			p.whole(1)
 			p.write(p.tableCall(0, echo, size))

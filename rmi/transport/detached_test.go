@@ -202,8 +202,8 @@ func TestAbsenceIsToldOnceForEachCut(t *testing.T) {
 					t.Error("not detached")
 				}
 			}
-			c.OnLink = func(l *Link) any { return links.Add(1) }
-			c.OnUnlink = func(l *Link) {
+			c.OnConnect = func(l *Link) any { return links.Add(1) }
+			c.OnDisconnect = func(l *Link) {
 				if unlinks.Add(1); l.Attached() != unlinks.Load() || l.Err() == nil {
 					t.Errorf("attached %v, %v", l.Attached(), l.Err())
 				}

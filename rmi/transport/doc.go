@@ -10,7 +10,7 @@
 //   - peers: how only one session remains when two nodes dial each other.
 //   - busyPoll: when a reader waits.
 //   - outbox: how frames get to the socket.
-//   - callTable and callee: the two ends of a slot.
+//   - outbound and inbound: the two ends of a slot.
 //
 // # What busy polling costs
 //
@@ -52,7 +52,7 @@
 //
 // Replies are kept until they are acknowledged. They are never evicted, because an evicted
 // reply would make exactly-once a matter of luck. Memory is bounded by refusing new calls
-// (Limits.Kept). Slots are reused last in, first out, so small replies need no
+// (Limits.Retained). Slots are reused last in, first out, so small replies need no
 // acknowledgement of their own: an idle session keeps one of at most 4 KiB for each slot that
 // it ever used at once. Larger replies are acknowledged when their slot is idle for a tick.
 // The slot keeps a copy of the reply, so that its encoder can be reused. But the memory of a

@@ -164,8 +164,8 @@ func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
 		return true // it is not told yet
 	}
 	var u Unfinished
-	s.callee.unfinished(&u, begun, chain, inside)
-	s.calls.unfinished(&u, chain, inside)
+	s.inbound.unfinished(&u, begun, chain, inside)
+	s.outbound.unfinished(&u, chain, inside)
 	if detached { // calls can end by themselves, a reply cannot arrive
 		return len(u.Serving)+len(u.Calls) > 0
 	}
@@ -179,14 +179,14 @@ func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
 // unfinished adds what the session has left to do.
 func (s *Session) unfinished(u *Unfinished, begun int64, chain wire.ChainID, inside bool) {
 	if s.live() {
-		s.callee.unfinished(u, begun, chain, inside)
-		s.calls.unfinished(u, chain, inside)
+		s.inbound.unfinished(u, begun, chain, inside)
+		s.outbound.unfinished(u, chain, inside)
 	}
 }
 
 // unfinished adds the calls that are served, but those of the chain if inside is
 // true, and the replies that the peer may not have.
-func (c *callee) unfinished(u *Unfinished, begun int64, chain wire.ChainID, inside bool) {
+func (c *inbound) unfinished(u *Unfinished, begun int64, chain wire.ChainID, inside bool) {
 	l, now := c.session.link.Load(), c.session.transport.now.Load()
 	attached, behind := l != nil, l != nil && l.out.behind(now)
 	st := c.mu.Lock()
@@ -230,7 +230,7 @@ func (c *callee) unfinished(u *Unfinished, begun int64, chain wire.ChainID, insi
 
 // unfinished adds the calls of this side that somebody waits for, and those that are
 // one-way and not answered; but those of the chain if inside is true.
-func (c *callTable) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
+func (c *outbound) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
 	first := len(u.Calls)
 	st := c.mu.Lock()
 	names := st.unfinished(u, chain, inside)
@@ -244,7 +244,7 @@ func (c *callTable) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
 }
 
 // unfinished adds the calls without their names, and returns those.
-func (c *lockedCalls) unfinished(u *Unfinished, chain wire.ChainID, inside bool) (names []fmt.Stringer) {
+func (c *lockedOutbound) unfinished(u *Unfinished, chain wire.ChainID, inside bool) (names []fmt.Stringer) {
 	for _, s := range c.slots {
 		call := Call{Peer: c.of.session.peer}
 		var name fmt.Stringer

@@ -52,7 +52,7 @@ func TestACallThatComesAgainWhileItRunsRunsOnce(t *testing.T) {
 				p.write(call)
 				p.taken()
 			}
-			if c := b.Counters(); c.DuplicatesRunning != 3 || c.DuplicatesKept != 0 || c.KeptReplies != 0 {
+			if c := b.Counters(); c.DuplicatesRunning != 3 || c.DuplicatesRetained != 0 || c.RetainedReplies != 0 {
 				t.Errorf("%+v", c)
 			}
 			close(open)
@@ -93,7 +93,7 @@ func TestACallIsAnsweredWhileItsSessionIsDetached(t *testing.T) {
 			if _, payload := p.whole(0); len(payload) != size {
 				t.Errorf("%d bytes", len(payload))
 			}
-			if c := b.Counters(); runs.Load() != 1 || c.DuplicatesKept != 1 || c.KeptReplies != 1 || c.KeptBytes != int64(size) {
+			if c := b.Counters(); runs.Load() != 1 || c.DuplicatesRetained != 1 || c.RetainedReplies != 1 || c.RetainedBytes != int64(size) {
 				t.Errorf("ran %d times, %+v", runs.Load(), c)
 			}
 		})
@@ -156,7 +156,7 @@ func TestAReplyIsSentAgainByteForByte(t *testing.T) {
 					}
 					p.taken()
 				}
-				if c := b.Counters(); runs.Load() != 1 || c.DuplicatesKept != 3 || c.DuplicatesRunning != 0 {
+				if c := b.Counters(); runs.Load() != 1 || c.DuplicatesRetained != 3 || c.DuplicatesRunning != 0 {
 					t.Errorf("ran %d times, %+v", runs.Load(), c)
 				}
 				synctest.Wait()
@@ -178,13 +178,13 @@ func TestAnAcknowledgedReplyIsGone(t *testing.T) {
 		p.write(wire.AppendAck(nil, 1, 1))
 		p.write(wire.AppendAck(nil, 1<<20, 1))
 		p.taken()
-		if c := b.Counters(); c.KeptReplies != 1 || c.KeptBytes != 1000 {
+		if c := b.Counters(); c.RetainedReplies != 1 || c.RetainedBytes != 1000 {
 			t.Errorf("%+v", c)
 		}
 		p.write(wire.AppendAck(nil, 0, 1))
 		p.write(wire.AppendAck(nil, 0, 1)) // again
 		p.taken()
-		if c := b.Counters(); c.KeptReplies != 0 || c.KeptBytes != 0 {
+		if c := b.Counters(); c.RetainedReplies != 0 || c.RetainedBytes != 0 {
 			t.Errorf("%+v", c)
 		}
 		p = p.again(b)
@@ -197,7 +197,7 @@ func TestAnAcknowledgedReplyIsGone(t *testing.T) {
 		p.returned(0)
 		p.write(p.call(0, first, "")) // the next call acknowledges
 		p.returned(0)
-		if c := b.Counters(); c.KeptReplies != 1 || c.KeptBytes != 1000 {
+		if c := b.Counters(); c.RetainedReplies != 1 || c.RetainedBytes != 1000 {
 			t.Errorf("%+v", c)
 		}
 		p = p.again(b)

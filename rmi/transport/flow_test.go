@@ -154,7 +154,7 @@ func TestCallsWaitForASlotNestedOnesDoNot(t *testing.T) {
 		p, s, h, end := calledRaw(t, a, mem, echo)
 		p.write(p.answer(h, ""))
 		<-end
-		s.calls.max, s.calls.rootMax = 4, 2
+		s.outbound.max, s.outbound.rootMax = 4, 2
 		ends := make(chan error, 10)
 		start := func(depth uint8) {
 			go func() {
@@ -213,14 +213,14 @@ func TestASlotIsNotLostWithTheCallerItWasFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, s := pair(t, func(c *Config) { c.Limits.Slots = 16 })
 		acquire := func(ctx context.Context) *slot {
-			sl, err := s.calls.acquire(ctx, request(ctx, echo, nil), time.Time{})
+			sl, err := s.outbound.acquire(ctx, request(ctx, echo, nil), time.Time{})
 			if err != nil && ctx.Err() == nil {
 				t.Error(err)
 			}
 			return sl
 		}
 		var taken []*slot
-		for range s.calls.rootMax {
+		for range s.outbound.rootMax {
 			taken = append(taken, acquire(t.Context()))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -229,10 +229,10 @@ func TestASlotIsNotLostWithTheCallerItWasFor(t *testing.T) {
 		synctest.Wait()
 		go func() { second <- acquire(t.Context()) }()
 		synctest.Wait()
-		st := s.calls.mu.Lock() // so that the first is on its way out
+		st := s.outbound.mu.Lock() // so that the first is on its way out
 		cancel()
 		st.release(taken[0])
-		s.calls.mu.Unlock()
+		s.outbound.mu.Unlock()
 		if sl := <-first; sl != nil {
 			t.Error("a caller whose context is over got a slot")
 		}
@@ -244,7 +244,7 @@ func TestASlotIsNotLostWithTheCallerItWasFor(t *testing.T) {
 			t.Fatal("a slot is free, and the caller who waits for one does not get it")
 		}
 		for _, sl := range taken {
-			s.calls.release(sl)
+			s.outbound.release(sl)
 		}
 	})
 }
@@ -562,7 +562,7 @@ func TestATurnInUseIsNotForgotten(t *testing.T) {
 		if a, b := most[7].Load(), most[8].Load(); a != 1 || b != 1 {
 			t.Errorf("%d and %d calls of one object ran at a time", a, b)
 		}
-		served := &b.Live(p.node()).callee
+		served := &b.Live(p.node()).inbound
 		defer served.mu.Unlock()
 		if n := len(served.mu.Lock().turns); n > 1024 {
 			t.Errorf("%d turns are kept", n)

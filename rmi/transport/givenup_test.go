@@ -60,7 +60,7 @@ func TestALostCallThatIsGivenUpNeverRuns(t *testing.T) {
 				p.givenUp(0)
 				p.write(wire.AppendAck(nil, 0, 3))
 				p.taken()
-				if c := b.Counters(); c.KeptReplies != 0 || c.KeptBytes != 0 {
+				if c := b.Counters(); c.RetainedReplies != 0 || c.RetainedBytes != 0 {
 					t.Errorf("%+v", c)
 				}
 			})
@@ -162,7 +162,7 @@ func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
 		cut()
 		s.sendCancel(0, 1) // of the call that was answered
 		synctest.Wait()
-		if err := s.Err(); err != nil || b.Counters().DuplicatesKept != 0 {
+		if err := s.Err(); err != nil || b.Counters().DuplicatesRetained != 0 {
 			t.Fatalf("the session is over: %v; %+v", err, b.Counters())
 		}
 		cut() // a return that nobody expected would be behind all that was said before
@@ -175,8 +175,8 @@ func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
 		synctest.Wait()
 		leave()
 		<-end
-		if s.calls.abandoned(0, 2) || !s.calls.abandoned(0, 3) || s.calls.abandoned(0, 4) {
-			t.Errorf("given up: %v, %v, %v, want the second", s.calls.abandoned(0, 2), s.calls.abandoned(0, 3), s.calls.abandoned(0, 4))
+		if s.outbound.abandoned(0, 2) || !s.outbound.abandoned(0, 3) || s.outbound.abandoned(0, 4) {
+			t.Errorf("given up: %v, %v, %v, want the second", s.outbound.abandoned(0, 2), s.outbound.abandoned(0, 3), s.outbound.abandoned(0, 4))
 		}
 	})
 }
@@ -202,7 +202,7 @@ func TestACallThatResumeHasSentIsNotSentAgain(t *testing.T) {
 		r := request(t.Context(), first, []byte("x"))
 		r.Header.Payload = wire.Payload{Body: 1}
 		r.Header.Timeout = uint64(time.Minute.Microseconds())
-		sl, err := s.calls.acquire(t.Context(), r, time.Time{})
+		sl, err := s.outbound.acquire(t.Context(), r, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,8 +215,8 @@ func TestACallThatResumeHasSentIsNotSentAgain(t *testing.T) {
 		if err := <-sl.done; err != nil || string(sl.buf) != "ran" {
 			t.Errorf("%q, %v", sl.buf, err)
 		}
-		s.calls.release(sl)
-		if _, err := do(t.Context(), s, request(t.Context(), echo, nil)); err != nil || runs.Load() != 1 || b.Counters().DuplicatesKept != 0 {
+		s.outbound.release(sl)
+		if _, err := do(t.Context(), s, request(t.Context(), echo, nil)); err != nil || runs.Load() != 1 || b.Counters().DuplicatesRetained != 0 {
 			t.Errorf("%v; ran %d times; %+v", err, runs.Load(), b.Counters())
 		}
 	})
@@ -468,15 +468,15 @@ func TestACallerLeavesAPayloadThatWaitsToBeSentAgain(t *testing.T) {
 			synctest.Wait()
 		}
 		// Let it be the last in line: its slot is the first.
-		st := s.calls.mu.Lock()
+		st := s.outbound.mu.Lock()
 		st.slots[0], st.slots[4] = st.slots[4], st.slots[0]
-		s.calls.mu.Unlock()
+		s.outbound.mu.Unlock()
 		p.cut(s)
 		p = r.welcome()
 		synctest.Wait()
-		st = s.calls.mu.Lock()
+		st = s.outbound.mu.Lock()
 		st.slots[0], st.slots[4] = st.slots[4], st.slots[0]
-		s.calls.mu.Unlock()
+		s.outbound.mu.Unlock()
 		leave()
 		wantKind(t, <-ends[4], fault.KindCancelled, fault.OutcomeUnknown, "")
 		left := map[wire.Slot]int{}

@@ -15,14 +15,14 @@ import (
 
 func (b *node) kept(t *testing.T, replies, bytes int64) {
 	t.Helper()
-	if c := b.Counters(); c.KeptReplies != replies || c.KeptBytes != bytes {
-		t.Errorf("%d replies of %d bytes are kept, want %d of %d", c.KeptReplies, c.KeptBytes, replies, bytes)
+	if c := b.Counters(); c.RetainedReplies != replies || c.RetainedBytes != bytes {
+		t.Errorf("%d replies of %d bytes are kept, want %d of %d", c.RetainedReplies, c.RetainedBytes, replies, bytes)
 	}
 }
 
 func TestKeptRepliesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := alone(t, func(c *Config) { c.Limits.Kept = 50000 })
+		b := alone(t, func(c *Config) { c.Limits.Retained = 50000 })
 		open := make(chan struct{}, 10)
 		runs := counting(b, first, open, func(in *Incoming) { in.Reply(0, nil, make([]byte, 30000)) })
 		p := enter(t, b)
@@ -48,7 +48,7 @@ func TestKeptRepliesAreBounded(t *testing.T) {
 		full(4)
 		synctest.Wait()
 		idle(t, b)
-		if n := b.Counters().KeptReplies; n != 5 || refusal == 0 { // refusals are replies, too
+		if n := b.Counters().RetainedReplies; n != 5 || refusal == 0 { // refusals are replies, too
 			t.Errorf("%d replies are kept", n)
 		}
 		// Nothing was evicted.
@@ -132,11 +132,11 @@ func TestAcknowledgementsAreLostWithTheConnection(t *testing.T) {
 		}
 		mem.Partition("a", "b")
 		<-time.After(2 * tick) // it is on its way
-		calls := s.calls.mu.Lock()
+		calls := s.outbound.mu.Lock()
 		if calls.owed != 0 {
 			t.Errorf("%d bytes are owed", calls.owed)
 		}
-		s.calls.mu.Unlock()
+		s.outbound.mu.Unlock()
 		b.kept(t, 1, 100000)
 		lose(mem, s)
 		mem.Heal("a", "b")
@@ -180,7 +180,7 @@ func TestRepliesThatNobodyReadsAreAcknowledged(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, _, b, s := linked(t, func(cf *Config) { cf.Limits.Kept = 3 * c.size })
+				_, _, b, s := linked(t, func(cf *Config) { cf.Limits.Retained = 3 * c.size })
 				var answered atomic.Int64
 				b.handler.methods[first] = func(in *Incoming) {
 					<-time.After(2 * time.Second)

@@ -67,7 +67,7 @@ func (l *Link) Session() *Session { return l.session }
 // same at both ends.
 func (l *Link) Epoch() wire.Epoch { return l.epoch }
 
-// Attached is what Config.OnLink made for the connection.
+// Attached is what Config.OnConnect made for the connection.
 func (l *Link) Attached() any { return l.attached }
 
 // Done is closed when the connection is lost.

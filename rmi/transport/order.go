@@ -65,9 +65,9 @@ func (o *order) early(n wire.CallNum) bool { return len(o.missing) > 0 && o.miss
 
 // hold holds a call back that came early, as long as there is room.
 func (s *Session) hold(in *Incoming) {
-	st := s.callee.mu.Lock()
+	st := s.inbound.mu.Lock()
 	held := st.hold(in)
-	s.callee.mu.Unlock()
+	s.inbound.mu.Unlock()
 	if !held {
 		limits := &s.transport.Limits
 		s.refuse(in, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted,
@@ -76,7 +76,7 @@ func (s *Session) hold(in *Incoming) {
 }
 
 // hold reports whether there was room to hold a call back.
-func (c *lockedCallee) hold(in *Incoming) bool {
+func (c *lockedInbound) hold(in *Incoming) bool {
 	limits := &c.session.transport.Limits
 	n := in.Header.Payload.Len()
 	if len(c.held) >= limits.Queue || c.holds+n > limits.Assembly {
@@ -94,7 +94,7 @@ func (c *lockedCallee) hold(in *Incoming) bool {
 }
 
 // release returns the first call that is held back and need not be any more, or nil.
-func (c *callee) release(o *order) *Incoming {
+func (c *inbound) release(o *order) *Incoming {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(st.held) == 0 || o.early(st.held[0].number) {

@@ -106,11 +106,11 @@ func TestACallThatCameBehindTheEndIsNotCancelledAsAnother(t *testing.T) {
 	<-s.gone
 	in := incomings.Get().(*Incoming)
 	in.Session, in.Header, in.ctx = s, wire.CallHeader{Seq: 1}, &callContext{session: s}
-	if _, err := s.callee.occupy(in, l, 16, nil); err != nil {
+	if _, err := s.inbound.occupy(in, l, 16, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.let(in)
-	if in, _, err := s.callee.cancel(l, 0, 1, 16, false); in != nil || err != nil {
+	if in, _, err := s.inbound.cancel(l, 0, 1, 16, false); in != nil || err != nil {
 		t.Errorf("a cancel behind it is for %v, %v, which another session may use", in, err)
 	}
 }

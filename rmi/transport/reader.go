@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"runtime"
-	"sync"
 	"time"
 
 	"gormi/rmi/fault"
@@ -14,8 +13,8 @@ import (
 
 // The reader of a connection, from bytes to calls that arrived: read takes bytes, took finds
 // the records in them, and record takes each in. A record of the peer's calls goes on to
-// its slot (callee.go) and then to a handler (workers.go). A reply goes to the slot of the
-// call (calls.go). Session tells what a reader may do.
+// its slot (inbound.go) and then to a handler (workers.go). A reply goes to the slot of the
+// call (outbound.go). Session tells what a reader may do.
 
 const (
 	readBuffer    = 4 << 10  // while there is little to read
@@ -191,7 +190,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 		if err != nil {
 			return true, err
 		}
-		uncounted, table, err := s.calls.returned(l, p, &h, rest)
+		uncounted, table, err := s.outbound.returned(l, p, &h, rest)
 		if uncounted != nil {
 			guard.NoneHeld()
 			uncounted()
@@ -206,7 +205,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 		if err != nil {
 			return true, err
 		}
-		in, a, err := s.callee.cancel(l, slot, seq, s.transport.Limits.Slots, p.Flags&wire.FlagSettle != 0)
+		in, a, err := s.inbound.cancel(l, slot, seq, s.transport.Limits.Slots, p.Flags&wire.FlagSettle != 0)
 		if a != nil {
 			a.end()
 			a.release()
@@ -217,7 +216,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 	case wire.FrameAck:
 		slot, seq, err := wire.ParseCancel(p, rec)
 		if err == nil {
-			s.callee.acked(slot, seq, s.transport.Limits.Slots)
+			s.inbound.acked(slot, seq, s.transport.Limits.Slots)
 		}
 		return true, err
 	case wire.FramePing:
@@ -273,21 +272,6 @@ func (s *Session) dropTable(references uint32, table []byte) {
 	}
 }
 
-var incomings = sync.Pool{New: func() any { return new(Incoming) }}
-
-// recycle gives the memory of a served call back.
-func (in *Incoming) recycle() {
-	if in.asm != nil {
-		in.asm.release()
-	}
-	buf := in.buf
-	if cap(buf) > 64<<10 {
-		buf = nil
-	}
-	*in = Incoming{buf: buf}
-	incomings.Put(in)
-}
-
 // call takes in a call record.
 func (l *Link) call(p wire.Prefix, rec []byte) error {
 	s := l.session
@@ -328,7 +312,7 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 			return err
 		}
 	}
-	was, err := s.callee.occupy(in, l, limits.Slots, in.asm)
+	was, err := s.inbound.occupy(in, l, limits.Slots, in.asm)
 	switch {
 	case err != nil:
 		return err
@@ -362,7 +346,7 @@ func (l *Link) came(n wire.CallNum, in *Incoming) error {
 		s.arrive(l, in)
 	}
 	if l.lossy {
-		for next := s.callee.release(&l.order); next != nil; next = s.callee.release(&l.order) {
+		for next := s.inbound.release(&l.order); next != nil; next = s.inbound.release(&l.order) {
 			s.let(next)
 		}
 	}
@@ -402,9 +386,9 @@ func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err erro
 	}
 	x.slot, x.ofReturn, x.order = f.Slot, f.OfReturn, f.Order
 	if f.OfReturn {
-		x.asm, err = s.calls.fragment(f.Slot, f.Seq)
+		x.asm, err = s.outbound.fragment(f.Slot, f.Seq)
 	} else {
-		x.in, x.asm, err = s.callee.assembling(f.Slot, f.Seq, s.transport.Limits.Slots)
+		x.in, x.asm, err = s.inbound.assembling(f.Slot, f.Seq, s.transport.Limits.Slots)
 	}
 	if err != nil {
 		return x, true, err
@@ -433,10 +417,10 @@ func (l *Link) fragmented(x *piece) error {
 	}
 	a.end()
 	if x.ofReturn {
-		s.dropTable(s.calls.assembled(x.slot))
+		s.dropTable(s.outbound.assembled(x.slot))
 		return nil
 	}
-	s.callee.complete(x.slot)
+	s.inbound.complete(x.slot)
 	if in == nil { // it came again
 		a.release()
 		return l.came(x.order, nil)

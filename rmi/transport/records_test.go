@@ -282,7 +282,7 @@ func TestAPeerThatDoesNotReadWhatItAsksForLosesItsConnection(t *testing.T) {
 				owed := make(chan int, 8)
 				_, b, s := pair(t, func(c *Config) {
 					c.Limits.Pending = bound
-					c.OnUnlink = func(l *Link) {
+					c.OnDisconnect = func(l *Link) {
 						owed <- len(l.out.mu.Lock().small)
 						l.out.mu.Unlock()
 					}

@@ -46,7 +46,7 @@ type Reply struct {
 	// keep that, and then calls Detach instead of Release.
 	Owned bool
 
-	table *callTable
+	table *outbound
 	slot  *slot
 }
 

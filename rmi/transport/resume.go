@@ -15,9 +15,9 @@ import (
 //
 // Nothing is saved of what was on its way: each side knows from its slots what
 // the other may not have heard of, and sends that again on the next connection
-// (callTable.resend): calls in flight, with the time that is left to them, and
+// (outbound.resend): calls in flight, with the time that is left to them, and
 // for calls whose callers went away a cancel. The callee's slots tell a call
-// that comes again from a new one (callee.occupy): it attaches to the call that
+// that comes again from a new one (inbound.occupy): it attaches to the call that
 // runs, or gets the reply that was kept. Everything else on the call lane is
 // either said again (goaway), cumulative, or of no use any more (ping). Streams
 // are lost with their connection, and their users begin new ones.
@@ -46,8 +46,8 @@ var errFenced = fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "the s
 // one, which is the last. The session goes on without, or is over.
 func (s *Session) detach(l *Link) {
 	t := s.transport
-	s.calls.cut()
-	s.callee.cut()
+	s.outbound.cut()
+	s.inbound.cut()
 	t.conns.Add(-1)
 	st := s.mu.Lock()
 	s.link.Store(nil)
@@ -60,9 +60,9 @@ func (s *Session) detach(l *Link) {
 		s.wg.Add(1)
 	}
 	s.mu.Unlock()
-	if t.OnUnlink != nil {
+	if t.OnDisconnect != nil {
 		guard.NoneHeld()
-		t.OnUnlink(l)
+		t.OnDisconnect(l)
 	}
 	switch {
 	case over:
@@ -85,7 +85,7 @@ func (s *Session) detach(l *Link) {
 // attach makes l the session's connection, in the place of an older one, and
 // sends again what was in flight.
 //
-// Config.OnLink is called before anybody finds l at the session, and without a lock:
+// Config.OnConnect is called before anybody finds l at the session, and without a lock:
 //
 //	attaching != nil ⇒ the session has no connection, and no other becomes it
 //
@@ -104,9 +104,9 @@ func (s *Session) attach(l *Link) error {
 	if err != nil {
 		return err
 	}
-	if t.OnLink != nil {
+	if t.OnConnect != nil {
 		guard.NoneHeld()
-		l.attached = t.OnLink(l)
+		l.attached = t.OnConnect(l)
 	}
 	st := s.mu.Lock()
 	resumed, over := st.epoch != 0, st.over
@@ -117,7 +117,7 @@ func (s *Session) attach(l *Link) error {
 		l.cut(s.err)
 	} else {
 		q := l.out.mu.Lock()
-		s.calls.resend(q)
+		s.outbound.resend(q)
 		if s.goingOff.Load() {
 			q.small = appendGoAway(q.small)
 		}
@@ -156,9 +156,9 @@ func (st *lockedSession) endAttach(l *Link) {
 	st.epoch, st.reached, st.lost, st.away = l.epoch, reachedAt(l.raw), nil, nil
 	close(st.attaching)
 	st.attaching = nil
-	if st.linked != nil {
-		close(st.linked)
-		st.linked = nil
+	if st.connected != nil {
+		close(st.connected)
+		st.connected = nil
 	}
 }
 
@@ -227,29 +227,29 @@ func (t *Transport) dialAgain(ctx context.Context, s *Session) error {
 
 // Counters tell what happened to a transport's sessions and connections.
 type Counters struct {
-	Cuts, Resumes     int64 // connections lost, and made again
-	DuplicatesRunning int64 // calls that came again while they ran
-	DuplicatesKept    int64 // calls that came again after they were answered, and got the kept reply
-	KeptReplies       int64 // now: replies of which the caller has not said that it has them
-	KeptBytes         int64 // now: what of those counts against Limits.Kept
-	Polled            int64 // times that bytes came while a reader looked for them; see busyPoll
-	PolledInVain      int64 // times that none came for so long as it does
-	Detached          int   // now: sessions without a connection
-	Sessions          int   // now
+	Cuts, Resumes      int64 // connections lost, and made again
+	DuplicatesRunning  int64 // calls that came again while they ran
+	DuplicatesRetained int64 // calls that came again after they were answered, and got the kept reply
+	RetainedReplies    int64 // now: replies of which the caller has not said that it has them
+	RetainedBytes      int64 // now: what of those counts against Limits.Retained
+	Polled             int64 // times that bytes came while a reader looked for them; see busyPoll
+	PolledInVain       int64 // times that none came for so long as it does
+	Detached           int   // now: sessions without a connection
+	Sessions           int   // now
 }
 
 // Counters returns the counts since the transport was made.
 func (t *Transport) Counters() Counters {
-	c := Counters{Cuts: t.cuts.Load(), Resumes: t.resumes.Load(), DuplicatesRunning: t.duplicatesRunning.Load(), DuplicatesKept: t.duplicatesKept.Load(),
+	c := Counters{Cuts: t.cuts.Load(), Resumes: t.resumes.Load(), DuplicatesRunning: t.duplicatesRunning.Load(), DuplicatesRetained: t.duplicatesRetained.Load(),
 		Polled: t.busy.rewarded.Load(), PolledInVain: t.busy.vain.Load()}
 	for _, s := range t.Sessions() {
 		c.Sessions++
 		if s.Detached() {
 			c.Detached++
 		}
-		n, bytes := s.callee.keeps()
-		c.KeptReplies += n
-		c.KeptBytes += bytes
+		n, bytes := s.inbound.retained()
+		c.RetainedReplies += n
+		c.RetainedBytes += bytes
 	}
 	return c
 }

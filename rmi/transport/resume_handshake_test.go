@@ -262,7 +262,7 @@ func TestAPeerThatDoesNotKnowHowLosesItsSessionWithTheConnection(t *testing.T) {
 			}
 			p.write(p.call(0, echo, "x"))
 			p.returned(0)
-			if n := b.Counters().KeptReplies; n != 0 {
+			if n := b.Counters().RetainedReplies; n != 0 {
 				t.Errorf("%s: %d replies are kept", c.name, n)
 			}
 			p.write(wire.AppendCancel(nil, 0, 2)) // was never sent: ignored

@@ -239,16 +239,16 @@ func idle(t *testing.T, nodes ...*node) {
 			t.Errorf("%d bytes are still charged", held)
 		}
 		for _, s := range n.Sessions() {
-			calls := s.calls.mu.Lock()
+			calls := s.outbound.mu.Lock()
 			if calls.busy != 0 || calls.roots != 0 || len(calls.free) != len(calls.slots) {
 				t.Errorf("%d slots are busy, %d of depth 0, %d of %d free", calls.busy, calls.roots, len(calls.free), len(calls.slots))
 			}
-			s.calls.mu.Unlock()
-			served := s.callee.mu.Lock()
+			s.outbound.mu.Unlock()
+			served := s.inbound.mu.Lock()
 			if served.running != 0 || served.queued != 0 || served.bytes != 0 {
 				t.Errorf("%d calls run, %d of %d bytes wait", served.running, served.queued, served.bytes)
 			}
-			s.callee.mu.Unlock()
+			s.inbound.mu.Unlock()
 			if l := s.Link(); l != nil {
 				if l.assembling != 0 {
 					t.Errorf("%d bytes are under assembly", l.assembling)

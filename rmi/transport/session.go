@@ -74,11 +74,11 @@ type Session struct {
 	attached  any
 	limits    wire.Limits // of what the peer accepts
 
-	link   atomic.Pointer[Link] // nil: detached
-	remote atomic.Pointer[net.Addr]
-	calls  callTable
-	callee callee
-	held   atomic.Int64 // bytes of assembled payloads not used yet
+	link     atomic.Pointer[Link] // nil: detached
+	remote   atomic.Pointer[net.Addr]
+	outbound outbound
+	inbound  inbound
+	held     atomic.Int64 // bytes of assembled payloads not used yet
 
 	done     chan struct{}               // closed by end
 	gone     chan struct{}               // closed when no goroutine is left
@@ -107,7 +107,7 @@ type lockedSession struct {
 	since     int64         // the same, in ticks
 	met       error         // what the last attempt to dial met since; nil: none ended
 	told      bool          // Config.OnAbsent was called since
-	linked    chan struct{} // closed when there is a connection again; nil if nobody waits
+	connected chan struct{} // closed when there is a connection again; nil if nobody waits
 	away      chan struct{} // closed when nobody waits for the peer any more; nil while there is a connection
 }
 
@@ -180,7 +180,7 @@ func (s *Session) Call(ctx context.Context, r *Request) (Reply, error) {
 	t := sl.payload.Table
 	return Reply{
 		Failed: sl.failed, References: sl.payload.References,
-		Table: sl.buf[:t:t], Body: sl.buf[t:], Owned: sl.owned, table: &s.calls, slot: sl,
+		Table: sl.buf[:t:t], Body: sl.buf[t:], Owned: sl.owned, table: &s.outbound, slot: sl,
 	}, nil
 }
 
@@ -222,7 +222,7 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	}
 	h.Timeout = uint64(left.Microseconds()) + 1
 	h.Payload = wire.Payload{References: uint32(r.References), Table: uint32(len(r.Table)), Body: uint32(len(r.Body))}
-	sl, err := s.calls.acquire(ctx, r, until)
+	sl, err := s.outbound.acquire(ctx, r, until)
 	if err != nil {
 		return nil, notSent(err)
 	}
@@ -259,13 +259,13 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 		case <-body.done:
 		case <-ctx.Done():
 			body.out.abort(body)
-			s.calls.release(sl)
+			s.outbound.release(sl)
 			return nil, fault.Add(notSent(ctx.Err()), fault.OutcomeUnknown)
 		}
 	}
 	if sl.err != nil {
 		err := sl.err
-		s.calls.release(sl)
+		s.outbound.release(sl)
 		return nil, err
 	}
 	return sl, nil
@@ -321,7 +321,7 @@ func (s *Session) await(sl *slot, expires int64) error {
 		expires = waitsLong
 	}
 	sl.expires.Store(expires)
-	if s.calls.isAway() { // either peerAway saw that the call waits, or this sees that it was called
+	if s.outbound.isAway() { // either peerAway saw that the call waits, or this sees that it was called
 		return s.awayError()
 	}
 	return nil
@@ -348,7 +348,7 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 			if !left { // the session is over
 				<-sl.done
 				e = sl.err
-				s.calls.release(sl)
+				s.outbound.release(sl)
 			}
 			return e
 		}
@@ -365,7 +365,7 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 			case <-body.done:
 			case <-ctx.Done():
 				begun, _ := body.out.abort(body)
-				if left, sent, _ := s.calls.abandon(sl, sl.done, body, begun); left {
+				if left, sent, _ := s.outbound.abandon(sl, sl.done, body, begun); left {
 					if sent {
 						return nil
 					}
@@ -373,7 +373,7 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 				}
 			}
 		}
-		s.calls.sentOneWay(sl)
+		s.outbound.sentOneWay(sl)
 		return nil
 	}
 }
@@ -384,11 +384,11 @@ func (s *Session) leave(sl *slot, done chan error, why error) (err error, left b
 	num, seq := sl.num, sl.seq
 	e := notSent(why)
 	for {
-		body, begun, told := s.calls.bodyOf(sl), false, false
+		body, begun, told := s.outbound.bodyOf(sl), false, false
 		if body != nil {
 			begun, told = body.out.abort(body)
 		}
-		left, sent, again := s.calls.abandon(sl, done, body, begun)
+		left, sent, again := s.outbound.abandon(sl, done, body, begun)
 		switch {
 		case again:
 			continue
@@ -415,7 +415,7 @@ func (s *Session) leave(sl *slot, done chan error, why error) (err error, left b
 func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
 	if l := s.link.Load(); l != nil {
 		l.out.control(func(b []byte) []byte {
-			if s.calls.abandoned(num, seq) {
+			if s.outbound.abandoned(num, seq) {
 				b = wire.AppendCancel(b, num, seq)
 			}
 			return b
@@ -427,8 +427,8 @@ func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
 func (s *Session) sendAcks(above int) {
 	if l := s.link.Load(); l != nil {
 		l.out.control(func(b []byte) []byte {
-			st := s.calls.mu.Lock()
-			defer s.calls.mu.Unlock()
+			st := s.outbound.mu.Lock()
+			defer s.outbound.mu.Unlock()
 			return st.acks(b, above)
 		})
 	}
@@ -505,8 +505,8 @@ func (s *Session) end(err error) {
 	if l != nil { // before the methods hear of it: what they answer now is for nobody
 		l.cutAfter(s.err, s.farewell(f))
 	}
-	s.calls.fail(s.err)
-	s.callee.cancelAll()
+	s.outbound.fail(s.err)
+	s.inbound.cancelAll()
 	go s.finish()
 }
 
@@ -524,7 +524,7 @@ func (s *Session) farewell(f *fault.Error) []byte {
 // The transport waits for it.
 func (s *Session) finish() {
 	s.wg.Wait()
-	s.callee.drop()
+	s.inbound.drop()
 	s.transport.ended(s)
 	close(s.gone)
 }
@@ -537,17 +537,17 @@ func (s *Session) onTick(now int64) {
 		switch {
 		case s.peerOff.Load():
 			s.sendAcks(0)
-		case s.calls.owesLarge():
+		case s.outbound.owesLarge():
 			s.sendAcks(ackAbove)
 		}
 		if time.Duration(now-l.lastRead.Load())*tick >= time.Second {
-			s.calls.trim()
+			s.outbound.trim()
 		}
 	} else {
 		s.checkAbsence(now)
 	}
-	for _, x := range s.calls.expire(now) {
+	for _, x := range s.outbound.expire(now) {
 		s.sendCancel(x.slot, x.seq)
 	}
-	s.callee.expire(s)
+	s.inbound.expire(s)
 }

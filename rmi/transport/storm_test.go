@@ -17,7 +17,7 @@ import (
 // Calls of all kinds begin, end, expire and are given up while their connection
 // is cut all the time: each ends, none runs twice, and each error's outcome is true.
 func TestCallsInAStormOfCuts(t *testing.T) {
-	mem, a, b, s := linked(t, func(c *Config) { c.Limits.Kept = 64 << 20 })
+	mem, a, b, s := linked(t, func(c *Config) { c.Limits.Retained = 64 << 20 })
 	const callers, each = 64, 25
 	var runs [callers * each]atomic.Int32
 	var uncounted [callers * each]atomic.Int32
@@ -133,7 +133,7 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 	t.Logf("%d answered, %d left; %+v; %+v", answered.Load(), left.Load(), c, b.Counters())
 	// What is kept is what the slots' last calls returned, and no more than the caller may owe.
 	theirs := b.Live(a.Node())
-	served := theirs.callee.mu.Lock()
+	served := theirs.inbound.mu.Lock()
 	sum := 0
 	for _, chunk := range served.slots {
 		for i := range chunk {
@@ -145,11 +145,11 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 			}
 		}
 	}
-	if served.kept != sum {
-		t.Errorf("%d bytes are kept, %d are counted", sum, served.kept)
+	if served.retained != sum {
+		t.Errorf("%d bytes are kept, %d are counted", sum, served.retained)
 	}
-	theirs.callee.mu.Unlock()
-	table := s.calls.mu.Lock()
+	theirs.inbound.mu.Unlock()
+	table := s.outbound.mu.Lock()
 	if table.busy != 0 || table.roots != 0 || len(table.free) != len(table.slots) || len(table.waiting) != 0 {
 		t.Errorf("%d slots are busy, %d free of %d", table.busy, len(table.free), len(table.slots))
 	}
@@ -162,7 +162,7 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 	if owed != table.owed || large != table.large {
 		t.Errorf("%d bytes are owed, %d large; counted %d, %d", owed, large, table.owed, table.large)
 	}
-	s.calls.mu.Unlock()
+	s.outbound.mu.Unlock()
 	for _, n := range []*node{a, b} {
 		uncharged(t, n, theirs)
 		if c := n.conns.Load(); c != 1 {

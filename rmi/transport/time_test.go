@@ -225,11 +225,11 @@ func TestACallReturnsByItsDeadlineAndItsSlotComesBack(t *testing.T) {
 				wantKind(t, err, fault.KindDeadline, c.outcome, "")
 				<-time.After(6 * time.Second)
 				synctest.Wait()
-				calls := s.calls.mu.Lock()
+				calls := s.outbound.mu.Lock()
 				if calls.busy != 0 || calls.roots != 0 || len(calls.slots) != 1 {
 					t.Errorf("%d slots are busy, of %d", calls.busy, len(calls.slots))
 				}
-				s.calls.mu.Unlock()
+				s.outbound.mu.Unlock()
 				q := s.Link().out.mu.Lock()
 				if q.assembled != 0 || len(q.bodies)+len(q.waiting) != 0 {
 					t.Errorf("%d bytes are under way", q.assembled)
@@ -251,7 +251,7 @@ func TestACoarseDeadlineEndsEveryWait(t *testing.T) {
 		p, s, h, end := calledRaw(t, a, mem, echo)
 		p.write(p.answer(h, ""))
 		<-end
-		s.calls.rootMax = 8
+		s.outbound.rootMax = 8
 		ends := make(chan error)
 		start := time.Now()
 		for range 20 {

@@ -34,7 +34,7 @@ type Transport struct {
 	held     atomic.Int64 // bytes of assembled payloads, of all sessions
 	conns    atomic.Int64 // connections, handshakes under way included
 
-	cuts, resumes, duplicatesRunning, duplicatesKept atomic.Int64 // see Counters
+	cuts, resumes, duplicatesRunning, duplicatesRetained atomic.Int64 // see Counters
 
 	busy    busyPoll
 	peers   peers
@@ -275,8 +275,8 @@ func (h *handshake) session(id wire.SessionID, peer refs.NodeID, host string) *S
 		limits: wire.Limits{Message: int(min(p.Message, 1<<30)), References: int(min(p.Entries, 1<<16))},
 		done:   make(chan struct{}), gone: make(chan struct{}),
 	}
-	s.calls.init(s, int(min(p.Slots, 1<<20)))
-	s.callee.init(s)
+	s.outbound.init(s, int(min(p.Slots, 1<<20)))
+	s.inbound.init(s)
 	s.mu.Lock().of = s
 	s.mu.Unlock()
 	if t.Attach != nil {

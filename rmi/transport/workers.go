@@ -25,7 +25,7 @@ type workers struct {
 type lockedWorkers struct {
 	idle     []chan *Incoming // capacity 1 each
 	least    int              // fewest idle since the last trim: those were not needed
-	waiting  []*Session       // whose queue the limit holds up; each once (lockedCallee.listed)
+	waiting  []*Session       // whose queue the limit holds up; each once (lockedInbound.listed)
 	draining bool
 }
 
@@ -190,9 +190,9 @@ func (s *Session) arrive(l *Link, in *Incoming) {
 
 // let serves a call whose turn to begin it is, queues it, or refuses it.
 func (s *Session) let(in *Incoming) {
-	st := s.callee.mu.Lock()
+	st := s.inbound.mu.Lock()
 	what, why := st.let(in)
-	s.callee.mu.Unlock()
+	s.inbound.mu.Unlock()
 	switch what {
 	case runs:
 		s.transport.workers.run(in)
@@ -218,7 +218,7 @@ const (
 )
 
 // let queues a call, or admits it; or says why it is to be refused.
-func (c *lockedCallee) let(in *Incoming) (verdict, *fault.Error) {
+func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 	t := c.session.transport
 	if c.over {
 		c.slotOf(in).in = nil // it is another session's from here on
@@ -254,7 +254,7 @@ func (w *workers) list(s *Session) {
 
 // admit counts a call as running and reports whether it may run now, or waits
 // for its turn. Calls enter a turn in the order in which they are admitted.
-func (c *lockedCallee) admit(in *Incoming) bool {
+func (c *lockedInbound) admit(in *Incoming) bool {
 	c.running++
 	c.session.transport.workers.total.Add(1)
 	if in.perCaller {
@@ -267,10 +267,10 @@ func (c *lockedCallee) admit(in *Incoming) bool {
 // returns one of them to be served by the caller. ended calls of the session's have
 // ended.
 func (s *Session) admitQueued(keep bool, ended int) (kept *Incoming) {
-	st := s.callee.mu.Lock()
+	st := s.inbound.mu.Lock()
 	st.running -= ended
 	more, list := st.admitQueued()
-	s.callee.mu.Unlock()
+	s.inbound.mu.Unlock()
 	if ended > 0 {
 		s.changed.send()
 	}
@@ -291,7 +291,7 @@ func (s *Session) admitQueued(keep bool, ended int) (kept *Incoming) {
 
 // admitQueued admits queued calls while there is room. It returns the first of those that
 // may run now; the others follow as next. list says that the session is to be listed.
-func (c *lockedCallee) admitQueued() (first *Incoming, list bool) {
+func (c *lockedInbound) admitQueued() (first *Incoming, list bool) {
 	t := c.session.transport
 	c.listed = false
 	end := &first
@@ -311,7 +311,7 @@ func (c *lockedCallee) admitQueued() (first *Incoming, list bool) {
 func (s *Session) refuse(in *Incoming, why *fault.Error) {
 	in.dropTable()
 	r := refused(why, in.uncounted && s.resumable)
-	l, _ := s.callee.answered(in, &r)
+	l, _ := s.inbound.answered(in, &r)
 	h := wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq, Payload: r.payload}
 	in.recycle()
 	s.changed.send()

@@ -16,7 +16,7 @@ import (
 type slot struct {
 	num wire.Slot
 
-	// Guarded by callTable's lock; once done was received from, the caller's.
+	// Guarded by outbound's lock; once done was received from, the caller's.
 	done      chan error // capacity 1: nil: the call in it was completed; an error: it was given up, and the slot is another's
 	seq       wire.Seq
 	state     slotState
@@ -37,7 +37,7 @@ type slot struct {
 	owed      int       // of a free slot: the same, until the peer was told that the reply arrived
 
 	// How the call was sent. Written under the connection's outbox.mu, and where
-	// that is not the caller's own doing under callTable's lock too.
+	// that is not the caller's own doing under outbound's lock too.
 	made  uint64        // counts the session's calls: the order in which slots were taken
 	sent  atomic.Uint32 // the wire.Epoch of the connection on which it was sent last; 0: never
 	sends int
@@ -61,22 +61,22 @@ const (
 	slotDone                // the reply is here, the caller reads it
 )
 
-// callTable is the caller's half of a session: its slots.
+// outbound is the caller's half of a session: its slots.
 //
 // A slot is one call's from before it is sent until its reply was read, so
 // using it again tells the peer that the reply arrived. Calls from outside
 // (depth 0) may have rootMax slots and wait for one; nested calls never wait,
 // because what they would wait for may be waiting for them.
-type callTable struct {
+type outbound struct {
 	session      *Session
 	rootMax, max int
 
-	mu guard.Mutex[lockedCalls]
+	mu guard.Mutex[lockedOutbound]
 }
 
-// lockedCalls is the state of a callTable.
-type lockedCalls struct {
-	of      *callTable
+// lockedOutbound is what the lock of an outbound guards.
+type lockedOutbound struct {
+	of      *outbound
 	slots   []*slot
 	free    []*slot // last in, first out: few slots are ever used
 	roots   int     // slots in use by calls of depth 0
@@ -91,7 +91,7 @@ type lockedCalls struct {
 	away    bool  // the peer is (absence.go): no call waits for it
 }
 
-func (c *callTable) init(s *Session, max int) {
+func (c *outbound) init(s *Session, max int) {
 	c.session, c.max, c.rootMax = s, max, (max+3)/4
 	c.mu.Lock().of = c
 	c.mu.Unlock()
@@ -106,7 +106,7 @@ const (
 
 // acquire returns a slot for r, its sequence number advanced, waiting for one if
 // the call is of depth 0, at most until the end of ctx or, if it is not zero, until.
-func (c *callTable) acquire(ctx context.Context, r *Request, until time.Time) (*slot, error) {
+func (c *outbound) acquire(ctx context.Context, r *Request, until time.Time) (*slot, error) {
 	for {
 		st := c.mu.Lock()
 		s, turn, err := st.enter(r)
@@ -137,7 +137,7 @@ func (c *callTable) acquire(ctx context.Context, r *Request, until time.Time) (*
 
 // enter returns a slot for r, or its turn in the line for one, which is closed when it is
 // to try again. It returns neither if the peer is away.
-func (c *lockedCalls) enter(r *Request) (s *slot, turn chan struct{}, err error) {
+func (c *lockedOutbound) enter(r *Request) (s *slot, turn chan struct{}, err error) {
 	if c.err != nil {
 		return nil, nil, c.over
 	}
@@ -160,7 +160,7 @@ func (c *lockedCalls) enter(r *Request) (s *slot, turn chan struct{}, err error)
 }
 
 // leaveLine gives a turn up. If it has come already, it is passed on.
-func (c *lockedCalls) leaveLine(turn chan struct{}) {
+func (c *lockedOutbound) leaveLine(turn chan struct{}) {
 	if i := slices.Index(c.waiting, turn); i >= 0 {
 		c.waiting = slices.Delete(c.waiting, i, i+1)
 	} else {
@@ -169,7 +169,7 @@ func (c *lockedCalls) leaveLine(turn chan struct{}) {
 }
 
 // take returns a free or a new slot, or nil.
-func (c *lockedCalls) take(r *Request, nested bool) *slot {
+func (c *lockedOutbound) take(r *Request, nested bool) *slot {
 	var s *slot
 	if n := len(c.free); n > 0 {
 		s, c.free = c.free[n-1], c.free[:n-1]
@@ -200,7 +200,7 @@ func (c *lockedCalls) take(r *Request, nested bool) *slot {
 }
 
 // release frees a slot, and acknowledges the replies if much is owed.
-func (c *callTable) release(s *slot) {
+func (c *outbound) release(s *slot) {
 	st := c.mu.Lock()
 	st.release(s)
 	much := st.owed > ackAtOnce || st.owed > 0 && c.session.peerOff.Load()
@@ -211,7 +211,7 @@ func (c *callTable) release(s *slot) {
 }
 
 // paid notes that the peer hears, or will, that a slot's last reply arrived.
-func (c *lockedCalls) paid(s *slot) {
+func (c *lockedOutbound) paid(s *slot) {
 	c.owed -= s.owed
 	if s.owed > ackAbove {
 		c.large--
@@ -220,7 +220,7 @@ func (c *lockedCalls) paid(s *slot) {
 }
 
 // release frees a slot whose reply was read or will never come.
-func (c *lockedCalls) release(s *slot) {
+func (c *lockedOutbound) release(s *slot) {
 	if s.sent.Load() == 0 {
 		s.seq-- // it was never used, and last is still that of the call before
 	} else {
@@ -250,14 +250,14 @@ func (c *lockedCalls) release(s *slot) {
 }
 
 // owesLarge reports whether the peer keeps a large reply whose slot nobody uses.
-func (c *callTable) owesLarge() bool {
+func (c *outbound) owesLarge() bool {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	return st.large > 0
 }
 
 // acks appends the acknowledgements of replies above a size whose slots are free.
-func (c *lockedCalls) acks(b []byte, above int) []byte {
+func (c *lockedOutbound) acks(b []byte, above int) []byte {
 	if c.owed == 0 {
 		return b
 	}
@@ -270,7 +270,7 @@ func (c *lockedCalls) acks(b []byte, above int) []byte {
 	return b
 }
 
-func (c *lockedCalls) wakeOne() {
+func (c *lockedOutbound) wakeOne() {
 	if len(c.waiting) > 0 {
 		close(c.waiting[0])
 		c.waiting = slices.Delete(c.waiting, 0, 1)
@@ -282,7 +282,7 @@ func (c *lockedCalls) wakeOne() {
 // not, the slot is free again. body is what the caller has taken back of the
 // payload's sending, and begun whether any of it was sent; if the payload was
 // sent anew meanwhile, again is true and nothing was done.
-func (c *callTable) abandon(s *slot, done chan error, body *outBody, begun bool) (left, sent, again bool) {
+func (c *outbound) abandon(s *slot, done chan error, body *outBody, begun bool) (left, sent, again bool) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.done != done || s.state != slotWaiting {
@@ -304,14 +304,14 @@ func (c *callTable) abandon(s *slot, done chan error, body *outBody, begun bool)
 }
 
 // bodyOf is the sending of the call's payload, if that travels in fragments.
-func (c *callTable) bodyOf(s *slot) *outBody {
+func (c *outbound) bodyOf(s *slot) *outBody {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return s.body
 }
 
 // sentOneWay leaves a one-way call that was sent.
-func (c *callTable) sentOneWay(s *slot) {
+func (c *outbound) sentOneWay(s *slot) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.state == slotWaiting {
@@ -323,7 +323,7 @@ func (c *callTable) sentOneWay(s *slot) {
 }
 
 // complete hands the slot to its caller.
-func (c *lockedCalls) complete(s *slot) {
+func (c *lockedOutbound) complete(s *slot) {
 	s.state = slotDone
 	s.done <- nil
 	c.of.session.changed.send()
@@ -332,7 +332,7 @@ func (c *lockedCalls) complete(s *slot) {
 // returned takes a return record in. It runs on the reading goroutine. uncounted,
 // if it is not nil, is to be called, and table, of a reply that nobody reads,
 // to be counted.
-func (c *callTable) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest []byte) (uncounted func(), table []byte, err error) {
+func (c *outbound) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest []byte) (uncounted func(), table []byte, err error) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	if int(h.Slot) >= len(st.slots) {
@@ -361,7 +361,7 @@ func (c *callTable) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest 
 }
 
 // fragment returns where the next n bytes of a reply's payload go.
-func (c *callTable) fragment(num wire.Slot, seq wire.Seq) (*assembly, error) {
+func (c *outbound) fragment(num wire.Slot, seq wire.Seq) (*assembly, error) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	if int(num) >= len(st.slots) || st.slots[num].in == nil || st.slots[num].seq != seq {
@@ -372,7 +372,7 @@ func (c *callTable) fragment(num wire.Slot, seq wire.Seq) (*assembly, error) {
 
 // assembled completes the call whose reply's last fragment is here. It returns
 // the table of a reply that nobody reads.
-func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
+func (c *outbound) assembled(num wire.Slot) (references uint32, table []byte) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	sl := st.slots[num]
@@ -402,7 +402,7 @@ func (c *callTable) assembled(num wire.Slot) (references uint32, table []byte) {
 }
 
 // fail ends every call in flight with err; those made later get it at once.
-func (c *callTable) fail(err error) {
+func (c *outbound) fail(err error) {
 	over := errOver(err)
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
@@ -428,7 +428,7 @@ func (c *callTable) fail(err error) {
 }
 
 // cut forgets the replies under assembly on a connection that is lost.
-func (c *callTable) cut() {
+func (c *outbound) cut() {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range st.slots {
@@ -442,7 +442,7 @@ func (c *callTable) cut() {
 // resend appends to a new connection's frames what the peer may not have heard
 // of: the calls in flight, in the order in which they were made, that those whose
 // callers left are given up, and that large replies arrived.
-func (c *callTable) resend(q *lockedOutbox) {
+func (c *outbound) resend(q *lockedOutbox) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	st.away = false
@@ -476,7 +476,7 @@ func (c *callTable) resend(q *lockedOutbox) {
 }
 
 // abandoned reports whether a call that the peer may know was given up, and no reply came yet.
-func (c *callTable) abandoned(num wire.Slot, seq wire.Seq) bool {
+func (c *outbound) abandoned(num wire.Slot, seq wire.Seq) bool {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	s := st.slots[num]
@@ -491,7 +491,7 @@ type callID struct {
 
 // expire abandons the calls whose coarse deadline has come, tells their
 // callers, and returns the calls of which the peer is to be told.
-func (c *callTable) expire(now int64) []callID {
+func (c *outbound) expire(now int64) []callID {
 	st := c.mu.Lock()
 	late := st.anyLate(now)
 	c.mu.Unlock()
@@ -512,13 +512,13 @@ func (s *slot) late(now int64) bool {
 }
 
 // anyLate reports whether there is anything to expire.
-func (c *lockedCalls) anyLate(now int64) bool {
+func (c *lockedOutbound) anyLate(now int64) bool {
 	return c.busy > 0 && slices.ContainsFunc(c.slots, func(s *slot) bool { return s.late(now) })
 }
 
 // expire abandons the calls that are late and returns those of which the peer is to be
 // told. The errors are those of a call that was not sent, and of one that was.
-func (c *lockedCalls) expire(now int64, unreached, expired error) (late []callID) {
+func (c *lockedOutbound) expire(now int64, unreached, expired error) (late []callID) {
 	for _, s := range c.slots {
 		switch {
 		case !s.late(now):
@@ -534,7 +534,7 @@ func (c *lockedCalls) expire(now int64, unreached, expired error) (late []callID
 }
 
 // giveUp tells the caller of a call that was sent to wait no longer.
-func (c *lockedCalls) giveUp(s *slot, err error) {
+func (c *lockedOutbound) giveUp(s *slot, err error) {
 	s.state, s.req, s.body = slotAbandoned, nil, nil
 	c.of.session.changed.send()
 	s.done <- err
@@ -543,7 +543,7 @@ func (c *lockedCalls) giveUp(s *slot, err error) {
 
 // peerAway has nobody wait for the peer any more: those who do get an error, of
 // the outcome that is true of their call. It does nothing if there is a connection.
-func (c *callTable) peerAway(unknown, notExecuted error) {
+func (c *outbound) peerAway(unknown, notExecuted error) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	if st.away || st.err != nil || c.session.link.Load() != nil { // resend, which comes after the link, ends it
@@ -567,14 +567,14 @@ func (c *callTable) peerAway(unknown, notExecuted error) {
 }
 
 // isAway reports whether the peer is away.
-func (c *callTable) isAway() bool {
+func (c *outbound) isAway() bool {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	return st.away && c.session.link.Load() == nil
 }
 
 // trim drops the buffers of free slots, which an idle session does not need.
-func (c *callTable) trim() {
+func (c *outbound) trim() {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	if st.kept {

@@ -1,0 +1,170 @@
+package transport
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"gormi/rmi/codec"
+	"gormi/rmi/fault"
+	"gormi/rmi/internal/mempool"
+	"gormi/rmi/wire"
+)
+
+// Incoming is a call that arrived.
+type Incoming struct {
+	Header     wire.CallHeader
+	Extensions wire.Extensions
+	Session    *Session
+	ctx        *callContext
+	payload    []byte // the table, then the body
+	buf        []byte // memory of small payloads, kept from use to use
+
+	deadline  time.Time
+	number    wire.CallNum // on its connection, over datagrams
+	perCaller bool         // the peer's calls of the object take turns; inbound has the turn
+	turn      *Turn        // nil: it takes none, or has not entered
+	refused   *fault.Error // why it will not be served although its payload must be taken in
+	answered  bool
+	uncounted bool      // the table had no room, or will never come
+	asm       *assembly // of a payload that came in fragments; holds its charge
+	next      *Incoming // in inbound's queue
+}
+
+// Context is the context that the method gets.
+func (in *Incoming) Context() context.Context { return in.ctx }
+
+// Table is the table of references, to be parsed by wire.ParseTable.
+func (in *Incoming) Table() []byte { return in.payload[:in.Header.Payload.Table] }
+
+// join makes one piece of a payload that came in fragments.
+func (in *Incoming) join() {
+	if in.asm != nil && in.payload == nil {
+		in.asm.blocks = [][]byte{mempool.Join(in.asm.blocks)}
+		in.payload = in.asm.blocks[0]
+	}
+}
+
+// Body is the encoded arguments. It is valid until Serve returns, or for as long
+// as somebody has it if it is Owned.
+func (in *Incoming) Body() []byte { return in.payload[in.Header.Payload.Table:] }
+
+// Owned says that nothing else is in the memory of Body, nor will be.
+func (in *Incoming) Owned() bool { return in.asm != nil }
+
+// Reply answers the call. If it reports that the reply is kept, table and body
+// must not be used again; else they may.
+func (in *Incoming) Reply(references int, table, body []byte) (kept bool) {
+	return in.answer(0, references, table, body)
+}
+
+// Fail answers the call with an error.
+func (in *Incoming) Fail(err *fault.Error) {
+	in.answer(wire.FlagError, 0, nil, codec.AppendError(nil, err))
+}
+
+// Relay answers the call with another's reply, as it came.
+func (in *Incoming) Relay(failed bool, references int, table, body []byte) (kept bool) {
+	var flags uint8
+	if failed {
+		flags = wire.FlagError
+	}
+	return in.answer(flags, references, table, body)
+}
+
+func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kept bool) {
+	if in.answered {
+		return false
+	}
+	s := in.Session
+	if n := len(table) + len(body); n > s.limits.Message {
+		in.Fail(fault.New(fault.KindTooLarge, fault.OutcomeExecuted, "%d bytes of results: the caller accepts %d in one message (its Options.Limits.Message)", n, s.limits.Message))
+		return false
+	}
+	if references > s.limits.References {
+		in.Fail(fault.New(fault.KindTooLarge, fault.OutcomeExecuted, "%d references among the results: the caller accepts %d in one message (its Options.Limits.References)", references, s.limits.References))
+		return false
+	}
+	in.answered = true
+	r := reply{flags: flags, parts: [2][]byte{table, body},
+		payload: wire.Payload{References: uint32(references), Table: uint32(len(table)), Body: uint32(len(body))}}
+	// From here on the peer may use the slot again.
+	l, many := s.inbound.answered(in, &r)
+	if l == nil {
+		return r.retained
+	}
+	h := wire.ReturnHeader{Slot: in.Header.Slot, Seq: in.Header.Seq, Payload: r.payload}
+	if b := r.sending; b != nil {
+		l.out.sendBody(b)
+		if !r.retained {
+			<-b.done
+		}
+		return r.retained
+	}
+	// A reply waits for room as long as the connection lives: the keepalive bounds that.
+	q, err := l.out.lock(context.Background(), time.Time{})
+	if err != nil {
+		return r.retained
+	}
+	q.small = r.append(q.small, &h)
+	due := q.appended(many)
+	l.out.mu.Unlock()
+	l.out.do(due)
+	return r.retained
+}
+
+var incomings = sync.Pool{New: func() any { return new(Incoming) }}
+
+// recycle gives the memory of a served call back.
+func (in *Incoming) recycle() {
+	if in.asm != nil {
+		in.asm.release()
+	}
+	buf := in.buf
+	if cap(buf) > 64<<10 {
+		buf = nil
+	}
+	*in = Incoming{buf: buf}
+	incomings.Put(in)
+}
+
+// reply is what a call is answered with.
+type reply struct {
+	flags   uint8
+	payload wire.Payload
+	parts   [2][]byte // table and body
+	retained    bool      // parts are the slot's own, and no copy
+	copied  []byte    // what parts are in, if that is memory of package mempool's
+	sending *outBody  // of one that travels in fragments
+}
+
+// append appends the return record of a reply that needs no fragments.
+func (r *reply) append(b []byte, h *wire.ReturnHeader) []byte {
+	b = wire.AppendReturn(b, h, r.flags, nil)
+	return append(append(b, r.parts[0]...), r.parts[1]...)
+}
+
+// copyTo copies the parts, which are then in what it returns.
+func (r *reply) copyTo(b []byte) []byte {
+	b = append(append(b, r.parts[0]...), r.parts[1]...)
+	t := r.payload.Table
+	r.parts = [2][]byte{b[:t:t], b[t:]}
+	return b
+}
+
+// body is a large reply as the outbox takes it.
+func (r *reply) body(h *wire.ReturnHeader) *outBody {
+	return &outBody{header: wire.AppendReturn(nil, h, r.flags|wire.FlagFragmented, nil),
+		parts: r.parts, slot: h.Slot, seq: h.Seq, ofReturn: true, done: make(chan struct{})}
+}
+
+// refused is the reply of a call that was not served.
+func refused(why *fault.Error, uncounted bool) reply {
+	r := reply{flags: wire.FlagError}
+	if uncounted {
+		r.flags |= wire.FlagUncounted
+	}
+	r.parts[1] = codec.AppendError(nil, why)
+	r.payload.Body = uint32(len(r.parts[1]))
+	return r
+}
