@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -192,7 +193,7 @@ func TestARegistryWhoseAnswersToRenewalsMakeNoSense(t *testing.T) {
 
 // What a registry says to a node that is being closed does not end the process.
 func TestARegistryWhoseGoodbyeMakesNoSense(t *testing.T) {
-	for _, index := range []int{-1, 1, 1 << 40} {
+	for _, index := range []int{-1, 1, math.MaxInt} {
 		f := &fake{
 			acquire: func([]registry.Claim) ([]registry.Grant, error) {
 				return []registry.Grant{{Revision: 1, Lease: time.Minute}}, nil
