@@ -130,12 +130,12 @@ func (in *Incoming) recycle() {
 
 // reply is what a call is answered with.
 type reply struct {
-	flags   uint8
-	payload wire.Payload
-	parts   [2][]byte // table and body
-	retained    bool      // parts are the slot's own, and no copy
-	copied  []byte    // what parts are in, if that is memory of package mempool's
-	sending *outBody  // of one that travels in fragments
+	flags    uint8
+	payload  wire.Payload
+	parts    [2][]byte // table and body
+	retained bool      // parts are the slot's own, and no copy
+	copied   []byte    // what parts are in, if that is memory of package mempool's
+	sending  *outBody  // of one that travels in fragments
 }
 
 // append appends the return record of a reply that needs no fragments.
