@@ -41,6 +41,7 @@ func (n *Node) Run(ctx context.Context) error {
 // methods that it called, but not for their replies.
 //
 // The error says how much was given up, and which calls; their callers get PeerGone with Unknown.
+// What a Close cuts off meanwhile is given up too.
 // There is no error if callers lost nothing: Shutdown does not wait for calls that were cancelled
 // or whose callers died.
 //
@@ -71,7 +72,7 @@ func (n *Node) gaveUp(u *transport.Unfinished) error {
 	add(u.Arriving, "call's arguments are arriving", "calls' arguments are arriving", nil)
 	add(u.Replies, "reply may not have arrived", "replies may not have arrived", nil)
 	add(len(u.Calls), "call of this node is not answered", "calls of this node are not answered", madeNames(u.Calls))
-	kind := cmp.Or(fault.ContextKind(u.Reason), fault.KindPeerGone)
+	kind := cmp.Or(fault.ContextKind(u.Reason), fault.KindOf(u.Reason))
 	return fault.Add(fault.New(kind, fault.OutcomeUnknown, "gave up what was in flight: %s", strings.Join(parts, "; ")), fault.Op("shutdown"), fault.Cause(u.Reason))
 }
 

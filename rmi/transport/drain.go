@@ -40,7 +40,7 @@ type Unfinished struct {
 	Arriving int    // whose arguments have not come in full
 	Replies  int    // made, and not known to have arrived
 	Calls    []Call // this node's own
-	Reason   error  // the context's, if its end was waited for
+	Reason   error  // why: the context's error, or that the node was closed meanwhile
 }
 
 // Call names a call in flight.
@@ -55,6 +55,14 @@ type Call struct {
 // None reports whether nothing was given up.
 func (u *Unfinished) None() bool {
 	return len(u.Serving) == 0 && u.Arriving == 0 && u.Replies == 0 && len(u.Calls) == 0
+}
+
+// add adds what another has.
+func (u *Unfinished) add(v *Unfinished) {
+	u.Serving = append(u.Serving, v.Serving...)
+	u.Arriving += v.Arriving
+	u.Replies += v.Replies
+	u.Calls = append(u.Calls, v.Calls...)
 }
 
 // Error implements error. The node tells names instead of numbers.
@@ -100,6 +108,13 @@ func (t *Transport) goingOff() bool {
 	return st.leaving
 }
 
+// isClosed reports whether Close was called.
+func (t *Transport) isClosed() bool {
+	st := t.mu.Lock()
+	defer t.mu.Unlock()
+	return st.closed
+}
+
 // Shutdown ends the transport in good order: no new sessions and calls, those in
 // flight finish, at most until ctx ends. It does not wait for the call that ctx
 // belongs to, nor for others of its chain. The error is an *Unfinished. It does not Close.
@@ -116,7 +131,7 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 			s.GoAway()
 		}
 		for _, s := range t.Sessions() {
-			again = s.drain(ctx, begun, chain, inside) || again // another may have got something to do meanwhile
+			again = s.drain(ctx, left, begun, chain, inside) || again // another may have got something to do meanwhile
 		}
 	}
 	t.stopListening()
@@ -126,33 +141,44 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	if left.None() {
 		return nil
 	}
-	if left.Reason = ctx.Err(); left.Reason == nil {
+	left.Reason = ctx.Err()
+	switch {
+	case left.Reason != nil:
+	case t.isClosed():
+		left.Reason = errClosed()
+	default:
 		left.Reason = fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost and not made again")
 	}
 	return left
 }
 
 // drain waits until the session has nothing to do any more, or nothing that waiting
-// is good for. It reports whether it waited.
-func (s *Session) drain(ctx context.Context, begun int64, chain wire.ChainID, inside bool) (waited bool) {
-	for {
+// is good for. It reports whether it waited. If the transport is closed meanwhile, it adds to
+// left what it waited for. (A session that ends because its peer died leaves nothing that a
+// caller could miss.)
+func (s *Session) drain(ctx context.Context, left *Unfinished, begun int64, chain wire.ChainID, inside bool) (waited bool) {
+	var last Unfinished
+	for ctx.Err() == nil {
 		changed := s.changed.next()
-		if !s.busy(begun, chain, inside) {
+		var u Unfinished
+		if !s.busy(&u, begun, chain, inside) {
+			if !s.live() && s.transport.isClosed() {
+				left.add(&last)
+			}
 			return waited
 		}
-		waited = true
+		waited, last = true, u
 		select {
 		case <-changed:
 		case <-s.done:
-			return waited
 		case <-ctx.Done():
-			return waited
 		}
 	}
+	return waited
 }
 
-// busy reports whether to wait for the session.
-func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
+// busy reports whether to wait for the session, and tells in u what for.
+func (s *Session) busy(u *Unfinished, begun int64, chain wire.ChainID, inside bool) bool {
 	if !s.live() {
 		return false
 	}
@@ -163,9 +189,8 @@ func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
 	if detached && absent < comeBack {
 		return true // it is not told yet
 	}
-	var u Unfinished
-	s.inbound.unfinished(&u, begun, chain, inside)
-	s.outbound.unfinished(&u, chain, inside)
+	s.inbound.unfinished(u, begun, chain, inside)
+	s.outbound.unfinished(u, chain, inside)
 	if detached { // calls can end by themselves, a reply cannot arrive
 		return len(u.Serving)+len(u.Calls) > 0
 	}
