@@ -7,7 +7,7 @@
 //
 //	errors.Is(err, fault.KindNoSuchObject)           // by kind
 //	errors.Is(err, context.DeadlineExceeded)         // also true for fault.KindDeadline
-//	errors.Is(err, bank.ErrOverdrawn)                // returned by the peer, registered by both sides
+//	errors.Is(err, bank.ErrOverdrawn)                // the peer returned it; both registered it
 //	fault.OutcomeOf(err) == fault.OutcomeNotExecuted // safe to try again
 //
 // The kinds that stand for an error of the standard library match it, as [Error.Is] lists.
