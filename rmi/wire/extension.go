@@ -14,11 +14,11 @@ const (
 	ExtTarget ExtensionType = 0x01
 	// ExtConnection: which connection of the session this is. The dialling side's proof only.
 	ExtConnection ExtensionType = 0x04
-	// ExtOrder: the place of a call among those sent on its connection. Over datagrams only,
-	// in the record that completes the call: its own, or the last fragment of its payload.
+	// ExtOrder: the place of a call among those sent on its connection, over datagrams only. It
+	// stands in the record that completes the call: its own, or the last fragment of its payload.
 	ExtOrder ExtensionType = 0x05
-	// ExtMetadata and ExtTrace are skippable and reserved for key-value pairs
-	// and for a trace context.
+	// ExtMetadata and ExtTrace are reserved for key-value pairs and for a trace context. They are
+	// skippable.
 	ExtMetadata ExtensionType = 0x82
 	ExtTrace    ExtensionType = 0x83
 )
@@ -31,7 +31,8 @@ func AppendExtension(b []byte, t ExtensionType, value []byte) []byte {
 	return append(b, value...)
 }
 
-// AppendTarget appends the extension that names the node and the start time of a relayed call's owner.
+// AppendTarget appends the extension ExtTarget: node and start time of the owner of the object that
+// is called.
 func AppendTarget(b []byte, node refs.NodeID, time refs.Time) []byte {
 	var v [targetSize]byte
 	copy(v[:], node[:])
@@ -69,7 +70,7 @@ func AppendOrder(b []byte, n CallNum) []byte {
 	return AppendExtension(b, ExtOrder, v[:])
 }
 
-// Extensions is what a receiver of today understands of a header's extensions.
+// Extensions are the extensions of a header that this version understands.
 type Extensions struct {
 	Relay bool // Node and Time name the owner of the call's object
 	Node  refs.NodeID
@@ -81,8 +82,7 @@ type Extensions struct {
 	Order CallNum // 0: none
 }
 
-// skipExtensions checks the extensions of a header that has none which this
-// package knows.
+// skipExtensions checks the extensions of a header that has none which this package knows.
 func skipExtensions(b []byte) error {
 	if len(b) == 0 {
 		return nil
@@ -94,8 +94,8 @@ func skipExtensions(b []byte) error {
 	return err
 }
 
-// ParseExtensions reads the extensions of a header or of a proof. A type that is
-// not known and not skippable is an error.
+// ParseExtensions reads the extensions of a header or of a proof. An unknown type that is not
+// skippable is an error.
 func ParseExtensions(b []byte) (Extensions, error) {
 	var e Extensions
 	for len(b) > 0 {
