@@ -32,10 +32,10 @@ type assembly struct {
 func (l *Link) assemble(p wire.Payload, discard bool) (*assembly, error) {
 	size := int64(p.Len())
 	limit := int64(l.session.transport.Limits.Assembly)
-	if l.assembling+size > limit {
-		return nil, wire.ProtocolError("W-66: %d bytes under assembly and %d more: the announced budget is %d", l.assembling, size, limit)
+	if l.assembling.Load()+size > limit {
+		return nil, wire.ProtocolError("W-66: %d bytes under assembly and %d more: the announced budget is %d", l.assembling.Load(), size, limit)
 	}
-	l.assembling += size
+	l.assembling.Add(size)
 	return &assembly{link: l, size: p.Len(), table: int(p.Table), discard: discard}, nil
 }
 
@@ -46,6 +46,7 @@ func (a *assembly) part(n int) ([]byte, error) {
 	}
 	had := a.got
 	a.got += n
+	a.link.pieces.Add(int64(n))
 	if a.refused || a.discard && had >= a.table {
 		return nil, nil
 	}
@@ -79,16 +80,25 @@ func (a *assembly) part(n int) ([]byte, error) {
 func (a *assembly) charge(n int) bool {
 	s, t := a.link.session, a.link.session.transport
 	limit := int64(t.Limits.AssemblyTotal)
-	a.charged += n
 	// A quarter for one peer, so that one with slow servants leaves the others room.
-	all, mine := t.held.Add(int64(n)), s.held.Add(int64(n))
-	return all <= limit && mine <= max(limit/4, int64(t.Limits.Assembly))
+	if s.held.Add(int64(n)) > max(limit/4, int64(t.Limits.Assembly)) {
+		s.held.Add(-int64(n))
+		return false
+	}
+	if !both(&t.held, limit, &s.account.assembled, max(t.Limits.share(t.Limits.AssemblyTotal), int64(t.Limits.Assembly)), int64(n)) {
+		s.held.Add(-int64(n))
+		return false
+	}
+	a.charged += n
+	return true
 }
 
 // release forgets the memory, and no longer counts it.
 func (a *assembly) release() {
-	a.link.session.held.Add(-int64(a.charged))
-	a.link.session.transport.held.Add(-int64(a.charged))
+	s, n := a.link.session, int64(a.charged)
+	s.held.Add(-n)
+	s.transport.held.add(-n)
+	s.account.assembled.add(-n)
 	a.charged, a.blocks = 0, nil
 }
 
@@ -109,5 +119,5 @@ func (a *assembly) counted() (table []byte, ok bool) {
 // end is called after the last fragment, or when no more will come. It runs on the reading
 // goroutine.
 func (a *assembly) end() {
-	a.link.assembling -= int64(a.size)
+	a.link.assembling.Add(-int64(a.size))
 }

@@ -26,17 +26,21 @@ type Limits struct {
 	wire.Limits
 
 	Assembly      int // bytes of fragmented payloads under assembly on a connection; 16 MiB
-	AssemblyTotal int // the same, of all connections together; 256 MiB
+	AssemblyTotal int // the same, of all connections together; one peer may use a quarter of it; 256 MiB
 	Slots         int // calls in flight from one peer; 65,536, of which a quarter may be of depth 0
 	Handlers      int // calls of one peer being served or waiting for a servant's turn; 1,024
 	HandlersTotal int // the same, of all peers together; 8,192
 	Nested        int // calls of depth above 0 of one peer being served, which pass the two limits above; 8,192
+	NestedTotal   int // the same, of all peers together; 16,384
 	Queue         int // calls of depth 0 of one peer that wait for a handler; 4,096
 	Streams       int // open streams on a connection; 256
 	Connections   int // connections, handshakes under way included; 16,384
+	Handshakes    int // handshakes under way on connections that were accepted; 2,048
 	Pending       int // bytes of small frames that wait to be written to one peer; 256 KiB
 	Retained      int // bytes of replies that one peer has not acknowledged; at this many its new calls are refused; 32 MiB, must be well above 1 MiB
-	Detached      int // sessions without a connection; above it the one that has been without for longest ends; 4,096
+	RetainedTotal int // the same, of all peers together; 512 MiB
+	Detached      int // sessions without a connection; above it one ends, of the account that has most of them the one that has been without for longest; 4,096
+	Share         int // percent of each total (HandlersTotal, NestedTotal, AssemblyTotal, RetainedTotal, Connections, Handshakes) that one account may use; 50
 }
 
 // WithDefaults fills in the zero fields.
@@ -47,8 +51,8 @@ func (l Limits) WithDefaults() Limits {
 		value int
 	}{
 		{&l.Assembly, 16 << 20}, {&l.AssemblyTotal, 256 << 20}, {&l.Slots, 1 << 16}, {&l.Handlers, 1024},
-		{&l.HandlersTotal, 8192}, {&l.Nested, 8192}, {&l.Queue, 4096}, {&l.Streams, 256}, {&l.Connections, 16384}, {&l.Pending, 256 << 10},
-		{&l.Retained, 32 << 20}, {&l.Detached, 4096},
+		{&l.HandlersTotal, 8192}, {&l.Nested, 8192}, {&l.NestedTotal, 16384}, {&l.Queue, 4096}, {&l.Streams, 256}, {&l.Connections, 16384}, {&l.Handshakes, 2048}, {&l.Pending, 256 << 10},
+		{&l.Retained, 32 << 20}, {&l.RetainedTotal, 512 << 20}, {&l.Detached, 4096}, {&l.Share, 50},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value
@@ -56,6 +60,7 @@ func (l Limits) WithDefaults() Limits {
 	}
 	l.Message = max(l.Message, 1<<10) // as a hello must offer, like LeastSlots
 	l.Assembly = min(max(l.Assembly, l.Message), 1<<30)
+	l.Share = min(l.Share, 100)
 	l.Slots = min(max(l.Slots, wire.LeastSlots), 1<<20)
 	return l
 }

@@ -258,7 +258,7 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 	if err != nil {
 		return connectFailed(err)
 	}
-	if !t.beginHandshake(raw) {
+	if !t.beginHandshake(raw, nil) {
 		raw.Close()
 		if t.ctx.Err() != nil {
 			return errClosed()

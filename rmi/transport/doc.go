@@ -10,6 +10,7 @@
 //   - peers: how only one session remains when two nodes dial each other.
 //   - busyPoll: when a reader waits.
 //   - outbox: how frames get to the socket.
+//   - account: how much of the node's room one owner's peers may use.
 //   - outbound and inbound: the two ends of a slot.
 //
 // # What busy polling costs

@@ -287,7 +287,7 @@ func TestALargeReplyForACallerThatLeftIsDiscarded(t *testing.T) {
 		if err := <-end; err != nil {
 			t.Error(err)
 		}
-		if held := a.held.Load(); held != 0 {
+		if held := a.held.now(); held != 0 {
 			t.Errorf("%d bytes are still charged", held)
 		}
 	}
@@ -380,7 +380,7 @@ func TestBodiesOfManyBlocks(t *testing.T) {
 	if counted.Load() != 14 {
 		t.Errorf("%d references of refused calls were counted, want 14", counted.Load())
 	}
-	if held := a.held.Load() + b.held.Load(); held != 0 {
+	if held := a.held.now() + b.held.now(); held != 0 {
 		t.Errorf("%d bytes are still charged", held)
 	}
 }
@@ -467,7 +467,7 @@ func TestTheLimitOnAllCallsPassesRoomOn(t *testing.T) {
 			t.Errorf("it waited %v", d)
 		}
 		synctest.Wait()
-		if n := b.workers.total.Load(); n != 0 {
+		if n := b.workers.serving(); n != 0 {
 			t.Errorf("%d calls are counted", n)
 		}
 	})

@@ -430,11 +430,11 @@ func TestAReplyUnderWayIsTakenAnew(t *testing.T) {
 			p.write(wire.AppendReturn(nil, &ret, wire.FlagFragmented, nil))
 			p.write(append(wire.AppendFragment(nil, h.Slot, h.Seq, true, 30000), make([]byte, 30000)...))
 			synctest.Wait()
-			if a.held.Load() == 0 {
+			if a.held.now() == 0 {
 				t.Error("nothing is charged")
 			}
 			p.cut(s)
-			if n := a.held.Load(); n != 0 {
+			if n := a.held.now(); n != 0 {
 				t.Errorf("%d bytes are still charged", n)
 			}
 			p = r.welcome()

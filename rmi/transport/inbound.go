@@ -36,6 +36,8 @@ type lockedInbound struct {
 	session  *Session
 	slots    [][]inSlot // in chunks, made when first used
 	retained int
+	counted  int // of retained, in the account: whole portions of the small replies, and all of the others
+	small    int // of retained, replies of at most ackAbove bytes
 	running  int
 	first    *Incoming // queue, linked by next
 	last     *Incoming
@@ -50,6 +52,62 @@ type lockedInbound struct {
 }
 
 const slotChunk = 16
+
+// portion is by how many bytes small replies are counted in an account. So that what they
+// cost a call is the session's own affair, as long as there are few.
+const portion = 16 << 10
+
+// count counts n bytes more of retained replies, or fewer: those of one reply. A reply of more
+// than ackAbove bytes was counted in the account when it was made (Incoming.Reserve). So one
+// that the session is over for is taken out there.
+func (c *lockedInbound) count(n int) {
+	a, t := c.session.account, c.session.transport
+	large := max(n, -n) > ackAbove
+	add := n
+	switch {
+	case c.over && n > 0 && large:
+		add = -n
+	case c.over:
+		return
+	case large && n > 0:
+		c.retained, c.counted = c.retained+n, c.counted+n
+		return
+	case large:
+		c.retained, c.counted = c.retained+n, c.counted+n
+	default:
+		before := c.small / portion
+		c.retained, c.small = c.retained+n, c.small+n
+		if add = (c.small/portion - before) * portion; add == 0 {
+			return
+		}
+		c.counted += add
+	}
+	t.retained.add(int64(add))
+	a.retained.add(int64(add))
+}
+
+// owes is why no call is taken while so much is retained, or nil.
+func (c *lockedInbound) owes() *fault.Error {
+	t := c.session.transport
+	l := &t.Limits
+	switch {
+	case c.retained >= l.Retained:
+		return fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "%d bytes of replies wait for the caller to say that it has them, as many as the limit allows (Options.Limits.Retained)", c.retained)
+	case c.counted > 0 && (c.session.account.retained.now() >= l.share(l.RetainedTotal) || t.retained.now() >= int64(l.RetainedTotal)):
+		return t.crowded(fault.OutcomeNotExecuted, "too many bytes of replies wait for their callers to say that they have them", "RetainedTotal", l.RetainedTotal)
+	}
+	return nil
+}
+
+// forget takes what is retained out of the account of a session that is over.
+func (c *inbound) forget() {
+	st := c.mu.Lock()
+	defer c.mu.Unlock()
+	st.over = true
+	c.session.transport.retained.add(-int64(st.counted))
+	c.session.account.retained.add(-int64(st.counted))
+	st.counted = 0
+}
 
 // inSlot is the callee's side of one slot of the peer's.
 type inSlot struct {
@@ -123,8 +181,8 @@ func (c *lockedInbound) occupy(in *Incoming, l *Link, limit int, a *assembly) (a
 	case s.in == nil && h.Seq == s.seq+1:
 		c.acknowledge(s)
 		s.seq, s.came, s.in, s.asm = h.Seq, l.epoch, in, a
-		if c.retained >= c.session.transport.Limits.Retained && in.refused == nil {
-			in.refused = fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "%d bytes of replies wait for the caller to say that it has them, as many as the limit allows (Options.Limits.Retained)", c.retained)
+		if in.refused == nil {
+			in.refused = c.owes()
 		}
 		return isNew, nil, nil
 	case h.Seq == s.seq && s.again == nil && s.asm == nil && (s.in != nil || s.done) && (l.lossy || s.came != l.epoch):
@@ -177,7 +235,7 @@ func (c *inbound) sendAgain(l *Link, again *sentAgain) error {
 // acknowledge lets go of a slot's reply.
 func (c *lockedInbound) acknowledge(s *inSlot) {
 	if s.has {
-		c.retained -= s.reply.payload.Len()
+		c.count(-s.reply.payload.Len())
 		c.session.changed.send()
 		mempool.Put(s.reply.copied)
 		if b := s.body; b != nil && b.over() { // else the peer says that it has what is still being sent
@@ -235,7 +293,11 @@ func (c *lockedInbound) retain(s *inSlot, r *reply) *Link {
 		default:
 			r.retained = true
 		}
-		c.retained += n
+		if n > ackAbove && !r.reserved { // a long error text
+			c.session.account.retained.add(int64(n))
+			c.session.transport.retained.add(int64(n))
+		}
+		c.count(n)
 	}
 	l := c.session.link.Load()
 	s.sent = 0

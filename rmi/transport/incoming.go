@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type Incoming struct {
 	turn      *Turn        // nil: it takes none, or has not entered
 	refused   *fault.Error // why it will not be served although its payload must be taken in
 	answered  bool
+	reserved  int       // bytes of the reply for which there is room in the account
 	uncounted bool      // the table had no room, or will never come
 	asm       *assembly // of a payload that came in fragments; holds its charge
 	next      *Incoming // in inbound's queue
@@ -51,6 +53,30 @@ func (in *Incoming) Body() []byte { return in.payload[in.Header.Payload.Table:] 
 
 // Owned says that nothing else is in the memory of Body, nor will be.
 func (in *Incoming) Owned() bool { return in.asm != nil }
+
+// Reserve makes room for a reply of n bytes. Its error is what the call is to fail with if
+// there is none. Reply does the same; whoever gave something with the results that must be taken
+// back then asks before.
+func (in *Incoming) Reserve(n int) *fault.Error {
+	s := in.Session
+	t, l := s.transport, &s.transport.Limits
+	if in.reserved == n {
+		return nil
+	}
+	if in.reserved > 0 { // for another reply
+		t.retained.add(-int64(in.reserved))
+		s.account.retained.add(-int64(in.reserved))
+		in.reserved = 0
+	}
+	if n <= ackAbove || !s.resumable {
+		return nil
+	}
+	if !both(&t.retained, int64(l.RetainedTotal), &s.account.retained, l.share(l.RetainedTotal), int64(n)) {
+		return t.crowded(fault.OutcomeExecuted, fmt.Sprintf("the reply of %d bytes has no room beside those that wait for their callers to say that they have them", n), "RetainedTotal", l.RetainedTotal)
+	}
+	in.reserved = n
+	return nil
+}
 
 // Reply answers the call. If it reports that the reply is kept, table and body
 // must not be used again; else they may.
@@ -85,8 +111,12 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kep
 		in.Fail(fault.New(fault.KindTooLarge, fault.OutcomeExecuted, "%d references among the results: the caller accepts %d in one message (its Options.Limits.References)", references, s.limits.References))
 		return false
 	}
+	if err := in.Reserve(len(table) + len(body)); err != nil {
+		in.Fail(err)
+		return false
+	}
 	in.answered = true
-	r := reply{flags: flags, parts: [2][]byte{table, body},
+	r := reply{flags: flags, reserved: in.reserved > 0, parts: [2][]byte{table, body},
 		payload: wire.Payload{References: uint32(references), Table: uint32(len(table)), Body: uint32(len(body))}}
 	// From here on the peer may use the slot again.
 	l, many := s.inbound.answered(in, &r)
@@ -136,6 +166,7 @@ type reply struct {
 	retained bool      // parts are the slot's own, and no copy
 	copied   []byte    // what parts are in, if that is memory of package mempool's
 	sending  *outBody  // of one that travels in fragments
+	reserved bool      // it is counted in the account
 }
 
 // append appends the return record of a reply that needs no fragments.

@@ -48,7 +48,7 @@ func (s *Session) detach(l *Link) {
 	t := s.transport
 	s.outbound.cut()
 	s.inbound.cut()
-	t.conns.Add(-1)
+	t.disconnected(l.account)
 	st := s.mu.Lock()
 	s.link.Store(nil)
 	st.lost, st.lostAt, st.since, st.met, st.told = l.err, time.Now(), t.now.Load(), nil, false

@@ -72,6 +72,7 @@ type Session struct {
 	resumable bool          // both sides know how
 	noStreams bool          // the peer announced none
 	attached  any
+	account   *account    // set before the session has a connection
 	limits    wire.Limits // of what the peer accepts
 
 	link     atomic.Pointer[Link] // nil: detached

@@ -1,8 +1,8 @@
 package transport
 
 import (
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
@@ -13,9 +13,10 @@ import (
 // waits, last in first out, and is ended when it was not needed for a while.
 type workers struct {
 	handler Handler
-	limit   int // calls served at once, of all sessions; nested ones pass it
+	limits  *Limits
 
-	total atomic.Int64 // calls handed out and not served
+	// Calls handed out and not served, of all accounts: those of depth 0, and the others.
+	handlers, nested use
 
 	mu guard.Mutex[lockedWorkers]
 	wg sync.WaitGroup
@@ -25,7 +26,7 @@ type workers struct {
 type lockedWorkers struct {
 	idle     []chan *Incoming // capacity 1 each
 	least    int              // fewest idle since the last trim: those were not needed
-	waiting  []*Session       // whose queue the limit holds up; each once (lockedInbound.listed)
+	waiting  []*account       // that have sessions in waiting, each once (lockedInbound.listed), in turn
 	draining bool
 }
 
@@ -112,8 +113,8 @@ func (w *workers) finish(in *Incoming) *Incoming {
 	if in.turn != nil {
 		next = in.turn.leave(in)
 	}
+	s.account.served(w, in.Header.Depth)
 	in.recycle()
-	w.total.Add(-1)
 	if in := s.admitQueued(next == nil, 1); in != nil {
 		next = in
 	}
@@ -135,16 +136,47 @@ func (w *workers) admitListed(keep bool) (kept *Incoming) {
 	return kept
 }
 
-// unlist takes a session off the waiting list if there is room for a call of its.
+// unlist takes a session off the waiting list if there is room for a call of its. The accounts
+// that have room take turns.
 func (w *workers) unlist() *Session {
 	st := w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(st.waiting) == 0 || w.total.Load() >= int64(w.limit) {
+	if len(st.waiting) == 0 || w.handlers.now() >= int64(w.limits.HandlersTotal) {
 		return nil
 	}
-	s := st.waiting[0]
-	st.waiting = st.waiting[1:]
+	i := slices.IndexFunc(st.waiting, func(a *account) bool { return a.handlers.now() < w.limits.share(w.limits.HandlersTotal) })
+	if i < 0 {
+		return nil
+	}
+	a := st.waiting[i]
+	st.waiting = slices.Delete(st.waiting, i, i+1)
+	s := a.waiting[0]
+	if a.waiting = a.waiting[1:]; len(a.waiting) > 0 {
+		st.waiting = append(st.waiting, a)
+	}
 	return s
+}
+
+// serving counts the calls that are being served.
+func (w *workers) serving() int64 { return w.handlers.now() + w.nested.now() }
+
+// begin counts a call as being served, if there is room for it.
+func (a *account) begin(w *workers, depth uint8) bool {
+	if depth > 0 {
+		return both(&w.nested, int64(w.limits.NestedTotal), &a.nested, w.limits.share(w.limits.NestedTotal), 1)
+	}
+	return both(&w.handlers, int64(w.limits.HandlersTotal), &a.handlers, w.limits.share(w.limits.HandlersTotal), 1)
+}
+
+// served ends what begin began.
+func (a *account) served(w *workers, depth uint8) {
+	if depth > 0 {
+		w.nested.add(-1)
+		a.nested.add(-1)
+		return
+	}
+	w.handlers.add(-1)
+	a.handlers.add(-1)
 }
 
 // trim ends the workers that were not needed since the last trim.
@@ -224,9 +256,9 @@ func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 		c.slotOf(in).in = nil // it is another session's from here on
 		return isDropped, nil
 	}
-	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || t.workers.total.Load() >= int64(t.Limits.HandlersTotal)) {
+	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || !c.session.account.begin(&t.workers, 0)) {
 		if c.queued >= t.Limits.Queue || c.bytes+in.Header.Payload.Len() > t.Limits.Assembly {
-			return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
+			return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal, Share), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
 		}
 		c.push(in)
 		if c.running == 0 && !c.listed { // nothing of this session's will end and admit it
@@ -239,6 +271,9 @@ func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 		return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted,
 			"%d calls of this peer are being served, nested ones included (Options.Limits.Handlers and Nested), and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested)
 	}
+	if in.Header.Depth > 0 && !c.session.account.begin(&t.workers, in.Header.Depth) {
+		return isRefused, t.crowded(fault.OutcomeNotExecuted, "too many nested calls are being served, and a nested call does not wait", "NestedTotal", t.Limits.NestedTotal)
+	}
 	if c.admit(in) {
 		return runs, nil
 	}
@@ -248,15 +283,18 @@ func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 // list puts a session on the waiting list of the limit on all sessions' calls.
 func (w *workers) list(s *Session) {
 	st := w.mu.Lock()
-	st.waiting = append(st.waiting, s)
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	a := s.account
+	if a.waiting = append(a.waiting, s); len(a.waiting) == 1 {
+		st.waiting = append(st.waiting, a)
+	}
 }
 
-// admit counts a call as running and reports whether it may run now, or waits
-// for its turn. Calls enter a turn in the order in which they are admitted.
+// admit counts a call as running, for which account.begin found room, and reports whether
+// it may run now, or waits for its turn. Calls enter a turn in the order in which they are
+// admitted.
 func (c *lockedInbound) admit(in *Incoming) bool {
 	c.running++
-	c.session.transport.workers.total.Add(1)
 	if in.perCaller {
 		in.turn = c.turnOf(in.Header.Object)
 	}
@@ -296,7 +334,7 @@ func (c *lockedInbound) admitQueued() (first *Incoming, list bool) {
 	c.listed = false
 	end := &first
 	for c.queued > 0 && c.running < t.Limits.Handlers {
-		if t.workers.total.Load() >= int64(t.Limits.HandlersTotal) {
+		if !c.session.account.begin(&t.workers, 0) {
 			c.listed = true
 			return first, true
 		}
