@@ -228,7 +228,8 @@ func TestTablesOfReturnsThatNobodyReads(t *testing.T) {
 	}
 }
 
-// The table of a reply for which there is no room is thrown away with it: what it gave stays given until the session ends.
+// The table of a reply for which there is no room is discarded with it: the references in it
+// stay given until the session ends.
 func TestTheTableOfAReplyWithoutRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got tables

@@ -407,7 +407,8 @@ func TestNoRoomForABody(t *testing.T) {
 	}
 }
 
-// A peer may have a quarter of the bytes for all of them, so that slow methods for one leave others room.
+// A peer may have a quarter of the bytes for all of them, so that slow methods for one leave
+// room for the others.
 func TestAPeerHasAQuarterOfTheRoomForBodies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memnet.New()
@@ -516,8 +517,8 @@ func TestCallsOfOneConnectionInOrder(t *testing.T) {
 	}
 }
 
-// However many objects a peer calls, the turns of those that are in use stay: also of one whose call waits for
-// a handler.
+// However many objects a peer calls, the turns that are in use stay, also that of a call that
+// waits for a handler.
 func TestATurnInUseIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t, func(c *Config) { c.Limits.Handlers = 2 })

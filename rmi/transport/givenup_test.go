@@ -258,7 +258,8 @@ func (c *caller) again() {
 	c.p = c.r.welcome()
 }
 
-// What a caller that left says to its peer on the next connection, and whether it learns that its references were not counted.
+// What is sent on the next connection for a call whose caller gave up, and whether the caller
+// learns that its references were not counted.
 func TestWhatACallerLearnsOfItsReferences(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -19,13 +19,13 @@ type Incoming struct {
 	Session    *Session
 	ctx        *callContext
 	payload    []byte // the table, then the body
-	buf        []byte // memory of small payloads, kept from use to use
+	buf        []byte // memory of small payloads, reused
 
 	deadline  time.Time
 	number    wire.CallNum // on its connection, over datagrams
 	perCaller bool         // the peer's calls of the object take turns; inbound has the turn
 	turn      *Turn        // nil: it takes none, or has not entered
-	refused   *fault.Error // why it will not be served although its payload must be taken in
+	refused   *fault.Error // why it will not be served, although its payload must be received
 	answered  bool
 	reserved  int       // bytes of the reply for which there is room in the account
 	uncounted bool      // the table had no room, or will never come
@@ -36,10 +36,10 @@ type Incoming struct {
 // Context is the context that the method gets.
 func (in *Incoming) Context() context.Context { return in.ctx }
 
-// Table is the table of references, to be parsed by wire.ParseTable.
+// Table is the encoded table of references: see wire.ParseTable.
 func (in *Incoming) Table() []byte { return in.payload[:in.Header.Payload.Table] }
 
-// join makes one piece of a payload that came in fragments.
+// join makes a payload that came in fragments one piece of memory.
 func (in *Incoming) join() {
 	if in.asm != nil && in.payload == nil {
 		in.asm.blocks = [][]byte{mempool.Join(in.asm.blocks)}
@@ -47,11 +47,11 @@ func (in *Incoming) join() {
 	}
 }
 
-// Body is the encoded arguments. It is valid until Serve returns, or for as long
-// as somebody has it if it is Owned.
+// Body is the encoded arguments. It is valid until Serve returns. If it is Owned, it stays
+// valid.
 func (in *Incoming) Body() []byte { return in.payload[in.Header.Payload.Table:] }
 
-// Owned says that nothing else is in the memory of Body, nor will be.
+// Owned says that the memory of Body holds nothing else, and never will.
 func (in *Incoming) Owned() bool { return in.asm != nil }
 
 // Reserve makes room for a reply of n bytes. Its error is what the call is to fail with if
@@ -78,8 +78,8 @@ func (in *Incoming) Reserve(n int) *fault.Error {
 	return nil
 }
 
-// Reply answers the call. If it reports that the reply is kept, table and body
-// must not be used again; else they may.
+// Reply answers the call. kept reports that the reply is retained in table and body: then the
+// caller must not use them again.
 func (in *Incoming) Reply(references int, table, body []byte) (kept bool) {
 	return in.answer(0, references, table, body)
 }
@@ -89,7 +89,7 @@ func (in *Incoming) Fail(err *fault.Error) {
 	in.answer(wire.FlagError, 0, nil, codec.AppendError(nil, err))
 }
 
-// Relay answers the call with another's reply, as it came.
+// Relay answers the call with the reply of another call, unchanged.
 func (in *Incoming) Relay(failed bool, references int, table, body []byte) (kept bool) {
 	var flags uint8
 	if failed {
@@ -163,9 +163,9 @@ type reply struct {
 	flags    uint8
 	payload  wire.Payload
 	parts    [2][]byte // table and body
-	retained bool      // parts are the slot's own, and no copy
-	copied   []byte    // what parts are in, if that is memory of package mempool's
-	sending  *outBody  // of one that travels in fragments
+	retained bool      // the slot retains parts themselves, not a copy
+	copied   []byte    // the memory of parts, if it is package mempool's
+	sending  *outBody  // of a reply that travels in fragments
 	reserved bool      // it is counted in the account
 }
 
@@ -175,7 +175,7 @@ func (r *reply) append(b []byte, h *wire.ReturnHeader) []byte {
 	return append(append(b, r.parts[0]...), r.parts[1]...)
 }
 
-// copyTo copies the parts, which are then in what it returns.
+// copyTo copies the parts to b and returns it. The parts are then in that memory.
 func (r *reply) copyTo(b []byte) []byte {
 	b = append(append(b, r.parts[0]...), r.parts[1]...)
 	t := r.payload.Table
@@ -183,7 +183,7 @@ func (r *reply) copyTo(b []byte) []byte {
 	return b
 }
 
-// body is a large reply as the outbox takes it.
+// body makes the outBody of a large reply.
 func (r *reply) body(h *wire.ReturnHeader) *outBody {
 	return &outBody{header: wire.AppendReturn(nil, h, r.flags|wire.FlagFragmented, nil),
 		parts: r.parts, slot: h.Slot, seq: h.Seq, ofReturn: true, done: make(chan struct{})}

@@ -22,8 +22,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Transport is a node's part in connections: it listens, dials, keeps one
-// session with each peer, and owns every goroutine that serves them.
+// Transport makes a node's connections. It listens, dials, has one session with each peer, and
+// owns every goroutine that serves them.
 type Transport struct {
 	Config
 	node  refs.NodeID
@@ -36,7 +36,7 @@ type Transport struct {
 	// Of all accounts, like the uses of the same name there.
 	handshakes, held, retained use
 
-	cuts, resumes, duplicatesRunning, duplicatesRetained atomic.Int64 // see Counters
+	cuts, resumes, duplicatesRunning, duplicatesRetained atomic.Int64 // see type Counters
 
 	accounts accounts
 	busy     busyPoll
@@ -62,8 +62,7 @@ type lockedTransport struct {
 	leaving   bool // Shutdown was called: no new sessions
 }
 
-// New returns a transport that neither listens nor has a connection yet. The
-// caller must Close it.
+// New returns a transport that does not listen and has no connection. The caller must Close it.
 func New(c Config) *Transport {
 	c.Limits = c.Limits.WithDefaults()
 	if c.SessionLease <= 0 {
@@ -104,14 +103,14 @@ func errClosed() *fault.Error {
 	return fault.New(fault.KindClosed, fault.OutcomeNotExecuted, "the node is closed")
 }
 
-// secured reports whether connections of a network are TLS: those over TCP are,
-// if there is a configuration.
+// secured reports whether connections over a network use TLS. TCP does, if there is a
+// configuration.
 func (t *Transport) secured(network string) bool {
 	return t.TLS != nil && network != "unix" && network != "udp"
 }
 
-// Listen begins to accept connections and returns the address at which it
-// does. network is "tcp", "unix" or "udp".
+// Listen begins to accept connections and returns the address on which it listens. network is
+// "tcp", "unix" or "udp".
 func (t *Transport) Listen(ctx context.Context, network, address string) (net.Addr, error) {
 	l, err := t.Network.Listen(ctx, network, address)
 	if err != nil {
@@ -460,10 +459,9 @@ func (t *Transport) stopListening() {
 	}
 }
 
-// Close ends everything at once: calls in flight fail with a Closed error,
-// handlers' contexts are cancelled. It waits for every goroutine of the
-// transport, for handlers at most grace: a servant that does not look at its
-// context is left behind, and logged.
+// Close ends everything at once. Calls in flight fail with a Closed error, and the contexts of
+// handlers are cancelled. It waits for every goroutine of the transport, but for handlers at
+// most grace. A servant that does not look at its context is left behind, and logged.
 func (t *Transport) Close(grace time.Duration) {
 	st := t.mu.Lock()
 	if st.closed {

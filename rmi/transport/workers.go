@@ -9,8 +9,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// workers are the goroutines on which calls are served. One that has no call
-// waits, last in first out, and is ended when it was not needed for a while.
+// workers are the goroutines on which calls are served. An idle one waits for the next call.
+// The last to become idle is the first to get one. Those that were not needed for a while end.
 type workers struct {
 	handler Handler
 	limits  *Limits
@@ -25,7 +25,7 @@ type workers struct {
 // lockedWorkers is the state of workers.
 type lockedWorkers struct {
 	idle     []chan *Incoming // capacity 1 each
-	least    int              // fewest idle since the last trim: those were not needed
+	least    int              // fewest idle ones since the last trim: so many were not needed
 	waiting  []*account       // that have sessions in waiting, each once (lockedInbound.listed), in turn
 	draining bool
 }
@@ -84,8 +84,8 @@ func (w *workers) serve(in *Incoming) *Incoming {
 	return w.finish(in)
 }
 
-// handle has the call answered. A method may end its goroutine (runtime.Goexit,
-// which a test's FailNow calls): then the call, and this worker, end here.
+// handle answers the call by the handler. A method may end its goroutine (runtime.Goexit, which
+// a test's FailNow calls). Then the call, and this worker, end here.
 func (w *workers) handle(in *Incoming) {
 	returned := false
 	defer func() {
@@ -105,8 +105,7 @@ func (w *workers) handle(in *Incoming) {
 	}
 }
 
-// finish takes an answered call out of the books and returns the next for this
-// goroutine, or nil.
+// finish no longer counts an answered call, and returns the next for this goroutine, or nil.
 func (w *workers) finish(in *Incoming) *Incoming {
 	s := in.Session
 	var next *Incoming
@@ -124,9 +123,8 @@ func (w *workers) finish(in *Incoming) *Incoming {
 	return next
 }
 
-// admitListed hands out calls of sessions that the limit on all sessions'
-// calls holds up, while there is room. If keep is true it returns one of them
-// to be served by the caller.
+// admitListed admits calls of sessions that wait for the limit on all sessions' calls, while
+// there is room. If keep is true, it returns one of them for the caller to serve.
 func (w *workers) admitListed(keep bool) (kept *Incoming) {
 	for s := w.unlist(); s != nil; s = w.unlist() {
 		if in := s.admitQueued(keep && kept == nil, 0); in != nil {
@@ -191,7 +189,7 @@ func (w *workers) trim() {
 	st.least = len(st.idle)
 }
 
-// drain ends the idle workers, and the others when they are done.
+// drain ends the idle workers, and the others when their calls are done.
 func (w *workers) drain() {
 	st := w.mu.Lock()
 	defer w.mu.Unlock()
@@ -202,8 +200,7 @@ func (w *workers) drain() {
 	st.idle = nil
 }
 
-// arrive takes in a call whose payload is complete. It runs on the reading
-// goroutine.
+// arrive handles a call whose payload is complete. It runs on the reading goroutine.
 func (s *Session) arrive(l *Link, in *Incoming) {
 	if in.refused != nil {
 		s.refuse(in, in.refused)
@@ -220,7 +217,7 @@ func (s *Session) arrive(l *Link, in *Incoming) {
 	s.let(in)
 }
 
-// let serves a call whose turn to begin it is, queues it, or refuses it.
+// let serves a call that need not be held back, queues it, or refuses it.
 func (s *Session) let(in *Incoming) {
 	st := s.inbound.mu.Lock()
 	what, why := st.let(in)
@@ -238,7 +235,7 @@ func (s *Session) let(in *Incoming) {
 	}
 }
 
-// verdict is what becomes of a call whose turn to begin it is.
+// verdict is what let decides for a call.
 type verdict uint8
 
 const (
@@ -249,11 +246,11 @@ const (
 	isDropped // the session is over
 )
 
-// let queues a call, or admits it; or says why it is to be refused.
+// let admits a call, queues it, or says why it must be refused.
 func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 	t := c.session.transport
 	if c.over {
-		c.slotOf(in).in = nil // it is another session's from here on
+		c.slotOf(in).in = nil // in is about to be recycled
 		return isDropped, nil
 	}
 	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || !c.session.account.begin(&t.workers, 0)) {
@@ -261,7 +258,7 @@ func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 			return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal, Share), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
 		}
 		c.push(in)
-		if c.running == 0 && !c.listed { // nothing of this session's will end and admit it
+		if c.running == 0 && !c.listed { // no call of this session runs whose end would admit it
 			c.listed = true
 			return waitsListed, nil
 		}
@@ -280,7 +277,7 @@ func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 	return waits, nil
 }
 
-// list puts a session on the waiting list of the limit on all sessions' calls.
+// list adds a session to those that wait for the limit on all sessions' calls.
 func (w *workers) list(s *Session) {
 	st := w.mu.Lock()
 	defer w.mu.Unlock()
@@ -301,9 +298,8 @@ func (c *lockedInbound) admit(in *Incoming) bool {
 	return in.turn == nil || in.turn.enter(in)
 }
 
-// admitQueued hands out queued calls while there is room. If keep is true it
-// returns one of them to be served by the caller. ended calls of the session's have
-// ended.
+// admitQueued admits queued calls while there is room. If keep is true, it returns one of them
+// for the caller to serve. ended is how many calls of the session have ended.
 func (s *Session) admitQueued(keep bool, ended int) (kept *Incoming) {
 	st := s.inbound.mu.Lock()
 	st.running -= ended
@@ -361,7 +357,7 @@ func (s *Session) refuse(in *Incoming, why *fault.Error) {
 	}
 }
 
-// dropTable has the references counted of a call that nobody will decode.
+// dropTable counts the references of a call that nobody will decode.
 func (in *Incoming) dropTable() {
 	t := in.Session.transport
 	if n := in.Header.Payload.References; n > 0 && !in.uncounted && t.OnTable != nil {
