@@ -98,45 +98,6 @@ func late(err error, limit time.Duration, whose string) error {
 	return fault.Add(f, fault.Cause(errors.New("not sent "+note)))
 }
 
-// agreement is a question that agree answers once: does what a caller knows as
-// one interface fit the owner's?
-type agreement struct{ callers, owners refs.Fingerprint }
-
-// agree makes sure that the proxy's interface fits the owner's before its first
-// call. Equal fingerprints ask nothing; otherwise the object describes itself. The
-// objects that the protocol specifies are what it says.
-func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
-	mine, owners, id := c.Interface.Fingerprint, c.Ref().Interface.Fingerprint, c.Ref().ID
-	if mine == owners || id.IsWellKnown() && (id.Object == refs.RegistryObject || id.Object == refs.LeaseObject) {
-		c.Agreed.Store(true)
-		return nil
-	}
-	q := agreement{mine, owners}
-	answer, known := n.agreed.Load(q)
-	if !known {
-		d, err := n.describe(ctx, c.Ref(), to)
-		if err != nil {
-			return err
-		}
-		answer = verdict{err: d.Accepts(c.Interface.Description()), semantics: d.SemanticsFor(c.Interface)}
-		if d.Fingerprint() == owners { // else the reference lied: ask again next time
-			n.agreed.Store(q, answer)
-		}
-	}
-	v := answer.(verdict)
-	if v.err != nil {
-		return v.err
-	}
-	c.Semantics.Store(&v.semantics)
-	c.Agreed.Store(true)
-	return nil
-}
-
-type verdict struct {
-	err       error
-	semantics []codec.Semantics // of the caller's methods
-}
-
 // describe asks an object for the description of its interface.
 func (n *Node) describe(ctx context.Context, r refs.Ref, to route) (*codec.Description, error) {
 	var x exchange

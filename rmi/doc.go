@@ -66,7 +66,7 @@ package rmi
 // Some calls cross more:
 //
 //   - The first call to an owner dials: Transport.Session in dial.go. The first call of an
-//     interface asks for its description: Node.agree in rmi/call.go.
+//     interface asks for its description: Node.agree in rmi/agree.go.
 //   - Remote values become references (side.ExportRef in rmi/references.go), and references
 //     become proxies (side.ImportRef in rmi/references.go).
 //   - Large payloads come in fragments, which Link.assemble in assembly.go joins.

@@ -133,7 +133,7 @@ type Node struct {
 	leases    leaseKeeper
 	notifier  notifier
 	multicast *multicast.Exchange
-	agreed    sync.Map // agreement → error or nil: see agree
+	agreed    agreements
 
 	mu        sync.Mutex // guards the fields below
 	advertise refs.Endpoint

@@ -127,6 +127,10 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	if failed != nil {
 		return failed
 	}
+	if failed := in.Reserve(len(out) + len(enc.Body())); failed != nil {
+		n.ungive(in.Session, enc.Refs()...)
+		return failed
+	}
 	kept = in.Reply(len(enc.Refs()), out, enc.Body())
 	return nil
 }

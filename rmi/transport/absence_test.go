@@ -387,7 +387,8 @@ func TestADeadlineWithoutAConnectionSaysSinceWhen(t *testing.T) {
 
 // A first connection that is cut anywhere in its handshake is made again.
 func TestAFirstHandshakeThatIsCutIsTriedAgain(t *testing.T) {
-	// Bytes that the dialling side reads before the connection ends: in the listener's magic, hello, proof, and welcome.
+	// How many bytes the dialling side reads before the connection ends: in the listener's
+	// magic, hello, proof, and welcome.
 	for _, bytes := range []int{0, 1, 8, 20, 100, 200, 230} {
 		synctest.Test(t, func(t *testing.T) {
 			mem := memnet.New()

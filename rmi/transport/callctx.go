@@ -11,11 +11,10 @@ import (
 	"gormi/rmi/wire"
 )
 
-// callContext is the context of a call being served. It ends when the method
-// returns, at the call's deadline, when the caller cancels, and with the
-// session. Its channel and its timer are made when somebody first asks for
-// them, so a method that does not look at its context does not pay for it. A
-// servant may keep it, so it is never used again.
+// callContext is the context of a call being served. It ends when the method returns, at the
+// call's deadline, when the caller cancels, and with the session. Its channel and its timer are
+// made when they are first needed. So a method that does not use its context does not pay for
+// it. A servant may keep it, so it is never reused.
 type callContext struct {
 	session  *Session
 	chain    wire.ChainID
@@ -31,7 +30,7 @@ type callContext struct {
 type lockedContext struct {
 	done  chan struct{} // nil until asked for
 	timer *time.Timer
-	err   error     // ErrReturned stands for what Err tells of a method that has returned
+	err   error     // ErrReturned: the method has returned
 	after []*func() // see AfterFunc
 }
 
@@ -49,8 +48,8 @@ var _ context.Context = (*callContext)(nil)
 
 type callKey struct{}
 
-// ChainOf returns the chain of the call that ctx belongs to and that call's
-// depth. ok is false in a context that no remote call made.
+// ChainOf returns the chain of the call that ctx belongs to, and that call's depth. ok is false
+// in a context that no remote call made.
 func ChainOf(ctx context.Context) (chain wire.ChainID, depth uint8, ok bool) {
 	c, ok := ctx.Value(callKey{}).(*callContext)
 	if !ok {
@@ -67,8 +66,8 @@ func SessionOf(ctx context.Context) *Session {
 	return nil
 }
 
-// Relayed reports whether the call that ctx belongs to came through a relay, with
-// which the session is then.
+// Relayed reports whether the call that ctx belongs to came through a relay. Then its session
+// is with the relay.
 func Relayed(ctx context.Context) bool {
 	c, ok := ctx.Value(callKey{}).(*callContext)
 	return ok && c.relayed
@@ -83,7 +82,7 @@ func (c *callContext) Value(key any) any {
 	left := c.mu.Lock().err == ErrReturned
 	c.mu.Unlock()
 	if left {
-		return returned.Value(key) // context.Cause asks for a key of its own, and gets what it knows
+		return returned.Value(key) // context.Cause asks for a key of its own: returned has the answer
 	}
 	return nil
 }
@@ -116,8 +115,8 @@ func (c *callContext) Err() error {
 	return st.err
 }
 
-// AfterFunc arranges for f to be called in its own goroutine when the context
-// ends. Package context uses it to derive contexts without a goroutine each.
+// AfterFunc arranges for f to be called in its own goroutine when the context ends. Package
+// context uses it to derive contexts without a goroutine for each.
 func (c *callContext) AfterFunc(f func()) (stop func() bool) {
 	c.Done() // a deadline must come even if nobody waits for it
 	st := c.mu.Lock()
@@ -157,7 +156,7 @@ func (c *callContext) leave() {
 	}
 }
 
-// end is cancel of a context that has not ended.
+// end is cancel for a context that has not ended.
 func (c *lockedContext) end(err error) {
 	c.err = err
 	if c.done != nil {
@@ -167,7 +166,7 @@ func (c *lockedContext) end(err error) {
 		c.timer.Stop()
 	}
 	for _, f := range c.after {
-		go (*f)() // as package context does: it may be anybody's code
+		go (*f)() // as package context does: it may be any code
 	}
 	c.after = nil
 }

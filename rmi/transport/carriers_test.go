@@ -90,8 +90,8 @@ func TestAnAddressThatIsTaken(t *testing.T) {
 	wantKind(t, err, fault.KindConnectFailed, fault.OutcomeNotExecuted, "another program has the address already")
 }
 
-// inTheMiddle is a host with a certificate of its own that both sides take: it ends TLS and hands what each
-// side says to the other, in the clear for itself.
+// inTheMiddle is a host with a certificate of its own that both sides accept. It ends TLS and
+// forwards what each side sends, which it can read.
 func inTheMiddle(t *testing.T, cfg *tls.Config, to refs.Endpoint) refs.Endpoint {
 	t.Helper()
 	l, err := tls.Listen("tcp", "127.0.0.1:0", cfg)

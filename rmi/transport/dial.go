@@ -38,7 +38,7 @@ type dial struct {
 
 	// Guarded by dials' lock.
 	waiting int   // callers
-	met     error // what the last attempt met
+	met     error // of the last attempt
 }
 
 // Session returns the session with the node expected, or, if that is zero,
@@ -94,8 +94,8 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 	}
 }
 
-// join returns the session, if there is one by now, or the dial that leads to it, which
-// one more waits for. If that is begun, the caller is to dial.
+// join returns the session, if there is one by now. Otherwise it returns the dial that leads to
+// it, and counts the caller among those that wait for it. If begun, the caller must dial.
 func (d *lockedDials) join(t *Transport, key dialKey) (s *Session, job *dial, begun bool, err error) {
 	if key.node.IsZero() {
 		if s := d.byAddress[key.endpoint]; s != nil && s.live() {
@@ -123,7 +123,8 @@ func (d *lockedDials) join(t *Transport, key dialKey) (s *Session, job *dial, be
 	return nil, job, begun, nil
 }
 
-// begin counts a goroutine that the transport waits for, unless it is closed.
+// begin adds a goroutine that the transport waits for. It reports false if the transport is
+// closed.
 func (t *Transport) begin() bool {
 	st := t.mu.Lock()
 	defer t.mu.Unlock()
@@ -134,7 +135,7 @@ func (t *Transport) begin() bool {
 	return true
 }
 
-// met notes what an attempt met, and reports whether somebody still waits for the next.
+// met notes the error of an attempt, and reports whether somebody still waits for the next.
 func (d *dials) met(job *dial, err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -142,7 +143,7 @@ func (d *dials) met(job *dial, err error) bool {
 	return job.waiting > 0
 }
 
-// known reports whether there was a session with a node, or with who is at an address.
+// known reports whether there was a session with a node, or with the node at an address.
 func (t *Transport) known(ep refs.Endpoint, node refs.NodeID) bool {
 	if !node.IsZero() {
 		return t.peers.met(node)
@@ -152,7 +153,7 @@ func (t *Transport) known(ep refs.Endpoint, node refs.NodeID) bool {
 	return st.byAddress[ep] != nil
 }
 
-// remember keeps the session that an address led to, and forgets those that are over.
+// remember stores the session that an address led to, and forgets those that are over.
 func (d *lockedDials) remember(ep refs.Endpoint, s *Session) {
 	for k, v := range d.byAddress {
 		if !v.live() {
@@ -162,14 +163,14 @@ func (d *lockedDials) remember(ep refs.Endpoint, s *Session) {
 	d.byAddress[ep] = s
 }
 
-// strangerTries is how long a dial is repeated if its connections end before a hello came.
-// The network may end them, or a program that is no node.
+// strangerTries is how long a dial is repeated whose connections end before a hello arrived.
+// The network may end them, or a program that is not a node.
 const strangerTries = 2 * time.Second
 
 // dial dials until a connection stands or an attempt fails for good. An attempt whose
 // connection was cut in the handshake is repeated while somebody waits, for SessionLease at
-// most. One that took too long is repeated only if there was a session with the node
-// before: a stranger that sends byte after byte is no node.
+// most. An attempt that took too long is repeated only if there was a session with the node
+// before: a stranger that sends byte after byte is not a node.
 func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
 	start := time.Now()
 	for failures := 1; ; failures++ {
@@ -217,7 +218,7 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 			return nil, err
 		}
 		// The peer's own connection is on its way, or it just came.
-		arrival := t.peers.wait(peer) // not before: the end of our own dial is no news
+		arrival := t.peers.wait(peer) // not before: the end of our own dial is not what we wait for
 		if s := t.peers.live(peer); s != nil {
 			return s, nil
 		}
@@ -233,7 +234,7 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 	}
 }
 
-// dialOnce makes one connection. peer is who answered, if anybody did.
+// dialOnce makes one connection. peer is the node that answered, if one did.
 func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected refs.NodeID) (s *Session, peer refs.NodeID, err error) {
 	err = t.connect(ctx, ep, "", func(h *handshake, host string) (*Link, error) {
 		h.met = t.known(ep, expected)
@@ -250,15 +251,15 @@ func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected ref
 	return s, peer, err
 }
 
-// connect makes a connection to an endpoint and has run do the dialling side's
-// handshake on it. Without a link the connection is closed again. reached is the
-// address at which an earlier dial to the same peer ended, if that is known.
+// connect makes a connection to an endpoint. run does the dialling side's handshake on it. If
+// run returns no link, connect closes the connection. reached is the address at which an
+// earlier dial to the same peer ended, if it is known.
 func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached string, run func(h *handshake, host string) (*Link, error)) error {
 	raw, err := t.open(ctx, ep, reached)
 	if err != nil {
 		return connectFailed(err)
 	}
-	if !t.beginHandshake(raw) {
+	if !t.beginHandshake(raw, nil) {
 		raw.Close()
 		if t.ctx.Err() != nil {
 			return errClosed()
@@ -291,7 +292,7 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 }
 
 // open opens a connection to an endpoint. If no address of its name answers, it tries the
-// address that was reached before, and that one's error counts.
+// address that was reached before, and returns the error of that attempt.
 func (t *Transport) open(ctx context.Context, ep refs.Endpoint, reached string) (net.Conn, error) {
 	if reached == "" || reached == ep.Address() {
 		return t.Network.DialContext(ctx, ep.Network(), ep.Address())
@@ -325,7 +326,7 @@ func connectFailed(err error) *fault.Error {
 		hint = "no answer within " + dialTimeout.String() + ": is the host up, does a firewall let the port through?"
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		// The dial's own time: not the caller's deadline.
+		// This is the dial's own time-out, not the caller's deadline.
 		err = nil
 	}
 	return fault.Add(fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "%s", hint), fault.Cause(err))

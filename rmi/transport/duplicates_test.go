@@ -332,13 +332,13 @@ func TestACallThatComesAgainIsCancelledInItsMiddle(t *testing.T) {
 				p.returned(0)
 			}
 			synctest.Wait()
-			if l.assembling != 100000 {
-				t.Errorf("%d bytes are under assembly", l.assembling)
+			if l.assembling.Load() != 100000 {
+				t.Errorf("%d bytes are under assembly", l.assembling.Load())
 			}
 			p.write(wire.AppendCancel(nil, 0, 1))
 			synctest.Wait()
-			if l.assembling != 0 {
-				t.Errorf("%d bytes are under assembly", l.assembling)
+			if l.assembling.Load() != 0 {
+				t.Errorf("%d bytes are under assembly", l.assembling.Load())
 			}
 			if !done {
 				close(open)

@@ -258,7 +258,8 @@ func (c *caller) again() {
 	c.p = c.r.welcome()
 }
 
-// What a caller that left says to its peer on the next connection, and whether it learns that its references were not counted.
+// What is sent on the next connection for a call whose caller gave up, and whether the caller
+// learns that its references were not counted.
 func TestWhatACallerLearnsOfItsReferences(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -430,11 +431,11 @@ func TestAReplyUnderWayIsTakenAnew(t *testing.T) {
 			p.write(wire.AppendReturn(nil, &ret, wire.FlagFragmented, nil))
 			p.write(append(wire.AppendFragment(nil, h.Slot, h.Seq, true, 30000), make([]byte, 30000)...))
 			synctest.Wait()
-			if a.held.Load() == 0 {
+			if a.held.now() == 0 {
 				t.Error("nothing is charged")
 			}
 			p.cut(s)
-			if n := a.held.Load(); n != 0 {
+			if n := a.held.now(); n != 0 {
 				t.Errorf("%d bytes are still charged", n)
 			}
 			p = r.welcome()

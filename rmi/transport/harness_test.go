@@ -201,7 +201,7 @@ func uncharged(t *testing.T, n *node, serving *Session) {
 	defer cancel()
 	for {
 		changed := serving.changed.next()
-		held := n.held.Load()
+		held := n.held.now()
 		if held == 0 {
 			return
 		}

@@ -208,10 +208,10 @@ func TestARefusedReplyIsAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b, s := linked(t)
 		counting(b, first, nil, func(in *Incoming) { in.Reply(0, nil, make([]byte, 1<<20)) })
-		a.held.Add(int64(a.Limits.AssemblyTotal))
+		a.held.add(int64(a.Limits.AssemblyTotal))
 		_, err := do(t.Context(), s, request(t.Context(), first, nil))
 		wantKind(t, err, fault.KindOverloaded, fault.OutcomeExecuted, "had no room")
-		a.held.Add(-int64(a.Limits.AssemblyTotal))
+		a.held.add(-int64(a.Limits.AssemblyTotal))
 		<-time.After(2 * tick)
 		b.kept(t, 0, 0)
 	})

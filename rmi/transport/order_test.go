@@ -212,8 +212,9 @@ func TestAHeldCallIsWaitedFor(t *testing.T) {
 	})
 }
 
-// A call that runs when its connection is lost is answered on the next one once it, or a cancel in its place,
-// has come there: else the caller would not send it any more, and its number would be missing for ever.
+// A call that runs when its connection is lost is answered on the next one only when the call,
+// or a cancel in its place, has come there. Otherwise the caller would not send it any more,
+// and its number would be missing for ever.
 func TestAReturnDoesNotComeBeforeItsCall(t *testing.T) {
 	for name, in := range map[string]func(p *raw) []byte{
 		"the call":  func(p *raw) []byte { p.seq[0]--; return p.nth(1, 0, first+1, "") },
@@ -328,7 +329,8 @@ func TestNumbersThatBreakTheProtocol(t *testing.T) {
 	})
 }
 
-// In whatever order numbers come, none is called early once all smaller ones are here, and each is before.
+// In whatever order numbers come, a call is early until all smaller ones are here, and not
+// afterwards.
 func TestOrder(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 2))
 	for range 200 {

@@ -86,7 +86,7 @@ func TestASessionThatIsReplacedBeforeItHasAConnectionIsNotCounted(t *testing.T) 
 	if err := b.peers.accepted(b.Node(), s, wire.SessionID{}); err != nil {
 		t.Fatal(err)
 	}
-	if !b.beginHandshake(conn) {
+	if !b.beginHandshake(conn, nil) {
 		t.Fatal("no room")
 	}
 	replaced(s, "another came")

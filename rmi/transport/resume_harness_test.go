@@ -58,9 +58,15 @@ func (p *raw) welcomed() *raw {
 // enter begins a session that may be resumed.
 func enter(t testing.TB, n *node) *raw {
 	t.Helper()
+	return enterFrom(t, n, n.Network)
+}
+
+// enterFrom is enter from another host.
+func enterFrom(t testing.TB, n *node, network Network) *raw {
+	t.Helper()
 	var id wire.SessionID
 	rand.Read(id[:])
-	p := rawTo(t, n, n.Network)
+	p := rawTo(t, n, network)
 	p.propose(id, wire.Connection{Epoch: 1, Begin: true})
 	return p.welcomed()
 }
@@ -235,7 +241,7 @@ func idle(t *testing.T, nodes ...*node) {
 	t.Helper()
 	synctest.Wait()
 	for _, n := range nodes {
-		if held := n.held.Load(); held != 0 {
+		if held := n.held.now(); held != 0 {
 			t.Errorf("%d bytes are still charged", held)
 		}
 		for _, s := range n.Sessions() {
@@ -250,8 +256,8 @@ func idle(t *testing.T, nodes ...*node) {
 			}
 			s.inbound.mu.Unlock()
 			if l := s.Link(); l != nil {
-				if l.assembling != 0 {
-					t.Errorf("%d bytes are under assembly", l.assembling)
+				if l.assembling.Load() != 0 {
+					t.Errorf("%d bytes are under assembly", l.assembling.Load())
 				}
 				q := l.out.mu.Lock()
 				if q.assembled != 0 || len(q.bodies)+len(q.waiting) != 0 {

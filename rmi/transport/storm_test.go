@@ -131,7 +131,8 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 		t.Errorf("no storm: %+v, %d calls answered, %d left", c, answered.Load(), left.Load())
 	}
 	t.Logf("%d answered, %d left; %+v; %+v", answered.Load(), left.Load(), c, b.Counters())
-	// What is kept is what the slots' last calls returned, and no more than the caller may owe.
+	// The retained replies are those of the slots' last calls, and no more than the caller may
+	// owe.
 	theirs := b.Live(a.Node())
 	served := theirs.inbound.mu.Lock()
 	sum := 0

@@ -49,7 +49,7 @@ func TestAPeerFromWhichBytesComeIsNotDead(t *testing.T) {
 				p := rawTo(t, b, b.Network).join()
 				s := b.Live(p.node())
 				if c.name != "whole records" {
-					p.write(append(p.begin(0, echo, 40000), p.fragment(0, 30000)[:20]...))
+					p.write(p.call(0, echo, strings.Repeat("x", 1000))[:20])
 				}
 				for range 10 {
 					<-time.After(deadAfter - time.Second)
