@@ -49,10 +49,9 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 	return route{session: s, relay: true}, err
 }
 
-// routeOf is route, remembered in the proxy if it leads to the owner itself. The way
-// through a relay is good only until there is a session with the owner: this node then
-// registers with the owner, gives back what it holds through the relay, and the relay
-// relays no more.
+// routeOf is route, remembered in the proxy if it leads to the owner itself. A route through a
+// relay ends once there is a session with the owner. This node then registers with the owner and
+// gives back what it holds through the relay, and the relay relays no more.
 func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	if r, ok := c.Cache.Load().(route); ok && r.session.Err() == nil {
 		return r, nil
@@ -64,21 +63,21 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	return r, err
 }
 
-// overtaken reports whether a call was late for its relay: while it was on its way, this
-// node came to hold the object from its owner, and gave back what it held through the
-// relay. kind is of the error that the peer answered.
+// overtaken reports whether a call came too late to its relay. While the call was on its way, this
+// node began to hold the object from its owner, and gave back what it held through the relay. kind
+// is that of the peer's error.
 func (n *Node) overtaken(to route, owner refs.NodeID, kind Kind) bool {
 	return kind == KindNoSuchObject && to.relay && n.transport.Live(owner) != nil
 }
 
-// Whose a default deadline is.
+// Whose default a deadline is.
 const (
 	byNode  = "Options.Timeout"
 	byOwner = "the owner's, for this method"
 )
 
-// late says in the error of a call that its default deadline is over. Other
-// errors stay as they are.
+// late adds to the error of a call that its default deadline has passed. It leaves other errors as
+// they are.
 func late(err error, limit time.Duration, whose string) error {
 	var f *Error
 	if !errors.As(err, &f) || f.Kind != KindDeadline || f.Origin == fault.OriginPeer && f.Outcome != OutcomeExecuted {
@@ -98,13 +97,12 @@ func late(err error, limit time.Duration, whose string) error {
 	return fault.Add(f, fault.Cause(errors.New("not sent "+note)))
 }
 
-// agreement is a question that agree answers once: does what a caller knows as
-// one interface fit the owner's?
+// agreement is a question that agree answers once: does the caller's interface fit the owner's?
 type agreement struct{ callers, owners refs.Fingerprint }
 
-// agree makes sure that the proxy's interface fits the owner's before its first
-// call. Equal fingerprints ask nothing; otherwise the object describes itself. The
-// objects that the protocol specifies are what it says.
+// agree makes sure, before a proxy's first call, that its interface fits the owner's. If the
+// fingerprints are equal, it asks nothing. Otherwise it asks the object for its description. The
+// interfaces of registries and leases are specified by the protocol and fit.
 func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
 	mine, owners, id := c.Interface.Fingerprint, c.Ref().Interface.Fingerprint, c.Ref().ID
 	if mine == owners || id.IsWellKnown() && (id.Object == refs.RegistryObject || id.Object == refs.LeaseObject) {
