@@ -147,8 +147,8 @@ func TestARegistryWhoseGrantsMakeNoSense(t *testing.T) {
 	}
 }
 
-// A registry that answers nonsense is asked again, as one that does not answer,
-// and no sooner.
+// A registry whose answers make no sense is asked again, like one that does not answer, and no
+// sooner.
 func TestARegistryWhoseAnswersToRenewalsMakeNoSense(t *testing.T) {
 	for what, lost := range map[string]registry.Lost{
 		"index past the end": {Index: 1, Now: 2},

@@ -7,9 +7,9 @@ import (
 	"gormi/rmi"
 )
 
-// tables is what a registry knows: the names and what they are bound to, the leases, and
-// how names ended. Its methods keep these in agreement. They need the store's lock, and who
-// has the tables has that.
+// tables is what a registry knows: the names and what they are bound to, the leases, and how names
+// ended. Its methods keep these consistent. They need the store's lock. Whoever has the tables
+// holds it.
 type tables struct {
 	limits ServeOptions // without zeros; not changed
 	// first is the highest revision that a registry before this one may have given. Not changed.
@@ -58,7 +58,7 @@ func (t *tables) put(b *binding, now time.Duration, allow allow) (earliest bool,
 	return t.leases.add(b), nil
 }
 
-// unbind unbinds a name, unless only says that it must be bound to another object.
+// unbind unbinds a name. If only is not zero, the name must be bound to that object.
 func (t *tables) unbind(name string, only refs.Ref, now time.Duration) error {
 	b := t.current(name, now)
 	if b == nil {

@@ -9,13 +9,12 @@ import (
 	"gormi/rmi/codec"
 )
 
-// agreement is a question that agree answers once: does what a caller knows as
-// one interface fit the owner's?
+// agreement is a question that agree answers once: does the caller's interface fit the owner's?
 type agreement struct{ callers, owners refs.Fingerprint }
 
-// agree makes sure that the proxy's interface fits the owner's before its first
-// call. Equal fingerprints ask nothing; otherwise the object describes itself. The
-// objects that the protocol specifies are what it says.
+// agree makes sure, before a proxy's first call, that its interface fits the owner's. If the
+// fingerprints are equal, it asks nothing. Otherwise it asks the object for its description. The
+// interfaces of registries and leases are specified by the protocol and fit.
 func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
 	mine, owners, id := c.Interface.Fingerprint, c.Ref().Interface.Fingerprint, c.Ref().ID
 	if mine == owners || id.IsWellKnown() && (id.Object == refs.RegistryObject || id.Object == refs.LeaseObject) {

@@ -49,10 +49,9 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 	return route{session: s, relay: true}, err
 }
 
-// routeOf is route, remembered in the proxy if it leads to the owner itself. The way
-// through a relay is good only until there is a session with the owner: this node then
-// registers with the owner, gives back what it holds through the relay, and the relay
-// relays no more.
+// routeOf is route, remembered in the proxy if it leads to the owner itself. A route through a
+// relay ends once there is a session with the owner. This node then registers with the owner and
+// gives back what it holds through the relay, and the relay relays no more.
 func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	if r, ok := c.Cache.Load().(route); ok && r.session.Err() == nil {
 		return r, nil
@@ -64,21 +63,21 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	return r, err
 }
 
-// overtaken reports whether a call was late for its relay: while it was on its way, this
-// node came to hold the object from its owner, and gave back what it held through the
-// relay. kind is of the error that the peer answered.
+// overtaken reports whether a call came too late to its relay. While the call was on its way, this
+// node began to hold the object from its owner, and gave back what it held through the relay. kind
+// is that of the peer's error.
 func (n *Node) overtaken(to route, owner refs.NodeID, kind Kind) bool {
 	return kind == KindNoSuchObject && to.relay && n.transport.Live(owner) != nil
 }
 
-// Whose a default deadline is.
+// Whose default a deadline is.
 const (
 	byNode  = "Options.Timeout"
 	byOwner = "the owner's, for this method"
 )
 
-// late says in the error of a call that its default deadline is over. Other
-// errors stay as they are.
+// late adds to the error of a call that its default deadline has passed. It leaves other errors as
+// they are.
 func late(err error, limit time.Duration, whose string) error {
 	var f *Error
 	if !errors.As(err, &f) || f.Kind != KindDeadline || f.Origin == fault.OriginPeer && f.Outcome != OutcomeExecuted {

@@ -30,9 +30,9 @@ const (
 	// made, over every kind of connection. A large call begins when all of it has arrived;
 	// small calls made after it may run before it.
 	ThreadingPerConnection Threading = transport.ThreadingPerConnection
-	// ThreadingSerial: one call runs at a time, so the object needs no locks. A call that belongs to
-	// the chain of the running one may run, because the running one waits for it. The calls
-	// of one client run in that client's order, as with PerConnection.
+	// ThreadingSerial: one call runs at a time, so the object needs no locks. Calls that the
+	// running call leads to (its chain) may run too, because the running call waits for them. The
+	// calls of one client run in that client's order, as with ThreadingPerConnection.
 	ThreadingSerial Threading = transport.ThreadingSerial
 )
 
@@ -56,11 +56,11 @@ type ExportOptions struct {
 }
 
 // Semantics say what becomes of a method's calls when messages are lost. The zero value is
-// at-most-once. The owner chooses it, by ExportOptions.Methods or by directives that cmd/rmigen reads. Callers learn
-// it with the object's description:
+// at-most-once. The owner chooses them, by ExportOptions.Methods or by directives that cmd/rmigen
+// reads. Callers learn them with the object's description:
 //
 //	at-most-once    the default: the caller handles Unknown
-//	idempotent      at-least-once: made again: see Error   //rmi:idempotent
+//	idempotent      at-least-once: retried, see Error      //rmi:idempotent
 //	one-way         maybe                                  //rmi:oneway
 //	timeout         of calls without a deadline            //rmi:timeout 5s
 //
@@ -70,8 +70,8 @@ type ExportOptions struct {
 // and fails if it does not get these by its deadline.
 //
 //	type Semantics struct {
-//		// At-least-once. If nobody knows whether a call ran, it is made
-//		// again. So the method may run twice for one call.
+//		// At-least-once. If nobody knows whether a call ran, it is retried.
+//		// So the method may run twice for one call.
 //		Idempotent bool
 //		// Maybe. A call ends when it was sent. The method has no results,
 //		// and its error is dropped.
@@ -80,8 +80,8 @@ type ExportOptions struct {
 //		Timeout time.Duration
 //	}
 //
-//	func (s Semantics) String() string           // what differs from at-most-once: "idempotent, timeout 5s"
-//	func (s Semantics) Check(results int) error  // whether a method with so many results can have them
+//	func (s Semantics) String() string           // as "idempotent, timeout 5s"
+//	func (s Semantics) Check(results int) error  // whether a method with so many results may
 type Semantics = codec.Semantics
 
 // served is what the node stores with an export.
@@ -180,12 +180,11 @@ func (h *Handle[T]) Close() error {
 	return nil
 }
 
-// Revoke takes the object back from everybody, and closes the handle. From now on calls
-// through proxies fail with NoSuchObject, and so do calls through other handles' references
-// and through bindings of the object. Running calls go on. If the object is exported or
-// passed again, it gets another reference. A well-known number (ExportOptions.Number) can be
-// used again: the references are the same then, so those who hold some call the new object,
-// and hold it.
+// Revoke takes the object back from everybody, and closes the handle. From now on calls through
+// proxies fail with NoSuchObject, and so do calls through other handles' references and through
+// bindings of the object. Running calls go on. If the object is exported or passed again, it gets
+// another reference. A well-known number (ExportOptions.Number) can be used again. References with
+// it are the same as before, so whoever has one then calls, and holds, the new object.
 func (h *Handle[T]) Revoke() error {
 	h.node.exports.Revoke(h.export)
 	return h.Close()

@@ -25,8 +25,8 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// Options of an object that is exported already count if nobody can have called it;
-// else they are refused, and the error names both places.
+// Options for an object that is exported already apply if nobody can have called it. Otherwise they
+// are refused, and the error names both places.
 func TestOptionsOfASecondExport(t *testing.T) {
 	serial := &rmi.ExportOptions{Threading: rmi.ThreadingSerial}
 	idempotent := &rmi.ExportOptions{Methods: map[string]rmi.Semantics{"Do": {Idempotent: true}}}

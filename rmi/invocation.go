@@ -20,13 +20,12 @@ import (
 
 // invocation is one call of a proxy: its attempts, until one succeeds or none can.
 //
-// A call whose outcome is NotExecuted is made again where time may mend what
-// failed (mendable), and where a following proxy is led to another object; one
-// whose outcome is Unknown, only if the method is idempotent. All of it within
-// the call's deadline. Losing a connection is not the end of an attempt: that is
-// the session's to mend.
+// A call whose outcome is NotExecuted is retried if time may help (mendable), or if a following
+// proxy found another object. One whose outcome is Unknown is retried only if the method is
+// idempotent. All attempts are made within the call's deadline. A lost connection does not end an
+// attempt: the session resumes it.
 //
-// It is used from call to call, with all that a call needs on the way.
+// An invocation is reused by later calls, with all that a call needs on the way.
 type invocation struct {
 	node     *Node
 	ctx      context.Context
@@ -99,8 +98,8 @@ func (v *invocation) fail(err error) {
 	v.err = fault.Add(err, fault.Call(v.target.Ref(), v.method.Interface.Name, v.method.Name))
 }
 
-// afterReturn says in the error of a call that was cancelled why: its context is that
-// of a method that has returned.
+// afterReturn adds to the error of a cancelled call why it was cancelled, if its context is that of
+// a method that has returned.
 func afterReturn(err error) error {
 	var f *Error
 	if !errors.As(err, &f) || f.Kind != KindCancelled || f.Origin == fault.OriginPeer {
@@ -137,8 +136,8 @@ func (v *invocation) Attempt() bool {
 	return false
 }
 
-// meet finds the session with the owner and agrees on the interface, by the
-// call's deadline. That is another one if only the owner knew the method's.
+// meet finds the session with the owner and agrees on the interface, within the call's deadline.
+// That deadline may change: the method's own may have been known only to the owner.
 func (v *invocation) meet() (route, error) {
 	ctx, n := v.ctx, v.node
 	if v.coarse {
@@ -159,7 +158,7 @@ func (v *invocation) meet() (route, error) {
 	return to, err
 }
 
-// again reports whether to make another attempt, when it is time for it.
+// again reports whether to make another attempt. It returns when it is time for that.
 func (v *invocation) again() bool {
 	if v.err == nil { // the last one succeeded
 		v.over = true
@@ -187,11 +186,10 @@ func (v *invocation) again() bool {
 	return !v.over
 }
 
-// mendable tells of the last attempt whether the next may succeed: the peer was
-// busy, the session ended, the network did not answer where it did before, the call
-// came to its relay too late.
-// Nobody listening at the owner's address, another node there, or an owner that
-// shuts down are for good.
+// mendable reports whether an attempt may succeed after the last one: the peer was busy, the
+// session ended, the network did not answer where it did before, or the call came too late to its
+// relay. It does not help to wait if nobody listens at the owner's address, if another node does,
+// or if the owner shuts down.
 func (v *invocation) mendable(unknown bool) bool {
 	var f *Error
 	if !errors.As(v.err, &f) {
@@ -206,7 +204,7 @@ func (v *invocation) mendable(unknown bool) bool {
 		if unknown {
 			return true
 		}
-		// To another process at the owner's address the reference does not lead.
+		// The reference does not lead to another process at the owner's address.
 		gone := errors.Is(v.err, transport.ErrRefused) && !v.x.to.relay && !v.target.Ref().ID.Node.IsZero()
 		return errors.Is(v.err, transport.ErrOver) && !gone
 	case KindConnectFailed:
@@ -215,8 +213,8 @@ func (v *invocation) mendable(unknown bool) bool {
 	return false
 }
 
-// wait lets a growing while pass before the next attempt. It reports false if
-// there is no time for one.
+// wait waits before the next attempt, longer each time. It reports false if the call has no time
+// left for that.
 func (v *invocation) wait() bool {
 	v.fails++
 	pause := retries.Delay(v.fails)
@@ -265,7 +263,7 @@ func (v *invocation) unknown(err error) error {
 		fault.Op(f.Op), fault.Call(f.Ref, f.Interface, f.Method), f.Origin, fault.Cause(attempt(err)))
 }
 
-// attempt is the error of an attempt without what the call's error says already.
+// attempt returns the error of an attempt without what the call's error says already.
 func attempt(err error) *Error {
 	f := fault.Add(err)
 	f.Op, f.Ref, f.Interface, f.Method = "", refs.Ref{}, "", ""

@@ -26,7 +26,7 @@ func (h *multicastHost) Live(id refs.NodeID) *transport.Session { return h.trans
 // Pin implements multicast.Host. The reference is for no session in particular.
 func (h *multicastHost) Pin(v reflect.Value, i *codec.Interface) (r refs.Ref, unpin func(), err error) {
 	n := (*Node)(h)
-	// The proxy of another node of this process will do if its reference serves anybody.
+	// A proxy of another node of this process will do if anybody can use its reference.
 	if c := holderOf(&n.proxies, v); c != nil && (nodeOf(c) == n || c.Ref().Listens()) {
 		r := c.Ref()
 		n.leases.Pin(r)

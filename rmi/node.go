@@ -102,8 +102,8 @@ type Options struct {
 // needs to be generated. Arguments are copied, but remote objects and funcs among them
 // travel by reference. So they can be called back, over the same connection.
 //
-//	node, err := rmi.Listen("127.0.0.1:0")
-//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
+//	node, err := rmi.Listen(ctx, "127.0.0.1:0")
+//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{}, nil)
 //	return node.Run(ctx)
 //
 // A call that fails returns zero results with its error: what a method returns

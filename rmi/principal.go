@@ -31,8 +31,8 @@ type PeerInfo struct {
 	Node refs.NodeID
 }
 
-// PeerFrom tells who made the call that ctx belongs to, be it a call of a method or of a
-// callback. If the call was relayed (registry.BindOptions.Relayed), that is the relay, which has let the
+// PeerFrom tells who made the call that ctx belongs to, be it a call of a method or of a callback.
+// If the call was relayed (registry.BindOptions.Relayed), that is the relay, which has let the
 // caller in. ok is false if ctx is not of a remote call.
 func PeerFrom(ctx context.Context) (p PeerInfo, ok bool) {
 	s := transport.SessionOf(ctx)

@@ -7,12 +7,12 @@ import (
 	"gormi/rmi/wire"
 )
 
-// relay passes a call on to the owner of its object, or to the next relay, and
-// the reply back. Bodies pass undecoded; the tables of references are made to
-// fit the next hop. rs is the call's table as it arrived.
+// relay passes a call on to the owner of its object, or to the next relay, and the reply back.
+// Bodies pass undecoded. The tables of references are made to fit the next hop. rs is the call's
+// table as it arrived.
 //
-// A node relays calls to what it handed on to be called through it, for as long
-// as somebody holds that, and to nothing else.
+// A node relays calls of objects whose references it handed on, for as long as somebody holds
+// these, and no other calls.
 func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	h := in.Header
 	ref, ok := n.leases.table.Relay(refID(in.Extensions, h))

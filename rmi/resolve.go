@@ -23,7 +23,7 @@ import (
 //	}
 //
 //	func (d *Description) Accepts(caller *Description) error   // whether a caller's interface fits
-//	func (d *Description) Fingerprint() refs.Fingerprint       // equal if interfaces are called alike
+//	func (d *Description) Fingerprint() refs.Fingerprint       // equal if calls are alike
 //	func (d *Description) MarshalBinary() ([]byte, error)      // for UnmarshalBinary
 //	func (d *Description) UnmarshalBinary(b []byte) error      // refuses what is malformed
 //	func (d *Description) Signature(m codec.DescribedMethod) string
@@ -158,7 +158,7 @@ func RefOf(v any) (r refs.Ref, ok bool) {
 	return r, false
 }
 
-// coreOf returns what stands behind a proxy, and its node. op is what is tried, for the error.
+// coreOf returns what stands behind a proxy, and its node. op is the operation, for the error.
 func coreOf(op string, v any) (*proxy.Core, *Node, error) {
 	c := proxy.CoreOf(reflect.ValueOf(v))
 	if c == nil {

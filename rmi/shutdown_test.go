@@ -361,8 +361,8 @@ func TestShutdownWaitsForOneWayCalls(t *testing.T) {
 	})
 }
 
-// A peer that stands still, and had its replies long ago, holds nobody up; one that
-// got its last reply just before, until the time is over.
+// A peer that stands still delays Shutdown only if it got its last reply just before: then until
+// the time is over. If it had its replies long ago, it delays nobody.
 func TestAPeerThatStandsStillIsWaitedForOnlyForItsReplies(t *testing.T) {
 	for name, c := range map[string]struct {
 		idle time.Duration

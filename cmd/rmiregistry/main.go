@@ -1,15 +1,14 @@
-// The command rmiregistry is GoRMI's registry as a program of its own.
+// Command rmiregistry is GoRMI's registry as a program of its own.
 //
 //	rmiregistry [-addr HOST:PORT] [flags]
 //
-// It prints "rmiregistry listening on HOST:PORT" on standard output as soon as it
-// serves. It logs on standard error. It runs until SIGINT or SIGTERM, and then lets calls in
-// flight finish. rmiregistry -h lists the flags. The exit status is 0 after a signal, 1 if it
-// could not serve, and 2 if its arguments were wrong.
+// It prints "rmiregistry listening on HOST:PORT" on standard output as soon as it serves. It logs
+// on standard error. It runs until SIGINT or SIGTERM. Then it lets calls in flight finish.
+// rmiregistry -h lists the flags. The exit status is 0 after a signal, 1 if it could not serve, and
+// 2 if its arguments were wrong.
 //
-// Package registry says what a registry does. The JDK has a
-// program of the same name, which speaks another protocol on the same port.
-// rmiregistry -version shows which of them this is.
+// Package registry says what a registry does. The JDK has a program of the same name, which speaks
+// another protocol on the same port. rmiregistry -version shows which of them this is.
 package main
 
 import (
@@ -104,8 +103,8 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 	return err
 }
 
-// tls makes the configuration of the files that the flags name, or else the environment; nil
-// if neither names any.
+// tls returns the configuration of the files that the flags name, or else the environment. It is
+// nil if neither names any.
 func (o *options) tls(log *slog.Logger) (*tls.Config, error) {
 	if o.tlsCert == "" {
 		return rmi.TLSFromEnv()
@@ -117,7 +116,7 @@ func (o *options) tls(log *slog.Logger) (*tls.Config, error) {
 	return c, nil
 }
 
-// initTLS makes an authority and certificates, and prints how they are used.
+// initTLS makes an authority and certificates, and prints how to use them.
 func (o *options) initTLS(stdout io.Writer) error {
 	var names []string
 	if o.tlsNames != "" {
