@@ -13,7 +13,6 @@ type Limits struct {
 	Elements   int // array elements, map keys and map values in a message; 1,048,576
 	Memory     int // bytes of Go values that one message may be decoded into; 256 MiB
 	References int // references in a message; 16,384, at most 65,535
-	Name       int // bytes of a method's, type's or interface's name; 255, which is the most
 
 	Assembly      int // bytes of fragmented messages under assembly on a connection; 16 MiB
 	AssemblyTotal int // the same, for all connections; one peer may use a quarter of it; 256 MiB
@@ -50,7 +49,7 @@ type Limits struct {
 func (l Limits) transport() transport.Limits {
 	return transport.Limits{
 		Limits: wire.Limits{
-			Message: l.Message, Depth: l.Depth, Elements: l.Elements, Memory: l.Memory, References: l.References, Name: l.Name,
+			Message: l.Message, Depth: l.Depth, Elements: l.Elements, Memory: l.Memory, References: l.References,
 		},
 		Assembly: l.Assembly, AssemblyTotal: l.AssemblyTotal, Slots: l.Slots, Handlers: l.Handlers, HandlersTotal: l.HandlersTotal,
 		Nested: l.Nested, NestedTotal: l.NestedTotal, Queue: l.Queue, Streams: l.Streams, Connections: l.Connections, Handshakes: l.Handshakes, Pending: l.Pending,

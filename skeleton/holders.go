@@ -56,14 +56,14 @@ func (t *Table) Register(holder Holder, objects []refs.ObjNum) (missing []uint32
 
 // Take takes references back that holder had.
 func (t *Table) Take(holder Holder, counts ...lease.Count) {
-	t.mu.Lock()
-	var last []refs.ObjNum
-	for _, c := range counts {
-		if t.grants.Take(holder, c.Object, c.N) {
-			last = append(last, c.Object)
+	t.release(func() (last []refs.ObjNum) {
+		for _, c := range counts {
+			if t.grants.Take(holder, c.Object, c.N) {
+				last = append(last, c.Object)
+			}
 		}
-	}
-	t.unlock(last)
+		return last
+	})
 }
 
 // Linger keeps objects for a while after holder is gone; see Gone.
@@ -75,36 +75,40 @@ func (t *Table) Linger(holder Holder, objects []refs.ObjNum) {
 
 // Gone takes all references of a holder back. Those that linger are kept until the time given.
 func (t *Table) Gone(holder Holder, until time.Time) {
-	t.mu.Lock()
-	t.unlock(t.grants.Gone(holder, until))
+	t.release(func() []refs.ObjNum { return t.grants.Gone(holder, until) })
 }
 
 // Expire ends the lingering that is due. It reports whether something still lingers.
 func (t *Table) Expire(now time.Time) (more bool) {
-	t.mu.Lock()
-	var last []refs.ObjNum
-	if t.grants.Lingering() {
-		last = t.grants.Expire(now)
-	}
-	more = t.grants.Lingering()
-	t.unlock(last)
+	t.release(func() (last []refs.ObjNum) {
+		if t.grants.Lingering() {
+			last = t.grants.Expire(now)
+		}
+		more = t.grants.Lingering()
+		return last
+	})
 	return more
 }
 
-// unlock removes the exports that nobody holds and nothing else keeps. It unlocks mu, and then
-// tells unheld.
-func (t *Table) unlock(last []refs.ObjNum) {
-	var unheld []*Export
-	for _, n := range last {
+// release changes the grants by take, under the lock. take returns the objects that nobody holds
+// any more. Those that nothing else keeps are removed. After the lock, release tells unheld.
+func (t *Table) release(take func() []refs.ObjNum) {
+	if unheld := t.released(take); unheld != nil {
+		t.unheld(unheld)
+	}
+}
+
+// released is release under the lock.
+func (t *Table) released(take func() []refs.ObjNum) (unheld []*Export) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range take() {
 		if e := t.Get(n); e != nil {
 			t.settle(e)
 			unheld = append(unheld, e)
 		}
 	}
-	t.mu.Unlock()
-	if unheld != nil {
-		t.unheld(unheld)
-	}
+	return unheld
 }
 
 // Exported describes an export.

@@ -110,7 +110,7 @@ func (x *Exchange) Peer(id refs.NodeID) *Peer {
 // Connected makes the Peer of a new connection.
 func (x *Exchange) Connected(l *transport.Link) any {
 	s := l.Session()
-	p := &Peer{exchange: x, session: s, sender: senderOf(s), link: l}
+	p := &Peer{exchange: x, session: s, sender: senderOf(s), link: l, out: outlet{turn: make(chan struct{}, 1)}}
 	p.sender.peer.Store(p)
 	return p
 }

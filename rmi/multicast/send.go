@@ -5,7 +5,6 @@ import (
 	"errors"
 	"reflect"
 	"runtime"
-	"sync"
 
 	"gormi/refs"
 	"gormi/rmi/codec"
@@ -117,7 +116,8 @@ const MaxHead = wire.MaxHead
 
 // outlet is the sending end of a peer's packets.
 type outlet struct {
-	mu     sync.Mutex // guards the fields below; held while bytes are written to the stream
+	turn chan struct{} // has room for one: who has sent to it may use the fields below
+
 	stream streams.Stream
 	buf    []byte
 	err    error // why nothing can be sent any more
@@ -135,8 +135,8 @@ func (p *Peer) MaxMessage() int { return p.session.PeerMessage() }
 // sent is the number of messages before it. After any other error nothing can be sent any more.
 func (p *Peer) Send(ms []Message) (sent int, err error) {
 	o := &p.out
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.turn <- struct{}{} // at most until the connection is lost, as those before end then
+	defer func() { <-o.turn }()
 	if o.err != nil {
 		return 0, o.err
 	}

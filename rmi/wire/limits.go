@@ -20,15 +20,12 @@ type Limits struct {
 	// References is how many entries the reference table of one frame may have. If zero, 16384; at
 	// most 65535, because an index has 16 bits.
 	References int
-	// Name is the longest name of a method, type or interface in bytes. If zero, 255; at most 255,
-	// because names have an 8-bit length.
-	Name int
 }
 
 const (
 	MaxNesting     = 255 // the largest Limits.Depth
 	DefaultNesting = 64  // Limits.Depth, if zero
-	MaxName        = 255 // bytes of a name; the largest Limits.Name
+	MaxName        = 255 // bytes of the name of a method, type or interface
 
 	defaultMessage    = 4 << 20
 	defaultElements   = 1 << 20
@@ -46,7 +43,6 @@ func (l Limits) WithDefaults() Limits {
 	limit(&l.Elements, defaultElements, maxMessage)
 	limit(&l.Memory, defaultMemory, math.MaxInt)
 	limit(&l.References, defaultReferences, maxReferences)
-	limit(&l.Name, MaxName, MaxName)
 	return l
 }
 
