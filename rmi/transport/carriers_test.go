@@ -134,7 +134,7 @@ func inTheMiddle(t *testing.T, cfg *tls.Config, to refs.Endpoint) refs.Endpoint 
 	return at
 }
 
-// A proof holds for the TLS channel on which it is given: relayed to another it proves nothing.
+// A proof holds only for the TLS channel on which it is given. On another it proves nothing.
 func TestAProofIsOfItsTLSChannel(t *testing.T) {
 	cfg := certificate(t)
 	withTLS := func(c *Config) { c.TLS = cfg }
@@ -143,7 +143,7 @@ func TestAProofIsOfItsTLSChannel(t *testing.T) {
 	_, err := a.Session(t.Context(), middle, b.Node())
 	wantKind(t, err, fault.KindDenied, fault.OutcomeNotExecuted, "could not prove that it is node "+b.Node().String())
 
-	// A dialling side that asks nobody for a proof is no help: its own is refused, too.
+	// A dialling side that checks no proof does not help: its own is refused, too.
 	for _, straight := range []bool{true, false} {
 		at := middle
 		if straight {

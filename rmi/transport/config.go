@@ -133,7 +133,7 @@ const DefaultSessionLease = time.Minute
 const (
 	tick             = 250 * time.Millisecond
 	pingAfter        = 5 * time.Second  // without a byte received
-	pingLossyAfter   = 2 * tick         // the same, for the side that dialled over datagrams; a minimum, because a read counts from its tick on
+	pingLossyAfter   = 2 * tick         // the same, for the dialling side over datagrams; a minimum: a read counts from its tick on
 	deadAfter        = 15 * time.Second // without a byte received, or a write without progress
 	handshakeTimeout = 5 * time.Second  // twice that over a lossy carrier
 	dialTimeout      = 10 * time.Second

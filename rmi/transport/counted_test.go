@@ -11,7 +11,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// tables counts what OnTable is told.
+// tables counts the calls of OnTable.
 type tables struct {
 	references, bytes, times atomic.Int64
 }

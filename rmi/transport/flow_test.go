@@ -208,7 +208,7 @@ func TestNestedCallsAreBounded(t *testing.T) {
 	})
 }
 
-// A slot that becomes free for a caller who goes away at that moment goes to the next one.
+// A slot becomes free for a caller that gives up at that moment. It goes to the next one.
 func TestASlotIsNotLostWithTheCallerItWasFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, s := pair(t, func(c *Config) { c.Limits.Slots = 16 })
@@ -319,8 +319,8 @@ func TestLargeBodiesBothWays(t *testing.T) {
 	}
 }
 
-// Bodies above the default limit are taken in in blocks, which fragments do not
-// fill to the last byte, and arrive as they were.
+// Bodies above the default limit are received in blocks, which fragments do not fill to the
+// last byte. They arrive unchanged.
 func TestBodiesOfManyBlocks(t *testing.T) {
 	set := func(c *Config) { c.Limits.Message, c.Limits.Assembly, c.Limits.AssemblyTotal = 12<<20, 64<<20, 256<<20 }
 	mem := memnet.New()

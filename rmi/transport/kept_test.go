@@ -94,7 +94,7 @@ func TestKeptRepliesEndWithTheSession(t *testing.T) {
 	})
 }
 
-// What a node says of replies that it has.
+// Which replies a node acknowledges, and when.
 func TestRepliesAreAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, b, s := linked(t)
@@ -146,7 +146,8 @@ func TestAcknowledgementsAreLostWithTheConnection(t *testing.T) {
 	})
 }
 
-// Nobody reads the replies of callers that left, and still they must not fill what the peer keeps.
+// Nobody reads the replies of calls that were given up. They must not fill what the peer
+// retains.
 func TestRepliesThatNobodyReadsAreAcknowledged(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -203,7 +204,7 @@ func TestRepliesThatNobodyReadsAreAcknowledged(t *testing.T) {
 	}
 }
 
-// A reply for which the caller has no room was received all the same.
+// A reply for which the caller has no room was received nevertheless.
 func TestARefusedReplyIsAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b, s := linked(t)
@@ -238,7 +239,7 @@ func TestAnUnusedSlotStillOwes(t *testing.T) {
 	})
 }
 
-// Of the sessions without a connection those that are so for longest end first.
+// Of the sessions without a connection, those that have been without for longest end first.
 func TestDetachedSessionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t, func(c *Config) { c.Limits.Detached = 2 })

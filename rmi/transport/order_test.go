@@ -13,8 +13,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// lossyNetwork is a network whose accepted connections are said to lose, double and
-// reorder records: the raw peer does that.
+// lossyNetwork is a network whose accepted connections claim to lose, duplicate and reorder
+// records. The raw peer does that.
 type lossyNetwork struct{ Network }
 
 type lossyListener struct{ net.Listener }
@@ -36,8 +36,8 @@ func (l lossyListener) Accept() (net.Conn, error) {
 
 func (lossyConn) Lossy() bool { return true }
 
-// aloneLossy returns a node that only raw peers talk to, over connections that are lossy. Calls of
-// method first take turns, and are noted by their bodies; the calls of others do not.
+// aloneLossy returns a node to which only raw peers talk, over lossy connections. Calls of
+// method first take turns, and their bodies are noted. Other calls do not.
 func aloneLossy(t *testing.T, set ...func(*Config)) (b *node, ran *[]string) {
 	b = newNode(t, lossyNetwork{memnet.New().Host("b")}, "b", set...)
 	ran = new([]string)
@@ -98,7 +98,7 @@ func TestCallsThatComeEarlyWaitIfTheyTakeTurns(t *testing.T) {
 	})
 }
 
-// What waits for a call that was lost is forgotten with the connection, and comes again.
+// Calls that wait for a call that was lost are forgotten with the connection, and come again.
 func TestHeldCallsBeginAnewOnANewConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, ran := aloneLossy(t)

@@ -12,7 +12,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// deadlined tells of read deadlines.
+// deadlined reports read deadlines.
 type deadlined struct {
 	net.Conn
 	told func()
@@ -77,8 +77,8 @@ func TestTheClockLeavesAConnectionAloneThatIsClosed(t *testing.T) {
 	}
 }
 
-// Two connections of a peer may come at once, and the second session end the first in
-// the moment before that is entered.
+// Two connections of a peer may come at the same time. The second session may end the first one
+// in the moment before that is registered.
 func TestASessionThatIsReplacedBeforeItHasAConnectionIsNotCounted(t *testing.T) {
 	b := alone(t)
 	l, conn := unattached(t, b)

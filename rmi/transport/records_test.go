@@ -135,7 +135,7 @@ func TestWhoBreaksTheProtocolLosesItsConnection(t *testing.T) {
 	}
 }
 
-// calledRaw has a node call a raw peer and returns the peer and the call's end.
+// calledRaw makes a node call a raw peer. It returns the peer and the call's end.
 func calledRaw(t *testing.T, a *node, network *memnet.Network, m wire.MethodID) (p *raw, s *Session, h wire.CallHeader, end chan error) {
 	t.Helper()
 	peer := make(chan *raw)

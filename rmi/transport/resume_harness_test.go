@@ -17,7 +17,7 @@ func alone(t testing.TB, set ...func(*Config)) *node {
 	return newNode(t, memnet.New().Host("b"), "b", set...)
 }
 
-// linked returns two nodes, their network, and the session that a dialled.
+// linked returns two nodes, their network, and the session that a dialled. They are connected.
 func linked(t testing.TB, set ...func(*Config)) (mem *memnet.Network, a, b *node, s *Session) {
 	t.Helper()
 	mem = memnet.New()
@@ -79,7 +79,7 @@ func (p *raw) another(n *node) *raw {
 	return q
 }
 
-// resume takes the session up on a new connection.
+// resume resumes the session on a new connection.
 func (p *raw) resume(n *node) *raw {
 	p.t.Helper()
 	q := p.another(n)
@@ -112,7 +112,7 @@ func (p *raw) refusal() (fault.Kind, string) {
 	return k, text
 }
 
-// taken returns when the node has taken in what was written, and checks that it had nothing to say.
+// taken returns when the node has handled what was written, and checks that it did not answer.
 func (p *raw) taken() {
 	p.t.Helper()
 	p.write(wire.AppendPing(nil, wire.FramePing, 1))
@@ -197,7 +197,7 @@ func (r *rawAcceptor) next() (*raw, *wire.Proof) {
 	return p, pr
 }
 
-// welcome takes the next connection in.
+// welcome accepts the next connection.
 func (r *rawAcceptor) welcome() *raw {
 	r.t.Helper()
 	p, pr := r.next()
@@ -205,7 +205,7 @@ func (r *rawAcceptor) welcome() *raw {
 	return p
 }
 
-// session has a node dial the peer.
+// session makes a node dial the peer.
 func (r *rawAcceptor) session(a *node) (*Session, *raw) {
 	r.t.Helper()
 	got := make(chan *Session, 1)
@@ -235,8 +235,8 @@ func (p *raw) wholeCall() (wire.CallHeader, string) {
 	return h, body
 }
 
-// idle checks that nothing is in flight and nothing charged any more, once every
-// goroutine of the bubble has done what it was about to.
+// idle checks that nothing is in flight and nothing is charged any more, once every goroutine
+// of the bubble is idle.
 func idle(t *testing.T, nodes ...*node) {
 	t.Helper()
 	synctest.Wait()

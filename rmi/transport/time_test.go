@@ -63,8 +63,8 @@ func TestAPeerFromWhichBytesComeIsNotDead(t *testing.T) {
 	}
 }
 
-// closing is a connection whose Close waits, and with it the clock that ends
-// the session: that is how a stopped process looks from inside.
+// closing is a connection whose Close waits, and so does the clock that ends the session. That
+// is how a stopped process looks from inside.
 type closing struct {
 	net.Conn
 	until chan struct{}
@@ -276,7 +276,7 @@ func TestACoarseDeadlineEndsEveryWait(t *testing.T) {
 		if sent == 0 || sent > 8 {
 			t.Errorf("%d calls were sent", sent)
 		}
-		// Who was not sent used no sequence number, and got no cancel.
+		// Calls that were not sent used no sequence number, and got no cancel.
 		for sent > 0 {
 			switch pre, rec, err := p.record(); {
 			case err != nil:

@@ -89,8 +89,8 @@ func TestGoldenDescription(t *testing.T) {
 	}
 }
 
-// This program does not know semantics: it skips them, and the interface is to it
-// what it is without.
+// This program does not know semantics. It skips them, and for it the interface is the same
+// without them.
 func TestGoldenDescriptionOfLaterNodes(t *testing.T) {
 	plain, with := golden(t, "description"), golden(t, "description_semantics")
 	d, err := parseDescription(with[:len(with)-16])
@@ -166,7 +166,7 @@ func goldenSession(t *testing.T) []spokenBytes {
 	return all
 }
 
-// What this program makes of the specification is what the nodes of the transcript said.
+// This program, made from the specification, produces the bytes of the nodes of the transcript.
 func TestGoldenSession(t *testing.T) {
 	find := func(who, connection byte, what string) []byte {
 		t.Helper()

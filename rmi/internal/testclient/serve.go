@@ -21,8 +21,8 @@ type incoming struct {
 	args   *payload
 	wrong  error // in its extensions
 
-	connection uint32 // on which it came last
-	comesAgain bool   // its payload is for nothing
+	connection uint32 // on which it last came
+	comesAgain bool   // its payload is discarded
 	lost       bool   // it never came
 
 	ctx    context.Context // ends when the caller gives up, or at the deadline
@@ -83,7 +83,7 @@ func (s *session) readCall(flags byte, header, extensions, rest []byte) error {
 	return nil
 }
 
-// arrived goes on with a call whose payload is complete.
+// arrived handles a call whose payload is complete.
 func (in *incoming) arrived() {
 	in.s.mu.Lock()
 	defer in.s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *session) readCancel(n number, settled bool) error {
 	}
 	s.mu.Lock()
 	in, done := s.serving[n.slot], s.kept[n.slot]
-	if again := s.again[n.slot]; again != nil && again.number == n { // no more of it will come
+	if again := s.again[n.slot]; again != nil && again.number == n { // the rest of it will not come
 		s.drop(again.args)
 		delete(s.again, n.slot)
 	}
@@ -139,14 +139,14 @@ func (s *session) readCancel(n number, settled bool) error {
 	}
 	in.cancel()
 	s.drop(in.args)
-	in.lost = s.resumable // its table was not taken in
+	in.lost = s.resumable // its references were not counted
 	return in.answer(nil, &callError{kind: cancelled, outcome: notExecuted, text: "given up before it began"})
 }
 
 // serve runs a call whose payload is complete, and answers it.
 func (in *incoming) serve() {
 	results, err := in.run()
-	in.answer(results, err) // an error ends the session, and its reader finds that out
+	in.answer(results, err) // an error ends the session: its reader notices
 }
 
 func (in *incoming) run() ([]any, error) {
@@ -217,16 +217,16 @@ func (in *incoming) answer(results []any, err error) error {
 	return in.s.send(r)
 }
 
-// reply is the answer to a call, which is kept until the peer has it.
+// reply is the answer to a call, which is retained until the peer has it.
 type reply struct {
 	number
 	flags           byte
 	header, payload []byte
-	connection      uint32 // on which the call came last
-	sentOn          uint32 // connection on which it was sent last; guarded by session.writing
+	connection      uint32 // on which the call last came
+	sentOn          uint32 // connection on which it was last sent; guarded by session.writing
 }
 
-// send sends a reply, unless it was sent on this very connection.
+// send sends a reply, unless it was sent on this connection before.
 func (s *session) send(r *reply) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()

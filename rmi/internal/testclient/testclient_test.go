@@ -11,7 +11,6 @@ import (
 	"gormi/rmi/rmitest/proctest"
 )
 
-// build compiles the client and its counterparts, with the race detector if this test has it, and returns where they are.
 // command prepares a program, which is killed when ctx ends.
 func command(ctx context.Context, path string, args ...string) *exec.Cmd {
 	c := proctest.Command(ctx, path, args...)
@@ -25,7 +24,8 @@ func start(ctx context.Context, t *testing.T, path string, args ...string) strin
 	return proctest.Start(t, command(ctx, path, args...)).Line()
 }
 
-// steps that the client prints, one a line. What comes behind … are the peers' own words.
+// printed are the steps that the client prints, one a line. What comes behind … is the peers'
+// own text.
 const printed = `level: client
 registry: handshake done, the node holds its key
 registry: hello is an object of the interface hello.Greeter
@@ -102,7 +102,7 @@ func TestClient(t *testing.T) {
 	}
 
 	start(ctx, t, dir+"server", "-registry", "rmi://"+registry)
-	for _, level := range []string{"client", "resume", "leases"} { // each again, for it leaves nothing behind
+	for _, level := range []string{"client", "resume", "leases"} { // all with the same programs, because none leaves anything behind
 		printed, args := printed, []string{"-registry", registry, "-level", level}
 		switch level {
 		case "client":
