@@ -129,7 +129,7 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 	}
 	if len(o.Methods) > 0 && !maps.Equal(o.Methods, x.Methods) {
 		if more = true; len(x.Methods) > 0 {
-			return both, more, errors.New("other Methods there and here")
+			return both, more, errors.New("the Methods differ")
 		}
 		both.Methods = o.Methods
 	}
