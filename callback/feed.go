@@ -30,7 +30,7 @@ import (
 // contexts.
 type feed[E any] struct {
 	feedConfig[E]
-	stop func() // takes the receiver back
+	stop func() // unregisters the receiver
 
 	mu    sync.Mutex
 	state feedState[E] // guarded by mu; reached by lock and change alone
@@ -56,9 +56,9 @@ type feedState[E any] struct {
 	leaving   []subID
 	batch     *request[E]        // under way
 	cancel    context.CancelFunc // ends its call; nil while there is none
-	abandoned bool               // its call is given up, because the connection is lost
+	abandoned bool               // its call was cancelled, because the connection is lost
 	private   bool               // what comes is for the members of to, up to joined
-	to        *request[E]        // nil: of a request that was given up
+	to        *request[E]        // nil: of a request that was cancelled
 	lost      bool               // the connection was lost under the joined
 	peer      *multicast.Peer    // from which events come; nil: none yet, or it is over
 	epoch     Epoch
@@ -212,7 +212,7 @@ func (f *feed[E]) Receive(d *multicast.Delivery) {
 	}
 	f.mu.Unlock()
 	if warn {
-		f.hub.node.Logger().Warn("an event could not be decoded, and is told as lost; there may be more", "type", f.key.events.String(), "err", err)
+		f.hub.node.Logger().Warn("an event could not be decoded, and is reported as lost; there may be more", "type", f.key.events.String(), "err", err)
 	}
 }
 

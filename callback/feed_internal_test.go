@@ -229,7 +229,7 @@ func TestAnEndedFeedIsForgotten(t *testing.T) {
 	}
 }
 
-// Packets of a request that ended in the middle, or of one that nobody made, are for nobody.
+// Packets of a request that ended in the middle, or of one that was never made, reach nobody.
 func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()
@@ -449,7 +449,7 @@ func newMember(id subID) *member[int] {
 	return &member[int]{in: newInbox[int](&SubscribeOptions{Queue: 10}, func() {}), id: id, done: make(chan struct{})}
 }
 
-// Who left while it was being subscribed is unsubscribed when it is.
+// A member that leaves while it is being subscribed is unsubscribed afterwards.
 func TestWhoLeftWhileItJoined(t *testing.T) {
 	stays, left := newMember(1), newMember(2)
 	left.left = true
@@ -461,7 +461,7 @@ func TestWhoLeftWhileItJoined(t *testing.T) {
 	}
 }
 
-// What goes on behind a part of a replay names the epoch: another topic numbers others.
+// A request for the rest of a replay names the epoch: another topic has other numbers.
 func TestAReplayGoesOnInItsEpoch(t *testing.T) {
 	events := []*Event[int]{{Kind: KindPublished, Seq: 4, Epoch: 9}, {Kind: KindPublished, Seq: 5, Epoch: 9}}
 	m := newMember(1)

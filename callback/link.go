@@ -28,7 +28,7 @@ type client[E any] struct {
 	link   *link[E]
 	groups map[multicast.ReceiverID]*group[E]
 	count  int    // subscriptions
-	unhook func() // takes the hook for the connection's end back
+	unhook func() // removes the hook for the connection's end
 }
 
 // selection is what the subscriptions of a group have in common.

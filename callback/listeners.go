@@ -70,7 +70,7 @@ type Listeners[T any] struct {
 type listenersState[T any] struct {
 	members map[*listener[T]]struct{}
 	closed  bool
-	unhook  func() // takes the hook for the node's end back
+	unhook  func() // removes the hook for the node's end
 }
 
 // lock returns the state, which the caller may use until it unlocks mu.
@@ -100,7 +100,7 @@ type listenerState[T any] struct {
 	q       queue[func(context.Context, T) error]
 	running bool // run runs
 	over    bool
-	unhook  func() // takes the hook for the session's end back; may be nil
+	unhook  func() // removes the hook for the session's end; may be nil
 }
 
 // lock returns the state, which the caller may use until it unlocks mu.

@@ -45,7 +45,7 @@ func (l *logged) options() *rmi.Options {
 	return &rmi.Options{Logger: slog.New(slog.NewTextHandler(l, nil))}
 }
 
-// What was told as lost is neither told again nor delivered after a cut.
+// What was reported as lost is neither reported again nor delivered after a cut.
 func TestAGapIsToldOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy callback.Policy

@@ -32,7 +32,7 @@ type desk struct{ got Account }
 
 func (d *desk) Open(_ context.Context, a Account) error { d.got = a; return nil }
 
-// open has owner hand an account to clerk, who has a proxy of it then.
+// open passes owner's account to clerk, and returns clerk's proxy of it.
 func open(t *testing.T, owner, clerk *rmi.Node, a Account) Account {
 	t.Helper()
 	d := new(desk)

@@ -28,7 +28,7 @@ func (s *store) claim(t *testing.T, c Claim) Grant {
 	return grants[0]
 }
 
-// away has the store believe that the session with whoever calls it is cut.
+// away makes the store believe that the session with its caller is cut.
 func (s *store) away(yes bool) { s.detached = func(refs.NodeID) bool { return yes } }
 
 func TestClaims(t *testing.T) {
@@ -251,7 +251,7 @@ func TestANameThatWasReplacedMeanwhileIsNotTaken(t *testing.T) {
 	}
 }
 
-// What lapsed is there for nobody, though the sweep has not come yet.
+// Nobody sees a lapsed name, even before the sweep reaches it.
 func TestWhatLapsedIsNotSeenBeforeItIsSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()

@@ -54,7 +54,7 @@ func (w *town) restart() {
 	w.serve()
 }
 
-// kill has a node be gone, for the registry, as if its process was killed.
+// kill makes a node vanish, for the registry, as if its process was killed.
 func (w *town) kill(n *rmi.Node) {
 	w.Partition(n, w.node)
 	w.Cut(n, w.node)
@@ -77,7 +77,7 @@ func (w *town) bind(n *rmi.Node, name string, o ...registry.BindOptions) *regist
 
 func (w *town) nodeOf(b *registry.Binding) *rmi.Node { return w.byID[b.Ref().Node] }
 
-// owner returns who a name is bound to, zero if it is not bound.
+// owner returns the node that a name is bound to, zero if it is not bound.
 func (w *town) owner(name string) refs.NodeID {
 	w.t.Helper()
 	e, err := registry.LookupRef(w.t.Context(), w.caller, w.reg.URL(name))
@@ -433,7 +433,7 @@ func TestAPermanentBinding(t *testing.T) {
 	})
 }
 
-// Close of a permanent binding leaves the name to who has it by then.
+// Close of a permanent binding leaves the name to a later holder.
 func TestAPermanentBindingThatWasReplacedIsClosed(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		first, second := w.Node(), w.Node()
@@ -476,7 +476,7 @@ func TestABindingIsClosedAfterARestart(t *testing.T) {
 	})
 }
 
-// Who is refused a name is told whose it is.
+// A claim that is refused says who has the name.
 func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner, hidden, other := w.Node(), w.Client(), w.Node()
@@ -503,7 +503,7 @@ func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 			if err != nil || rmi.KindOf(grants[0].Refused) != rmi.KindAlreadyBound || !strings.Contains(grants[0].Refused.Error(), want) {
 				t.Errorf("%v, %v does not say %q", grants, err, want)
 			}
-			// Who had it is told who took it.
+			// The former holder is told who took the name.
 			if name != "leased" {
 				continue
 			}
@@ -627,7 +627,7 @@ func TestABindingThatIsBeingClosedIsNotRenewed(t *testing.T) {
 	})
 }
 
-// counted counts the calls of a registry, and tells when names were claimed.
+// counted counts the calls of a registry, and reports when names were claimed.
 type counted struct {
 	registry.Registry
 

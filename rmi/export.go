@@ -129,7 +129,7 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 	}
 	if len(o.Methods) > 0 && !maps.Equal(o.Methods, x.Methods) {
 		if more = true; len(x.Methods) > 0 {
-			return both, more, errors.New("other Methods there and here")
+			return both, more, errors.New("the Methods differ")
 		}
 		both.Methods = o.Methods
 	}
@@ -147,8 +147,8 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 // its handles.
 //
 // Nodes count the references that frames carry when they arrive (rmi/references.go). They
-// give them back in batches (rmi/lease.go) when the proxies are collected, or released by
-// hand (Release). A node that hands a reference on keeps its own until the receiver has
+// give these references back in batches (rmi/lease.go) when the proxies are collected, or
+// released (Release). A node that hands a reference on keeps its own until the receiver has
 // registered with the owner. Package refs/lease explains all of it. An object that
 // implements Unreferencer is told when its last holder is gone. Node.Inventory lists what a
 // node exports and holds, and for whom. Garbage collections are left to the runtime: a

@@ -49,7 +49,7 @@ func TestOptionsOfASecondExport(t *testing.T) {
 		"contradicting numbers":  {&rmi.ExportOptions{Number: 7}, false, &rmi.ExportOptions{Number: 8}, []string{"Number 7 there, 8 here"}},
 		"contradicting":          {serial, false, &rmi.ExportOptions{Threading: rmi.ThreadingPerConnection}, []string{"Threading serial there, per connection here"}},
 		"contradicting limits":   {&rmi.ExportOptions{MaxMessage: 7}, false, &rmi.ExportOptions{MaxMessage: 8}, []string{"MaxMessage 7 there, 8 here"}},
-		"contradicting methods":  {idempotent, false, &rmi.ExportOptions{Methods: map[string]rmi.Semantics{"Do": {Timeout: time.Second}}}, []string{"other Methods"}},
+		"contradicting methods":  {idempotent, false, &rmi.ExportOptions{Methods: map[string]rmi.Semantics{"Do": {Timeout: time.Second}}}, []string{"the Methods differ"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			network := rmitest.New(t)
@@ -494,7 +494,7 @@ func TestListeningRemovesNothingButAbandonedSockets(t *testing.T) {
 	}
 }
 
-// Many programs want the path that one left behind: one gets it.
+// Many programs want the path that a killed one left: one gets it.
 func TestAnAbandonedSocketIsTakenOnce(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no unix sockets as here")

@@ -38,7 +38,7 @@ var (
 		}
 		return i
 	})
-	errNoCaller = errors.New("leases are given back by calls of other nodes")
+	errNoCaller = errors.New("only calls of other nodes give references back")
 )
 
 // intake is what a session's peer has told about its leases.

@@ -115,10 +115,10 @@ type Options struct {
 //
 // A context's deadline and cancellation reach the method's context, and through
 // it the calls that the method makes with it. A caller returns when its context
-// ends, whatever the peer does. A call without a deadline gets Options.Timeout. No
-// method gets longer than a day: a call that may take longer is made again when it fails with
-// KindDeadline. A method's context ends when it returns. context.Cause says so, and so does
-// the error of a call made with it.
+// ends, whatever the peer does. A call without a deadline gets Options.Timeout. No method gets
+// longer than a day: a program that needs longer calls again when it gets KindDeadline. A
+// method's context ends when it returns. context.Cause says so, and so does the error of a
+// call made with it.
 //
 // An owner that listens nowhere can be called by the nodes that it has a session with. When
 // one of them hands a reference to its object on, it relays the calls: its address goes with

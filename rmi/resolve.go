@@ -166,7 +166,7 @@ func coreOf(op string, v any) (*proxy.Core, *Node, error) {
 	}
 	n := nodeOf(c)
 	if n == nil {
-		return nil, nil, fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the proxy is of no node"), fault.Op(op))
+		return nil, nil, fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the proxy belongs to no node"), fault.Op(op))
 	}
 	return c, n, nil
 }

@@ -45,7 +45,7 @@ func (c *checker) remote(name string, t types.Type, at token.Pos) {
 				c.errs = append(c.errs, fmt.Errorf("%v: %s: the name of a method is longer than 255 bytes", c.p.position(at), name))
 			}
 			if m.Name() == "RMICore" {
-				c.errs = append(c.errs, fmt.Errorf("%v: %s: a method RMICore tells stubs from other values: choose another name", c.p.position(at), name))
+				c.errs = append(c.errs, fmt.Errorf("%v: %s: the method RMICore distinguishes stubs from other values: choose another name", c.p.position(at), name))
 			}
 			pos := m.Pos()
 			if !pos.IsValid() {
@@ -159,7 +159,7 @@ func (j *job) check() error {
 	c := &checker{p: j.pkg}
 	for _, name := range predeclared {
 		if o := j.Types.Scope().Lookup(name); o != nil {
-			c.errs = append(c.errs, fmt.Errorf("%v: the package declares %s, which generated code uses as Go means it: choose another name", j.position(o.Pos()), name))
+			c.errs = append(c.errs, fmt.Errorf("%v: the package declares %s, which generated code uses with Go's own meaning: choose another name", j.position(o.Pos()), name))
 		}
 	}
 	for _, name := range j.names {

@@ -27,7 +27,7 @@ func (p *pkg) directives() (errs []error) {
 			for _, m := range i.Methods.List {
 				for c := range commentsAt(m) {
 					if text := strings.TrimLeft(c.Text, "/* \t"); strings.HasPrefix(text, "rmi:") && !isDirective(c) {
-						errs = append(errs, fmt.Errorf("%v: %s is no directive: one has no spaces around its first colon and stands behind //, as in %sidempotent", p.position(c.Pos()), c.Text, directive))
+						errs = append(errs, fmt.Errorf("%v: %s is no directive: write it right after //, without spaces around its first colon, as in %sidempotent", p.position(c.Pos()), c.Text, directive))
 						known[c] = true
 					}
 				}
@@ -35,7 +35,7 @@ func (p *pkg) directives() (errs []error) {
 				for _, c := range comments {
 					known[c] = true
 					if local != nil {
-						errs = append(errs, fmt.Errorf("%v: %s has no effect, for %s is not remote: %w", p.position(c.Pos()), c.Text, name.Name, local))
+						errs = append(errs, fmt.Errorf("%v: %s has no effect, because %s is not remote: %w", p.position(c.Pos()), c.Text, name.Name, local))
 					}
 				}
 				if local == nil && len(comments) > 0 {
@@ -51,7 +51,7 @@ func (p *pkg) directives() (errs []error) {
 		for _, group := range file.Comments {
 			for _, c := range group.List {
 				if isDirective(c) && !known[c] {
-					errs = append(errs, fmt.Errorf("%v: %s stands at no method of an interface that the package declares, where alone it counts", p.position(c.Pos()), c.Text))
+					errs = append(errs, fmt.Errorf("%v: %s has no effect here: put it on a method of an interface that the package declares", p.position(c.Pos()), c.Text))
 				}
 			}
 		}
@@ -113,7 +113,7 @@ func (p *pkg) agree(name string, i *types.Interface) (errs []error) {
 		case other == nil:
 			first[m.Name()], said[m.Name()] = m, s
 		case said[m.Name()] != s:
-			errs = append(errs, fmt.Errorf("%v: %s.%s has other directives here (%q) than at %v (%q): let both have the same",
+			errs = append(errs, fmt.Errorf("%v: %s.%s has other directives here (%q) than at %v (%q): make them the same",
 				p.position(m.Pos()), name, m.Name(), s, p.position(other.Pos()), said[m.Name()]))
 		}
 	})
@@ -231,7 +231,7 @@ func add(s *codec.Semantics, words []string) (word string, err error) {
 			return "", fmt.Errorf("want a time as in %stimeout 5s", directive)
 		}
 	case len(words) > 0 && (words[0] == "idempotent" || words[0] == "oneway"):
-		return "", fmt.Errorf("want %s%s and nothing behind it", directive, words[0])
+		return "", fmt.Errorf("want %s%s and nothing after it", directive, words[0])
 	case len(words) > 0 && words[0] == "timeout":
 		return "", fmt.Errorf("want a time as in %stimeout 5s", directive)
 	default:

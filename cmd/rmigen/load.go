@@ -270,7 +270,7 @@ func wanted(pkgs []*pkg, o options) (jobs []job, err error) {
 		jobs = append(jobs, job{pkg: p, options: mine, path: filepath.Join(p.dir, file), names: names[p]})
 	}
 	if len(jobs) == 0 && err == nil {
-		err = fmt.Errorf("%v: no remote interface in %s: one has methods only that take a context.Context first and return an error last", pkgs[0].place(), all)
+		err = fmt.Errorf("%v: no remote interface in %s: every method of one takes a context.Context first and returns an error last", pkgs[0].place(), all)
 		for _, p := range pkgs {
 			for _, name := range p.Types.Scope().Names() {
 				if t, ok := p.Types.Scope().Lookup(name).(*types.TypeName); ok && !t.IsAlias() && types.IsInterface(t.Type()) {

@@ -96,7 +96,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 		at = "udp:" + at // as -addr and addresses say it
 	}
 	if _, err := fmt.Fprintf(stdout, "rmiregistry listening on %s\n", at); err != nil {
-		return fmt.Errorf("cannot tell that it is ready: %w", err)
+		return fmt.Errorf("cannot print that it is ready: %w", err)
 	}
 	err = node.Run(ctx)
 	log.Info("registry ends")

@@ -80,7 +80,7 @@ func authority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	switch {
 	case err == nil:
 		if time.Now().After(ca.NotAfter) {
-			return nil, nil, fmt.Errorf("%s expired on %s: remove it and %s to make another, which all nodes must then be given", file, ca.NotAfter.Format(time.DateOnly), keyFile)
+			return nil, nil, fmt.Errorf("%s expired on %s: remove it and %s to make another, and give that to all nodes", file, ca.NotAfter.Format(time.DateOnly), keyFile)
 		}
 		key, err := readKey(keyFile)
 		if err != nil {
@@ -94,7 +94,7 @@ func authority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 		return nil, nil, err
 	}
 	if _, err := os.Stat(keyFile); err == nil {
-		return nil, nil, fmt.Errorf("%s is there, and %s is not: remove the key, or put the certificate back", keyFile, file)
+		return nil, nil, fmt.Errorf("%s exists, and %s does not: remove the key, or put the certificate back", keyFile, file)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

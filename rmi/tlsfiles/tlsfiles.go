@@ -166,7 +166,7 @@ func (s *source) now() *contents {
 	switch {
 	case !s.state.CompareAndSwap(was, &state{in, marks}):
 	case err != nil:
-		log.Warn("certificate files that were replaced cannot be used; those from before are", "err", err)
+		log.Warn("replaced certificate files cannot be used; the node goes on with the earlier ones", "err", err)
 	default:
 		log.Info("certificate files were replaced", "cert", s.files.Cert, "expires", in.cert.Leaf.NotAfter)
 	}
