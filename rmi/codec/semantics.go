@@ -74,7 +74,7 @@ func Declare(t reflect.Type, methods map[string]Semantics) error {
 	if i, ok := interfaces.Load(t); ok {
 		for _, m := range i.(*Interface).Methods {
 			if want := methods[m.Name]; m.Semantics != want {
-				return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s was used before it was known that %s is declared %q", typeName(t), m.Name, want)
+				return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s was used before %s was declared %q", typeName(t), m.Name, want)
 			}
 		}
 	}
