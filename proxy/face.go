@@ -65,7 +65,7 @@ func (f Face) MarshalText() ([]byte, error) { return nil, f.noData() }
 
 func (f Face) noData() error {
 	return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted,
-		"a %v stands for an object and is no data: write its reference, which rmi.RefOf tells and rmi.Resolve takes", f)
+		"a %v stands for an object and is not data: write its reference, which rmi.RefOf returns and rmi.Resolve takes", f)
 }
 
 // dispatcher makes the calls of a run-time proxy. It is also the proxy's face.

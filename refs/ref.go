@@ -93,7 +93,8 @@ func (r Ref) OnlyLoopback() bool {
 // captive reports whether an endpoint leads others who dial it to their own machine.
 func captive(e Endpoint) bool { return e.IsLoopback() || unspecified(e.Host) }
 
-// check tells why r cannot be written down: what it would be read back as is not r, or is refused.
+// check returns why r cannot be written down: it would be refused, or read back as another
+// reference.
 func (r Ref) check() error {
 	if err := r.Endpoint.check(); err != nil {
 		return err

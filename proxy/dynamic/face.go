@@ -29,7 +29,7 @@ var _ Face = plain{}
 
 const plainText = "dynamic proxy"
 
-var errNoData = errors.New("dynamic: a proxy is no data")
+var errNoData = errors.New("dynamic: a proxy is not data")
 
 func (plain) Format(s fmt.State, _ rune)     { fmt.Fprint(s, plainText) }
 func (plain) String() string                 { return plainText }

@@ -60,7 +60,7 @@ type source[S Session] struct {
 	n       uint32
 }
 
-// peer is what a session's two ends have of each other.
+// peer is what the two ends of a session have of each other.
 type peer[S Session] struct {
 	received map[refs.ID]*entry[S] // those with a source for the session
 	handed   map[refs.ID]uint32

@@ -109,7 +109,7 @@ func (o Object) Invoke(ctx context.Context, method string, args []any, results .
 	c := o.RMICore()
 	m := c.Interface.ByName(method)
 	if m == nil || len(args) != len(m.In) || len(results) != len(m.Out) {
-		return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it anew", c.Interface.Name, method)
+		return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it again", c.Interface.Name, method)
 	}
 	misfit := func(what string, at int, want reflect.Type, is any) error {
 		return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s.%s: %s %d of the stub is a %T, want a %v", c.Interface.Name, method, what, at+1, is, want)

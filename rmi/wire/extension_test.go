@@ -135,7 +135,7 @@ func FuzzExtensions(f *testing.F) {
 		if want := wire.AppendTarget(nil, e.Node, e.Time); e.Relay && !bytes.Contains(b, want) {
 			t.Fatalf("%x has no target %x", b, want)
 		}
-		// What was legal stays so behind more that may be skipped.
+		// Legal extensions stay legal after others that may be skipped.
 		again, err := wire.ParseExtensions(wire.AppendExtension(bytes.Clone(b), 0x80, b[:min(len(b), 0xffff)]))
 		if err != nil || again != e {
 			t.Fatalf("%+v, %v", again, err)
