@@ -2,6 +2,7 @@ package transport
 
 import (
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -73,14 +74,29 @@ func TestAnAccountHasAShareOfTheConnections(t *testing.T) {
 }
 
 func TestAnAccountHasAShareOfTheHandshakes(t *testing.T) {
-	c := crowdsAt(t, func(l *Limits) { l.Handshakes = 4 })
+	c := crowdsAt(t, func(l *Limits) { l.Handshakes, l.Connections = 4, 12 })
+	var silent []*raw
 	for range 2 {
-		rawTo(t, c.b, c.mem.Host("raw")) // and it says nothing
+		silent = append(silent, rawTo(t, c.b, c.mem.Host("raw")))
 	}
-	if told := refusal(rawTo(t, c.b, c.mem.Host("raw")).ended()); !strings.Contains(told, "Handshakes") {
-		t.Errorf("the third was told %q", told)
+	for range 10 { // more than there may be connections of one address
+		if told := refusal(rawTo(t, c.b, c.mem.Host("raw")).ended()); !strings.Contains(told, "Handshakes") {
+			t.Errorf("the third was told %q", told)
+		}
 	}
 	c.served(c.from("other"), 0)
+	for _, p := range silent {
+		p.conn.Close()
+		c.b.logs.wait(t, "connection refused")
+	}
+	for late := time.After(patience); c.b.handshakes.now() > 0; runtime.Gosched() {
+		select {
+		case <-late:
+			t.Fatalf("%d handshakes are under way for ever", c.b.handshakes.now())
+		default:
+		}
+	}
+	c.served(c.from("raw"), 0) // there is room again
 }
 
 // One address has all calls being served that its share allows, and others queued, on two
@@ -124,6 +140,14 @@ func TestAnAccountHasAShareOfTheNestedCalls(t *testing.T) {
 		_, err := p.returned(2)
 		wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "Options.Limits.NestedTotal")
 		c.served(p, 3) // a call of depth 0 has another limit
+		p.write(wire.AppendCancel(nil, 0, 1))
+		synctest.Wait()
+		p.write(p.call(2, echo, "room", nested)) // there is room again
+		for {
+			if slot, rec := p.next(wire.FrameReturn); slot.Kind == wire.FrameReturn && strings.HasSuffix(string(rec), "room") {
+				break
+			}
+		}
 		other := c.from("other")
 		c.served(other, 0)
 		other.write(other.call(1, echo, "nested", nested))
@@ -163,9 +187,64 @@ func TestAnAccountHasAShareOfTheRetainedReplies(t *testing.T) {
 	s := c.b.Live(p.node())
 	s.Close(errClosed())
 	<-s.gone
+	if n := c.b.retained.now(); n != 60<<10 {
+		t.Errorf("%d bytes are retained for the other peer", n)
+	}
 	q := c.from("raw")
 	q.write(q.call(0, first, ""))
 	q.whole(0)
+}
+
+// A reply that is made when its session is over is not retained.
+func TestAReplyAfterItsSessionIsNotRetained(t *testing.T) {
+	c := crowdsAt(t, func(*Limits) {})
+	entered, release, answered := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	c.b.handler.methods[first] = func(in *Incoming) {
+		close(entered)
+		<-release
+		in.Reply(0, nil, make([]byte, 60<<10))
+		close(answered)
+	}
+	p := c.from("raw")
+	p.write(p.call(0, first, ""))
+	<-entered
+	s := c.b.Live(p.node())
+	s.Close(errClosed())
+	<-s.Done()
+	close(release)
+	<-answered
+	<-s.gone
+	if n := c.b.retained.now(); n != 0 {
+		t.Errorf("%d bytes are retained for ever", n)
+	}
+}
+
+// What was reserved for a reply that is not made is given back, and a long error is counted.
+func TestAFailedReplyIsCountedAsItIs(t *testing.T) {
+	c := crowdsAt(t, func(*Limits) {})
+	text := ""
+	c.b.handler.methods[first] = func(in *Incoming) {
+		if err := in.Reserve(60 << 10); err != nil {
+			t.Error(err)
+		}
+		in.Fail(fault.New(fault.KindApplication, fault.OutcomeExecuted, "%s", text))
+	}
+	p := c.from("raw")
+	for slot, length := range []int{10, 8 << 10} {
+		text = strings.Repeat("x", length)
+		p.write(p.call(wire.Slot(slot), first, ""))
+		if _, err := p.returned(wire.Slot(slot)); fault.KindOf(err) != fault.KindApplication {
+			t.Fatal(err)
+		}
+		if n := c.b.retained.now(); n < int64(length)-100 || n > int64(length)+100 {
+			t.Errorf("%d bytes are retained of an error of %d", n, length)
+		}
+		p.write(wire.AppendAck(nil, wire.Slot(slot), 1))
+		p.taken()
+		if n := c.b.retained.now(); n != 0 {
+			t.Errorf("%d bytes are retained after the acknowledgement", n)
+		}
+	}
 }
 
 // Small replies are counted too, in portions.
