@@ -16,7 +16,7 @@ import (
 // import those in the lines above its own, and none beside or below it.
 var layers = [][]string{
 	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/tlsfiles", "gormi/rmi/rmitest/proctest"},
-	{"gormi/refs/lease"},
+	{"gormi/refs/lease", "gormi/rmi/access"},
 	{"gormi/rmi/fault", "gormi/rmi/backoff"},
 	{"gormi/rmi/wire", "gormi/rmi/internal/mempool", "gormi/rmi/internal/guard"},
 	{"gormi/rmi/codec/fields"},
