@@ -15,7 +15,7 @@ import (
 // layers lists the packages of the module from the bottom up: a package may
 // import those in the lines above its own, and none beside or below it.
 var layers = [][]string{
-	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/tlsfiles", "gormi/rmi/rmitest/proctest"},
+	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/tlsfiles", "gormi/registry/policy", "gormi/rmi/rmitest/proctest"},
 	{"gormi/refs/lease", "gormi/rmi/access"},
 	{"gormi/rmi/fault", "gormi/rmi/backoff"},
 	{"gormi/rmi/wire", "gormi/rmi/internal/mempool", "gormi/rmi/internal/guard"},
