@@ -14,7 +14,9 @@ type binding struct {
 	ref         refs.Ref
 	description []byte
 	revision    Revision
-	lease       *lease // nil of a permanent one
+	lease       *lease      // nil of a permanent one
+	by          holder      // who bound it
+	instead     refs.NodeID // whose binding it replaced, zero if none
 }
 
 func (b *binding) size() int { return len(b.name) + len(b.description) }

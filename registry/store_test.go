@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"gormi/refs"
+	"gormi/registry/policy"
 	"gormi/rmi"
 )
 
@@ -22,6 +23,11 @@ func (s served) Detached(id refs.NodeID) bool { return s.detached[id] }
 
 func storeAt(at refs.Endpoint) *store {
 	return newStore(ServeOptions{}, slog.New(slog.DiscardHandler), served{at: at})
+}
+
+// nodeHere is a node on the registry's machine, as it calls.
+func nodeHere(id refs.NodeID) peer {
+	return peer{holder: holder{id, policy.Anonymous}, local: true}
 }
 
 var local = refs.Endpoint{Host: "127.0.0.1", Port: 1099}

@@ -43,7 +43,7 @@ var forbidden = map[string][]string{
 // Package stub is what stubs written by hand need, like generated ones. A node's port and
 // multicast are for the packages that build on a node.
 var only = map[string][]string{
-	"gormi/registry":                {"gormi/rmi", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/registry":                {"gormi/rmi", "gormi/rmi/access", "gormi/registry/policy", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
 	"gormi/callback":                {"gormi/registry", "gormi/rmi", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
 	"gormi/rmi/port":                {"gormi/refs", "gormi/rmi/multicast"},
 	"gormi/rmi/internal/testclient": nil,
