@@ -17,6 +17,18 @@ import (
 type holder struct {
 	node      refs.NodeID
 	principal string
+	host      string // from which the node came
+}
+
+// party is whose share of a registry a name is counted to: a principal's, or that of all anonymous
+// nodes of a host.
+type party struct{ principal, host string }
+
+func (h holder) party() party {
+	if h.principal == policy.Anonymous {
+		return party{host: h.host}
+	}
+	return party{principal: h.principal}
 }
 
 func (h holder) is(other holder) bool {
@@ -49,9 +61,9 @@ func peerOf(ctx context.Context) peer {
 	case p == nil:
 		return peer{own: true, local: true}
 	case multicast.Relayed(ctx):
-		return peer{holder: holder{p.Node(), policy.Anonymous}}
+		return peer{holder: holder{p.Node(), policy.Anonymous, p.Host()}}
 	}
-	return peer{holder: holder{p.Node(), p.Principal()}, local: p.Local()}
+	return peer{holder: holder{p.Node(), p.Principal(), p.Host()}, local: p.Local()}
 }
 
 func (p peer) known() policy.Peer { return policy.Peer{Principal: p.principal, Local: p.local} }

@@ -19,7 +19,10 @@ type binding struct {
 	instead     refs.NodeID // whose binding it replaced, zero if none
 }
 
-func (b *binding) size() int { return len(b.name) + len(b.description) }
+// size is what is counted of a binding: the bytes that the peer chose the number of.
+func (b *binding) size() int {
+	return len(b.name) + len(b.description) + len(b.ref.Interface.Name) + len(b.ref.Endpoint.Host) + len(b.ref.Via.Endpoint.Host)
+}
 
 // maxBlock is how many bindings a block of names has before it is split. With a
 // million names there are some 3,000 blocks, and to add one moves at most 4 KiB

@@ -25,9 +25,14 @@ type ServeOptions struct {
 	// MaxNames is how many names can be bound. If zero, a million.
 	MaxNames int
 
-	// MaxBytes is how many bytes the names and the descriptions of interfaces can take
-	// together. If zero, 256 MiB.
+	// MaxBytes is how many bytes the names, the descriptions of interfaces and the texts in
+	// references can take together. If zero, 256 MiB. A name takes some 400 bytes more.
 	MaxBytes int
+
+	// MaxNamesEach and MaxBytesEach are how much of that one principal can have, or all
+	// anonymous nodes of one host together. If zero, half of it, but not less than 1000 names and a MiB.
+	// They do not bound the registry's own process.
+	MaxNamesEach, MaxBytesEach int
 
 	// MaxLease is the longest lease that is granted. It is at least a second. If zero, 10
 	// minutes.

@@ -41,7 +41,7 @@ func newStore(o ServeOptions, log *slog.Logger, n node) *store {
 	limits := o.withDefaults()
 	s := &store{
 		log: log, public: n.Public, detached: n.Detached, start: now, earlier: make(chan struct{}, 1),
-		limits: limits, state: tables{limits: limits, first: first, revision: first, held: make(map[refs.NodeID]int)},
+		limits: limits, state: tables{limits: limits, first: first, revision: first, held: make(map[refs.NodeID]int), shares: make(map[party]share)},
 	}
 	s.policy.Store(cmp.Or(o.Policy, policy.Default()))
 	return s

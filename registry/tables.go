@@ -19,6 +19,7 @@ type tables struct {
 	names    names
 	bytes    int                 // sum of size() of all names
 	held     map[refs.NodeID]int // how many names a node holds
+	shares   map[party]share     // of the names
 	revision Revision            // the last one that was given
 	leases   leases
 	past     past
@@ -52,6 +53,7 @@ func (t *tables) put(b *binding, now time.Duration, allow allow) (old *binding, 
 		t.let(old)
 	}
 	t.held[b.by.node]++
+	t.count(b, 1)
 	t.revision++
 	b.revision = t.revision
 	t.leases.remove(old)
@@ -67,6 +69,7 @@ func (t *tables) put(b *binding, now time.Duration, allow allow) (old *binding, 
 
 // let notes that a node holds a name less.
 func (t *tables) let(b *binding) {
+	t.count(b, -1)
 	if t.held[b.by.node]--; t.held[b.by.node] == 0 {
 		delete(t.held, b.by.node)
 	}

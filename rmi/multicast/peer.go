@@ -131,6 +131,9 @@ func (p *Peer) Node() refs.NodeID { return p.session.Peer() }
 // Principal is who the peer has proved to be.
 func (p *Peer) Principal() string { return p.session.Principal() }
 
+// Host is the host from which the peer came, or at which it was reached.
+func (p *Peer) Host() string { return p.session.PeerHost() }
+
 // Local reports whether the peer is on this machine, by its newest connection.
 func (p *Peer) Local() bool { return p.session.Local() }
 
