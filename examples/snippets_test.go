@@ -36,6 +36,7 @@ import (
 	"gormi/callback"
 	"gormi/registry"
 	"gormi/rmi"
+	"gormi/rmi/access"
 	"gormi/rmi/rmitest"
 )
 
@@ -45,6 +46,7 @@ var (
 	node            *rmi.Node
 	roots           *x509.CertPool
 	cert            tls.Certificate
+	config          *tls.Config
 	acct            bank.Account
 	listener        bank.Account
 	ErrInsufficient error

@@ -117,7 +117,7 @@ func resolveName(n *rmi.Node, name string) (URL, Registry, error) {
 	return u, r, err
 }
 
-// Unbind removes a name, whoever bound it.
+// Unbind removes a name that the registry's policy lets n unbind: its own, or anybody's.
 func Unbind(ctx context.Context, n *rmi.Node, name string) error {
 	u, r, err := resolveName(n, name)
 	if err != nil {

@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -53,12 +54,15 @@ func refused(k rmi.Kind, format string, a ...any) error {
 	return fault.New(k, fault.OutcomeNotExecuted, format, a...)
 }
 
-func alreadyBound(b *binding) error {
+// kindDenied is the kind of what the policy does not allow.
+const kindDenied = rmi.KindDenied
+
+func alreadyBound(b *binding, who *rights) error {
 	how := ""
 	if b.lease != nil {
 		how = ", by a node that is alive"
 	}
-	return refused(rmi.KindAlreadyBound, "the name is bound to %s%s: Rebind replaces it, Unbind removes it", whose(b.ref), how)
+	return refused(rmi.KindAlreadyBound, "the name is bound%s%s: Rebind replaces it, Unbind removes it, where the registry's policy allows it", strings.Replace(b.shown(who), ", ", " to ", 1), how)
 }
 
 func notBound() error {

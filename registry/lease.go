@@ -62,7 +62,7 @@ func (t *tables) lapse(now time.Duration) (swept []*binding, again time.Duration
 			b.lease.due = b.lease.expires
 			heap.Fix(&t.leases, 0)
 		default:
-			t.remove(b, lapsed, now)
+			t.remove(b, lapsed, now, holder{})
 			swept = append(swept, b)
 		}
 	}

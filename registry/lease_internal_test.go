@@ -206,14 +206,14 @@ func TestAClaimThatIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := storeAt(local)
 		me, another := refs.NodeID{7}, refs.NodeID{8}
-		first, _, err := s.acquire(me, Claim{Name: "a", Entry: entryOf(7)})
+		first, _, err := s.acquire(nodeHere(me), Claim{Name: "a", Entry: entryOf(7)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		again := Claim{Name: "a", Entry: entryOf(7), Held: first}
 		for _, when := range []string{"bound", "lapsed"} {
 			pass(defaultLease)
-			if _, _, err := s.acquire(me, again); err != nil { // the answer is lost
+			if _, _, err := s.acquire(nodeHere(me), again); err != nil { // the answer is lost
 				t.Fatal(err)
 			}
 			if when == "lapsed" {
@@ -221,17 +221,17 @@ func TestAClaimThatIsMadeAgain(t *testing.T) {
 			}
 			other := again
 			other.Entry = entryOf(8)
-			_, _, object := s.acquire(me, other)
+			_, _, object := s.acquire(nodeHere(me), other)
 			other = again
 			other.Held--
-			_, _, revision := s.acquire(me, other)
-			_, _, holder := s.acquire(another, again)
+			_, _, revision := s.acquire(nodeHere(me), other)
+			_, _, holder := s.acquire(nodeHere(another), again)
 			for what, err := range map[string]error{"object": object, "revision": revision, "holder": holder} {
 				if rmi.KindOf(err) != rmi.KindAlreadyBound {
 					t.Errorf("%s, of another %s: %v", when, what, err)
 				}
 			}
-			if _, _, err := s.acquire(me, again); err != nil {
+			if _, _, err := s.acquire(nodeHere(me), again); err != nil {
 				t.Errorf("%s: %v", when, err)
 			}
 		}
@@ -244,7 +244,7 @@ func TestANameThatWasReplacedMeanwhileIsNotTaken(t *testing.T) {
 	s := storeAt(local)
 	s.claim(t, Claim{Name: "a"})
 	s.away(true)
-	may := s.unlessTaken("a")
+	may := s.unlessTaken("a", &rights{hold: true, take: true})
 	s.claim(t, Claim{Name: "a", Entry: entryOf(8), Replace: true})
 	if err := s.put(&binding{name: "a", ref: entryOf(9).Ref}, may); rmi.KindOf(err) != rmi.KindAlreadyBound {
 		t.Errorf("it was taken: %v", err)
@@ -344,7 +344,7 @@ func TestRenewAndRelease(t *testing.T) {
 		}
 		permanent := s.state.names.get("permanent").revision
 		ask := []Held{{"a", a.Revision}, {"nothing", 1}, {"b", a.Revision}, {"permanent", permanent}}
-		by := "a bank.Account of node 01000000 at 127.0.0.1:1099"
+		by := "a bank.Account of node 01000000 at 127.0.0.1:1099, bound by the registry's own process"
 		want := fmt.Sprint([]Lost{{Index: 1}, {Index: 2, Now: b.Revision, By: by}, {Index: 3, Now: permanent, By: by}})
 		pass(15 * time.Second)
 		if lost, err := s.Renew(ctx, ask); fmt.Sprint(lost) != want || err != nil {

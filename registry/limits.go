@@ -43,6 +43,12 @@ func (o ServeOptions) withDefaults() ServeOptions {
 	if o.MaxLease <= 0 {
 		o.MaxLease = 10 * time.Minute
 	}
+	if o.MaxNamesEach <= 0 {
+		o.MaxNamesEach = max(o.MaxNames/2, 1000)
+	}
+	if o.MaxBytesEach <= 0 {
+		o.MaxBytesEach = max(o.MaxBytes/2, 1<<20)
+	}
 	o.MaxLease = max(o.MaxLease, minLease)
 	return o
 }
@@ -70,7 +76,37 @@ func (t *tables) room(b, old *binding) (bytes int, err error) {
 	if bytes > t.limits.MaxBytes {
 		return 0, refused(rmi.KindOverloaded, "the registry holds %d bytes of names and descriptions, and its limit is %d (ServeOptions.MaxBytes)", t.bytes, t.limits.MaxBytes)
 	}
+	if b.by.node.IsZero() { // its own process
+		return bytes, nil
+	}
+	has := t.shares[b.by.party()]
+	if old != nil && old.by.party() == b.by.party() {
+		has.names--
+		has.bytes -= old.size()
+	}
+	switch {
+	case has.names >= t.limits.MaxNamesEach:
+		return 0, refused(rmi.KindOverloaded, "the registry holds %d names of this principal, or of this host's anonymous nodes, as many as one may have (ServeOptions.MaxNamesEach)", has.names)
+	case has.bytes+b.size() > t.limits.MaxBytesEach:
+		return 0, refused(rmi.KindOverloaded, "the registry holds %d bytes of names and descriptions of this principal, or of this host's anonymous nodes, and one may have %d (ServeOptions.MaxBytesEach)", has.bytes, t.limits.MaxBytesEach)
+	}
 	return bytes, nil
+}
+
+// share is what a party has of the registry.
+type share struct{ names, bytes int }
+
+// count adds a binding to its party's share, or takes it away.
+func (t *tables) count(b *binding, n int) {
+	x := b.by.party()
+	s := t.shares[x]
+	s.names += n
+	s.bytes += n * b.size()
+	if s.names == 0 {
+		delete(t.shares, x)
+	} else {
+		t.shares[x] = s
+	}
 }
 
 // checkBatch returns an error if a call holds too many claims or names.

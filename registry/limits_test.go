@@ -3,20 +3,23 @@ package registry
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"gormi/refs"
+	"gormi/registry/policy"
 	"gormi/rmi"
 )
 
 func TestLimitsAreThoseOfTheDocumentation(t *testing.T) {
 	for _, c := range []struct{ set, want ServeOptions }{
-		{ServeOptions{}, ServeOptions{MaxNames: 1_000_000, MaxBytes: 256 << 20, MaxLease: 10 * time.Minute}},
-		{ServeOptions{MaxNames: -1, MaxBytes: -1, MaxLease: -1}, ServeOptions{MaxNames: 1_000_000, MaxBytes: 256 << 20, MaxLease: 10 * time.Minute}},
-		{ServeOptions{MaxNames: 1, MaxBytes: 2, MaxLease: time.Hour}, ServeOptions{MaxNames: 1, MaxBytes: 2, MaxLease: time.Hour}},
-		{ServeOptions{MaxLease: time.Millisecond}, ServeOptions{MaxNames: 1_000_000, MaxBytes: 256 << 20, MaxLease: time.Second}},
+		{ServeOptions{}, ServeOptions{MaxNames: 1_000_000, MaxBytes: 256 << 20, MaxLease: 10 * time.Minute, MaxNamesEach: 500_000, MaxBytesEach: 128 << 20}},
+		{ServeOptions{MaxNames: -1, MaxBytes: -1, MaxLease: -1, MaxNamesEach: -1, MaxBytesEach: -1}, ServeOptions{MaxNames: 1_000_000, MaxBytes: 256 << 20, MaxLease: 10 * time.Minute, MaxNamesEach: 500_000, MaxBytesEach: 128 << 20}},
+		{ServeOptions{MaxNames: 1, MaxBytes: 2, MaxLease: time.Hour}, ServeOptions{MaxNames: 1, MaxBytes: 2, MaxLease: time.Hour, MaxNamesEach: 1000, MaxBytesEach: 1 << 20}},
+		{ServeOptions{MaxLease: time.Millisecond, MaxNamesEach: 3, MaxBytesEach: 4}, ServeOptions{MaxNames: 1_000_000, MaxBytes: 256 << 20, MaxLease: time.Second, MaxNamesEach: 3, MaxBytesEach: 4}},
 	} {
 		if got := c.set.withDefaults(); got != c.want {
 			t.Errorf("%+v stands for %+v, want %+v", c.set, got, c.want)
@@ -29,6 +32,65 @@ func TestLimitsAreThoseOfTheDocumentation(t *testing.T) {
 		if is[0] != is[1] {
 			t.Errorf("%s: %d, the documentation says %d", what, is[0], is[1])
 		}
+	}
+}
+
+// No party fills a registry: when one has its share, others are served as before.
+func TestAPartyHasAShare(t *testing.T) {
+	far := func(id byte, principal, host string) peer {
+		return peer{holder: holder{refs.NodeID{id}, principal, host}}
+	}
+	for _, c := range []struct {
+		what  string
+		one   []peer // of one party
+		other peer
+	}{
+		{"a principal", []peer{far(1, "teller", "a"), far(2, "teller", "b")}, far(3, "trainee", "a")},
+		{"a host", []peer{far(1, policy.Anonymous, "a"), far(2, policy.Anonymous, "a")}, far(3, policy.Anonymous, "b")},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			everybody, err := policy.Parse("p", "allow @everyone all *")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newStore(ServeOptions{MaxNamesEach: 3, MaxBytesEach: 1000, Policy: everybody}, slog.New(slog.DiscardHandler), served{at: local})
+			acquire := func(p peer, name string, description int) error {
+				e := entryOf(1)
+				if description > 0 { // what it says does not matter, but that it takes room
+					e.Ref.Interface.Name = strings.Repeat("i", description)
+				}
+				_, _, err := s.acquire(p, Claim{Name: name, Entry: e, Replace: true})
+				return err
+			}
+			for i := range 3 {
+				if err := acquire(c.one[i%2], fmt.Sprint(i), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, p := range c.one {
+				if err := acquire(p, "more", 0); rmi.KindOf(err) != rmi.KindOverloaded || !strings.Contains(err.Error(), "MaxNamesEach") {
+					t.Errorf("one name more: %v", err)
+				}
+				if err := acquire(p, "1", 990); rmi.KindOf(err) != rmi.KindOverloaded || !strings.Contains(err.Error(), "MaxBytesEach") {
+					t.Errorf("too many bytes: %v", err)
+				}
+				if err := acquire(p, "1", 0); err != nil {
+					t.Errorf("a name that it has: %v", err)
+				}
+			}
+			if err := acquire(c.other, "more", 0); err != nil {
+				t.Errorf("another one: %v", err)
+			}
+			if err := acquire(c.other, "0", 0); err != nil { // from now on it is that one's
+				t.Fatal(err)
+			}
+			if err := acquire(c.one[0], "again", 0); err != nil {
+				t.Errorf("after it lost a name: %v", err)
+			}
+			if err := acquire(peer{own: true, local: true}, "own", 0); err != nil {
+				t.Errorf("the registry's own process: %v", err)
+			}
+		})
 	}
 }
 

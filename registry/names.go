@@ -13,10 +13,15 @@ type binding struct {
 	ref         refs.Ref
 	description []byte
 	revision    Revision
-	lease       *lease // nil of a permanent one
+	lease       *lease      // nil of a permanent one
+	by          holder      // who bound it
+	instead     refs.NodeID // whose binding it replaced, zero if none
 }
 
-func (b *binding) size() int { return len(b.name) + len(b.description) }
+// size is what is counted of a binding: the bytes that the peer chose the number of.
+func (b *binding) size() int {
+	return len(b.name) + len(b.description) + len(b.ref.Interface.Name) + len(b.ref.Endpoint.Host) + len(b.ref.Via.Endpoint.Host)
+}
 
 // maxBlock is how many bindings a block of names has before it is split. With a million names there
 // are some 3,000 blocks. Adding one moves at most 4 KiB of pointers, and 72 KiB of block headers in

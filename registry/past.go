@@ -1,6 +1,10 @@
 package registry
 
-import "time"
+import (
+	"time"
+
+	"gormi/refs"
+)
 
 // ending is how a binding ended that was not replaced by another.
 type ending bool
@@ -14,7 +18,9 @@ const (
 type end struct {
 	revision Revision
 	how      ending
-	origin   // zero of a permanent one
+	of       refs.NodeID // who held it
+	by       holder      // who unbound it
+	origin               // zero of a permanent one
 }
 
 // past remembers names that are not bound any more, whoever unbound them and however long they were

@@ -91,9 +91,9 @@ type Held struct {
 // Lost is a name that is not held any more.
 type Lost struct {
 	Index   int      // in the list that the call was given
-	Now     Revision // of the later binding, even if it has ended; 0 if there was none
+	Now     Revision // of the later binding, even if it has ended; 0 if there was none; 1 if its revision is not told
 	Unbound bool     // the name is free because somebody unbound it
-	By      string   // what is bound, and where, for people: "a bank.Account of node 6ba7b810 at 192.0.2.1:7000"
+	By      string   // for people: what is bound, where and by whom ("a bank.Account of node 6ba7b810 at 192.0.2.1:7000, bound by ..."), or who unbound it
 }
 
 // Page is a part of a list of names.

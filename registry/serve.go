@@ -1,12 +1,14 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"sync"
 	"time"
 
 	"gormi/refs"
+	"gormi/registry/policy"
 	"gormi/rmi"
 	"gormi/rmi/fault"
 )
@@ -23,13 +25,21 @@ type ServeOptions struct {
 	// MaxNames is how many names can be bound. If zero, a million.
 	MaxNames int
 
-	// MaxBytes is how many bytes the names and the descriptions of interfaces can take
-	// together. If zero, 256 MiB.
+	// MaxBytes is how many bytes the names, the descriptions of interfaces and the texts in
+	// references can take together. If zero, 256 MiB. A name takes some 400 bytes more.
 	MaxBytes int
+
+	// MaxNamesEach and MaxBytesEach are how much of that one principal can have, or all
+	// anonymous nodes of one host together. If zero, half of it, but not less than 1000 names and a MiB.
+	// They do not bound the registry's own process.
+	MaxNamesEach, MaxBytesEach int
 
 	// MaxLease is the longest lease that is granted. It is at least a second. If zero, 10
 	// minutes.
 	MaxLease time.Duration
+
+	// Policy says who may do what with which names. If nil, policy.Default().
+	Policy *policy.Policy
 }
 
 // Server is a registry that a node serves.
@@ -55,7 +65,7 @@ func Serve(ctx context.Context, n *rmi.Node, o *ServeOptions) (*Server, error) {
 		return nil, during("serve", "", invalid(`the node does not listen, so nobody could reach its registry: set ServeOptions.Listen, or call node.Listen(ctx, "127.0.0.1:%d") first`, DefaultPort))
 	}
 	s := newStore(*o, n.Logger(), n.Port())
-	h, err := rmi.Export[Registry](n, s, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: MaxMessage})
+	h, err := rmi.Export[Registry](n, s, &rmi.ExportOptions{Number: refs.RegistryObject, MaxMessage: MaxMessage, Authorize: s.gate})
 	if err != nil {
 		if rmi.KindOf(err) == rmi.KindAlreadyBound {
 			err = fault.New(fault.KindAlreadyBound, fault.OutcomeNotExecuted, "the node serves a registry already")
@@ -92,6 +102,10 @@ func (s *Server) Addr() net.Addr { return s.addr }
 
 // Len is the number of names that are bound.
 func (s *Server) Len() int { return s.store.len() }
+
+// SetPolicy replaces ServeOptions.Policy, for the calls that arrive from now on. nil is
+// policy.Default(). Names that are bound stay; see the package documentation about their renewal.
+func (s *Server) SetPolicy(p *policy.Policy) { s.store.policy.Store(cmp.Or(p, policy.Default())) }
 
 // Close ends the registry, and all its names are gone. The node stays open.
 func (s *Server) Close() error {

@@ -1,15 +1,17 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gormi/refs"
+	"gormi/registry/policy"
 	"gormi/rmi"
-	"gormi/rmi/multicast"
 )
 
 // store is the servant: a registry that keeps its tables in memory. Each method checks its
@@ -20,7 +22,8 @@ type store struct {
 	public func() bool
 	// detached reports whether the session with a node is cut.
 	detached func(refs.NodeID) bool
-	limits   ServeOptions  // without zeros
+	limits   ServeOptions // without zeros
+	policy   atomic.Pointer[policy.Policy]
 	start    time.Time     // zero of the store's time; see now
 	earlier  chan struct{} // has room for one: sent to when a lease comes before all others
 
@@ -36,10 +39,12 @@ func newStore(o ServeOptions, log *slog.Logger, n node) *store {
 	// nanosecond.
 	first := Revision(now.UnixNano())
 	limits := o.withDefaults()
-	return &store{
+	s := &store{
 		log: log, public: n.Public, detached: n.Detached, start: now, earlier: make(chan struct{}, 1),
-		limits: limits, state: tables{limits: limits, first: first, revision: first},
+		limits: limits, state: tables{limits: limits, first: first, revision: first, held: make(map[refs.NodeID]int), shares: make(map[party]share)},
 	}
+	s.policy.Store(cmp.Or(o.Policy, policy.Default()))
+	return s
 }
 
 // lock returns the tables, which the caller may use until it unlocks mu.
@@ -65,38 +70,44 @@ func (s *store) now() time.Duration { return time.Since(s.start) }
 
 // Bind implements Registry.
 func (s *store) Bind(ctx context.Context, name string, e Entry) error {
-	return s.bind(name, e, s.unlessTaken(name))
+	who := s.rights(peerOf(ctx), name)
+	return s.bind(name, e, &who, s.unlessTaken(name, &who))
 }
 
 // Rebind implements Registry.
 func (s *store) Rebind(ctx context.Context, name string, e Entry) error {
-	return s.bind(name, e, always)
+	who := s.rights(peerOf(ctx), name)
+	return s.bind(name, e, &who, replaced(&who))
 }
 
-func (s *store) bind(name string, e Entry, allow allow) error {
+func (s *store) bind(name string, e Entry, who *rights, allow allow) error {
 	if err := s.check(name, e); err != nil {
 		return err
 	}
-	b := &binding{name: name, ref: e.Ref, description: e.Description}
-	if err := s.put(b, allow); err != nil {
-		return err
-	}
-	s.log.Debug("bound", "name", name, "ref", e.Ref)
-	return nil
+	return s.put(&binding{name: name, ref: e.Ref, description: e.Description, by: who.holder}, allow)
 }
 
 // put is tables.put under the lock. allow is called under it too.
 func (s *store) put(b *binding, allow allow) error {
 	now := s.now()
-	earliest, err := s.lock().put(b, now, allow)
+	old, earliest, err := s.lock().put(b, now, allow)
+	revision := b.revision
 	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	if earliest {
 		select {
 		case s.earlier <- struct{}{}:
 		default:
 		}
 	}
-	return err
+	if old != nil && old.by != b.by {
+		s.log.Info("name taken over", "name", b.name, "from", old.by.String(), "by", b.by.String(), "ref", b.ref, "revision", revision)
+	} else {
+		s.log.Debug("bound", "name", b.name, "by", b.by.String(), "ref", b.ref, "revision", revision)
+	}
+	return nil
 }
 
 // check returns why an entry cannot be bound.
@@ -119,15 +130,16 @@ func (s *store) check(name string, e Entry) error {
 	return nil
 }
 
-// unlessTaken allows a name to be bound if it is free. A leased name counts as free if the
-// session with its holder is cut, which is asked before the lock is taken.
-func (s *store) unlessTaken(name string) allow {
+// unlessTaken allows a peer to bind a name if it is free. A leased name counts as free if the
+// session with its holder is cut, which is asked before the lock is taken, and the peer is a new
+// process of the holder's or may take the name anyhow.
+func (s *store) unlessTaken(name string, who *rights) allow {
 	b := s.rlock().names.get(name)
 	s.mu.RUnlock()
 	if b == nil || b.lease == nil || !s.detached(b.lease.holder) {
 		b = nil
 	}
-	return onlyFree(b)
+	return onlyFree(b, who)
 }
 
 // Unbind implements Registry.
@@ -135,23 +147,32 @@ func (s *store) Unbind(ctx context.Context, name string, only refs.Ref) error {
 	if err := ValidName(name); err != nil {
 		return err
 	}
-	if err := s.unbind(name, only); err != nil {
+	who := s.rights(peerOf(ctx), name)
+	b, err := s.unbind(name, only, who)
+	switch {
+	case err != nil:
 		return err
+	case b.by != who.holder:
+		s.log.Info("name taken away", "name", name, "from", b.by.String(), "by", who.holder.String(), "revision", b.revision)
+	default:
+		s.log.Debug("unbound", "name", name)
 	}
-	s.log.Debug("unbound", "name", name)
 	return nil
 }
 
-func (s *store) unbind(name string, only refs.Ref) error {
+func (s *store) unbind(name string, only refs.Ref, who rights) (*binding, error) {
 	now := s.now()
 	defer s.mu.Unlock()
-	return s.lock().unbind(name, only, now)
+	return s.lock().unbind(name, only, who, now)
 }
 
 // Lookup implements Registry.
 func (s *store) Lookup(ctx context.Context, name string) (Entry, error) {
 	if err := ValidName(name); err != nil {
 		return Entry{}, err
+	}
+	if p := peerOf(ctx); !s.may(p, policy.Lookup, name) {
+		return Entry{}, p.denied(policy.Lookup)
 	}
 	now := s.now()
 	defer s.mu.RUnlock()
@@ -162,37 +183,66 @@ func (s *store) Lookup(ctx context.Context, name string) (Entry, error) {
 	return Entry{b.ref, b.description}, nil
 }
 
-// List implements Registry.
+// List implements Registry. A page has the names that the peer may list.
 func (s *store) List(ctx context.Context, prefix, after string, limit int) (Page, error) {
 	if limit <= 0 {
 		limit = defaultPage
 	}
-	limit = min(limit, maxPage)
+	x := listing{prefix: prefix, after: after, limit: min(limit, maxPage)}
+	if p := peerOf(ctx); !p.own {
+		by, who := s.policy.Load(), p.known()
+		x.may = func(name string) bool { return by.Allows(who, policy.List, name) }
+	}
 	// The first name behind after is after itself, or what follows it.
-	from := max(prefix, after)
-	var p Page
-	bytes := 0
+	x.next = max(prefix, after)
+	for !x.done {
+		if err := ctx.Err(); err != nil { // who may list little may have to go over much
+			return Page{}, err
+		}
+		s.list(&x)
+	}
+	return x.page, nil
+}
+
+// listing is a page under way.
+type listing struct {
+	prefix, after string
+	limit         int
+	may           func(name string) bool // nil: any
+	next          string                 // the first name that was not looked at may be this one
+	bytes         int
+	page          Page
+	done          bool
+}
+
+// list looks at some names, for a page.
+func (s *store) list(x *listing) {
 	now := s.now()
 	defer s.mu.RUnlock()
-	s.rlock().names.from(from, func(b *binding) bool {
-		if after != "" && b.name == after {
-			return true
-		}
-		if !strings.HasPrefix(b.name, prefix) {
+	looked := 0
+	x.done = true
+	s.rlock().names.from(x.next, func(b *binding) bool {
+		if looked++; looked > maxPage { // others want the lock too
+			x.next, x.done = b.name, false
 			return false
 		}
-		if !b.live(now) {
+		if x.after != "" && b.name == x.after {
 			return true
 		}
-		bytes += len(b.name) + len(b.ref.Interface.Name)
-		if len(p.Names) == limit || bytes > maxPageBytes {
-			p.More = true
+		if !strings.HasPrefix(b.name, x.prefix) {
 			return false
 		}
-		p.Names = append(p.Names, NameInfo{b.name, b.ref.Interface.Name})
+		if !b.live(now) || x.may != nil && !x.may(b.name) {
+			return true
+		}
+		x.bytes += len(b.name) + len(b.ref.Interface.Name)
+		if len(x.page.Names) == x.limit || x.bytes > maxPageBytes {
+			x.page.More = true
+			return false
+		}
+		x.page.Names = append(x.page.Names, NameInfo{b.name, b.ref.Interface.Name})
 		return true
 	})
-	return p, nil
 }
 
 // Acquire implements Registry.
@@ -200,18 +250,16 @@ func (s *store) Acquire(ctx context.Context, claims []Claim) ([]Grant, error) {
 	if err := checkBatch(len(claims)); err != nil {
 		return nil, err
 	}
-	caller := callerOf(ctx)
+	p := peerOf(ctx)
 	grants := make([]Grant, len(claims))
 	for i, c := range claims {
 		g := &grants[i]
-		if g.Revision, g.Lease, g.Refused = s.acquire(caller, c); g.Refused == nil {
-			s.log.Debug("bound", "name", c.Name, "ref", c.Entry.Ref, "lease", g.Lease, "revision", g.Revision)
-		}
+		g.Revision, g.Lease, g.Refused = s.acquire(p, c)
 	}
 	return grants, nil
 }
 
-func (s *store) acquire(caller refs.NodeID, c Claim) (Revision, time.Duration, error) {
+func (s *store) acquire(p peer, c Claim) (Revision, time.Duration, error) {
 	if err := s.check(c.Name, c.Entry); err != nil {
 		return 0, 0, err
 	}
@@ -219,52 +267,53 @@ func (s *store) acquire(caller refs.NodeID, c Claim) (Revision, time.Duration, e
 	if err != nil {
 		return 0, 0, err
 	}
-	from := origin{caller, c.Entry.Ref.ID, c.Held}
-	allow := allow(always)
+	who := s.rights(p, c.Name)
+	from := origin{p.node, c.Entry.Ref.ID, c.Held}
+	allow := replaced(&who)
 	switch {
 	case c.Held != 0:
-		allow = regained(c.Name, from)
+		allow = regained(c.Name, from, &who)
 	case !c.Replace:
-		allow = s.unlessTaken(c.Name)
+		allow = s.unlessTaken(c.Name, &who)
 	}
-	b := &binding{name: c.Name, ref: c.Entry.Ref, description: c.Entry.Description, lease: &lease{origin: from, length: length}}
+	b := &binding{name: c.Name, ref: c.Entry.Ref, description: c.Entry.Description, by: p.holder, lease: &lease{origin: from, length: length}}
 	if err := s.put(b, allow); err != nil {
 		return 0, 0, err
 	}
 	return b.revision, length, nil
 }
 
-// Renew implements Registry.
+// Renew implements Registry. Who may not bind a name any more does not keep it: its lease ends.
 func (s *store) Renew(ctx context.Context, held []Held) ([]Lost, error) {
-	return s.each(ctx, held, func(_ *tables, b *binding, now time.Duration) { b.lease.expires = now + b.lease.length })
+	return s.each(ctx, held, func(_ *tables, b *binding, who *rights, now time.Duration) {
+		if who.hold {
+			b.lease.expires = now + b.lease.length
+		}
+	})
 }
 
 // Release implements Registry.
 func (s *store) Release(ctx context.Context, held []Held) ([]Lost, error) {
-	return s.each(ctx, held, func(t *tables, b *binding, now time.Duration) { t.remove(b, unbound, now) })
+	return s.each(ctx, held, func(t *tables, b *binding, who *rights, now time.Duration) { t.remove(b, unbound, now, who.holder) })
 }
 
 // each is tables.each under the lock, for the node that calls.
-func (s *store) each(ctx context.Context, held []Held, do func(t *tables, b *binding, now time.Duration)) ([]Lost, error) {
+func (s *store) each(ctx context.Context, held []Held, do func(t *tables, b *binding, who *rights, now time.Duration)) ([]Lost, error) {
 	if err := checkBatch(len(held)); err != nil {
 		return nil, err
 	}
-	caller := callerOf(ctx)
+	p := peerOf(ctx)
+	who := make([]rights, len(held))
+	for i, h := range held {
+		who[i] = s.rights(p, h.Name)
+	}
 	now := s.now()
 	t := s.lock()
 	defer s.mu.Unlock()
-	return t.each(caller, held, now, func(b *binding) { do(t, b, now) }), nil
+	return t.each(held, who, now, func(b *binding, who *rights) { do(t, b, who, now) }), nil
 }
 
 func (s *store) len() int {
 	defer s.mu.RUnlock()
 	return s.rlock().names.count
-}
-
-// callerOf is the node whose call ctx belongs to, zero in a call from this process.
-func callerOf(ctx context.Context) refs.NodeID {
-	if p := multicast.PeerOf(ctx); p != nil {
-		return p.Node()
-	}
-	return refs.NodeID{}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"gormi/refs"
+	"gormi/registry/policy"
 	"gormi/rmi"
 )
 
@@ -24,6 +25,11 @@ func storeAt(at refs.Endpoint) *store {
 	return newStore(ServeOptions{}, slog.New(slog.DiscardHandler), served{at: at})
 }
 
+// nodeHere is a node on the registry's machine, as it calls.
+func nodeHere(id refs.NodeID) peer {
+	return peer{holder: holder{id, policy.Anonymous, "127.0.0.1"}, local: true}
+}
+
 var local = refs.Endpoint{Host: "127.0.0.1", Port: 1099}
 
 func entryOf(num refs.ObjNum) Entry {
@@ -33,7 +39,8 @@ func entryOf(num refs.ObjNum) Entry {
 func TestLimitsOfARegistry(t *testing.T) {
 	ctx := context.Background()
 	s := storeAt(local)
-	s.state.limits.MaxNames, s.state.limits.MaxBytes = 2, 10
+	const texts = len("127.0.0.1") + len("bank.Account") // of each reference
+	s.state.limits.MaxNames, s.state.limits.MaxBytes = 2, 10+2*texts
 	step := func(err error, want rmi.Kind) {
 		t.Helper()
 		if rmi.KindOf(err) != want {
@@ -49,9 +56,11 @@ func TestLimitsOfARegistry(t *testing.T) {
 	step(s.Unbind(ctx, "b", refs.Ref{}), 0)
 	step(s.Bind(ctx, "xy", entryOf(3)), rmi.KindOverloaded)
 	step(s.Unbind(ctx, "123456789", refs.Ref{}), 0)
+	s.state.limits.MaxBytes = 10 + texts
+	step(s.Bind(ctx, "12345678901", entryOf(3)), rmi.KindOverloaded)
 	step(s.Bind(ctx, "1234567890", entryOf(3)), 0)
 	step(s.Unbind(ctx, "1234567890", refs.Ref{}), 0)
-	if s.state.bytes != 0 || s.len() != 0 {
+	if s.state.bytes != 0 || s.len() != 0 || len(s.state.shares) != 0 || len(s.state.held) != 0 {
 		t.Errorf("an empty registry counts %d bytes, %d names", s.state.bytes, s.len())
 	}
 }

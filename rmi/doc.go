@@ -74,4 +74,5 @@ package rmi
 //     turn.go. Over datagrams order.came in order.go tells which were sent before.
 //   - If there is no connection, or it is lost before the reply arrived, the next one sends
 //     the call: outbound.resend in outbound.go, called by Session.attach in resume.go.
+//   - A call that a gate has to allow is asked about: Node.authorize in rmi/gate.go.
 //   - A call for another node is relayed there: Node.relay in rmi/relay.go.

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"gormi/refs"
+	"gormi/rmi/access"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
@@ -47,6 +48,10 @@ type ExportOptions struct {
 	// lost. A method that it does not name is at-most-once, unless the interface's generated
 	// code says otherwise. Callers learn it with the object's description.
 	Methods map[string]Semantics
+
+	// Authorize is asked about every call of the object, before its arguments are decoded and
+	// after Options.Authorize has allowed it: see package rmi/access. If nil, the node's decides.
+	Authorize access.Gate
 
 	// Number is a well-known object number, below refs.ReservedObjects. If zero, the number
 	// is random and cannot be guessed. Export an object with a well-known number before the
@@ -132,6 +137,12 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 			return both, more, errors.New("the Methods differ")
 		}
 		both.Methods = o.Methods
+	}
+	if o.Authorize != nil {
+		if more = true; x.Authorize != nil { // funcs cannot be compared
+			return both, more, errors.New("an Authorize there and another here")
+		}
+		both.Authorize = o.Authorize
 	}
 	return both, more, nil
 }

@@ -15,8 +15,8 @@ import (
 // layers lists the packages of the module from the bottom up: a package may
 // import those in the lines above its own, and none beside or below it.
 var layers = [][]string{
-	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/tlsfiles", "gormi/rmi/rmitest/proctest"},
-	{"gormi/refs/lease"},
+	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/tlsfiles", "gormi/registry/policy", "gormi/rmi/rmitest/proctest"},
+	{"gormi/refs/lease", "gormi/rmi/access"},
 	{"gormi/rmi/fault", "gormi/rmi/backoff"},
 	{"gormi/rmi/wire", "gormi/rmi/internal/mempool", "gormi/rmi/internal/guard"},
 	{"gormi/rmi/codec/fields"},
@@ -43,7 +43,7 @@ var forbidden = map[string][]string{
 // Package stub is what stubs written by hand need, like generated ones. A node's port and
 // multicast are for the packages that build on a node.
 var only = map[string][]string{
-	"gormi/registry":                {"gormi/rmi", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/registry":                {"gormi/rmi", "gormi/rmi/access", "gormi/registry/policy", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
 	"gormi/callback":                {"gormi/registry", "gormi/rmi", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
 	"gormi/rmi/port":                {"gormi/refs", "gormi/rmi/multicast"},
 	"gormi/rmi/internal/testclient": nil,

@@ -13,6 +13,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/access"
 	"gormi/rmi/fault"
 	"gormi/rmi/multicast"
 	"gormi/rmi/transport"
@@ -35,6 +36,10 @@ type Options struct {
 	// Insecure lets Listen accept any address without TLS. It also lets datagrams go to
 	// other machines and come from them.
 	Insecure bool
+
+	// Authorize is asked about every call that arrives, before its arguments are decoded: see
+	// package rmi/access. If nil, whoever has a reference may call.
+	Authorize access.Gate
 
 	// RequirePrincipal refuses connections with peers of which nothing proves who they are:
 	// see PeerInfo. It says so to both sides.

@@ -29,6 +29,12 @@ type PeerInfo struct {
 
 	// Node is the peer's node. Whoever has the key of a node is that node.
 	Node refs.NodeID
+
+	// Local says that the peer is on this machine: its newest connection is over loopback or a
+	// unix socket. What listens here and passes connections on (a tunnel, a load balancer) makes
+	// peers of other machines look local. If the call was relayed, Local is false. Nodes of a
+	// network in memory (package rmitest) are local.
+	Local bool
 }
 
 // PeerFrom tells who made the call that ctx belongs to, be it a call of a method or of a callback.
@@ -39,7 +45,7 @@ func PeerFrom(ctx context.Context) (p PeerInfo, ok bool) {
 	if s == nil {
 		return PeerInfo{}, false
 	}
-	p = PeerInfo{Principal: s.Principal(), Node: s.Peer()}
+	p = PeerInfo{Principal: s.Principal(), Node: s.Peer(), Local: s.Local() && !transport.Relayed(ctx)}
 	if a := s.RemoteAddr(); a != nil {
 		p.Address = a.String()
 	}

@@ -91,6 +91,9 @@ func TestAMethodKnowsWhoCalls(t *testing.T) {
 			if err != nil || called.Principal != c.called || back.Principal != c.back {
 				t.Errorf("called by %q and called back by %q, %v; want %q and %q", called.Principal, back.Principal, err, c.called, c.back)
 			}
+			if !called.Local || !back.Local {
+				t.Error("a peer on this machine is not local")
+			}
 			if host, _, err := net.SplitHostPort(called.Address); !filepath.IsAbs(c.at) && (err != nil || !net.ParseIP(host).IsLoopback()) {
 				t.Errorf("called from %q", called.Address)
 			}

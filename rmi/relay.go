@@ -16,11 +16,17 @@ import (
 func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	h := in.Header
 	ref, ok := n.leases.table.Relay(refID(in.Extensions, h))
+	if ok {
+		defer n.leases.Unpin(ref.ID)
+	}
+	if err := n.authorizeOnward(in, ref); err != nil {
+		in.Fail(err)
+		return
+	}
 	if !ok {
 		in.Fail(fault.New(KindNoSuchObject, OutcomeNotExecuted, "this node relays no such object: it never handed a reference to it on, or nobody holds it any more"))
 		return
 	}
-	defer n.leases.Unpin(ref.ID)
 	if h.Hops >= wire.MaxHops {
 		in.Fail(fault.New(KindInvalid, OutcomeNotExecuted, "the call passed %d relays, as many as it may", wire.MaxHops))
 		return

@@ -59,6 +59,10 @@ func (v server) Serve(in *transport.Incoming) {
 		return
 	}
 	e := n.exports.Get(in.Header.Object)
+	if err := n.authorize(in, e); err != nil {
+		in.Fail(err)
+		return
+	}
 	if e == nil {
 		in.Fail(fault.New(KindNoSuchObject, OutcomeNotExecuted, "the object is not exported (any more): look its name up again"))
 		return

@@ -7,6 +7,16 @@
 // rmiregistry -h lists the flags. The exit status is 0 after a signal, 1 if it could not serve, and
 // 2 if its arguments were wrong.
 //
+// The file of -policy says who may do what, in the form of package registry/policy. SIGHUP has
+// the file read again. If it is broken, that is logged with line and column, and the old policy
+// stays.
+//
+//	rmiregistry -check-policy FILE -as PRINCIPAL -do bind -name bank/alice
+//
+// prints "allow" or "deny" and the rule that decides. The exit status is 0 or 1, and 2 if the file
+// is broken. -as @local stands for an anonymous peer of the registry's machine. Without -as, -do
+// and -name it checks the file.
+//
 // Package registry says what a registry does. The JDK has a program of the same name, which speaks
 // another protocol on the same port. rmiregistry -version shows which of them this is.
 package main
@@ -23,6 +33,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,6 +60,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case o.version:
 		fmt.Fprintln(stdout, version())
 		return 0
+	case o.checkPolicy != "":
+		return o.check(stdout, stderr)
 	case o.initDir != "":
 		if err := o.initTLS(stdout); err != nil {
 			fmt.Fprintf(stderr, "rmiregistry: -init-tls: %v\n", err)
@@ -77,12 +90,16 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 	if err != nil {
 		return err
 	}
+	rules, err := o.loadPolicy()
+	if err != nil {
+		return err
+	}
 	node := rmi.NewNode(&rmi.Options{TLS: config, Insecure: o.insecure, Advertise: o.advertise, Logger: log})
 	defer node.Close()
-	names, err := registry.Serve(ctx, node, &registry.ServeOptions{Listen: o.addr, MaxLease: o.maxLease})
+	names, err := registry.Serve(ctx, node, &registry.ServeOptions{Listen: o.addr, MaxLease: o.maxLease, Policy: rules})
 	switch {
 	case rmi.KindOf(err) == rmi.KindDenied:
-		return fmt.Errorf("%s can be reached from other machines, and anybody there could bind and look up names, over connections in the clear: "+
+		return fmt.Errorf("%s can be reached from other machines, and the connections would be in the clear: "+
 			"give -tls-cert and -tls-key (and -tls-client-ca to choose who may), listen on 127.0.0.1, or give -insecure", o.addr)
 	case taken(err):
 		return fmt.Errorf("cannot listen on %s: %s; stop it, or choose another port with -addr (0 for any that is free)", o.addr, occupant(ctx, o.addr, config))
@@ -90,6 +107,15 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 		return err
 	}
 	addr := names.Addr()
+	if rules != nil {
+		reloading, stop := context.WithCancel(ctx)
+		var reloader sync.WaitGroup
+		reloader.Go(func() { o.reload(reloading, log, names) })
+		defer reloader.Wait()
+		defer stop()
+	} else if !node.Endpoint().IsLoopback() && !node.Endpoint().IsUnix() && (config == nil || o.tlsCert != "" && o.tlsClientCA == "") {
+		log.Warn("peers of other machines may do nothing: they have no certificate that this registry asks for (-tls-client-ca), and there is no -policy for them")
+	}
 	log.Info("registry serves", "address", addr.String(), "tls", config != nil, "node", node.ID().String())
 	at := addr.String()
 	if addr.Network() == "udp" {

@@ -21,6 +21,8 @@ type options struct {
 	addr, advertise              string
 	tlsCert, tlsKey, tlsClientCA string
 	initDir, tlsNames            string
+	policy, checkPolicy          string
+	as, do, name                 string
 	insecure                     bool
 	maxLease                     time.Duration
 	logFormat                    string
@@ -38,6 +40,11 @@ func (o *options) flags() *flag.FlagSet {
 	f.StringVar(&o.tlsClientCA, "tls-client-ca", "", "accept only clients with a certificate of an authority in `FILE` (PEM)")
 	f.StringVar(&o.initDir, "init-tls", "", "make an authority and certificates for a registry, servers and clients in `DIR`, print how to use them, and exit")
 	f.StringVar(&o.tlsNames, "tls-names", "", "further `HOSTS`, separated by commas, for the certificates of -init-tls, which name this machine anyway")
+	f.StringVar(&o.policy, "policy", "", "let peers do what the policy in `FILE` allows, and read it again at SIGHUP; default: peers of this machine may do everything, others with a certificate may look up and list and change what they bound, and anonymous ones nothing")
+	f.StringVar(&o.checkPolicy, "check-policy", "", "check the policy in `FILE`, answer -as -do -name, and exit")
+	f.StringVar(&o.as, "as", "", "`PRINCIPAL` that -check-policy is asked about, or @local")
+	f.StringVar(&o.do, "do", "", "what it wants to do: `WORD` is bind, rebind, unbind, lookup, list, watch or admin")
+	f.StringVar(&o.name, "name", "", "the `NAME` with which it wants to do that")
 	f.BoolVar(&o.insecure, "insecure", false, "allow -addr beyond loopback without TLS")
 	f.DurationVar(&o.maxLease, "max-lease", 10*time.Minute, "longest lease: keep a name at most `DURATION` after its holder renewed it; holders ask for 20s by default")
 	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
@@ -72,7 +79,7 @@ func parse(args []string) (*options, error) {
 	case o.tlsClientCA != "" && o.tlsCert == "":
 		return nil, errors.New("-tls-client-ca needs -tls-cert and -tls-key")
 	}
-	return o, nil
+	return o, o.checkFlags()
 }
 
 func usage(w io.Writer) {

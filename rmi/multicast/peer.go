@@ -129,6 +129,15 @@ func (x *Exchange) Opened(l *transport.Link, st streams.Stream) {
 // Node is the id of the node at the other end.
 func (p *Peer) Node() refs.NodeID { return p.session.Peer() }
 
+// Principal is who the peer has proved to be.
+func (p *Peer) Principal() string { return p.session.Principal() }
+
+// Host is the host from which the peer came, or at which it was reached.
+func (p *Peer) Host() string { return p.session.PeerHost() }
+
+// Local reports whether the peer is on this machine, by its newest connection.
+func (p *Peer) Local() bool { return p.session.Local() }
+
 // Connection names the connection.
 func (p *Peer) Connection() ConnectionID {
 	id := ConnectionID(p.session.ID())

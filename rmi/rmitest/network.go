@@ -139,6 +139,13 @@ func (n *Network) Cut(a, b *rmi.Node) {
 	n.net.Cut(n.host(a), n.host(b))
 }
 
+// Far makes a node another machine's, as it were: in its later connections neither side is local to
+// the other (rmi.PeerInfo.Local). Without it the nodes of a network are, as those of one machine.
+func (n *Network) Far(node *rmi.Node) {
+	n.tb.Helper()
+	n.net.Far(n.host(node))
+}
+
 // Partition stops the bytes between two nodes. Neither is told.
 func (n *Network) Partition(a, b *rmi.Node) {
 	n.tb.Helper()

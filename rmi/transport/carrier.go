@@ -133,6 +133,23 @@ func (c *carrier) remoteHost() string {
 	return "127.0.0.1"
 }
 
+// local tells of the address at the other end whether it is of this machine: loopback or a unix
+// socket. Of an address of any other type, which a network in memory has, it asks the address
+// itself, by its method Local. One without that method is of another machine.
+func (c *carrier) local() bool {
+	switch a := c.raw.RemoteAddr().(type) {
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	case *net.UDPAddr:
+		return a.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	case interface{ Local() bool }:
+		return a.Local()
+	}
+	return false
+}
+
 // reachedAt is the address at which a dial ended, "" if it has none that can be dialled: what
 // the network of a program's own calls an address may be a proxy's.
 func reachedAt(conn net.Conn) string {

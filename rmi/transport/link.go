@@ -54,6 +54,7 @@ func (h *handshake) link(s *Session, epoch wire.Epoch) *Link {
 	if a := l.raw.RemoteAddr(); a != nil {
 		s.remote.Store(&a)
 	}
+	s.local.Store(l.local())
 	t := h.t
 	l.out.init(l, l.try, t.Limits.Pending, int(min(h.peers.Assembly, 1<<30)))
 	l.lane = streams.New(streams.Config{

@@ -85,6 +85,9 @@ func (h *handshake) same(s *Session) error {
 // Principal says who the peer is: see peerPrincipal.
 func (s *Session) Principal() string { return s.principal }
 
+// Local reports whether the peer is on this machine, by its newest connection: see carrier.local.
+func (s *Session) Local() bool { return s.local.Load() }
+
 // RemoteAddr is the address from which the peer came, or that was dialled, for the newest
 // connection. It is nil before the first.
 func (s *Session) RemoteAddr() net.Addr {

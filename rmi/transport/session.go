@@ -72,6 +72,7 @@ type Session struct {
 
 	link     atomic.Pointer[Link] // nil: detached
 	remote   atomic.Pointer[net.Addr]
+	local    atomic.Bool // the peer is on this machine: see carrier.local
 	outbound outbound
 	inbound  inbound
 	held     atomic.Int64 // bytes of assembled payloads not used yet

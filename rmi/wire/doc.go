@@ -815,7 +815,12 @@
 //	Lost     struct {Index: int64, Now: uint64, Unbound: bool, By: string}
 //
 // Package registry says which names are legal. The registry's errors come as Application with an
-// identity "rmi.Error" of the kind above. The usual port is 1099.
+// identity "rmi.Error" of the kind above. The usual port is 1099. What a registry does not let the
+// caller do it refuses with Denied: the whole call if there is no name for which it would let it,
+// else the claim or the name. Renew and Release concern what the calling node itself acquired, and
+// nothing else. A node that does not have a name gets it by Held only if Rebind would give it to
+// that node. It takes the name from a node that is cut off only if both have the same principal, or
+// Rebind would give it the name.
 //
 // W-151: Description is that of the object, as its method 0 returns it, semantics included. Its
 // fingerprint (W-145, W-146) is the one in the reference. Description is empty if it is not known,
@@ -862,9 +867,10 @@
 // W-157: Renew and Release answer with those of the list, by their index from 0, that are not held
 // with the revision given. Now is the revision of what is bound in its place. By says to people
 // what that is and where. The node that had the name then stops. It also stops if Unbound, because
-// somebody unbound the name, and if Now is that of a later binding which lapsed. If Now is 0 and
-// Unbound false, the lease lapsed, or the registry is a new one, and the name may be claimed again
-// with Held. Release removes the others, as an orderly end does. Acquire, Renew and Release take at
+// somebody unbound the name (By says who), and if Now is that of a later binding which lapsed. A
+// node that may not know the revision is told 1 as Now, and an empty By. If Now is 0 and Unbound
+// false, the lease lapsed, or the registry is a new one, and the name may be claimed again with
+// Held. Release removes the others, as an orderly end does. Acquire, Renew and Release take at
 // most 1000 entries, and 64 KiB.
 //
 // # Versions

@@ -47,6 +47,9 @@ type Addr struct {
 // Network returns "udp".
 func (Addr) Network() string { return "udp" }
 
+// Local says that all is in one process.
+func (Addr) Local() bool { return true }
+
 // String returns "host:port".
 func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
 

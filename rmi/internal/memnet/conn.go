@@ -15,6 +15,7 @@ type pair struct {
 	ends    [2]Addr  // dialer, listener
 	halves  [2]*half // halves[i] is written at ends[i]
 	conns   [2]*conn
+	far     bool         // the ends are on two machines: see Network.Far
 	closed  atomic.Int32 // ends that were closed
 }
 
@@ -66,8 +67,14 @@ func (c *conn) Close() error {
 	return nil
 }
 
-func (c *conn) LocalAddr() net.Addr  { return c.ends[c.end] }
-func (c *conn) RemoteAddr() net.Addr { return c.ends[1-c.end] }
+func (c *conn) LocalAddr() net.Addr { return c.ends[c.end] }
+
+func (c *conn) RemoteAddr() net.Addr {
+	if c.far {
+		return farAddr{c.ends[1-c.end]}
+	}
+	return c.ends[1-c.end]
+}
 
 func (c *conn) SetDeadline(t time.Time) error {
 	return c.opError("set", errors.Join(c.in.setReadDeadline(t), c.out.setWriteDeadline(t, c.shut.Load())))

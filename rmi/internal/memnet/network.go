@@ -25,6 +25,7 @@ type Network struct {
 	links     map[linkKey]*link
 	conns     map[*pair]struct{} // connections with an open end
 	nextPort  map[string]int     // by host
+	far       map[string]bool    // by host
 	changed   notice             // a partition healed
 }
 
@@ -51,6 +52,7 @@ func New() *Network {
 		links:     make(map[linkKey]*link),
 		conns:     make(map[*pair]struct{}),
 		nextPort:  make(map[string]int),
+		far:       make(map[string]bool),
 	}
 }
 
@@ -107,6 +109,14 @@ func (n *Network) Cut(a, b string) {
 		}
 		delete(n.conns, p)
 	}
+}
+
+// Far makes a host a machine of its own. The addresses at the other end of its later connections are
+// not Local, and neither is its own at that end.
+func (n *Network) Far(host string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.far[host] = true
 }
 
 // Partition stops the bytes between a and b, and nobody is told. What has not arrived waits,
@@ -258,7 +268,7 @@ func (n *Network) dial(ctx context.Context, network, from string, to Addr, err e
 
 // connect makes a connection and returns its dialling end. n.mu is held.
 func (n *Network) connect(network string, from, to Addr, l *link) *conn {
-	p := &pair{network: n, net: network, ends: [2]Addr{from, to}}
+	p := &pair{network: n, net: network, ends: [2]Addr{from, to}, far: from.Host != to.Host && (n.far[from.Host] || n.far[to.Host])}
 	for i := range p.halves {
 		p.halves[i] = &half{delay: l.delay[p.ends[i].Host], held: l.partitioned}
 	}
@@ -279,6 +289,14 @@ var _ net.Addr = Addr{}
 
 // Network returns "tcp".
 func (Addr) Network() string { return "tcp" }
+
+// Local says that hosts are on one machine, as far as those can tell who connect them: see Far.
+func (Addr) Local() bool { return true }
+
+// farAddr is the address of the other end of a connection between two machines.
+type farAddr struct{ Addr }
+
+func (farAddr) Local() bool { return false }
 
 // String returns the address in the form for DialContext.
 func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
