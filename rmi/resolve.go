@@ -196,7 +196,11 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 	}
 	var x exchange
 	x.begin(n, to)
-	if err := x.send(ctx, r, wire.MethodIDOf(method), codec.EncodeAny(x.enc, args)); err != nil {
+	bad := codec.EncodeAny(x.enc, args)
+	if bad == nil {
+		bad = x.carry(ctx)
+	}
+	if err := x.send(ctx, r, wire.MethodIDOf(method), bad); err != nil {
 		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
 	}
 	defer x.end()

@@ -177,7 +177,7 @@ func (c *inbound) sendAgain(l *Link, again *sentAgain) error {
 // acknowledge lets go of a slot's reply.
 func (c *lockedInbound) acknowledge(s *inSlot) {
 	if s.has {
-		c.retained -= s.reply.payload.Len()
+		c.retained -= s.reply.size()
 		c.session.changed.send()
 		mempool.Put(s.reply.copied)
 		if b := s.body; b != nil && b.over() { // else the peer says that it has what is still being sent
@@ -235,7 +235,7 @@ func (c *lockedInbound) retain(s *inSlot, r *reply) *Link {
 		default:
 			r.retained = true
 		}
-		c.retained += n
+		c.retained += r.size()
 	}
 	l := c.session.link.Load()
 	s.sent = 0
@@ -405,7 +405,7 @@ func (c *lockedInbound) push(in *Incoming) {
 	}
 	c.last = in
 	c.queued++
-	c.bytes += in.Header.Payload.Len()
+	c.bytes += in.size()
 }
 
 // pop takes the first call out of the queue.
@@ -419,7 +419,7 @@ func (c *lockedInbound) pop() *Incoming {
 		c.last = nil
 	}
 	c.queued--
-	c.bytes -= in.Header.Payload.Len()
+	c.bytes -= in.size()
 	return in
 }
 
@@ -463,7 +463,7 @@ func (c *lockedInbound) takeLate(now time.Time) (late *Incoming) {
 			c.last = in
 		}
 		c.queued++
-		c.bytes += in.Header.Payload.Len()
+		c.bytes += in.size()
 	}
 	return late
 }

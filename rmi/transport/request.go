@@ -41,6 +41,7 @@ type Reply struct {
 	References uint32
 	Table      []byte
 	Body       []byte
+	Metadata   wire.Metadata
 
 	// Owned says that nothing else is in the memory of Body: who decodes it may
 	// keep that, and then calls Detach instead of Release.
