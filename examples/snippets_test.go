@@ -36,6 +36,7 @@ import (
 	"gormi/callback"
 	"gormi/registry"
 	"gormi/rmi"
+	"gormi/rmi/intercept"
 	"gormi/rmi/metadata"
 	"gormi/rmi/rmitest"
 )

@@ -12,6 +12,7 @@ import (
 	"gormi/refs"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/intercept"
 	"gormi/rmi/transport"
 	"gormi/skeleton"
 )
@@ -47,6 +48,10 @@ type ExportOptions struct {
 	// lost. A method that it does not name is at-most-once, unless the interface's generated
 	// code says otherwise. Callers learn it with the object's description.
 	Methods map[string]Semantics
+
+	// Interceptors run around every call of the object from other nodes, the first outermost.
+	// Package intercept says what they may do, and has some.
+	Interceptors []intercept.Interceptor
 
 	// Number is a well-known object number, below refs.ReservedObjects. If zero, the number
 	// is random and cannot be guessed. Export an object with a well-known number before the
@@ -133,7 +138,18 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 		}
 		both.Methods = o.Methods
 	}
+	if len(o.Interceptors) > 0 && !sameInterceptors(o.Interceptors, x.Interceptors) {
+		if more = true; len(x.Interceptors) > 0 {
+			return both, more, errors.New("other Interceptors there and here")
+		}
+		both.Interceptors = o.Interceptors
+	}
 	return both, more, nil
+}
+
+// sameInterceptors reports whether two lists are one. Functions cannot be compared.
+func sameInterceptors(a, b []intercept.Interceptor) bool {
+	return len(a) == len(b) && &a[0] == &b[0]
 }
 
 // Handle is an explicit export. The object stays exported at least until the handle is closed.

@@ -55,6 +55,14 @@ var retries = backoff.Policy{Min: 5 * time.Millisecond, Max: time.Second, Jitter
 
 // Begin implements proxy.Caller: it begins the call of a proxy.
 func (n *proxyCaller) Begin(ctx context.Context, c *proxy.Core, m *codec.Method) proxy.Invocation {
+	if len(n.opts.Interceptors) > 0 && ctx != nil {
+		return (*Node)(n).intercept(ctx, c, m)
+	}
+	return n.begin(ctx, c, m)
+}
+
+// begin is Begin without interceptors.
+func (n *proxyCaller) begin(ctx context.Context, c *proxy.Core, m *codec.Method) *invocation {
 	v := invocations.Get().(*invocation)
 	v.node, v.ctx, v.core, v.target, v.method = (*Node)(n), ctx, c, c, m
 	if ctx == nil {

@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"gormi/rmi/codec/fields", "gormi/rmi/internal/callmeta"},
 	{"gormi/rmi/codec", "gormi/rmi/metadata"},
 	{"gormi/rmi/transport/streams", "gormi/rmi/internal/memnet", "gormi/rmi/transport/datagram", "gormi/rmi/internal/lossy",
-		"gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton"},
+		"gormi/rmi/internal/chaos", "gormi/proxy", "gormi/skeleton", "gormi/rmi/intercept"},
 	{"gormi/rmi/transport", "gormi/rmi/stub"},
 	{"gormi/rmi/multicast"},
 	{"gormi/rmi/port", "gormi/rmi/inventory"},

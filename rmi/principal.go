@@ -39,9 +39,14 @@ func PeerFrom(ctx context.Context) (p PeerInfo, ok bool) {
 	if s == nil {
 		return PeerInfo{}, false
 	}
-	p = PeerInfo{Principal: s.Principal(), Node: s.Peer()}
+	return infoOf(s), true
+}
+
+// infoOf tells who is at the other end of a session.
+func infoOf(s *transport.Session) PeerInfo {
+	p := PeerInfo{Principal: s.Principal(), Node: s.Peer()}
 	if a := s.RemoteAddr(); a != nil {
 		p.Address = a.String()
 	}
-	return p, true
+	return p
 }

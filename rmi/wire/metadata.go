@@ -67,7 +67,7 @@ func NewMetadata(pairs []MetadataPair) (Metadata, error) {
 		size += metadataOverhead + len(p.Key) + len(p.Value)
 	}
 	if size > MaxMetadata {
-		return "", fault.New(fault.KindTooLarge, fault.OutcomeNotExecuted, "%d bytes of metadata with keys, and %d for each pair: a call, or a reply, carries %d at most", size, metadataOverhead, MaxMetadata)
+		return "", fault.New(fault.KindTooLarge, fault.OutcomeNotExecuted, "%d bytes of metadata with keys, and %d for each pair: a call, or a reply, carries %d at most, a fixed limit", size, metadataOverhead, MaxMetadata)
 	}
 	slices.SortFunc(pairs, func(a, b MetadataPair) int { return cmp.Compare(a.Key, b.Key) })
 	b := make([]byte, 0, size)
