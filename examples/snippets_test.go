@@ -37,6 +37,8 @@ import (
 	"gormi/registry"
 	"gormi/rmi"
 	"gormi/rmi/access"
+	"gormi/rmi/intercept"
+	"gormi/rmi/metadata"
 	"gormi/rmi/rmitest"
 )
 

@@ -76,3 +76,8 @@ package rmi
 //     the call: outbound.resend in outbound.go, called by Session.attach in resume.go.
 //   - A call that a gate has to allow is asked about: Node.authorize in rmi/gate.go.
 //   - A call for another node is relayed there: Node.relay in rmi/relay.go.
+//   - Interceptors run around the call: passage.through in rmi/passage.go. At the caller
+//     Node.intercept in rmi/intercepted.go then takes the arguments in place of step 2, and each
+//     next goes on with step 2. At the owner Node.serveIntercepted in rmi/intercepted.go goes on
+//     with step 18.
+//   - Metadata go with the call, and come back: exchange.carry in rmi/exchange.go.

@@ -13,6 +13,7 @@ import (
 	"gormi/rmi/access"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/intercept"
 	"gormi/rmi/transport"
 	"gormi/skeleton"
 )
@@ -52,6 +53,9 @@ type ExportOptions struct {
 	// Authorize is asked about every call of the object, before its arguments are decoded and
 	// after Options.Authorize has allowed it: see package rmi/access. If nil, the node's decides.
 	Authorize access.Gate
+	// Interceptors run around every call of the object from other nodes, the first outermost.
+	// Package intercept says what they may do, and has some.
+	Interceptors []intercept.Interceptor
 
 	// Number is a well-known object number, below refs.ReservedObjects. If zero, the number
 	// is random and cannot be guessed. Export an object with a well-known number before the
@@ -144,7 +148,18 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 		}
 		both.Authorize = o.Authorize
 	}
+	if len(o.Interceptors) > 0 && !sameInterceptors(o.Interceptors, x.Interceptors) {
+		if more = true; len(x.Interceptors) > 0 {
+			return both, more, errors.New("other Interceptors there and here")
+		}
+		both.Interceptors = o.Interceptors
+	}
 	return both, more, nil
+}
+
+// sameInterceptors reports whether two lists are one. Functions cannot be compared.
+func sameInterceptors(a, b []intercept.Interceptor) bool {
+	return len(a) == len(b) && &a[0] == &b[0]
 }
 
 // Handle is an explicit export. The object stays exported at least until the handle is closed.

@@ -15,6 +15,7 @@ import (
 	"gormi/rmi/backoff"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/callmeta"
 	"gormi/rmi/transport"
 )
 
@@ -53,6 +54,14 @@ var retries = backoff.Policy{Min: 5 * time.Millisecond, Max: time.Second, Jitter
 
 // Begin implements proxy.Caller: it begins the call of a proxy.
 func (n *proxyCaller) Begin(ctx context.Context, c *proxy.Core, m *codec.Method) proxy.Invocation {
+	if len(n.opts.Interceptors) > 0 && ctx != nil {
+		return (*Node)(n).intercept(ctx, c, m)
+	}
+	return n.begin(ctx, c, m)
+}
+
+// begin is Begin without interceptors.
+func (n *proxyCaller) begin(ctx context.Context, c *proxy.Core, m *codec.Method) *invocation {
 	v := invocations.Get().(*invocation)
 	v.node, v.ctx, v.core, v.target, v.method = (*Node)(n), ctx, c, c, m
 	if ctx == nil {
@@ -172,7 +181,7 @@ func (v *invocation) again() bool {
 	case unknown && !v.semantics().Idempotent:
 		v.over = true
 	case v.core.Refresh != nil && ownerGone(v.err, unknown):
-		ctx, cancel := context.WithDeadline(v.ctx, v.deadline)
+		ctx, cancel := context.WithDeadline(callmeta.Without(v.ctx), v.deadline) // the registry is not whom they are for
 		_, err := v.core.Refresh(ctx, v.target.Ref(), v.err)
 		cancel()
 		if v.over = err != nil; v.over {
@@ -229,6 +238,9 @@ func (v *invocation) Send(encodeErr error) {
 	req := &v.x.req
 	req.OneWay = v.semantics().OneWay && len(v.method.Out) == 0
 	req.Deadline, req.Coarse, req.Name = v.deadline, v.coarse, v.method
+	if encodeErr == nil {
+		encodeErr = v.x.carry(v.ctx)
+	}
 	err := v.x.send(v.ctx, v.target.Ref(), v.method.ID, encodeErr)
 	v.over = err == nil || encodeErr != nil
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"gormi/refs"
 	"gormi/rmi/access"
 	"gormi/rmi/fault"
+	"gormi/rmi/intercept"
 	"gormi/rmi/multicast"
 	"gormi/rmi/transport"
 	"gormi/rmi/transport/datagram"
@@ -87,6 +88,10 @@ type Options struct {
 
 	// MaxExports bounds the objects that the node exports. If zero, a million.
 	MaxExports int
+
+	// Interceptors run around every call that the program makes through the node, the first
+	// outermost. Package intercept says what they may do, and has some.
+	Interceptors []intercept.Interceptor
 
 	// Limits bound what peers can make the node hold.
 	Limits Limits

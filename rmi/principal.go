@@ -45,9 +45,16 @@ func PeerFrom(ctx context.Context) (p PeerInfo, ok bool) {
 	if s == nil {
 		return PeerInfo{}, false
 	}
-	p = PeerInfo{Principal: s.Principal(), Node: s.Peer(), Local: s.Local() && !transport.Relayed(ctx)}
+	p = infoOf(s)
+	p.Local = p.Local && !transport.Relayed(ctx)
+	return p, true
+}
+
+// infoOf tells who is at the other end of a session.
+func infoOf(s *transport.Session) PeerInfo {
+	p := PeerInfo{Principal: s.Principal(), Node: s.Peer(), Local: s.Local()}
 	if a := s.RemoteAddr(); a != nil {
 		p.Address = a.String()
 	}
-	return p, true
+	return p
 }

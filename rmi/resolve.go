@@ -194,10 +194,28 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 			args[i] = c.Ref()
 		}
 	}
+	var out []any
+	if len(n.opts.Interceptors) == 0 {
+		out, err = n.invoke(ctx, to, r, method, args)
+	} else {
+		out, err = n.invokeIntercepted(ctx, to, r, d.Name, method, args)
+	}
+	if err != nil {
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
+	}
+	return out, nil
+}
+
+// invoke makes the call of Invoke.
+func (n *Node) invoke(ctx context.Context, to route, r refs.Ref, method string, args []any) ([]any, error) {
 	var x exchange
 	x.begin(n, to)
-	if err := x.send(ctx, r, wire.MethodIDOf(method), codec.EncodeAny(x.enc, args)); err != nil {
-		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
+	bad := codec.EncodeAny(x.enc, args)
+	if bad == nil {
+		bad = x.carry(ctx)
+	}
+	if err := x.send(ctx, r, wire.MethodIDOf(method), bad); err != nil {
+		return nil, err
 	}
 	defer x.end()
 	return codec.DecodeAny(x.dec)

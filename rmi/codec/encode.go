@@ -136,6 +136,19 @@ func (e *Encoder) Body() []byte { return e.w.buf }
 // so that the caller can release that.
 func (e *Encoder) Refs() []refs.Ref { return e.refs }
 
+// Copy writes a body that another encoder made for nobody in particular, with its table, in
+// place of values. The exporter must be a Forwarder: it makes the references fit.
+func (e *Encoder) Copy(body []byte, table []refs.Ref) error {
+	forward := e.exporter.(Forwarder)
+	for _, r := range table {
+		e.refs = append(e.refs, forward.ForwardRef(r))
+	}
+	if err := write(&e.w, body); err != nil {
+		return failure(e.sized(err), "arguments", fault.KindInvalid, fault.OutcomeNotExecuted)
+	}
+	return nil
+}
+
 // enter counts an array or map of n values that is about to be written. The caller decrements depth
 // when it is complete.
 func (e *Encoder) enter(n int) error {

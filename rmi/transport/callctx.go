@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gormi/rmi/fault"
+	"gormi/rmi/internal/callmeta"
 	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
@@ -21,7 +23,9 @@ type callContext struct {
 	depth    uint8
 	relayed  bool
 	deadline time.Time
-	nested   atomic.Int32 // calls under way that the method made and waits for; see Turn
+	nested   atomic.Int32   // calls under way that the method made and waits for; see Turn
+	metadata *wire.Metadata // nil: none came
+	reply    atomic.Pointer[replyMetadata]
 
 	mu guard.Mutex[lockedContext]
 }
@@ -34,6 +38,15 @@ type lockedContext struct {
 	after []*func() // see AfterFunc
 }
 
+// replyMetadata is what a method gives its reply. It is immutable.
+type replyMetadata struct {
+	pairs   []wire.MetadataPair
+	encoded wire.Metadata
+}
+
+// replied stands for the replyMetadata of a call that was answered.
+var replied = new(replyMetadata)
+
 // ErrReturned is the cause (context.Cause) of the context of a method that has returned.
 var ErrReturned = fmt.Errorf("the method that the context was given to has returned: what goes on after that needs a context of its own, as context.WithoutCancel makes one: %w", context.Canceled)
 
@@ -44,7 +57,10 @@ var returned = func() context.Context {
 	return ctx
 }()
 
-var _ context.Context = (*callContext)(nil)
+var (
+	_ context.Context = (*callContext)(nil)
+	_ callmeta.Served = (*callContext)(nil)
+)
 
 type callKey struct{}
 
@@ -76,8 +92,11 @@ func Relayed(ctx context.Context) bool {
 func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
 func (c *callContext) Value(key any) any {
-	if key == (callKey{}) {
+	switch key.(type) {
+	case callKey, callmeta.ServedKey:
 		return c
+	case callmeta.SentKey:
+		return nil
 	}
 	left := c.mu.Lock().err == ErrReturned
 	c.mu.Unlock()
@@ -85,6 +104,44 @@ func (c *callContext) Value(key any) any {
 		return returned.Value(key) // context.Cause asks for a key of its own: returned has the answer
 	}
 	return nil
+}
+
+// Metadata implements callmeta.Served.
+func (c *callContext) Metadata() wire.Metadata {
+	if c.metadata == nil {
+		return ""
+	}
+	return *c.metadata
+}
+
+// SetReplyMetadata implements callmeta.Served.
+func (c *callContext) SetReplyMetadata(key, value string) error {
+	for {
+		old := c.reply.Load()
+		next := new(replyMetadata)
+		switch {
+		case old == replied:
+			return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the call was answered already")
+		case old != nil:
+			next.pairs = slices.DeleteFunc(slices.Clone(old.pairs), func(p wire.MetadataPair) bool { return p.Key == key })
+		}
+		next.pairs = append(next.pairs, wire.MetadataPair{Key: key, Value: value})
+		var err error
+		if next.encoded, err = wire.NewMetadata(next.pairs); err != nil {
+			return err
+		}
+		if c.reply.CompareAndSwap(old, next) {
+			return nil
+		}
+	}
+}
+
+// takeReplyMetadata returns what goes with the reply. Nothing is added any more.
+func (c *callContext) takeReplyMetadata() wire.Metadata {
+	if r := c.reply.Swap(replied); r != nil {
+		return r.encoded
+	}
+	return ""
 }
 
 func (c *callContext) String() string { return "rmi call context" }

@@ -236,7 +236,7 @@ func (c *inbound) sendAgain(l *Link, again *sentAgain) error {
 // acknowledge drops a slot's retained reply.
 func (c *lockedInbound) acknowledge(s *inSlot) {
 	if s.has {
-		c.count(-s.reply.payload.Len())
+		c.count(-s.reply.size())
 		c.session.changed.send()
 		mempool.Put(s.reply.copied)
 		if b := s.body; b != nil && b.over() { // not if the reply is still being sent, although the peer acknowledges it
@@ -294,11 +294,12 @@ func (c *lockedInbound) retain(s *inSlot, r *reply) *Link {
 		default:
 			r.retained = true
 		}
-		if n > ackAbove && !r.reserved { // a long error text
-			c.session.account.retained.add(int64(n))
-			c.session.transport.retained.add(int64(n))
+		size := r.size()
+		if size > ackAbove && !r.reserved { // a long error text
+			c.session.account.retained.add(int64(size))
+			c.session.transport.retained.add(int64(size))
 		}
-		c.count(n)
+		c.count(size)
 	}
 	l := c.session.link.Load()
 	s.sent = 0
@@ -468,7 +469,7 @@ func (c *lockedInbound) push(in *Incoming) {
 	}
 	c.last = in
 	c.queued++
-	c.bytes += in.Header.Payload.Len()
+	c.bytes += in.size()
 }
 
 // pop removes the first call from the queue.
@@ -482,7 +483,7 @@ func (c *lockedInbound) pop() *Incoming {
 		c.last = nil
 	}
 	c.queued--
-	c.bytes -= in.Header.Payload.Len()
+	c.bytes -= in.size()
 	return in
 }
 
@@ -526,7 +527,7 @@ func (c *lockedInbound) takeLate(now time.Time) (late *Incoming) {
 			c.last = in
 		}
 		c.queued++
-		c.bytes += in.Header.Payload.Len()
+		c.bytes += in.size()
 	}
 	return late
 }

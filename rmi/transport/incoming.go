@@ -36,6 +36,12 @@ type Incoming struct {
 // Context is the context that the method gets.
 func (in *Incoming) Context() context.Context { return in.ctx }
 
+// Metadata came with the call.
+func (in *Incoming) Metadata() wire.Metadata { return in.Extensions.Metadata }
+
+// size is what the call takes while it waits: bytes of its payload and of its metadata.
+func (in *Incoming) size() int { return in.Header.Payload.Len() + len(in.Extensions.Metadata) }
+
 // Table is the encoded table of references: see wire.ParseTable.
 func (in *Incoming) Table() []byte { return in.payload[:in.Header.Payload.Table] }
 
@@ -81,24 +87,25 @@ func (in *Incoming) Reserve(n int) *fault.Error {
 // Reply answers the call. kept reports that the reply is retained in table and body: then the
 // caller must not use them again.
 func (in *Incoming) Reply(references int, table, body []byte) (kept bool) {
-	return in.answer(0, references, table, body)
+	return in.answer(0, references, table, body, "")
 }
 
 // Fail answers the call with an error.
 func (in *Incoming) Fail(err *fault.Error) {
-	in.answer(wire.FlagError, 0, nil, codec.AppendError(nil, err))
+	in.answer(wire.FlagError, 0, nil, codec.AppendError(nil, err), "")
 }
 
 // Relay answers the call with the reply of another call, unchanged.
-func (in *Incoming) Relay(failed bool, references int, table, body []byte) (kept bool) {
+func (in *Incoming) Relay(failed bool, references int, table, body []byte, m wire.Metadata) (kept bool) {
 	var flags uint8
 	if failed {
 		flags = wire.FlagError
 	}
-	return in.answer(flags, references, table, body)
+	return in.answer(flags, references, table, body, m)
 }
 
-func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kept bool) {
+// answer answers the call. Metadata that the method set goes before m.
+func (in *Incoming) answer(flags uint8, references int, table, body []byte, m wire.Metadata) (kept bool) {
 	if in.answered {
 		return false
 	}
@@ -111,12 +118,16 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kep
 		in.Fail(fault.New(fault.KindTooLarge, fault.OutcomeExecuted, "%d references among the results: the caller accepts %d in one message (its Options.Limits.References)", references, s.limits.References))
 		return false
 	}
-	if err := in.Reserve(len(table) + len(body)); err != nil {
+	if own := in.ctx.takeReplyMetadata(); own != "" {
+		m = own
+	}
+	extensions := wire.AppendMetadata(nil, m)
+	if err := in.Reserve(len(table) + len(body) + len(extensions)); err != nil {
 		in.Fail(err)
 		return false
 	}
 	in.answered = true
-	r := reply{flags: flags, reserved: in.reserved > 0, parts: [2][]byte{table, body},
+	r := reply{flags: flags, extensions: extensions, reserved: in.reserved > 0, parts: [2][]byte{table, body},
 		payload: wire.Payload{References: uint32(references), Table: uint32(len(table)), Body: uint32(len(body))}}
 	// From here on the peer may use the slot again.
 	l, many := s.inbound.answered(in, &r)
@@ -160,18 +171,22 @@ func (in *Incoming) recycle() {
 
 // reply is what a call is answered with.
 type reply struct {
-	flags    uint8
-	payload  wire.Payload
-	parts    [2][]byte // table and body
-	retained bool      // the slot retains parts themselves, not a copy
-	copied   []byte    // the memory of parts, if it is package mempool's
-	sending  *outBody  // of a reply that travels in fragments
-	reserved bool      // it is counted in the account
+	flags      uint8
+	payload    wire.Payload
+	parts      [2][]byte // table and body
+	extensions []byte    // its own
+	retained   bool      // the slot retains parts themselves, not a copy
+	copied     []byte    // the memory of parts, if it is package mempool's
+	sending    *outBody  // of a reply that travels in fragments
+	reserved   bool      // it is counted in the account
 }
+
+// size is what the reply takes while it is kept, in bytes.
+func (r *reply) size() int { return r.payload.Len() + len(r.extensions) }
 
 // append appends the return record of a reply that needs no fragments.
 func (r *reply) append(b []byte, h *wire.ReturnHeader) []byte {
-	b = wire.AppendReturn(b, h, r.flags, nil)
+	b = wire.AppendReturn(b, h, r.flags, r.extensions)
 	return append(append(b, r.parts[0]...), r.parts[1]...)
 }
 
@@ -185,7 +200,7 @@ func (r *reply) copyTo(b []byte) []byte {
 
 // body makes the outBody of a large reply.
 func (r *reply) body(h *wire.ReturnHeader) *outBody {
-	return &outBody{header: wire.AppendReturn(nil, h, r.flags|wire.FlagFragmented, nil),
+	return &outBody{header: wire.AppendReturn(nil, h, r.flags|wire.FlagFragmented, r.extensions),
 		parts: r.parts, slot: h.Slot, seq: h.Seq, ofReturn: true, done: make(chan struct{})}
 }
 

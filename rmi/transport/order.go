@@ -78,7 +78,7 @@ func (s *Session) hold(in *Incoming) {
 // hold reports whether there was room to hold a call back.
 func (c *lockedInbound) hold(in *Incoming) bool {
 	limits := &c.session.transport.Limits
-	n := in.Header.Payload.Len()
+	n := in.size()
 	if len(c.held) >= limits.Queue || c.holds+n > limits.Assembly {
 		return false
 	}
@@ -104,7 +104,7 @@ func (c *inbound) release(o *order) *Incoming {
 	if st.held = slices.Delete(st.held, 0, 1); len(st.held) == 0 {
 		st.held = nil
 	}
-	st.holds -= in.Header.Payload.Len()
+	st.holds -= in.size()
 	return in
 }
 

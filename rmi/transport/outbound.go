@@ -29,6 +29,7 @@ type slot struct {
 	buf       []byte
 	blocks    [][]byte // of a large reply, instead of buf
 	payload   wire.Payload
+	metadata  wire.Metadata // of the reply
 	failed    bool
 	owned     bool // buf was made for this reply
 	err       error
@@ -182,7 +183,7 @@ func (c *lockedOutbound) take(r *Request, nested bool) *slot {
 	c.made++
 	s.made = c.made
 	s.state, s.nested, s.oneWay, s.err, s.failed = slotWaiting, nested, false, nil, false
-	s.payload = wire.Payload{}
+	s.payload, s.metadata = wire.Payload{}, ""
 	s.req, s.uncounted, s.sends, s.body = r, r.Uncounted, 0, nil
 	s.sent.Store(0)
 	r.Header.Slot, r.Header.Seq = s.num, s.seq
@@ -223,8 +224,9 @@ func (c *lockedOutbound) release(s *slot) {
 	if s.sent.Load() == 0 {
 		s.seq-- // it was never used: last still belongs to the call before
 	} else {
-		s.last = s.payload.Len()
+		s.last = s.payload.Len() + len(s.metadata)
 	}
+	s.metadata = ""
 	if c.of.session.resumable {
 		s.owed = s.last
 		c.owed += s.owed
@@ -341,7 +343,7 @@ func (c *outbound) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest [
 	if sl.seq != h.Seq || (sl.state != slotWaiting && sl.state != slotAbandoned) || sl.in != nil || sl.sent.Load() == 0 {
 		return nil, nil, wire.ProtocolError("W-54: return for call %d of slot %d, which is not in flight", h.Seq, h.Slot)
 	}
-	sl.payload, sl.failed = h.Payload, p.Flags&wire.FlagError != 0
+	sl.payload, sl.metadata, sl.failed = h.Payload, h.Metadata, p.Flags&wire.FlagError != 0
 	if p.Flags&wire.FlagUncounted != 0 {
 		uncounted, sl.uncounted = sl.uncounted, nil
 	}

@@ -40,6 +40,7 @@ type Reply struct {
 	References uint32
 	Table      []byte
 	Body       []byte
+	Metadata   wire.Metadata
 
 	// Owned says that the memory of Body holds nothing else. Whoever decodes it may keep that
 	// memory, and then calls Detach instead of Release.

@@ -175,7 +175,7 @@ func (s *Session) Call(ctx context.Context, r *Request) (Reply, error) {
 	}
 	t := sl.payload.Table
 	return Reply{
-		Failed: sl.failed, References: sl.payload.References,
+		Failed: sl.failed, References: sl.payload.References, Metadata: sl.metadata,
 		Table: sl.buf[:t:t], Body: sl.buf[t:], Owned: sl.owned, table: &s.outbound, slot: sl,
 	}, nil
 }

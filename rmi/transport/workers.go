@@ -254,7 +254,7 @@ func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 		return isDropped, nil
 	}
 	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || !c.session.account.begin(&t.workers, 0)) {
-		if c.queued >= t.Limits.Queue || c.bytes+in.Header.Payload.Len() > t.Limits.Assembly {
+		if c.queued >= t.Limits.Queue || c.bytes+in.size() > t.Limits.Assembly {
 			return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal, Share), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
 		}
 		c.push(in)

@@ -278,11 +278,27 @@
 //	0x04  connection, D's PROOF only, once: its number (4), from 1, and begin (1), 0 or 1;
 //	      see W-20, W-30
 //	0x05  order, calls over datagrams only: the call's number (8) on its connection, from 1; see W-60
-//	0x82  metadata, reserved: key-value pairs
+//	0x82  metadata, calls and returns only, at most once: see W-47
 //	0x83  trace, reserved: a trace context
 //
-// W-46: A call that breaks W-44 or W-45 is answered with an error of kind Protocol, and nothing
-// else follows. Anywhere else that is a protocol error.
+// W-46: A call that breaks W-44, W-45 or W-47 is answered with an error of kind Protocol, and
+// nothing else follows. Anywhere else that is a protocol error.
+//
+// W-47: Metadata are key-value pairs that go with a call to its method, or come from the method
+// with the return. They are one pair or more, at most 8128 bytes together:
+//
+//	1     flags: bit 0 (value 1) is passed on; every other bit is 0
+//	1+n   key, its length first: at least 1 byte, UTF-8, no control characters (00 to 1f, 7f to 9f
+//	      as code points)
+//	2+n   value, its length first: any bytes
+//
+// Keys ascend, bytewise, so none comes twice.
+//
+// W-48: Pairs that are passed on go with the calls that the method makes, too, flags and all,
+// unless the method gives the key another value. The others do not. In a return the flag means
+// nothing. A return of a call that did not run has no metadata. That of a call which failed may
+// have some. A relay sends metadata on unchanged, both ways. A node that does not know metadata
+// skips them, and its caller is not told.
 //
 // # Calls
 //
@@ -437,11 +453,11 @@
 // will: the payload was cancelled or lost, or had no room. Its entries were not given.
 //
 // W-75: A callee MUST keep a reply until the call is acknowledged, for as long as the session
-// lives. A caller acknowledges by an ack the replies with a payload above 4096 bytes whose slots it
-// does not use again at once (a quarter of a second), and once more on a new connection. It
-// acknowledges all others too when those not acknowledged are together above 1 MiB, or after goaway
-// (W-83). A callee that keeps replies of 32 MiB, or of what it is set up for, refuses new calls
-// with Overloaded and NotExecuted.
+// lives. A caller acknowledges by an ack the replies with payload and metadata above 4096 bytes
+// whose slots it does not use again at once (a quarter of a second), and once more on a new
+// connection. It acknowledges all others too when those not acknowledged are together above 1 MiB,
+// or after goaway (W-83). A callee that keeps replies of 32 MiB, or of what it is set up for,
+// refuses new calls with Overloaded and NotExecuted.
 //
 // # The other records
 //
@@ -575,9 +591,9 @@
 // W-106: Calls to a relay carry the target extension. A relay relays calls to these objects and no
 // others: those whose reference it handed on with itself as VIA, while that was not given back; and
 // those that it bound a name to, while the name is its own. It sends header and body on in a slot
-// of its own, with hops plus 1, the time that is left, the chain and depth as they were, and the
-// table made fit for the next receiver by the rules above. It does the same with the return. It
-// refuses at 8 hops. A target that is the receiver itself is an ordinary call.
+// of its own, with hops plus 1, the time that is left, the chain, depth and metadata as they were,
+// and the table made fit for the next receiver by the rules above. It does the same with the
+// return. It refuses at 8 hops. A target that is the receiver itself is an ordinary call.
 //
 // # Leases
 //

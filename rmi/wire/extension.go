@@ -17,10 +17,10 @@ const (
 	// ExtOrder: the place of a call among those sent on its connection, over datagrams only. It
 	// stands in the record that completes the call: its own, or the last fragment of its payload.
 	ExtOrder ExtensionType = 0x05
-	// ExtMetadata and ExtTrace are reserved for key-value pairs and for a trace context. They are
-	// skippable.
+	// ExtMetadata: key-value pairs (Metadata). Calls and returns only. Skippable.
 	ExtMetadata ExtensionType = 0x82
-	ExtTrace    ExtensionType = 0x83
+	// ExtTrace is skippable and reserved for a trace context.
+	ExtTrace ExtensionType = 0x83
 )
 
 const targetSize = 16 + 8
@@ -80,6 +80,8 @@ type Extensions struct {
 	Connection Connection
 
 	Order CallNum // 0: none
+
+	Metadata Metadata
 }
 
 // skipExtensions checks the extensions of a header that has none which this package knows.
@@ -88,10 +90,21 @@ func skipExtensions(b []byte) error {
 		return nil
 	}
 	e, err := ParseExtensions(b)
-	if err == nil && (e.Relay || e.Resumable || e.Order != 0) {
-		err = ProtocolError("W-45: extension %d has no place here", b[0])
+	if err == nil && e.Metadata != "" {
+		err = ProtocolError("W-45: metadata has no place here")
+	}
+	if err == nil {
+		err = e.ofCalls(b)
 	}
 	return err
+}
+
+// ofCalls refuses what only calls and proofs have.
+func (e *Extensions) ofCalls(b []byte) error {
+	if e.Relay || e.Resumable || e.Order != 0 {
+		return ProtocolError("W-45: extension %d has no place here", b[0])
+	}
+	return nil
 }
 
 // ParseExtensions reads the extensions of a header or of a proof. An unknown type that is not
@@ -128,6 +141,14 @@ func ParseExtensions(b []byte) (Extensions, error) {
 			}
 			if e.Order = CallNum(binary.BigEndian.Uint64(v)); e.Order == 0 {
 				return e, ProtocolError("W-45: calls are numbered from 1")
+			}
+		case t == ExtMetadata:
+			if e.Metadata != "" {
+				return e, ProtocolError("W-45: metadata twice")
+			}
+			var err error
+			if e.Metadata, err = ParseMetadata(v); err != nil {
+				return e, err
 			}
 		case t&Skippable == 0:
 			return e, ProtocolError("W-44: extension %d is not known here and may not be skipped", t)

@@ -218,9 +218,10 @@ func ParseCall(p Prefix, rec []byte, l *Limits, h *CallHeader) (ext, rest []byte
 
 // ReturnHeader is the header of a return record.
 type ReturnHeader struct {
-	Slot    Slot
-	Seq     Seq
-	Payload Payload
+	Slot     Slot
+	Seq      Seq
+	Payload  Payload
+	Metadata Metadata // which ParseReturn found among the extensions
 }
 
 // AppendReturn appends prefix, header and extensions of a return record.
@@ -247,8 +248,12 @@ func ParseReturn(p Prefix, rec []byte, l *Limits, h *ReturnHeader) (rest []byte,
 	h.Seq = Seq(binary.BigEndian.Uint32(rec[4:]))
 	h.Payload.parse(rec[8:])
 	ext, rest, err := payload(p, rec, ReturnHeaderSize, h.Payload, l)
-	if err == nil {
-		err = skipExtensions(ext)
+	if h.Metadata = ""; err == nil && len(ext) > 0 {
+		var e Extensions
+		if e, err = ParseExtensions(ext); err == nil {
+			err = e.ofCalls(ext)
+		}
+		h.Metadata = e.Metadata
 	}
 	return rest, err
 }
@@ -357,7 +362,7 @@ func ParseFragment(p Prefix, rec []byte) (Fragment, error) {
 	}
 	if ext := rec[FragmentHeaderSize:n]; len(ext) > 0 {
 		e, err := ParseExtensions(ext)
-		if err == nil && (e.Relay || e.Resumable || e.Order != 0 && f.OfReturn) {
+		if err == nil && (e.Relay || e.Resumable || e.Metadata != "" || e.Order != 0 && f.OfReturn) {
 			err = ProtocolError("W-45: extension %d has no place here", ext[0])
 		}
 		if err != nil {

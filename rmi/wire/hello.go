@@ -178,8 +178,12 @@ func ParseProof(b []byte) (*Proof, error) {
 		return nil, err
 	}
 	e, err := ParseExtensions(ext)
-	if err == nil && e.Relay {
+	switch {
+	case err != nil:
+	case e.Relay:
 		err = ProtocolError("W-45: extension %d is for calls", ExtTarget)
+	case e.Metadata != "":
+		err = ProtocolError("W-45: metadata has no place here")
 	}
 	if err != nil {
 		return nil, err

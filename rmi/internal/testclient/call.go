@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type request struct {
 	method string
 	args   []any
 	target *owner // if the call goes to a relay
+	pairs  []pair // metadata
 	extra  []byte // more extensions
 	unsent bool   // it is lost on the way
 }
@@ -37,6 +39,7 @@ type outgoing struct {
 	gaveUp bool                           // guarded by s.mu
 
 	result *payload
+	pairs  []pair        // metadata of the return
 	failed bool          // by an error form
 	flags  byte          // of the return
 	done   chan struct{} // closed when the return is complete
@@ -90,7 +93,7 @@ func (s *session) begin(r request) (*outgoing, error) {
 	h = binary.BigEndian.AppendUint32(h, uint32(len(e.body)))
 	h = append(h, 0, 0) // all calls of this program come from outside, and none was relayed
 
-	extensions := r.extra
+	extensions := slices.Concat(r.extra, metadataExtension(r.pairs))
 	if r.target != nil {
 		extensions = append(append(extensions, extTarget, 0, 24), r.target.node[:]...)
 		extensions = binary.BigEndian.AppendUint64(extensions, uint64(r.target.started))
@@ -198,7 +201,21 @@ func (c *outgoing) wait() ([]any, error) {
 }
 
 // readReturn handles the return of a call.
-func (s *session) readReturn(flags byte, header, rest []byte) error {
+func (s *session) readReturn(flags byte, header, extensions, rest []byte) error {
+	var pairs []pair
+	err := eachExtension(extensions, func(kind byte, value []byte) (err error) {
+		switch {
+		case kind == extMetadata && pairs != nil:
+			return errors.New("metadata twice")
+		case kind == extMetadata:
+			pairs, err = parseMetadata(value)
+			return err
+		}
+		return refuseExtension(kind, value)
+	})
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	c, lose := s.calls[binary.BigEndian.Uint32(header)], s.lose
 	s.lose = false
@@ -213,7 +230,7 @@ func (s *session) readReturn(flags byte, header, rest []byte) error {
 	if err != nil {
 		return err
 	}
-	c.result, c.failed, c.flags = p, flags&failed != 0, flags
+	c.result, c.pairs, c.failed, c.flags = p, pairs, flags&failed != 0, flags
 	if p.complete() {
 		s.finish(c)
 	}
@@ -224,7 +241,7 @@ func (s *session) readReturn(flags byte, header, rest []byte) error {
 func (s *session) finish(c *outgoing) {
 	s.mu.Lock()
 	delete(s.calls, c.slot)
-	owes := s.resumable && len(c.result.bytes) > ackAbove
+	owes := s.resumable && len(c.result.bytes)+len(metadataExtension(c.pairs)) > ackAbove
 	if owes {
 		s.large[c.slot] = c.number
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -118,6 +119,25 @@ func TestGoldenErrors(t *testing.T) {
 		}
 		if got := e.Error(); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestGoldenMetadata(t *testing.T) {
+	for name, c := range map[string]struct {
+		header int
+		want   []pair
+	}{
+		"call_metadata":   {callHeader, []pair{{"authorization", "Bearer s3cret", false}, {"tenant", "blue", true}}},
+		"return_metadata": {returnHeader, []pair{{"version", "7", false}}},
+	} {
+		b := golden(t, name)
+		extension := b[8+c.header:][:binary.BigEndian.Uint16(b[2:])]
+		if got := metadataExtension(c.want); !bytes.Equal(got, extension) {
+			t.Errorf("%s: %x, want %x", name, got, extension)
+		}
+		if got, err := parseMetadata(extension[3:]); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
 }

@@ -19,7 +19,9 @@ type incoming struct {
 	depth  byte
 	hops   byte
 	args   *payload
-	wrong  error // in its extensions
+	pairs  []pair // metadata
+	wrong  error  // in its extensions
+	back   []pair // metadata of the return
 
 	connection uint32 // on which it last came
 	comesAgain bool   // its payload is discarded
@@ -47,6 +49,13 @@ func (s *session) readCall(flags byte, header, extensions, rest []byte) error {
 			return errors.New("a malformed target")
 		case kind == extTarget && (nodeID(value) != me.node || binary.BigEndian.Uint64(value[16:]) != uint64(me.started)):
 			in.wrong = &callError{kind: noSuchObject, outcome: notExecuted, text: "this node relays nothing"}
+		case kind == extMetadata && in.pairs != nil:
+			in.wrong = &callError{kind: protocol, outcome: notExecuted, text: "metadata twice"}
+		case kind == extMetadata:
+			var err error
+			if in.pairs, err = parseMetadata(value); err != nil {
+				in.wrong = &callError{kind: protocol, outcome: notExecuted, text: err.Error()}
+			}
 		case kind != extTarget && kind&skippable == 0:
 			in.wrong = &callError{kind: protocol, outcome: notExecuted, text: "an unknown extension"}
 		}
@@ -206,7 +215,7 @@ func (in *incoming) answer(results []any, err error) error {
 	if in.lost {
 		flags |= uncounted
 	}
-	r := &reply{number: in.number, flags: flags, header: h, payload: append(table, e.body...)}
+	r := &reply{number: in.number, flags: flags, extensions: metadataExtension(in.back), header: h, payload: append(table, e.body...)}
 	in.s.mu.Lock()
 	r.connection = in.connection
 	delete(in.s.serving, in.slot) // before the peer can use it again
@@ -221,6 +230,7 @@ func (in *incoming) answer(results []any, err error) error {
 type reply struct {
 	number
 	flags           byte
+	extensions      []byte
 	header, payload []byte
 	connection      uint32 // on which the call last came
 	sentOn          uint32 // connection on which it was last sent; guarded by session.writing
@@ -234,5 +244,5 @@ func (s *session) send(r *reply) error {
 		return nil
 	}
 	r.sentOn = s.connection
-	return s.writeNow(recordReturn, r.flags, nil, r.header, r.payload...)
+	return s.writeNow(recordReturn, r.flags, r.extensions, r.header, r.payload...)
 }

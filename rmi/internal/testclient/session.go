@@ -257,8 +257,11 @@ func (s *session) readRecord(r io.Reader) error {
 	}
 	header, extensions, rest := body[:size], body[size:size+extended], body[size+extended:]
 
-	if kind == recordCall {
+	switch kind {
+	case recordCall:
 		return s.readCall(flags, header, extensions, rest)
+	case recordReturn:
+		return s.readReturn(flags, header, extensions, rest)
 	}
 	if err := eachExtension(extensions, refuseExtension); err != nil {
 		return err
@@ -267,8 +270,6 @@ func (s *session) readRecord(r io.Reader) error {
 		return fmt.Errorf("a record of kind %d has %d bytes behind its header", kind, len(rest))
 	}
 	switch kind {
-	case recordReturn:
-		return s.readReturn(flags, header, rest)
 	case recordFragment:
 		return s.readFragment(flags, numberOf(header), rest)
 	case recordCancel:
@@ -308,8 +309,9 @@ func numberOf(header []byte) number {
 	return number{binary.BigEndian.Uint32(header), binary.BigEndian.Uint32(header[4:])}
 }
 
+// refuseExtension refuses one that is not known, or has its place elsewhere.
 func refuseExtension(kind byte, _ []byte) error {
-	if kind&skippable == 0 {
+	if kind&skippable == 0 || kind == extMetadata {
 		return fmt.Errorf("a record with an extension %#x", kind)
 	}
 	return nil

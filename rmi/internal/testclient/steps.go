@@ -292,7 +292,12 @@ func unknowns(greeter *session, ref reference) error {
 	say("greeter: a record and an extension that may be skipped: %s", text)
 	r.extra = []byte{0x70, 0, 1, 'x'}
 	_, err = greeter.call(r)
-	return want(err, "greeter: an extension that may not")
+	if err := want(err, "greeter: an extension that may not"); err != nil {
+		return err
+	}
+	r.extra, r.pairs = nil, []pair{{key: "two\nlines"}}
+	_, err = greeter.call(r)
+	return want(err, "greeter: metadata with a control character in a key")
 }
 
 // giveUpAssembly cancels a call before all of its arguments are sent.
@@ -354,7 +359,8 @@ func giveUpCall(greeter *session, ref reference) error {
 func relayed(registry *session, registryAt place) error {
 	o := &object{description: funcDescription()}
 	o.call = func(_ context.Context, in *incoming, name string) error {
-		say("relay: called with %q at depth %d after %d hops", name, in.depth, in.hops)
+		say("relay: called with %q at depth %d after %d hops; metadata %+v", name, in.depth, in.hops, in.pairs)
+		in.back = []pair{{key: "version", value: "7"}}
 		return errors.New("the function's own error")
 	}
 	const name = "testclient/function"
@@ -377,10 +383,16 @@ func relayed(registry *session, registryAt place) error {
 	}
 	say("relay: the reference has a place: %v, a relay that is the registry: %v, and its place: %v",
 		ref.at != place{}, ref.relay == second.id, ref.relayAt == registryAt)
-	_, err = second.call(request{object: ref.number, method: "Call", args: []any{"relayed"}, target: &ref.owner})
+	c, err := second.begin(request{object: ref.number, method: "Call", args: []any{"relayed"}, target: &ref.owner,
+		pairs: []pair{{key: "tenant", value: "blue", passedOn: true}, {key: "id", value: "42"}}})
+	if err != nil {
+		return err
+	}
+	_, err = c.wait()
 	if err := want(err, "relay: the call returns"); err != nil {
 		return err
 	}
+	say("relay: metadata of the return: %+v", c.pairs)
 	if err := second.close(); err != nil {
 		return err
 	}

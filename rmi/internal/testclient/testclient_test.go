@@ -51,12 +51,14 @@ greeter: a target that is not relayed: NoSuchObject/NotExecuted: …
 greeter: a target that is the node itself: Hello, target!
 greeter: a record and an extension that may be skipped: Hello, skipped!
 greeter: an extension that may not: Protocol/NotExecuted…
+greeter: metadata with a control character in a key: Protocol/NotExecuted…
 greeter: a call cancelled between its fragments: Cancelled/NotExecuted: …
 callback: ended by context canceled
 greeter: a call cancelled while it runs returns all the same: Hello, cancel!
 relay: the reference has a place: false, a relay that is the registry: true, and its place: true
-relay: called with "relayed" at depth 0 after 1 hops
+relay: called with "relayed" at depth 0 after 1 hops; metadata [{key:id value:42 passedOn:false} {key:tenant value:blue passedOn:true}]
 relay: the call returns: Application/Executed: the function's own error
+relay: metadata of the return: [{key:version value:7 passedOn:false}]
 greeter: answers a ping
 greeter: pings after a silence, and takes the pong
 both sessions are closed, and the peers have closed the connections
