@@ -5,6 +5,7 @@ package attack
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -197,7 +198,7 @@ func (a *attacker) storm(goroutines int, one func(i int) error) int {
 			for a.Err() == nil {
 				if err := one(int(i.Add(1)) - 1); err == nil {
 					done.Add(1)
-				} else if a.Err() == nil {
+				} else if a.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 					failed.Store(&err)
 				}
 			}
