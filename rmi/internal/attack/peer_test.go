@@ -261,3 +261,8 @@ func value(b []byte, v any) []byte {
 		panic(fmt.Sprintf("pack: %T", v))
 	}
 }
+
+// node is the id of the attacker's node.
+func (p *peer) node() refs.NodeID {
+	return refs.NodeIDFromKey(p.key.Public().(ed25519.PublicKey))
+}

@@ -69,11 +69,7 @@ func (target) Blob(_ context.Context, n int64) ([]byte, error) {
 }
 
 func (target) Call(ctx context.Context, f Called, s string) error {
-	err := f(ctx, s)
-	if err != nil {
-		slog.Warn("a callback failed", "error", err) // as a program would
-	}
-	return err
+	return f(ctx, s)
 }
 
 func (target) Give(context.Context) (Called, error) {
