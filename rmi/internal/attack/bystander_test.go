@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,6 +130,8 @@ func TestBystander(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var y tally
+	var pace atomic.Int64 // factor of all pauses
+	pace.Store(1)
 	var wg sync.WaitGroup
 	for _, k := range kinds {
 		if err := k.call(ctx); err != nil {
@@ -143,7 +146,7 @@ func TestBystander(t *testing.T) {
 				if took := time.Since(begin); err == nil || ctx.Err() != context.Canceled {
 					y.count(k.what, took, err)
 				}
-				time.Sleep(k.pause)
+				time.Sleep(k.pause * time.Duration(pace.Load()))
 			}
 		})
 	}
@@ -173,6 +176,11 @@ func TestBystander(t *testing.T) {
 	<-first
 	fmt.Println("\nbystander is there")
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		if in.Text() == "slower" {
+			pace.Store(10)
+			say(t, in.Text(), true)
+			continue
+		}
 		say(t, in.Text(), y.report())
 	}
 	cancel()

@@ -19,7 +19,7 @@
 // What the bystander's calls take before the attack and during it is reported (go test -v), not
 // asserted. All three share the machine's cores, so most of a difference is the attacker's own work.
 //
-// Each attack takes a second. With RMI_LONG=1 it takes a minute, and no two tests run at once.
+// Each attack takes about a second. With RMI_LONG=1 it takes a minute, and no two tests run at once.
 //
 // The tests need Linux: the victim counts its descriptors in /proc/self/fd, and 127.0.0.2 is an
 // address of every Linux machine.

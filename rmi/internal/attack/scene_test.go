@@ -31,8 +31,8 @@ func size(short, inLong int) int {
 }
 
 // span is how long an attack takes, calm how long the bystander is watched before it.
-func span() time.Duration { return time.Duration(size(1000, 60_000)) * time.Millisecond }
-func calm() time.Duration { return time.Duration(size(300, 5_000)) * time.Millisecond }
+func span() time.Duration { return time.Duration(size(800, 60_000)) * time.Millisecond }
+func calm() time.Duration { return time.Duration(size(200, 5_000)) * time.Millisecond }
 
 // recovery is how long the victim may take to be as before.
 const recovery = 30 * time.Second
@@ -40,7 +40,7 @@ const recovery = 30 * time.Second
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Attacks take turns, but many tests may wait at once until their victims are as before.
-	_ = flag.Set("test.parallel", "16")
+	_ = flag.Set("test.parallel", "64")
 	os.Exit(m.Run())
 }
 
@@ -86,15 +86,6 @@ func suffer(t *testing.T, harm func(a *attacker) int) (after measured) {
 		t.Parallel()
 	}
 	s := &scene{t: t}
-	s.victim = proctest.Start(t, proctest.Self("TestVictim", victimEnv+"=1"))
-	at, err := refs.ParseEndpoint(s.victim.Says("victim at "))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.at = at
-	s.bystander = proctest.Start(t, proctest.Self("TestBystander", bystanderEnv+"="+at.Address()))
-	s.bystander.Says("bystander is there")
-
 	calls := s.under(harm)
 	base := calls.base
 	after = s.recovered(base)
@@ -117,6 +108,14 @@ type watched struct {
 func (s *scene) under(harm func(a *attacker) int) (w watched) {
 	turn.Lock()
 	defer turn.Unlock()
+	s.victim = proctest.Start(s.t, proctest.Self("TestVictim", victimEnv+"=1"))
+	at, err := refs.ParseEndpoint(s.victim.Says("victim at "))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.at = at
+	s.bystander = proctest.Start(s.t, proctest.Self("TestBystander", bystanderEnv+"="+at.Address()))
+	s.bystander.Says("bystander is there")
 	s.report()
 	time.Sleep(calm()) // it is what is measured: calls in this time
 	w.before = s.report()
@@ -131,6 +130,7 @@ func (s *scene) under(harm func(a *attacker) int) (w watched) {
 	w.during = s.report()
 	peak := s.measure()
 	a.leave()
+	ask[bool](s.t, s.bystander, "slower") // the next attack begins
 	if n == 0 {
 		s.t.Error("the attack did no harm at all: it has missed")
 	}
@@ -153,7 +153,7 @@ func (s *scene) recovered(base measured) measured {
 			s.t.Errorf("after %v the victim still has more %s: %v, before it had %v", recovery, more, now, base)
 			return now
 		}
-		time.Sleep(250 * time.Millisecond) // between two polls
+		time.Sleep(500 * time.Millisecond) // between two polls
 	}
 }
 
