@@ -22,10 +22,9 @@ type callContext struct {
 	chain    wire.ChainID
 	depth    uint8
 	relayed  bool
+	nested   atomic.Int32 // calls under way that the method made and waits for; see Turn
 	deadline time.Time
-	nested   atomic.Int32   // calls under way that the method made and waits for; see Turn
-	metadata *wire.Metadata // nil: none came
-	reply    atomic.Pointer[replyMetadata]
+	metadata atomic.Pointer[callMetadata] // nil: none came, and none goes back
 
 	mu guard.Mutex[lockedContext]
 }
@@ -38,14 +37,16 @@ type lockedContext struct {
 	after []*func() // see AfterFunc
 }
 
-// replyMetadata is what a method gives its reply. It is immutable.
-type replyMetadata struct {
-	pairs   []wire.MetadataPair
-	encoded wire.Metadata
+// callMetadata is that of a call and of its reply. It is immutable.
+type callMetadata struct {
+	came     wire.Metadata
+	back     []wire.MetadataPair // what the method gives the reply
+	encoded  wire.Metadata       // the same
+	answered bool
 }
 
-// replied stands for the replyMetadata of a call that was answered.
-var replied = new(replyMetadata)
+// answeredBare is the metadata of calls that came without, and were answered.
+var answeredBare = &callMetadata{answered: true}
 
 // ErrReturned is the cause (context.Cause) of the context of a method that has returned.
 var ErrReturned = fmt.Errorf("the method that the context was given to has returned: what goes on after that needs a context of its own, as context.WithoutCancel makes one: %w", context.Canceled)
@@ -108,29 +109,30 @@ func (c *callContext) Value(key any) any {
 
 // Metadata implements callmeta.Served.
 func (c *callContext) Metadata() wire.Metadata {
-	if c.metadata == nil {
-		return ""
+	if m := c.metadata.Load(); m != nil {
+		return m.came
 	}
-	return *c.metadata
+	return ""
 }
 
 // SetReplyMetadata implements callmeta.Served.
 func (c *callContext) SetReplyMetadata(key, value string) error {
 	for {
-		old := c.reply.Load()
-		next := new(replyMetadata)
+		old, next := c.metadata.Load(), new(callMetadata)
 		switch {
-		case old == replied:
+		case old == nil:
+		case old.answered:
 			return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the call was answered already")
-		case old != nil:
-			next.pairs = slices.DeleteFunc(slices.Clone(old.pairs), func(p wire.MetadataPair) bool { return p.Key == key })
+		default:
+			next.came = old.came
+			next.back = slices.DeleteFunc(slices.Clone(old.back), func(p wire.MetadataPair) bool { return p.Key == key })
 		}
-		next.pairs = append(next.pairs, wire.MetadataPair{Key: key, Value: value})
+		next.back = append(next.back, wire.MetadataPair{Key: key, Value: value})
 		var err error
-		if next.encoded, err = wire.NewMetadata(next.pairs); err != nil {
+		if next.encoded, err = wire.NewMetadata(next.back); err != nil {
 			return err
 		}
-		if c.reply.CompareAndSwap(old, next) {
+		if c.metadata.CompareAndSwap(old, next) {
 			return nil
 		}
 	}
@@ -138,10 +140,18 @@ func (c *callContext) SetReplyMetadata(key, value string) error {
 
 // takeReplyMetadata returns what goes with the reply. Nothing is added any more.
 func (c *callContext) takeReplyMetadata() wire.Metadata {
-	if r := c.reply.Swap(replied); r != nil {
-		return r.encoded
+	for {
+		old, next := c.metadata.Load(), answeredBare
+		if old != nil && old.came != "" {
+			next = &callMetadata{came: old.came, answered: true}
+		}
+		if c.metadata.CompareAndSwap(old, next) {
+			if old == nil {
+				return ""
+			}
+			return old.encoded
+		}
 	}
-	return ""
 }
 
 func (c *callContext) String() string { return "rmi call context" }

@@ -305,8 +305,7 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	in.deadline = time.Now().Add(timeout(h.Timeout))
 	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, relayed: h.Hops > 0, deadline: in.deadline}
 	if in.Extensions.Metadata != "" {
-		m := in.Extensions.Metadata // of its own: in is used again
-		in.ctx.metadata = &m
+		in.ctx.metadata.Store(&callMetadata{came: in.Extensions.Metadata})
 	}
 	if in.number = in.Extensions.Order; l.lossy && in.number == 0 && p.Flags&wire.FlagFragmented == 0 {
 		return wire.ProtocolError("W-63: a call without its place among those sent on this connection")
