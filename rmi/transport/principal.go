@@ -4,8 +4,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 
+	"gormi/refs"
 	"gormi/rmi/fault"
 )
 
@@ -84,6 +86,32 @@ func (h *handshake) same(s *Session) error {
 
 // Principal says who the peer is: see peerPrincipal.
 func (s *Session) Principal() string { return s.principal }
+
+// Remote reports whether the peer is on another machine, as far as the newest connection tells: it
+// is neither a unix socket nor in memory, and its two ends have different addresses, of which that
+// of the peer is not loopback.
+func (s *Session) Remote() bool {
+	far := s.RemoteAddr()
+	if far == nil {
+		return true
+	}
+	at, err := netip.ParseAddrPort(far.String())
+	if err != nil {
+		return false // a path, or a name in memory
+	}
+	if at.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	l := s.link.Load()
+	if l == nil {
+		return true
+	}
+	near, err := netip.ParseAddrPort(l.raw.LocalAddr().String())
+	return err != nil || near.Addr().Unmap() != at.Addr().Unmap()
+}
+
+// ChosenBy is who chose the address that was dialled, if this node dialled.
+func (s *Session) ChosenBy() refs.Origin { return s.chosenBy }
 
 // RemoteAddr is the address from which the peer came, or that was dialled, for the newest
 // connection. It is nil before the first.
