@@ -89,7 +89,7 @@ type Holds interface {
 }
 
 // Ref returns the reference to the object. If several came to this node, that is the newest, which
-// knows best where the owner is.
+// knows best where the owner is. One that the program made stays until it makes another.
 func (c *Core) Ref() refs.Ref {
 	if c.Refresh != nil {
 		c = c.Target()
@@ -210,13 +210,14 @@ var funcs struct {
 type key struct {
 	id       refs.ID
 	endpoint refs.Endpoint // of well-known objects, whose id names no node
+	origin   refs.Origin   // likewise
 	typ      reflect.Type
 }
 
 func keyOf(r refs.Ref, t reflect.Type) key {
 	k := key{id: r.ID, typ: t}
 	if r.ID.IsWellKnown() {
-		k.endpoint = r.Endpoint
+		k.endpoint, k.origin = r.Endpoint, r.Origin
 	}
 	return k
 }
@@ -228,9 +229,7 @@ func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error
 	if c := t.cores[k].Value(); c != nil {
 		t.pin(c, r)
 		t.mu.Unlock()
-		if c.Ref() != r {
-			c.ref.Store(&r)
-		}
+		c.learn(r)
 		return c, nil
 	}
 	t.mu.Unlock()
@@ -244,9 +243,7 @@ func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error
 	defer t.mu.Unlock()
 	if other := t.cores[k].Value(); other != nil { // made at the same time
 		t.pin(other, r)
-		if other.Ref() != r {
-			other.ref.Store(&r)
-		}
+		other.learn(r)
 		return other, nil
 	}
 	if t.cores == nil {
@@ -260,6 +257,13 @@ func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error
 	fn, h := uintptr(c.fn), c.hold
 	runtime.AddCleanup(c, func(h *hold) { t.forget(k, fn, h) }, h)
 	return c, nil
+}
+
+// learn stores a newer reference. A peer's does not replace the program's own.
+func (c *Core) learn(r refs.Ref) {
+	if old := c.Ref(); old != r && (old.Origin != refs.OriginProgram || r.Origin == refs.OriginProgram) {
+		c.ref.Store(&r)
+	}
 }
 
 // addFunc adds the proxy of a func type to funcs.

@@ -42,11 +42,26 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 		}
 	}
 	if r.Listens() || r.Via.Node.IsZero() {
-		s, err := n.transport.Session(ctx, r.Endpoint, owner)
+		s, err := n.dial(ctx, r.Endpoint, owner, r.Origin)
 		return route{session: s}, err
 	}
-	s, err := n.transport.Session(ctx, r.Via.Endpoint, r.Via.Node)
+	s, err := n.dial(ctx, r.Via.Endpoint, r.Via.Node, r.Origin)
 	return route{session: s, relay: true}, err
+}
+
+// dial returns the session with a node at an endpoint. If a peer chose the endpoint, and the call is
+// made on behalf of a peer, its error does not say what the dial met. That peer may be the same,
+// and methods return the texts of such errors. The log has it.
+func (n *Node) dial(ctx context.Context, ep refs.Endpoint, node refs.NodeID, from refs.Origin) (*transport.Session, error) {
+	s, err := n.transport.SessionFor(ctx, ep, node, from)
+	if err == nil || transport.SessionOf(ctx) == nil {
+		return s, err
+	}
+	public := fault.Public(err)
+	if public != err {
+		n.transport.DialFailed(ep, err)
+	}
+	return nil, public
 }
 
 // routeOf is route, remembered in the proxy if it leads to the owner itself. A route through a

@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/tlsfiles", "gormi/registry/policy", "gormi/rmi/rmitest/proctest"},
 	{"gormi/refs/lease", "gormi/rmi/access"},
 	{"gormi/rmi/fault", "gormi/rmi/backoff"},
-	{"gormi/rmi/wire", "gormi/rmi/internal/mempool", "gormi/rmi/internal/guard"},
+	{"gormi/rmi/wire", "gormi/rmi/dialpolicy", "gormi/rmi/internal/mempool", "gormi/rmi/internal/guard"},
 	{"gormi/rmi/codec/fields", "gormi/rmi/internal/callmeta"},
 	{"gormi/rmi/codec", "gormi/rmi/metadata"},
 	{"gormi/rmi/transport/streams", "gormi/rmi/internal/memnet", "gormi/rmi/transport/datagram", "gormi/rmi/internal/lossy",

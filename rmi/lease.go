@@ -303,7 +303,9 @@ func (n *Node) sessionGone(s *transport.Session) {
 	n.leases.find(n.leases.table.Gone(s, until))
 }
 
-// find looks for sessions with the owners of references; the loop then does the rest. A reference
+// find looks for sessions with the owners of references; the loop then does the rest. It may dial,
+// because who handed the references on is gone, and the objects would be collected. The dial
+// policy decides as for a call. A reference
 // whose owner cannot be reached stays as it is until it is called.
 func (k *leaseKeeper) find(orphans []refs.Ref) {
 	if len(orphans) == 0 {
@@ -327,7 +329,7 @@ func (k *leaseKeeper) find(orphans []refs.Ref) {
 				defer func() { <-k.dials }()
 				ctx, cancel := context.WithTimeout(k.n.ctx, findTimeout)
 				defer cancel()
-				if _, err := k.n.transport.Session(ctx, r.Endpoint, id); err != nil {
+				if _, err := k.n.transport.SessionFor(ctx, r.Endpoint, id, r.Origin); err != nil {
 					k.n.opts.Logger.Debug("the owner of references cannot be reached", "owner", id.String(), "err", err)
 				}
 			})

@@ -147,8 +147,9 @@ func (n *Node) receive(s *transport.Session, count uint32, table []byte) ([]refs
 	if err != nil || len(rs) == 0 {
 		return nil, err
 	}
+	remote := s.Remote()
 	for i, r := range rs {
-		rs[i] = r.Complete(s.PeerHost())
+		rs[i] = r.Complete(s.PeerHost()).From(s.PeerHost(), remote)
 	}
 	n.leases.start()
 	if err := n.leases.table.Receive(s, rs); err != nil {

@@ -42,6 +42,8 @@ const (
 // *fault.Error, the caller must wrap it in one of kind Application. Otherwise
 // it would look like an error of this call itself.
 //
+// What is fault.Private in err is left out.
+//
 // The text is cut after 64 KiB, the list after 16 entries or 64 KiB of payload.
 func AppendError(b []byte, err error) []byte {
 	e := NewEncoder(nil, nil)
@@ -55,8 +57,19 @@ func AppendError(b []byte, err error) []byte {
 	return append(b, e.Body()...)
 }
 
+// public is fault.Public, for errors whose methods may panic.
+func public(err error) (p error) {
+	defer func() {
+		if recover() != nil {
+			p = err
+		}
+	}()
+	return fault.Public(err)
+}
+
 // errorForm writes an error. kind and outcome are for an error that is not a *fault.Error.
 func (e *Encoder) errorForm(err error, kind fault.Kind, outcome fault.Outcome) error {
+	err = public(err)
 	var text, op string
 	cause := err
 	if f, ok := err.(*fault.Error); ok && f != nil {

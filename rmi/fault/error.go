@@ -25,6 +25,8 @@ type Error struct {
 
 	// said: Msg includes what Err says, mostly at its end. So the text does not repeat it.
 	said bool
+
+	private bool // see Private
 }
 
 // New returns an Error whose Msg is the formatted text. What the format wraps by %w is the cause.
@@ -52,8 +54,10 @@ func New(k Kind, o Outcome, format string, a ...any) *Error {
 // The second is one line. The first is of kind Application: it has the method's own words. The
 // outcome is told of calls only, the origin only if it is the peer. Object numbers are left out.
 func (e *Error) Error() string {
-	return "rmi: " + e.text()
+	return prefix + e.text()
 }
+
+const prefix = "rmi: "
 
 // text is Error without the prefix. The prefix stands once, however deep errors are nested.
 func (e *Error) text() string {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"syscall"
 	"time"
 
+	"gormi/refs"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
 )
@@ -116,11 +118,25 @@ func (s *Session) refused(err error) *fault.Error {
 	s.mu.Unlock()
 	var f *fault.Error
 	cause := err
-	if errors.As(err, &f) && f.Err != nil {
+	if s.chosenBy != refs.OriginProgram {
+		cause = errors.New("as its system says")
+	} else if errors.As(err, &f) && f.Err != nil {
 		cause = f.Err
 	}
 	return fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "%w: the connection was lost (%s), and its address %s refuses others (%v); if it is one that refuses for a while, set Options.RefusalsPass",
 		ErrRefused, reason(lost), s.endpoint, cause)
+}
+
+// DialFailed logs what a dial met whose error is not passed on.
+func (t *Transport) DialFailed(ep refs.Endpoint, err error) {
+	t.remark(slog.LevelDebug, "dial failed", "address", ep.String(), "reason", detail(err))
+}
+
+// unsaid takes the place of what a dial met, in errors of a session whose address a peer chose.
+// Callers pass these errors on, perhaps to that peer: see fault.Private. The log tells it.
+func (s *Session) unsaid(err error) error {
+	s.transport.remark(slog.LevelDebug, "dial failed", "peer", s.peer.String(), "reason", text(err))
+	return fault.Public(fault.Add(err, fault.Private))
 }
 
 // detail is the text of an error without that of the error around it.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/dialpolicy"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
 )
@@ -76,6 +77,9 @@ type Config struct {
 	TLS     *tls.Config // for TCP, both ways; nil: in the clear
 	Limits  Limits
 	Logger  *slog.Logger
+
+	// Dial says which addresses may be dialled. If nil, dialpolicy's default.
+	Dial *dialpolicy.Rules
 
 	// RequirePrincipal refuses peers whose identity nothing proves.
 	RequirePrincipal bool

@@ -350,7 +350,7 @@ func (h *handshake) prove(id, previous wire.SessionID, c wire.Connection) error 
 
 // dial runs the dialling side for a new session. If the two nodes have a session already, it is
 // returned as existing, and the connection is not needed.
-func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l *Link, existing *Session, err error) {
+func (h *handshake) dial(expected refs.NodeID, host string, at target) (l *Link, existing *Session, err error) {
 	peer, err := h.greet(expected)
 	if err != nil {
 		return nil, nil, err
@@ -365,7 +365,7 @@ func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l
 		return nil, nil, err
 	}
 	s := h.session(begin.id, peer, host)
-	s.dialled, s.endpoint, s.resumable = true, at, h.resumable()
+	s.dialled, s.endpoint, s.chosenBy, s.resumable = true, at.endpoint, at.from, h.resumable()
 	if err := t.peers.dialled(s); err != nil {
 		return nil, nil, err
 	}

@@ -4,8 +4,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 
+	"gormi/refs"
 	"gormi/rmi/fault"
 )
 
@@ -87,6 +89,27 @@ func (s *Session) Principal() string { return s.principal }
 
 // Local reports whether the peer is on this machine, by its newest connection: see carrier.local.
 func (s *Session) Local() bool { return s.local.Load() }
+
+// Remote reports whether the peer is on another machine, as far as the newest connection tells. It
+// is not if it is Local, or if the two ends of the connection have the same address.
+func (s *Session) Remote() bool {
+	far, l := s.RemoteAddr(), s.link.Load()
+	if far == nil || s.Local() {
+		return far == nil
+	}
+	at, err := netip.ParseAddrPort(far.String())
+	if err != nil {
+		return false // a path, or a name in memory
+	}
+	if l == nil {
+		return true
+	}
+	near, err := netip.ParseAddrPort(l.raw.LocalAddr().String())
+	return err != nil || near.Addr().Unmap() != at.Addr().Unmap()
+}
+
+// ChosenBy is who chose the address that was dialled, if this node dialled.
+func (s *Session) ChosenBy() refs.Origin { return s.chosenBy }
 
 // RemoteAddr is the address from which the peer came, or that was dialled, for the newest
 // connection. It is nil before the first.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gormi/refs"
 	"gormi/rmi/backoff"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
@@ -207,6 +208,9 @@ func (s *Session) redial() {
 			s.end(fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the peer did not take the session up again: %s", f.Msg), fault.OriginPeer))
 			return
 		}
+		if s.chosenBy != refs.OriginProgram {
+			err = s.unsaid(err)
+		}
 		s.mu.Lock().met = err
 		s.mu.Unlock()
 	}
@@ -220,7 +224,7 @@ func (t *Transport) dialAgain(ctx context.Context, s *Session) error {
 	st.dials = max(st.dials, st.epoch) + 1
 	epoch, reached := st.dials, st.reached
 	s.mu.Unlock()
-	return t.connect(ctx, s.endpoint, reached, func(h *handshake, _ string) (*Link, error) { return h.resume(s, epoch) })
+	return t.connect(ctx, target{s.endpoint, s.chosenBy}, reached, func(h *handshake, _ string) (*Link, error) { return h.resume(s, epoch) })
 }
 
 // Counters say what happened to a transport's sessions and connections.

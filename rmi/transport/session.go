@@ -64,6 +64,7 @@ type Session struct {
 	host      string        // with which this node reached the peer, or from which the peer dialled
 	dialled   bool          // by this node
 	endpoint  refs.Endpoint // that was dialled
+	chosenBy  refs.Origin   // who chose the endpoint
 	resumable bool          // both sides can resume it
 	noStreams bool          // the peer announced none
 	attached  any

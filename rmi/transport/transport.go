@@ -17,6 +17,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/backoff"
+	"gormi/rmi/dialpolicy"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
@@ -70,6 +71,9 @@ func New(c Config) *Transport {
 	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
+	}
+	if c.Dial == nil {
+		c.Dial, _ = dialpolicy.Policy{}.Compile()
 	}
 	t := &Transport{
 		Config: c,

@@ -3,6 +3,7 @@ package datagram
 import (
 	"context"
 	"net"
+	"syscall"
 
 	"gormi/rmi/fault"
 )
@@ -18,8 +19,11 @@ type Packets interface {
 // Network opens connections and listeners over datagrams, for the network "udp". The zero value
 // uses the operating system's UDP, on loopback.
 type Network struct {
-	Packets  Packets // where sockets come from; nil means the operating system's UDP
-	Insecure bool    // allow addresses beyond loopback, without encryption
+	Packets Packets // where sockets come from; nil means the operating system's UDP
+	// Control is the ControlContext of the operating system's sockets that dial; nil means none.
+	Control func(ctx context.Context, network, address string, c syscall.RawConn) error
+
+	Insecure bool // allow addresses beyond loopback, without encryption
 }
 
 type system struct {
@@ -36,7 +40,8 @@ func (n Network) DialContext(ctx context.Context, network, address string) (net.
 		}
 		return dial(ctx, socket)
 	}
-	socket, err := new(system).DialContext(ctx, network, address) // this sends nothing
+	d := net.Dialer{ControlContext: n.Control}
+	socket, err := d.DialContext(ctx, network, address) // this sends nothing
 	if err != nil {
 		return nil, err
 	}
