@@ -15,7 +15,7 @@ const (
 	maxErrorText       = 64 << 10 // bytes of an error's text; the rest is cut off
 	maxErrorPayload    = 64 << 10 // bytes of all typed errors in one error
 	maxErrorIdentities = 16
-	maxErrorNodes      = 256 // nodes of a tree of wrapped errors that are looked at
+	maxErrorNodes      = 256 // nodes of a tree of wrapped errors that are looked at, by fault.Public too
 	// maxErrorNesting is how deep typed errors may be nested.
 	// Their values are bodies of their own, which Scan of the outer one sees as
 	// binary data. Their causes are found again at each level.
@@ -135,7 +135,7 @@ func (e *Encoder) identities(err error) (entries [][]byte) {
 	}
 	queue := []error{err}
 	seen := map[error]bool{}
-	for n := 0; len(queue) > 0 && n < maxErrorNodes && len(entries) < maxErrorIdentities; n++ {
+	for n := 0; len(queue) > 0 && n < maxErrorNodes-fault.PublicNodes && len(entries) < maxErrorIdentities; n++ {
 		node := queue[0]
 		queue = queue[1:]
 		if node == nil {

@@ -39,18 +39,22 @@ func (e *publicError) Unwrap() []error { return e.causes }
 
 // Public returns err without what is [Private] in it. If nothing is, that is err itself.
 func Public(err error) error {
-	if p := public(err, 64); p != nil {
+	left := PublicNodes
+	if p := public(err, &left); p != nil {
 		return p
 	}
 	return err
 }
 
-// public returns nil if nothing in err is private. It looks at most depth errors deep: the Unwrap
-// of an error may lead back to it.
-func public(err error, depth int) error {
-	if err == nil || depth == 0 {
+// PublicNodes is how many errors of a tree Public looks at: an Unwrap may lead back to its error.
+const PublicNodes = 32
+
+// public returns nil if nothing in err is private. left is how many more errors it looks at.
+func public(err error, left *int) error {
+	if err == nil || *left == 0 {
 		return nil
 	}
+	*left--
 	if e, ok := err.(*Error); ok {
 		switch {
 		case e == nil:
@@ -58,7 +62,7 @@ func public(err error, depth int) error {
 		case e.private:
 			return e.public()
 		}
-		inner := public(e.Err, depth-1)
+		inner := public(e.Err, left)
 		if inner == nil {
 			return nil
 		}
@@ -69,13 +73,13 @@ func public(err error, depth int) error {
 	switch w := err.(type) {
 	case interface{ Unwrap() error }:
 		inner := w.Unwrap()
-		if p := public(inner, depth-1); p != nil {
+		if p := public(inner, left); p != nil {
 			return &publicError{hide(err.Error(), inner, p), []error{p}}
 		}
 	case interface{ Unwrap() []error }:
 		var changed *publicError
 		for i, inner := range w.Unwrap() {
-			p := public(inner, depth-1)
+			p := public(inner, left)
 			if p == nil {
 				continue
 			}
