@@ -90,6 +90,16 @@ func (s *store) rights(p peer, name string) rights {
 	}
 }
 
+// rightsOf is rights for many names, one after the other. A result is valid until the next.
+func (s *store) rightsOf(p peer) func(name string) *rights {
+	var r rights
+	if p.own || s.policy.Load().Uniform() {
+		r = s.rights(p, "")
+		return func(string) *rights { return &r }
+	}
+	return func(name string) *rights { r = s.rights(p, name); return &r }
+}
+
 // owns reports whether the peer holds a binding. nil is no binding.
 func (r *rights) owns(b *binding) bool { return b != nil && (r.own || r.is(b.by)) }
 

@@ -126,6 +126,11 @@ func (p *Policy) Allows(who Peer, op Op, name string) bool {
 	return false
 }
 
+// Uniform reports whether all rules are for all names: Allows says the same of each.
+func (p *Policy) Uniform() bool {
+	return len(p.exact) == 0 && len(p.prefixes) == 1 && p.prefixes[newHash] != nil && p.prefixes[newHash].next == nil
+}
+
 // AllowsSome reports whether a rule allows a peer one of several Ops, whatever the name. A rule that
 // denies may still take all of it away.
 func (p *Policy) AllowsSome(who Peer, ops Op) bool {
