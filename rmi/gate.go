@@ -75,5 +75,9 @@ func (n *Node) passes(g access.Gate, in *transport.Incoming, c access.Call) (ok 
 // denied is the answer to a call that a gate denies. It is the same whether the object is exported or
 // not: it says nothing but what the peer knows.
 func denied(c access.Call) *Error {
+	if c.Principal == transport.Anonymous {
+		return fault.New(KindDenied, OutcomeNotExecuted, "the node does not know who you are, and does not let such peers call this: "+
+			"connect with a certificate of an authority that it trusts (rmi.TLSFromEnv), or ask who runs it (its Options.Authorize or ExportOptions.Authorize)")
+	}
 	return fault.New(KindDenied, OutcomeNotExecuted, "the node does not let %.255q call this: ask who runs it (its Options.Authorize or ExportOptions.Authorize)", c.Principal)
 }
