@@ -66,8 +66,8 @@ func onlyFree(abandoned *binding, who *rights) allow {
 // regain returns why a name cannot be given back to an earlier holder. old is what is bound
 // to it, nil if nothing is.
 //
-// That a peer states the revision proves nothing. It gets a name that is bound if it holds it, or may
-// take it from anybody.
+// That a peer states the revision proves nothing. It gets a name that is bound if it holds it,
+// or may take it from anybody.
 func (t *tables) regain(old *binding, name string, to origin, who *rights) error {
 	if old == nil {
 		return t.regainUnbound(name, to, who)
@@ -162,9 +162,9 @@ func (e end) shown(who *rights) string {
 	return e.by.String()
 }
 
-// each calls do for each binding that caller holds as held says. It returns those that it does not
-// hold. who tells the rights of the peer, for a name. A node holds what it has bound itself: another one of
-// the same principal has no lease on it.
+// each calls do for each binding that caller holds as held says. It returns those that it does
+// not hold. who tells the rights of the peer, for a name. A node holds what it has bound
+// itself: another one of the same principal has no lease on it.
 func (t *tables) each(caller refs.NodeID, held []Held, who func(name string) *rights, now time.Duration, do func(b *binding)) (lost []Lost) {
 	for i, h := range held {
 		b := t.current(h.Name, now)

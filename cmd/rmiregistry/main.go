@@ -7,14 +7,15 @@
 // flight finish. rmiregistry -h lists the flags. The exit status is 0 after a signal, 1 if it
 // could not serve, and 2 if its arguments were wrong.
 //
-// Who may do what is said by the file of -policy, in the form of package registry/policy. A SIGHUP has it
-// read again: if it is broken, that is logged with line and column, and the policy before stays.
+// Who may do what is said by the file of -policy, in the form of package registry/policy. A
+// SIGHUP has it read again: if it is broken, that is logged with line and column, and the
+// policy before stays.
 //
 //	rmiregistry -check-policy FILE -as PRINCIPAL -do bind -name bank/alice
 //
-// prints "allow" or "deny" and the rule that decides. The exit status is 0 or 1, and 2 if the file is
-// broken. -as @local stands for an anonymous peer of the registry's machine. Without -as, -do and -name it
-// checks the file.
+// prints "allow" or "deny" and the rule that decides. The exit status is 0 or 1, and 2 if the
+// file is broken. -as @local stands for an anonymous peer of the registry's machine. Without
+// -as, -do and -name it checks the file.
 //
 // Package registry says what a registry does. The JDK has a
 // program of the same name, which speaks another protocol on the same port.

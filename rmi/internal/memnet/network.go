@@ -113,8 +113,8 @@ func (n *Network) Cut(a, b string) {
 	}
 }
 
-// Far makes a host a machine of its own. The addresses at the other end of its later connections are
-// not local, and neither is its own at that end.
+// Far makes a host a machine of its own. The addresses at the other end of its later
+// connections are not local, and neither is its own at that end.
 func (n *Network) Far(host string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
