@@ -81,10 +81,10 @@ type BindOptions struct {
 }
 
 // Bind exports v as a T and binds a free name to it. T is a remote interface or a func type. A
-// leased name whose holder's session with the registry is cut counts as free for a node of the same
-// principal, and for who may rebind it. So a program that was killed can be started again at once. The object stays exported, and the name bound, until
-// the Binding or n is closed. n renews the lease. Write T out: Go would infer the type of v,
-// which is not an interface:
+// leased name whose holder's session with the registry is cut counts as free for a node of the
+// same principal, and for who may rebind it. So a program that was killed can be started again
+// at once. The object stays exported, and the name bound, until the Binding or n is closed. n
+// renews the lease. Write T out: Go would infer the type of v, which is not an interface:
 //
 //	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{}, nil)
 //
@@ -266,7 +266,8 @@ func (b *Binding) Done() <-chan struct{} { return b.done }
 //
 //   - rmi.KindClosed if this process unbound the name, or closed the node of a permanent binding,
 //     which leaves the name bound;
-//   - rmi.KindNotBound if the name was lost before: somebody unbound or rebound it, and the text says who;
+//   - rmi.KindNotBound if the name was lost before: somebody unbound or rebound it, and the
+//     text says who;
 //   - rmi.KindDenied if the registry's policy does not let this node keep the name any more;
 //   - rmi.KindNoSuchObject if the registry was closed;
 //   - another kind if the registry refused to bind the name again after a restart, or did not

@@ -66,8 +66,8 @@ func onlyFree(abandoned *binding, who *rights) allow {
 // regain returns why a name cannot be given back to an earlier holder. old is what is bound
 // to it, nil if nothing is.
 //
-// That a peer states the revision proves nothing. It gets a name that is bound if it holds it, or may
-// take it from anybody.
+// That a peer states the revision proves nothing. It gets a name that is bound if it holds it,
+// or may take it from anybody.
 func (t *tables) regain(old *binding, name string, to origin, who *rights) error {
 	if old == nil {
 		return t.regainUnbound(name, to, who)
@@ -162,17 +162,17 @@ func (e end) shown(who *rights) string {
 	return e.by.String()
 }
 
-// each calls do for each binding that a peer holds as an entry of held says. It returns the entries
-// for which the peer holds none. who are the peer's rights for each of held. A node holds what it
-// has bound itself: another one of the same principal has no lease on it.
-func (t *tables) each(held []Held, who []rights, now time.Duration, do func(b *binding, who *rights)) (lost []Lost) {
+// each calls do for each binding that caller holds as held says. It returns those that it does
+// not hold. who tells the rights of the peer, for a name. A node holds what it has bound
+// itself: another one of the same principal has no lease on it.
+func (t *tables) each(caller refs.NodeID, held []Held, who func(name string) *rights, now time.Duration, do func(b *binding)) (lost []Lost) {
 	for i, h := range held {
 		b := t.current(h.Name, now)
-		if b != nil && b.lease != nil && b.revision == h.Revision && b.lease.holder == who[i].node {
-			do(b, &who[i])
+		if b != nil && b.lease != nil && b.revision == h.Revision && b.lease.holder == caller {
+			do(b)
 			continue
 		}
-		l := t.lost(b, h, &who[i])
+		l := t.lost(b, h, who(h.Name))
 		l.Index = i
 		lost = append(lost, l)
 	}

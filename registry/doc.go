@@ -14,11 +14,12 @@
 // it stays bound without being renewed. The owner of an object is the node that exports it. The
 // holder of a name is the node that bound it.
 //
-// The files: name.go and url.go say how names and addresses are written, and registry.go is
-// the remote interface. The registry is store.go, which serve.go serves: it locks the tables
-// of tables.go. Those are names.go (the names in order), lease.go (leases and their sweep)
-// and past.go (how names ended). holder.go tells who calls and asks the policy, claim.go decides
-// who may have a name, and limits.go bounds it all. client.go, bind.go and renewer.go are what programs use.
+// The files: name.go and url.go say how names and addresses are written, and registry.go is the
+// remote interface. The registry is store.go, which serve.go serves: it locks the tables of
+// tables.go. Those are names.go (the names in order), lease.go (leases and their sweep) and
+// past.go (how names ended). holder.go tells who calls and asks the policy, claim.go decides
+// who may have a name, and limits.go bounds it all. client.go, bind.go and renewer.go are what
+// programs use.
 //
 // # Names
 //
@@ -72,8 +73,8 @@
 //     description that the registry keeps, and does not dial the object's owner.
 //   - rmi.KindOverloaded: the registry has reached a limit (ServeOptions).
 //   - rmi.KindConnectFailed: nobody answers at the address.
-//   - rmi.KindDenied: the registry's policy does not allow it, only one side wants TLS, or one does not
-//     trust the other's certificate. The text says which.
+//   - rmi.KindDenied: the registry's policy does not allow it, only one side wants TLS, or one
+//     does not trust the other's certificate. The text says which.
 //   - rmi.KindProtocol: what answers is not a GoRMI node.
 //   - rmi.KindNoSuchObject: a node answers, but it serves no registry.
 //   - rmi.KindClosed: the node was closed.
@@ -117,10 +118,11 @@
 // ConnectFailed or StaleReference. Clients that know no leases bind in this way.
 // There the name of a node that was killed stays bound until Rebind takes it.
 //
-// Where this says that anybody can do something with a name, the policy has to let them. A new process
-// takes the name of one that was killed (rule 3) if both have the same principal or it may rebind the
-// name; the lease of a name ends (rule 2) if its holder may not bind it any more; and of two that held the
-// name in a registry before this one (rule 5), the later one gets it back if it may rebind it.
+// Where this says that anybody can do something with a name, the policy has to let them. A new
+// process takes the name of one that was killed (rule 3) if both have the same principal or it
+// may rebind the name; the lease of a name ends (rule 2) if its holder may not bind it any
+// more; and of two that held the name in a registry before this one (rule 5), the later one
+// gets it back if it may rebind it.
 //
 // The registry measures time. Changes of its computer's clock do not matter. For a node that
 // was away it remembers how names ended, for at least 5 minutes (the last 65,536 of them, if
@@ -144,7 +146,7 @@
 //
 // A proxy calls the owner, not the registry. So it does not notice that the registry
 // restarted. When the owner is gone its calls fail, and the name has to be looked up again.
-// [Failover] makes the proxy do that, and repeat calls that were not executed:
+// LookupOptions.Failover makes the proxy do that, and repeat calls that were not executed:
 //
 //	o := &registry.LookupOptions{Failover: true}
 //	acct, err := registry.Lookup[Account](ctx, node, "bank/alice", o)
@@ -164,29 +166,32 @@
 // # Who may do what
 //
 // A registry has a policy: who may bind, rebind, unbind, look up and list which names. Package
-// registry/policy says how it is written, ServeOptions.Policy and rmiregistry -policy set it, and
-// [Server.SetPolicy] and SIGHUP replace it. Without one, peers of the same machine (rmi.PeerInfo.Local) may
-// do everything; others with a principal may look up, list, bind free names, and change what they bound
-// themselves; anonymous ones of other machines may do nothing. These rules apply:
+// registry/policy says how it is written, ServeOptions.Policy and rmiregistry -policy set it,
+// and [Server.SetPolicy] and SIGHUP replace it. Without one, peers of the same machine
+// (rmi.PeerInfo.Local) may do everything; others with a principal may look up, list, bind free
+// names, and change what they bound themselves; anonymous ones of other machines may do
+// nothing. These rules apply:
 //
-//  1. The holder of a name is the node that bound it, and any other node of the same principal, if that is
-//     not anonymous. It may rebind the name if it may bind it, and unbind it. Anybody else needs rebind or
-//     unbind for the name.
+//  1. The holder of a name is the node that bound it, and any other node of the same principal,
+//     if that is not anonymous. It may rebind the name if it may bind it, and unbind it.
+//     Anybody else needs rebind or unbind for the name.
 //  2. Only the node that bound a name renews its lease or releases it, whatever the policy says. To
 //     know its revision is no proof of anything, and no peer that may not rebind the name is told
 //     it, but for its holder.
 //  3. A holder that may neither bind nor rebind its name any more does not keep it: its lease is
 //     not renewed, and its Binding ends with rmi.KindDenied.
-//  4. A peer that may do something with no name at all is refused before its arguments are decoded.
-//     What it may not do with one name is refused with rmi.KindDenied, whether the name is bound or not.
-//  5. Who loses a name is told by whom ([Binding.Err]). The registry logs "name taken over" and "name
-//     taken away", with name, from, by and revision.
+//  4. A peer that may do something with no name at all is refused before its arguments are
+//     decoded. What it may not do with one name is refused with rmi.KindDenied, whether the
+//     name is bound or not.
+//  5. Who loses a name is told by whom ([Binding.Err]). The registry logs "name taken over" and
+//     "name taken away", with name, from, by and revision.
 //  6. A peer that calls through a relay counts as an anonymous one of another machine.
 //  7. The registry's own process may do everything.
 //
 // What listens on the registry's machine and passes connections on, such as a tunnel or a load
-// balancer, makes peers of other machines local. Give such a registry a policy without @local. The nodes
-// of a network in memory (package rmitest) are local, unless the test says that they are far.
+// balancer, makes peers of other machines local. Give such a registry a policy without @local.
+// The nodes of a network in memory (package rmitest) are local, unless the test says that they
+// are far.
 //
 // A registry that other machines can reach refuses a reference whose host is loopback: it would
 // lead each machine to itself. A registry that only its own machine can reach takes it.

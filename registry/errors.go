@@ -60,7 +60,7 @@ const kindDenied = rmi.KindDenied
 func alreadyBound(b *binding, who *rights) error {
 	how := ""
 	if b.lease != nil {
-		how = ", by a node that is alive"
+		how = ", whose node is alive"
 	}
 	return refused(rmi.KindAlreadyBound, "the name is bound%s%s: Rebind replaces it, Unbind removes it, where the registry's policy allows it", strings.Replace(b.shown(who), ", ", " to ", 1), how)
 }

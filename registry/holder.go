@@ -53,8 +53,8 @@ type peer struct {
 	own   bool // of the registry's process
 }
 
-// peerOf returns whose call ctx belongs to. Whoever calls through a relay is anonymous and of another
-// machine, whoever the relay is: the rights of that are not the caller's.
+// peerOf returns whose call ctx belongs to. Whoever calls through a relay is anonymous and of
+// another machine, whoever the relay is: the rights of that are not the caller's.
 func peerOf(ctx context.Context) peer {
 	p := multicast.PeerOf(ctx)
 	switch {
@@ -90,6 +90,16 @@ func (s *store) rights(p peer, name string) rights {
 	}
 }
 
+// rightsOf is rights for many names, one after the other. A result is valid until the next.
+func (s *store) rightsOf(p peer) func(name string) *rights {
+	var r rights
+	if p.own || s.policy.Load().Uniform() {
+		r = s.rights(p, "")
+		return func(string) *rights { return &r }
+	}
+	return func(name string) *rights { r = s.rights(p, name); return &r }
+}
+
 // owns reports whether the peer holds a binding. nil is no binding.
 func (r *rights) owns(b *binding) bool { return b != nil && (r.own || r.is(b.by)) }
 
@@ -116,8 +126,9 @@ var needs = map[string]policy.Op{
 	"Lookup": policy.Lookup, "List": policy.List,
 }
 
-// gate denies the calls of peers who may do what they want with no name at all, before their arguments
-// are decoded. Whoever holds a name passes: what becomes of that is decided name by name.
+// gate denies the calls of peers who may do what they want with no name at all, before their
+// arguments are decoded. Whoever holds a name passes: what becomes of that is decided name by
+// name.
 func (s *store) gate(_ context.Context, c access.Call) bool {
 	p := policy.Peer{Principal: c.Principal, Local: c.Local}
 	if c.Relayed {

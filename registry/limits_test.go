@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"gormi/refs"
 	"gormi/registry/policy"
 	"gormi/rmi"
+	"gormi/rmi/access"
 )
 
 func TestLimitsAreThoseOfTheDocumentation(t *testing.T) {
@@ -91,6 +93,38 @@ func TestAPartyHasAShare(t *testing.T) {
 				t.Errorf("the registry's own process: %v", err)
 			}
 		})
+	}
+}
+
+// Whoever calls through a relay has no rights of the relay's, and a peer that may do something passes
+// for what it may do.
+func TestTheGateOfARegistry(t *testing.T) {
+	s := storeAt(local)
+	for _, c := range []struct {
+		call access.Call
+		want bool
+	}{
+		{access.Call{Principal: policy.Anonymous, Method: "Lookup"}, false},
+		{access.Call{Principal: policy.Anonymous, Method: "Lookup", Local: true}, true},
+		{access.Call{Principal: policy.Anonymous}, false}, // a description
+		{access.Call{Principal: "teller"}, true},
+		{access.Call{Principal: "teller", Method: "Lookup"}, true},
+		{access.Call{Principal: "teller", Method: "Lookup", Relayed: true}, false},
+		{access.Call{Principal: "teller", Method: "Unbind"}, true}, // its own
+		{access.Call{Principal: policy.Anonymous, Method: "Renew", Relayed: true}, false},
+	} {
+		if got := s.gate(t.Context(), c.call); got != c.want {
+			t.Errorf("%+v: %v", c.call, got)
+		}
+	}
+	// Every method is listed with what it needs.
+	for m := range reflect.TypeFor[Registry]().Methods() {
+		if needs[m.Name] == 0 {
+			t.Errorf("%s needs nothing in particular", m.Name)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { s.gate(context.Background(), access.Call{Principal: "teller", Method: "Lookup"}) }); n != 0 {
+		t.Errorf("the gate allocates %v times", n)
 	}
 }
 

@@ -30,8 +30,8 @@ type ServeOptions struct {
 	MaxBytes int
 
 	// MaxNamesEach and MaxBytesEach are how much of that one principal can have, or all
-	// anonymous nodes of one host together. If zero, half of it, but not less than 1000 names and a MiB.
-	// They do not bound the registry's own process.
+	// anonymous nodes of one host together. If zero, half of it, but not less than 1000 names
+	// and a MiB. They do not bound the registry's own process.
 	MaxNamesEach, MaxBytesEach int
 
 	// MaxLease is the longest lease that is granted. It is at least a second. If zero, 10

@@ -285,8 +285,8 @@ func (s *store) acquire(p peer, c Claim) (Revision, time.Duration, error) {
 
 // Renew implements Registry. Who may not bind a name any more does not keep it: its lease ends.
 func (s *store) Renew(ctx context.Context, held []Held) ([]Lost, error) {
-	return s.each(ctx, held, func(_ *tables, b *binding, who *rights, now time.Duration) {
-		if who.hold {
+	return s.each(ctx, held, func(_ *tables, b *binding, who func(string) *rights, now time.Duration) {
+		if who(b.name).hold {
 			b.lease.expires = now + b.lease.length
 		}
 	})
@@ -294,23 +294,22 @@ func (s *store) Renew(ctx context.Context, held []Held) ([]Lost, error) {
 
 // Release implements Registry.
 func (s *store) Release(ctx context.Context, held []Held) ([]Lost, error) {
-	return s.each(ctx, held, func(t *tables, b *binding, who *rights, now time.Duration) { t.remove(b, unbound, now, who.holder) })
+	return s.each(ctx, held, func(t *tables, b *binding, _ func(string) *rights, now time.Duration) {
+		t.remove(b, unbound, now, b.by)
+	})
 }
 
 // each is tables.each under the lock, for the node that calls.
-func (s *store) each(ctx context.Context, held []Held, do func(t *tables, b *binding, who *rights, now time.Duration)) ([]Lost, error) {
+func (s *store) each(ctx context.Context, held []Held, do func(t *tables, b *binding, who func(string) *rights, now time.Duration)) ([]Lost, error) {
 	if err := checkBatch(len(held)); err != nil {
 		return nil, err
 	}
 	p := peerOf(ctx)
-	who := make([]rights, len(held))
-	for i, h := range held {
-		who[i] = s.rights(p, h.Name)
-	}
+	who := s.rightsOf(p)
 	now := s.now()
 	t := s.lock()
 	defer s.mu.Unlock()
-	return t.each(held, who, now, func(b *binding, who *rights) { do(t, b, who, now) }), nil
+	return t.each(p.node, held, who, now, func(b *binding) { do(t, b, who, now) }), nil
 }
 
 func (s *store) len() int {

@@ -10,6 +10,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi"
+	"gormi/rmi/access"
 )
 
 // Account is the interface of the examples, and exampleAccount what owners export.
@@ -115,6 +116,33 @@ func ExampleOptions() {
 	_, err := node.Listen(context.Background(), "127.0.0.1:0")
 	fmt.Println(node.Endpoint(), err)
 	// Output: bank.example:7000 <nil>
+}
+
+// A gate says who may call what, before anything of a call is decoded.
+func ExampleOptions_authorize() {
+	owner := rmi.NewNode(&rmi.Options{Authorize: func(_ context.Context, c access.Call) bool {
+		return c.Interface == "rmi_test.Account" && (c.Method == "Deposit" || c.Principal == "spiffe://bank/teller")
+	}})
+	defer owner.Close()
+	if _, err := owner.Listen(context.Background(), "127.0.0.1:0"); err != nil {
+		log.Fatal(err)
+	}
+	h, err := rmi.Export[Account](owner, &exampleAccount{}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := rmi.NewNode(nil)
+	defer client.Close()
+	acct, err := rmi.Resolve[Account](client, h.Ref(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(acct.Deposit(context.Background(), 100))
+	_, err = acct.Withdraw(context.Background(), 100)
+	fmt.Println(rmi.KindOf(err), rmi.OutcomeOf(err))
+	// Output:
+	// 100 <nil>
+	// Denied NotExecuted
 }
 
 // The same program runs with TLS where the environment names files, and without elsewhere.

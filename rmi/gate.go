@@ -31,11 +31,11 @@ func (n *Node) authorize(in *transport.Incoming, e *skeleton.Export) *Error {
 	if n.passes(node, in, c) && n.passes(object, in, c) {
 		return nil
 	}
-	return denied(c)
+	return n.denied(c)
 }
 
-// authorizeOnward is authorize for a call that this node relays to the object of ref, which is zero if
-// it relays to no such object.
+// authorizeOnward is authorize for a call that this node relays to the object of ref, which is
+// zero if it relays to no such object.
 func (n *Node) authorizeOnward(in *transport.Incoming, ref refs.Ref) *Error {
 	if n.opts.Authorize == nil {
 		return nil
@@ -45,7 +45,7 @@ func (n *Node) authorizeOnward(in *transport.Incoming, ref refs.Ref) *Error {
 	if n.passes(n.opts.Authorize, in, c) {
 		return nil
 	}
-	return denied(c)
+	return n.denied(c)
 }
 
 // callOf is what a gate is told of every call.
@@ -72,8 +72,13 @@ func (n *Node) passes(g access.Gate, in *transport.Incoming, c access.Call) (ok 
 	return ok
 }
 
-// denied is the answer to a call that a gate denies. It is the same whether the object is exported or
-// not: it says nothing but what the peer knows.
-func denied(c access.Call) *Error {
+// denied notes a call that a gate denies, and returns the answer to it. It is the same whether
+// the object is exported or not: it says nothing but what the peer knows.
+func (n *Node) denied(c access.Call) *Error {
+	n.opts.Logger.Debug("call denied", "principal", c.Principal, "node", c.Node.String(), "interface", c.Interface, "method", c.Method, "onward", c.Onward)
+	if c.Principal == transport.Anonymous {
+		return fault.New(KindDenied, OutcomeNotExecuted, "the node does not know who you are, and does not let such peers call this: "+
+			"connect with a certificate of an authority that it trusts (rmi.TLSFromEnv), or ask who runs it (its Options.Authorize or ExportOptions.Authorize)")
+	}
 	return fault.New(KindDenied, OutcomeNotExecuted, "the node does not let %.255q call this: ask who runs it (its Options.Authorize or ExportOptions.Authorize)", c.Principal)
 }

@@ -126,8 +126,13 @@ func (p *Policy) Allows(who Peer, op Op, name string) bool {
 	return false
 }
 
-// AllowsSome reports whether a rule allows a peer one of several Ops, whatever the name. A rule that
-// denies may still take all of it away.
+// Uniform reports whether all rules are for all names: Allows says the same of each.
+func (p *Policy) Uniform() bool {
+	return len(p.exact) == 0 && len(p.prefixes) == 1 && p.prefixes[newHash] != nil && p.prefixes[newHash].next == nil
+}
+
+// AllowsSome reports whether a rule allows a peer one of several Ops, whatever the name. A rule
+// that denies may still take all of it away.
 func (p *Policy) AllowsSome(who Peer, ops Op) bool {
 	may := p.some[everyone]
 	if who.Local {
@@ -157,9 +162,9 @@ func (p Peer) is(s subject, own []subject) bool {
 	return slices.Contains(own, s)
 }
 
-// find returns the scope of a name, and that of the longest beginning of it, nil if there are no
-// rules for them. It goes over the name once: at each length that a beginning with rules has, its hash
-// so far tells whether this may be one.
+// find returns the scope of a name, and that of the longest beginning of it, nil if there are
+// no rules for them. It goes over the name once: at each length that a beginning with rules
+// has, its hash so far tells whether this may be one.
 func (p *Policy) find(name string) (exact, longest *scope) {
 	h := newHash
 	longest = p.prefixes[h].of("")

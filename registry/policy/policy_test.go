@@ -182,6 +182,16 @@ func TestFormsOfTheText(t *testing.T) {
 	}
 }
 
+func TestUniform(t *testing.T) {
+	for text, want := range map[string]bool{
+		defaultText: true, "deny a bind *": true, "allow a bind b": false, "allow a bind b*": false, "allow a bind *\ndeny a bind b": false, "allow a bind * b*": false,
+	} {
+		if p, err := Parse("p", text); err != nil || p.Uniform() != want {
+			t.Errorf("%q: %v, %v", text, p, err)
+		}
+	}
+}
+
 func TestLoad(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "policy")
 	if _, err := Load(file); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), file) {

@@ -36,13 +36,14 @@
 //
 // # What the caller is told
 //
-// A call that a gate denies fails with rmi.KindDenied and rmi.OutcomeNotExecuted. A call of an object
-// that is not exported fails with rmi.KindNoSuchObject, if Options.Authorize allows it (rule 3).
-// Else it gets the answer of a call that is denied, word for word, and after the same question. So
-// somebody who guesses numbers of objects, and whom Options.Authorize allows nothing, cannot tell
-// which objects there are. Numbers of objects are random, but for the well-known ones, and a guess
-// finds none in practice. That is why ExportOptions.Authorize may be told apart: its Denied says that there
-// is an object.
+// A call that a gate denies fails with rmi.KindDenied and rmi.OutcomeNotExecuted. A call of an
+// object that is not exported fails with rmi.KindNoSuchObject, if Options.Authorize allows it
+// (rule 3). Else it gets the answer of a call that is denied, word for word, and after the same
+// question. So somebody who guesses numbers of objects, and whom Options.Authorize allows
+// nothing, cannot tell which objects there are. Numbers of objects are random, but for the
+// well-known ones, and a guess finds none in practice. That is why ExportOptions.Authorize may
+// be told apart: its Denied says that there is an object. The node logs a call that is denied
+// at the level Debug, as "call denied".
 //
 // # What a gate costs
 //

@@ -135,7 +135,7 @@ func (c *carrier) remoteHost() string {
 
 // local tells of the address at the other end whether it is of this machine: loopback or a unix
 // socket. Of an address of any other type, which a network in memory has, it asks the address
-// itself, by its method Local. One without that method is of another machine.
+// itself, by its method IsLocal. One without that method is of another machine.
 func (c *carrier) local() bool {
 	switch a := c.raw.RemoteAddr().(type) {
 	case *net.TCPAddr:
@@ -144,8 +144,8 @@ func (c *carrier) local() bool {
 		return a.IP.IsLoopback()
 	case *net.UnixAddr:
 		return true
-	case interface{ Local() bool }:
-		return a.Local()
+	case interface{ IsLocal() bool }:
+		return a.IsLocal()
 	}
 	return false
 }

@@ -47,8 +47,8 @@ type Addr struct {
 // Network returns "udp".
 func (Addr) Network() string { return "udp" }
 
-// Local says that all is in one process.
-func (Addr) Local() bool { return true }
+// IsLocal says that all is in one process.
+func (Addr) IsLocal() bool { return true }
 
 // String returns "host:port".
 func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }

@@ -111,8 +111,8 @@ func (n *Network) Cut(a, b string) {
 	}
 }
 
-// Far makes a host a machine of its own. The addresses at the other end of its later connections are
-// not Local, and neither is its own at that end.
+// Far makes a host a machine of its own. The addresses at the other end of its later
+// connections are not local, and neither is its own at that end.
 func (n *Network) Far(host string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -290,13 +290,13 @@ var _ net.Addr = Addr{}
 // Network returns "tcp".
 func (Addr) Network() string { return "tcp" }
 
-// Local says that hosts are on one machine, as far as those can tell who connect them: see Far.
-func (Addr) Local() bool { return true }
+// IsLocal says that hosts are on one machine, as far as those can tell who connect them: see Far.
+func (Addr) IsLocal() bool { return true }
 
 // farAddr is the address of the other end of a connection between two machines.
 type farAddr struct{ Addr }
 
-func (farAddr) Local() bool { return false }
+func (farAddr) IsLocal() bool { return false }
 
 // String returns the address in the form for DialContext.
 func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
