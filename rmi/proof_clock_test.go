@@ -39,7 +39,7 @@ func TestProofNothingIsMeasuredByTheWallClock(t *testing.T) {
 		"../rmi/transport/datagram/dial.go: introduce, Unix":     "a deadline that has passed, whenever it is",
 		"../rmi/transport/link.go: cutAfter, Unix":               "a deadline that has passed, whenever it is",
 		"../rmi/transport/link.go: onTick, Unix":                 "a deadline that has passed, whenever it is",
-		"../rmi/transport/streams/stream.go: closeReading, Unix": "a deadline that has passed, whenever it is",
+		"../rmi/transport/streams/stream.go: breakReading, Unix": "a deadline that has passed, whenever it is",
 		"../rmi/tlsfiles/make.go: authority, Format":             "the day on which a certificate ended, for people; certificates have wall-clock times",
 		"../rmi/internal/testclient/node.go: newNode, UnixNano":  "the node's start names it",
 	}

@@ -2,12 +2,15 @@ package rmi_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"gormi/rmi"
+	"gormi/rmi/intercept"
 	"gormi/rmi/internal/cases"
 	"gormi/rmi/internal/guard"
+	"gormi/rmi/metadata"
 )
 
 // These benchmarks compare generated code with reflection: caller and callee in
@@ -81,6 +84,41 @@ func TestAllocationsOfACall(t *testing.T) {
 		})
 		if got > c.most {
 			t.Errorf("%s: %v allocations, want at most %v", c.name, got, c.most)
+		}
+	}
+}
+
+// What interceptors cost that do nothing, one on each side, and metadata of one pair each way.
+func BenchmarkNullIntercepted(b *testing.B) {
+	pass := []intercept.Interceptor{func(ctx context.Context, _ *intercept.Call, next intercept.Handler) error { return next(ctx) }}
+	benchmarkAround(b, &rmi.Options{Interceptors: pass}, &rmi.ExportOptions{Interceptors: pass})
+}
+
+func BenchmarkNullWithMetadata(b *testing.B) {
+	send := func(ctx context.Context, _ *intercept.Call, next intercept.Handler) error {
+		return next(metadata.With(ctx, "tenant", "blue"))
+	}
+	back := func(ctx context.Context, _ *intercept.Call, next intercept.Handler) error {
+		return errors.Join(metadata.SetReply(ctx, "version", "7"), next(ctx))
+	}
+	benchmarkAround(b, &rmi.Options{Interceptors: []intercept.Interceptor{send}}, &rmi.ExportOptions{Interceptors: []intercept.Interceptor{back}})
+}
+
+// benchmarkAround makes null calls through generated code, with options.
+func benchmarkAround(b *testing.B, o *rmi.Options, e *rmi.ExportOptions) {
+	b.Helper()
+	owner, err := rmi.Listen(b.Context(), "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { owner.Close() })
+	caller := rmi.NewNode(o)
+	b.Cleanup(func() { caller.Close() })
+	p := resolve[cases.Bench](b, caller, export[cases.Bench](b, owner, &benched{}, e))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.Null(context.Background()); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -90,6 +90,7 @@ func suffer(t *testing.T, harm func(a *attacker) int) (after measured) {
 	base := calls.base
 	after = s.recovered(base)
 	final := s.report()
+	t.Logf("after it the bystander's calls had p50 %v, p99 %v", final.P50, final.P99)
 	for when, r := range map[string]reported{"before the attack": calls.before, "during the attack": calls.during, "after the attack": final} {
 		if r.Failed > 0 || r.Calls == 0 {
 			t.Errorf("%s %d of %d calls of the bystander failed: %s", when, r.Failed, r.Calls, r.First)

@@ -105,7 +105,11 @@ type Lane struct {
 type laneConfig struct {
 	c    Config
 	done chan struct{} // closed when the lane is over, after err was set
-	wg   sync.WaitGroup
+	// settled is closed after done, when yamux has ended all streams. Between the two nobody waits
+	// in yamux' Read: there it would spin, and thousands of readers keep the processors from Close.
+	settled  chan struct{}
+	settling sync.Once
+	wg       sync.WaitGroup
 }
 
 // laneState is what the lock of a lane guards. Its methods need that lock.
@@ -146,7 +150,7 @@ type laneState struct {
 
 // New returns a lane. It is cheap: the first Open or Feed makes buffers, goroutines and yamux.
 func New(c Config) *Lane {
-	l := &Lane{laneConfig: laneConfig{c: c.withDefaults(), done: make(chan struct{})}}
+	l := &Lane{laneConfig: laneConfig{c: c.withDefaults(), done: make(chan struct{}), settled: make(chan struct{})}}
 	s := &l.state
 	s.laneConfig, s.lane = &l.laneConfig, l
 	s.inReady.L, s.outReady.L = &l.mu, &l.mu
@@ -352,6 +356,7 @@ func (l *Lane) Close(err error) {
 	if session != nil {
 		session.Close()
 	}
+	l.settling.Do(func() { close(l.settled) })
 	l.wg.Wait()
 }
 
@@ -369,6 +374,9 @@ func (l *laneState) fail(err error) {
 	close(l.done)
 	for _, st := range l.streams {
 		st.stopLinger()
+		if st.user.y != nil {
+			st.breakReading()
+		}
 	}
 	l.in, l.out, l.waiting, l.backlog = bytes.Buffer{}, nil, nil, nil
 	l.inReady.Broadcast()

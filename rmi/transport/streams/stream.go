@@ -94,6 +94,11 @@ func (s *stream) Read(b []byte) (int, error) {
 		if err != nil || len(b) == 0 {
 			return 0, err
 		}
+		select {
+		case <-s.owner.done:
+			<-s.owner.settled
+		default:
+		}
 		n, err := s.y.Read(b)
 		if errors.Is(err, yamux.ErrConnectionWriteTimeout) {
 			s.owner.fail(fmt.Errorf("stream lane: %w", err))
@@ -107,7 +112,7 @@ func (s *stream) Read(b []byte) (int, error) {
 			}
 			return n, nil
 		case err == yamux.ErrTimeout:
-			// The deadline passed, unless it was moved in the meantime.
+			// The deadline passed, unless it was moved in the meantime; or the lane is over.
 		case err != nil:
 			return 0, s.readFailure(err)
 		}
@@ -371,8 +376,11 @@ func (s *streamState) reset() {
 // closeReading fails reads, including one that waits in yamux.
 func (s *streamState) closeReading() {
 	s.closed = true
-	s.user.y.SetReadDeadline(time.Unix(1, 0))
+	s.breakReading()
 }
+
+// breakReading makes a Read that waits in yamux return to ours.
+func (s *streamState) breakReading() { s.user.y.SetReadDeadline(time.Unix(1, 0)) }
 
 // closeWriting fails writes. It reports whether the caller must call endWriting.
 func (s *streamState) closeWriting() (ends bool) {
@@ -441,7 +449,9 @@ func (s *streamState) setDeadlines(read, write time.Time) error {
 		return net.ErrClosed
 	}
 	s.readDeadline, s.writeDeadline = read, write
-	s.user.y.SetReadDeadline(read)
+	if s.lane.err == nil { // else no Read is to wait in yamux
+		s.user.y.SetReadDeadline(read)
+	}
 	s.changed.broadcast()
 	return nil
 }
