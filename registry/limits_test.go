@@ -96,8 +96,8 @@ func TestAPartyHasAShare(t *testing.T) {
 	}
 }
 
-// Whoever calls through a relay has no rights of the relay's, and a peer that may do something passes
-// for what it may do.
+// Whoever calls through a relay has no rights of the relay's, and a peer that may do something
+// passes for what it may do.
 func TestTheGateOfARegistry(t *testing.T) {
 	s := storeAt(local)
 	for _, c := range []struct {

@@ -49,8 +49,8 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 	return route{session: s, relay: true}, err
 }
 
-// dial returns the session with a node at an endpoint. If a peer chose the endpoint, and the call is
-// made on behalf of a peer, its error does not say what the dial met. That peer may be the same,
+// dial returns the session with a node at an endpoint. If a peer chose the endpoint, and the call
+// is made on behalf of a peer, its error does not say what the dial met. That peer may be the same,
 // and methods return the texts of such errors. The log has it.
 func (n *Node) dial(ctx context.Context, ep refs.Endpoint, node refs.NodeID, from refs.Origin) (*transport.Session, error) {
 	s, err := n.transport.SessionFor(ctx, ep, node, from)

@@ -182,8 +182,8 @@ func TestEveryWayToACallIsIntercepted(t *testing.T) {
 	}
 	x.sorted(4) // nobody waits for the object
 	x.check(t, "caller Call", "caller is left", "object Call", "object is left")
-	// A run-time proxy of Worker, which calls back: the owner has no interceptors for its own calls, and a
-	// function that is passed has none.
+	// A run-time proxy of Worker, which calls back: the owner has no interceptors for its own calls,
+	// and a function that is passed has none.
 	if proxySupported() == nil {
 		w := export[Worker](t, owner, &worker{}, object)
 		if n, err := resolve[Worker](t, caller, w).Apply(ctx, func(_ context.Context, n int64) (int64, error) { return -n, nil }, 5); n != -5 || err != nil {

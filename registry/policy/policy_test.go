@@ -274,7 +274,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// large is a policy of n rules: half of them for names, of a thousand principals and a hundred groups.
+// large is a policy of n rules: half of them for names, of a thousand principals and a hundred
+// groups.
 func large(tb testing.TB, n int) *Policy {
 	var b strings.Builder
 	for g := range 100 {

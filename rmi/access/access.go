@@ -6,13 +6,14 @@
 // allow. A gate is asked after the call's references were counted and before any argument is
 // decoded:
 //
-//	node := rmi.NewNode(&rmi.Options{TLS: config, Authorize: func(ctx context.Context, c access.Call) bool {
+//	gate := func(ctx context.Context, c access.Call) bool {
 //		switch c.Interface {
 //		case "bank.Account":
 //			return c.Principal == "spiffe://bank/teller" || c.Method == "Balance"
 //		}
 //		return false
-//	}})
+//	}
+//	node := rmi.NewNode(&rmi.Options{TLS: config, Authorize: gate})
 //
 // A gate is best written so that it denies what it does not know, as this one does: it says more
 // about unknown objects below.

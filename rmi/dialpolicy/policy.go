@@ -54,6 +54,7 @@
 package dialpolicy
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"path"
@@ -148,7 +149,7 @@ func parse(s string) (x rule, err error) {
 	}
 	if x.network == "unix" || strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "@") {
 		if x.network != "unix" && x.network != "" {
-			return x, fmt.Errorf("a path goes with unix:")
+			return x, errors.New("a path needs the network unix")
 		}
 		x.network, x.path = "unix", rest
 		_, err := path.Match(rest, "")

@@ -300,7 +300,8 @@ func TestAnAccountHasAShareOfTheAssembly(t *testing.T) {
 	}
 }
 
-// A peer that announces a message and does not send it loses its connection. One that is slow does not.
+// A peer that announces a message and does not send it loses its connection. One that is slow does
+// not.
 func TestAMessageThatDoesNotComeIsGivenUp(t *testing.T) {
 	for _, c := range []struct {
 		name  string

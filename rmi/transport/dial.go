@@ -348,10 +348,10 @@ type permission struct {
 
 type permissionKey struct{}
 
-// CheckDial tells why a dial of this module may not connect to an address that its host was resolved
-// to. ctx is that of Network.DialContext. A net.Dialer calls it before it connects if it stands in
-// its ControlContext, as in the network of the system. A program's own network should do likewise.
-// For other dials CheckDial returns nil.
+// CheckDial tells why a dial of this module may not connect to an address that its host was
+// resolved to. ctx is that of Network.DialContext. A net.Dialer calls it before it connects if it
+// stands in its ControlContext, as in the network of the system. A program's own network should do
+// likewise. For other dials CheckDial returns nil.
 func CheckDial(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	p, ok := ctx.Value(permissionKey{}).(permission)
 	if !ok || p.to.endpoint.IsUnix() {

@@ -197,8 +197,8 @@ func (s *slowness) looks(now, assembling, pieces int64) bool {
 	return time.Duration(now-s.since)*tick >= deadAfter
 }
 
-// onTick is the connection's part in the transport's clock. It sees to pings, and cuts a connection whose peer is silent, takes nothing, or sends a
-// message too slowly.
+// onTick is the connection's part in the transport's clock. It sees to pings, and cuts a connection
+// whose peer is silent, takes nothing, or sends a message too slowly.
 func (l *Link) onTick(now int64) {
 	s := l.session
 	silent := time.Duration(now-l.lastRead.Load()) * tick

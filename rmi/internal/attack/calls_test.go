@@ -33,7 +33,8 @@ func (a *attacker) ask(sessions, calls int, reads bool, call func(p *peer, slot 
 	return n * calls
 }
 
-// Calls that return when they are cancelled, or after a minute. Those above the victim's limits wait, or are refused.
+// Calls that return when they are cancelled, or after a minute. Those above the victim's limits
+// wait, or are refused.
 func TestManySlowCalls(t *testing.T) {
 	suffer(t, func(a *attacker) int {
 		return a.ask(24, 1024, true, func(p *peer, slot wire.Slot) []byte { return p.call(slot, targetObject, "Sleep", pack()) })
@@ -115,7 +116,8 @@ func TestExportsOnBehalf(t *testing.T) {
 	})
 }
 
-// Counts of references that were never given, of objects that do not exist, in lists of all lengths.
+// Counts of references that were never given, of objects that do not exist, in lists of all
+// lengths.
 func TestLeaseFloods(t *testing.T) {
 	many := func(n int, v any) (l []any) {
 		for range n {

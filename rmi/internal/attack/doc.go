@@ -1,7 +1,7 @@
 // Package attack has no code of its own. Its tests are a suite of attacks on a node.
 //
-// Each test starts three parties. The victim is a process with an object, a registry and a topic. The
-// bystander is a well-behaved client in a process of its own. It comes from another address,
+// Each test starts three parties. The victim is a process with an object, a registry and a topic.
+// The bystander is a well-behaved client in a process of its own. It comes from another address,
 // 127.0.0.2, and makes calls of all kinds the whole time: small and large ones, lookups, callbacks,
 // events, new connections. The attacker is the test, at 127.0.0.1. It writes bytes by itself, so it
 // keeps no rule that it does not want to keep.
@@ -17,9 +17,11 @@
 // for a minute by default, here for a second.
 //
 // What the bystander's calls take before the attack and during it is reported (go test -v), not
-// asserted. All three share the machine's cores, so most of a difference is the attacker's own work.
+// asserted. All three share the machine's cores, so most of a difference is the attacker's own
+// work.
 //
-// Each attack takes about a second. With RMI_LONG=1 it takes a minute, and no two tests run at once.
+// Each attack takes about a second. With RMI_LONG=1 it takes a minute, and no two tests run at
+// once.
 //
 // The tests need Linux: the victim counts its descriptors in /proc/self/fd, and 127.0.0.2 is an
 // address of every Linux machine.
