@@ -99,8 +99,8 @@ func TestSubscribingInsideACallback(t *testing.T) {
 	waitFor(t, "both are over", func() bool { return topic.Len() == 0 })
 }
 
-// A peer that takes nothing delays nobody, costs a bounded queue, and learns
-// exactly how much it lost when it wakes up.
+// A peer that takes nothing delays nobody and costs a bounded queue. It learns exactly how much it
+// lost when it wakes up.
 func TestSubscriberThatNeverReads(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user, other := net.Node(), net.Client(), net.Client()
@@ -226,8 +226,8 @@ func TestTooManySubscriptions(t *testing.T) {
 	}
 }
 
-// A million of one client are stopped at the default limit, also when they are
-// asked for by hand and not through the functions of this package.
+// A million subscriptions of one client stop at the default limit, also when they are not asked for
+// through the functions of this package.
 func TestAMillionSubscriptions(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()

@@ -113,9 +113,9 @@ func BenchmarkFanout(b *testing.B) {
 	}
 }
 
-// BenchmarkIdleMemory reports what the owner keeps for a subscription that has
-// nothing to do: of 10,000 of one client with the same selection, and of as many
-// that have a receiver and a queue each, because each wants another key.
+// BenchmarkIdleMemory reports what the owner keeps for an idle subscription: of 10,000 of one
+// client with the same selection, and of as many that have a receiver and a queue each, because
+// each wants another key.
 func BenchmarkIdleMemory(b *testing.B) {
 	const n = 10_000
 	for _, own := range []bool{false, true} {

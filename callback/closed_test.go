@@ -14,7 +14,7 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// Who comes after the close is told that, in so many words, wherever it is.
+// After Close, publishers and new subscribers get ErrClosed, wherever they are.
 func TestAClosedTopicSaysSo(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()
@@ -34,7 +34,7 @@ func TestAClosedTopicSaysSo(t *testing.T) {
 	}
 }
 
-// Only who was there before knows the epoch.
+// Only subscribers from before know the epoch.
 func TestAClosedTopicServesThoseOfItsEpoch(t *testing.T) {
 	net := rmitest.New(t)
 	topic, src := exported[int](t, net.Node(), net.Client(), nil)

@@ -22,10 +22,10 @@ type Consumer[E any] struct {
 	err    error // set before done is closed
 }
 
-// Subscribe calls f for each event of src, one at a time, in order,
-// on goroutines of its own. It returns when the subscription is made. The subscription ends
-// when ctx ends, by Cancel, when f returns an error or panics, or as Events does.
-// Done and Err report that. f's context ends with the subscription. o may be nil.
+// Subscribe calls f for each event of src, one at a time, in order, on goroutines of its own. It
+// returns when the subscription is made. The subscription ends when ctx ends, by Cancel, when f
+// returns an error or panics, or as Events does. Done and Err report that. f's context ends with
+// the subscription. o may be nil.
 func Subscribe[E any](ctx context.Context, src Source[E], f func(context.Context, Event[E]) error, o *SubscribeOptions) (*Consumer[E], error) {
 	return consume(ctx, target[E]{src: src}, f, o)
 }
@@ -61,8 +61,8 @@ func consume[E any](ctx context.Context, to target[E], f func(context.Context, E
 	return c, nil
 }
 
-// drain calls f for what is there. One runs at a time: the inbox calls for it
-// when it is not empty, and again only after take found it so.
+// drain calls f for what is there. One drain runs at a time: the inbox starts one when it is no
+// longer empty, and the next only after take found it empty.
 func (c *Consumer[E]) drain() {
 	<-c.begun
 	returned := false
@@ -116,8 +116,8 @@ func (c *Consumer[E]) end(err error) {
 // errCancelled stands for Cancel: no error.
 var errCancelled = errors.New("cancelled")
 
-// Cancel ends the subscription. A call of f under way continues; no other follows.
-// f may call Cancel. It never fails.
+// Cancel ends the subscription. A call of f that runs continues; no other follows. f may call
+// Cancel. It never fails.
 func (c *Consumer[E]) Cancel(context.Context) error {
 	c.end(errCancelled)
 	return nil
@@ -126,8 +126,8 @@ func (c *Consumer[E]) Cancel(context.Context) error {
 // Done is closed when the subscription is over. A call of f may still run.
 func (c *Consumer[E]) Done() <-chan struct{} { return c.done }
 
-// Err tells, after Done, why the subscription is over: nil if it was cancelled or
-// the topic was closed.
+// Err says, after Done, why the subscription is over: nil if it was cancelled or the topic was
+// closed.
 func (c *Consumer[E]) Err() error {
 	select {
 	case <-c.done:

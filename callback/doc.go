@@ -1,33 +1,38 @@
 // Package callback is for servers that call their clients back.
 //
-// A client that wants to hear of something passes a function, or a value of a
-// remote interface, to a method of the server. The server calls it over the
-// connection that the client opened. The method returns a [Subscription], by which the client
-// ends that:
+// A client that wants to be notified passes a function, or a value of a remote interface, to a
+// method of the server. The server calls it over the connection that the client opened. The method
+// returns a [Subscription], by which the client ends that:
 //
 //	type Account interface {
-//		Watch(ctx context.Context, f func(ctx context.Context, balance int64) error) (callback.Subscription, error)
+//		Watch(ctx context.Context, f Watcher) (callback.Subscription, error)
 //	}
 //
-//	func (a *account) Watch(ctx context.Context, f func(context.Context, int64) error) (callback.Subscription, error) {
+//	type Watcher = func(ctx context.Context, balance int64) error
+//
+//	func (a *account) Watch(ctx context.Context, f Watcher) (callback.Subscription, error) {
 //		id := a.listeners.add(f)
 //		return callback.NewSubscription(func() { a.listeners.remove(id) }), nil
 //	}
 //
 // # Listeners and topics
 //
-// [Listeners] is a set of such functions or objects, each with a queue of
-// its own. It is for owners that call their clients' methods. [Topic] is for streams of
-// events with many subscribers. It encodes an event once, and sends it once to each
-// process that wants it, however many subscriptions there are in that process.
+// [Listeners] is a set of such functions or objects, each with a queue of its own. It is for owners
+// that call their clients' methods. [Topic] is for streams of events with many subscribers. It
+// encodes an event once, and sends it once to each process that wants it, however many
+// subscriptions there are in that process.
 //
 //	// owner
-//	quotes, err := callback.NewTopic(node, &callback.TopicOptions[Quote]{Key: func(q Quote) string { return q.Symbol }, Latest: true})
-//	b, err := registry.Bind[callback.Source[Quote]](ctx, node, "ticker/quotes", quotes)
+//	quotes, err := callback.NewTopic(node, &callback.TopicOptions[Quote]{
+//		Key:    func(q Quote) string { return q.Symbol },
+//		Latest: true,
+//	})
+//	b, err := registry.Bind[callback.Source[Quote]](ctx, node, "ticker/quotes", quotes, nil)
 //	seq, err := quotes.Publish(Quote{"ACME", 4711})
 //
 //	// subscriber
-//	for ev, err := range callback.EventsByName[Quote](ctx, node, "ticker/quotes", &callback.SubscribeOptions{Match: "AC*"}) {
+//	o := &callback.SubscribeOptions{Match: "AC*"}
+//	for ev, err := range callback.EventsByName[Quote](ctx, node, "ticker/quotes", o) {
 //		if err != nil {
 //			return err
 //		}
@@ -54,12 +59,11 @@
 //	values        An event is decoded once for all subscriptions of a process, and
 //	              not at all in the owner's. What a value points to is read-only.
 //
-// A Gap says how many events of this subscription are lost (Missed; 0 if that is not
-// known). If they were dropped from a queue, the number is exact. If the topic
-// forgot them, it counts sequence numbers. Restarted says that what follows is of
-// another epoch of the topic. A gap is reported once. The events that it stands for are neither
-// reported again nor delivered after a cut. No event has the zero Kind. A loop that
-// ignores its error gets an Event of that kind last.
+// A Gap says how many events of this subscription are lost (Missed; 0 if that is not known). If
+// they were dropped from a queue, the number is exact. If the topic forgot them, it counts sequence
+// numbers. Restarted says that what follows is of another epoch of the topic. A gap is reported
+// once. Its events are neither reported again nor delivered after a connection was lost. No event
+// has the zero Kind. A loop that ignores its error gets an Event of that kind last.
 //
 //	failure                            what the subscriber sees
 //	it is slower than the events       its Policy, then a Gap; nobody else notices
@@ -122,28 +126,26 @@
 // after a cut, a feed makes one request for all its members. If a replay is cut, the events that
 // arrived are delivered, and the next request continues behind them.
 //
-// A subscription is a lease that lasts as long as its connection. It has no
-// heartbeats of its own. A subscriber that cannot say that it is done has lost its
-// connection, and so the owner forgets it. Names are looked up by
-// registry.Lookup. A source that has a name is looked up
-// again while its owner is detached, because that may have been killed and replaced. For a source
-// without a name, the feed waits until the owner's session is over.
+// A subscription is a lease that lasts as long as its connection. It has no heartbeats of its own.
+// A subscriber that cannot unsubscribe has lost its connection, and so the owner forgets it. Names
+// are looked up by registry.Lookup. A source that has a name is looked up again while its owner is
+// detached (its session has no connection), because the owner may have been killed and replaced.
+// For a source without a name, the feed waits until the owner's session is over.
 //
-// Chosen against: an exported callback function per subscription (a call, a
-// reference and half a kilobyte each, and an event encoded once for each); a call
-// per batch (no flow control but the caller's waiting); losses as errors of the loop
-// (a program that returns on every error would end where it should go on).
+// Rejected alternatives: an exported callback function per subscription (a call, a reference and
+// half a kilobyte each, and an event encoded once for each); a call per batch (no flow control but
+// the caller's waiting); losses as errors of the loop (a program that returns on every error would
+// end where it should go on).
 //
 // Not done: events are not relayed. If the owner of a source listens nowhere, only nodes that have
 // a session with it can subscribe. Others can Read the source.
 //
 // # Protocol
 //
-// This is for who implements sources or subscribers in another language. It stands on
-// package gormi/rmi/wire, whose words and types it uses: a source is a remote
-// interface, and its events are multicast packets. MUST and MAY are meant as there. The
-// frames under testdata/golden are examples of all of it. A source of events of a type
-// E is
+// This section is for implementers of sources or subscribers in another language. It builds on
+// package gormi/rmi/wire, and uses its terms and types: a source is a remote interface, and its
+// events are multicast packets. MUST and MAY are meant as there. The frames under testdata/golden
+// are examples of all of it. A source of events of a type E is
 //
 //	Subscribe   (r Request) Grant                                      0x006ab0a3
 //	Unsubscribe (receiver uint64, subs list of uint64)                 0xfd265e36
@@ -156,11 +158,11 @@
 //	Event   struct {Kind: uint8, Seq: uint64, Epoch: int64, Key: string, Value: E,
 //	                Missed: uint64, Restarted: bool}
 //
-// Terms. A topic is what is behind a source. It numbers its events from 1, each one
-// more (Seq). Its epoch is a number that is another one whenever a topic is made anew,
-// as by a restart; use the time. A receiver is a number of the subscriber's node, not
-// 0, to which packets are addressed. A subscription is one of a receiver's (Subs). All of a
-// receiver have the same selection, and share what is sent.
+// Terms. A topic is what is behind a source. It numbers its events from 1, each one more (Seq). Its
+// epoch is a number that differs whenever a topic is made anew, as by a restart; use the time. A
+// receiver is a number of the subscriber's node, not 0, to which packets are addressed. A
+// subscription is one of a receiver's (Subs). All subscriptions of a receiver have the same
+// selection, and share what is sent.
 //
 // E-1. A node that subscribes MUST have announced in its hello that it takes streams.
 // The owner refuses others with Invalid. They MAY call Read.
@@ -169,8 +171,8 @@
 // node that made the call, over the connection that it came by. The owner refuses a call
 // that came through a relay, with hops above 0, with Invalid.
 //
-// The selection of a receiver, which MUST be the same in all its requests on one
-// connection, else Invalid:
+// The selection of a receiver. It MUST be the same in all its requests on one connection, else the
+// request is refused with Invalid:
 //
 //	Match     key of the events that are wanted, or a pattern: * any bytes but /, ? one
 //	          character but /, [a-z] and [^a-z] classes, \ takes the next one as it is; at
@@ -190,29 +192,27 @@
 //	3 FromSeq   the kept events that match from the number Seq on (0 is 1), of the epoch
 //	            Epoch (0 is the present one)
 //
-// E-4. If FromSeq asks for events that are not kept any more, a gap comes first that ends
-// before the first kept one. If the epoch is another than the topic's, a gap comes
-// first that says so, and Seq counts for nothing. Behind either comes the present state
-// if Snapshot is set and the topic has one, else what is kept. A Seq above the next
-// number is Invalid.
+// E-4. If FromSeq asks for events that are not kept any more, a gap comes first that ends before
+// the first kept one. If Epoch is not the topic's, a gap comes first that says so, and Seq is
+// ignored. After either gap comes the present state if Snapshot is set and the topic has one, else
+// what is kept. A Seq above the next number is Invalid.
 //
-// E-5. Subs has 1 to as many numbers as the owner accepts; past that the request is
-// refused with Overloaded. A number that the receiver has already is no other
-// subscription.
+// E-5. Subs has 1 to as many numbers as the owner accepts; past that the request is refused with
+// Overloaded. A number that the receiver has already makes no other subscription.
 //
 // E-6. Resume says that Subs are all subscriptions of the receiver, and that it takes
 // nothing from before. The owner MUST forget what it has for the receiver, sent or not.
 //
-// E-7. What a request asks for lasts as long as the connection. When that is cut the
-// owner forgets it. The subscriber asks again on the next one, with Resume, FromSeq, the
-// number behind the last event that it got or was told is lost, and the epoch. It MUST
-// look up again a source that has a name when its owner may have been replaced.
+// E-7. What a request asks for lasts as long as the connection. When that is lost the owner forgets
+// it. The subscriber asks again on the next one, with Resume, FromSeq, the epoch, and the number
+// after the last event that it got or was told is lost. It MUST look up again a source that has a
+// name when its owner may have been replaced.
 //
-// E-8. A grant says on which connection the events come: the id of the owner's node, as a UUID is
-// written (36 characters, in a bin as all text forms), and the session's id, whose last four bytes
-// are xored with the number of the connection less one, as u32 (the number that D gives it in its
-// PROOF). If the subscriber's connection is another by then, the request was in vain, and is made
-// again. Packets may come before the grant.
+// E-8. A grant says on which connection the events come. Node is the id of the owner's node, as a
+// UUID is written (36 characters, in a bin as all text forms). Session is the session's id, whose
+// last four bytes are xored with the number of the connection less one, as u32 (the number that D
+// gives it in its PROOF). If the subscriber's connection is another by then, the request had no
+// effect, and is made again. Packets may come before the grant.
 //
 // E-9. A request is refused by an error that the method returns: Invalid, Overloaded, or
 // an error with the identity "callback.ErrClosed" from a topic that is closed (E-16).
@@ -232,32 +232,32 @@
 // E-10. A receiver MUST skip heads of other kinds, and malformed ones. Keys have at most
 // 512 bytes.
 //
-// E-11. For each request that it grants the owner sends begin with the request's token
-// and its epoch, what the start asks for, and joined with the token. What stands between
-// the two is for the subscriptions of that request alone. The token is the subscriber's to
-// choose, and MUST differ among a receiver's requests on one connection.
+// E-11. For each request that it grants the owner sends begin with the request's token and its
+// epoch, then what the start asks for, then joined with the token. What is between the two is for
+// the subscriptions of that request alone. The token is the subscriber's to choose, and MUST differ
+// among a receiver's requests on one connection.
 //
-// E-12. From joined on, what comes is for all subscriptions of the receiver that joined:
-// every event that matches, in order, each once. No event is both before joined and behind
-// it, and none is missing between. Numbers that are passed over did not match.
+// E-12. From joined on, packets are for all subscriptions of the receiver that joined: every event
+// that matches, in order, each once. No event is both before joined and after it, and none is
+// missing between. Numbers that are passed over did not match.
 //
-// E-13. Where events are lost the owner MUST send a gap before the next event, or when
-// there is nothing else to send. It MUST name the last one where it knows it: a subscriber
-// resumes behind it. So a gap is told once. An event that is larger than the subscriber's
-// message limit is lost to it, and so is, without a packet, one that it cannot decode.
+// E-13. Where events are lost the owner MUST send a gap before the next event, or when there is
+// nothing else to send. It MUST name the last one where it knows it: a subscriber resumes after it.
+// So a gap is reported once. An event that is larger than the subscriber's message limit is lost to
+// it, and so is, without a packet, one that it cannot decode.
 //
-// E-14. A replay that is cut goes on: the subscriber MAY take what came between begin
-// and the cut, and ask for what is behind it, with FromSeq and the epoch of begin. Of a
-// snapshot, or a gap that one follows, it MUST take all or nothing.
+// E-14. A replay that is cut off goes on: the subscriber MAY take what came between begin and the
+// cut, and ask for what is after it, with FromSeq and the epoch of begin. Of a snapshot, or a gap
+// that one follows, it MUST take all or nothing.
 //
-// E-15. End says that the subscriptions of the receiver which joined are over. Reason 0:
-// the topic was closed. 255: the queue was full, with policy 3. Others are error kinds.
-// A request that began behind it stands.
+// E-15. End says that the subscriptions of the receiver which joined are over. Reason 0: the topic
+// was closed. 255: the queue was full, with policy 3. Others are error kinds. A request that began
+// after it is not affected.
 //
-// E-16. An owner that closes its topic sends end with reason 0 behind all events. A
-// request that names the topic's epoch with FromSeq is from a subscriber that missed the
-// rest, and is served all the same, with an end behind joined. Others are refused,
-// unless the owner was asked to serve them likewise.
+// E-16. An owner that closes its topic sends end with reason 0 after all events. A request that
+// names the topic's epoch with FromSeq is from a subscriber that missed the rest. It is served all
+// the same, with an end after joined. Others are refused, unless the owner was asked to serve them
+// likewise.
 //
 // E-17. Unsubscribe ends subscriptions; the owner skips numbers that it does not know.
 // Packets that are on their way may still come: a node skips those for receivers that it

@@ -9,7 +9,7 @@ import (
 	"gormi/rmi/fault"
 )
 
-// during says what was tried when err came.
+// during adds to err the operation that failed.
 func during(op string, err error) error {
 	var f *rmi.Error
 	if errors.As(err, &f) && f.Op == "" {
@@ -18,9 +18,9 @@ func during(op string, err error) error {
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-// broke is the error of a call of the program's that panicked with v, or ended its
-// goroutine if v is nil. As of methods, the log gets the stack. It is called while
-// that is there.
+// broke is the error of a call of the program's code that panicked with v, or ended its goroutine
+// if v is nil. The stack goes to the log, as with methods. broke is called while the stack is
+// there.
 func broke(n *rmi.Node, op, who string, v any) error {
 	what := fmt.Sprintf("the %s panicked: %v", who, v)
 	if v == nil {
@@ -38,8 +38,8 @@ func badPattern(op, pattern string) error {
 	return invalid(op, fmt.Sprintf("%q is no pattern of path.Match", pattern))
 }
 
-// peerError is the *rmi.Error that a method of the peer's returned, if it did:
-// its kind counts, not that of the call, which is Application.
+// peerError returns the *rmi.Error that a method of the peer returned, if it did. Its kind counts,
+// not that of the call, which is Application.
 func peerError(err error) error {
 	var call *rmi.Error
 	if errors.As(err, &call) && call.Kind == rmi.KindApplication {

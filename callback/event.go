@@ -21,8 +21,8 @@ type Kind uint8
 const (
 	// KindPublished: an event that was published.
 	KindPublished Kind = 1 + iota
-	// KindState: a part of a snapshot. All of a snapshot comes before the first
-	// event that was published after it.
+	// KindState: a part of a snapshot. All parts come before the first event that was published
+	// after the snapshot.
 	KindState
 	// KindGap: events were lost here. It has no value.
 	KindGap
@@ -41,9 +41,9 @@ var kindNames = [...]string{"no event", "published", "state", "gap"}
 type Event[E any] struct {
 	Kind Kind
 
-	// Seq is the event's number; of State, the number of the newest event that
-	// it may contain; of a Gap, the number of the last event that is lost, or 0 if
-	// that is not known.
+	// Seq is the event's number. Of a State, it is the number of the newest event that it may
+	// contain. Of a Gap, it is the number of the last event that is lost, or 0 if that is not
+	// known.
 	Seq   Seq
 	Epoch Epoch
 
@@ -54,10 +54,10 @@ type Event[E any] struct {
 	// read-only. It is zero for a Gap.
 	Value E
 
-	// Missed is how many events a Gap stands for, 0 if that is not known. It
-	// is exact if they were dropped from a queue. If the owner does not keep
-	// them any more, it is the length of the gap in sequence numbers. With
-	// SubscribeOptions.Match, that may count events that would not have matched.
+	// Missed is how many events a Gap stands for, 0 if that is not known. It is exact if they were
+	// dropped from a queue. If the owner does not keep them any more, it is the length of the gap
+	// in sequence numbers. With SubscribeOptions.Match, that may count events that would not have
+	// matched.
 	Missed uint64
 
 	// Restarted says of a Gap that the owner restarted, so this is another epoch. If the

@@ -22,20 +22,19 @@ import (
 //		...
 //	}
 //
-// The subscription begins with the loop and ends with it. An error comes last: that of
-// ctx, that of a subscription that was refused or could not
-// be made, or ErrSlow. The Event beside an error has Kind zero. The loop ends
-// without an error when the topic is closed. It survives a lost connection: see
-// the package documentation. o may be nil.
+// The subscription begins with the loop and ends with it. An error comes last: that of ctx, that of
+// a subscription that was refused or could not be made, or ErrSlow. The Event beside an error has
+// Kind zero. The loop ends without an error when the topic is closed. It survives a lost
+// connection: see the package documentation. o may be nil.
 func Events[E any](ctx context.Context, src Source[E], o *SubscribeOptions) iter.Seq2[Event[E], error] {
 	return events(ctx, target[E]{src: src}, o)
 }
 
 // EventsFrom is Events for a source that find returns. find is called at the beginning, and again
-// when the owner restarted. All sources that it returns must be proxies of one node, or the
-// same topic of this process. While the source is not up yet, find is called again, unless
-// SubscribeOptions.FailFast is set. That is so if it fails with
-// NotBound, ConnectFailed, PeerGone, NoSuchObject, StaleReference or Deadline.
+// when the owner restarted. All sources that it returns must be proxies of one node, or the same
+// topic of this process. If find fails with NotBound, ConnectFailed, PeerGone, NoSuchObject,
+// StaleReference or Deadline, the source is not up yet. Then find is called again, unless
+// SubscribeOptions.FailFast is set.
 func EventsFrom[E any](ctx context.Context, find func(context.Context) (Source[E], error), o *SubscribeOptions) iter.Seq2[Event[E], error] {
 	return events(ctx, target[E]{find: find, key: feedKey{only: new(int)}}, o)
 }
@@ -66,7 +65,7 @@ func named[E any](n *rmi.Node, name string) target[E] {
 	}
 }
 
-// await finds the source. If it may, it waits for one that is not up yet.
+// await finds the source. It waits for one that is not up yet, unless failFast is set.
 func (to *target[E]) await(ctx context.Context, failFast bool) (Source[E], error) {
 	if failFast {
 		return to.find(ctx)
@@ -157,8 +156,7 @@ func events[E any](ctx context.Context, to target[E], o *SubscribeOptions) iter.
 	}
 }
 
-// subscribe opens a subscription and returns when it stands. n is the node that it
-// is one of.
+// subscribe opens a subscription and returns when it exists. n is the node that it belongs to.
 func subscribe[E any](ctx context.Context, to target[E], o *SubscribeOptions, in *inbox[E]) (leave func(), n *rmi.Node, err error) {
 	src := to.src
 	if to.find != nil {
@@ -230,8 +228,8 @@ func (t *Topic[E]) attach(in *inbox[E], o *SubscribeOptions) (leave func(), err 
 	return leave, err
 }
 
-// attach makes in a group of its own, or returns nil if the topic is closed and in has got
-// all that it gets. The error may be errOutdated.
+// attach gives the inbox in a group of its own. It returns nil if the topic is closed and in has
+// got all that it gets. The error may be errOutdated.
 func (t *topicState[E]) attach(in *inbox[E], r *subscribeRequest) (*group[E], error) {
 	if !t.serves(r) {
 		return nil, during("subscribe", ErrClosed)

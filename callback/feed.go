@@ -11,28 +11,26 @@ import (
 	"gormi/rmi/multicast"
 )
 
-// feed is the receiving end of the subscriptions of one node that have the same
-// source and selection: the owner sends each event once, and the feed puts it
-// in every member's inbox.
+// feed is the receiving end of the subscriptions of one node that have the same source and
+// selection. The owner sends each event once, and the feed puts it in every member's inbox.
 //
-// Packets come in the order in which the owner made them. What a member gets
-// first (nothing, a replay, a snapshot) comes between begin and joined, whose
-// token is that of the request; from joined on it gets what all get. So it does
-// not matter that the answer to the request comes another way.
+// Packets come in the order in which the owner made them. What a member gets first (nothing, a
+// replay, a snapshot) comes between begin and joined, whose token is that of the request. From
+// joined on it gets what all members get. So it does not matter that the answer to the request does
+// not come in that order.
 //
 // # Who does what
 //
-// Receive and Flush run on the goroutine that reads the peer's packets, and
-// never wait for a subscriber. Values are decoded, which is the program's code where
-// it has codecs of its own, without mu. Requests to the owner are made by one goroutine
-// at a time (feed.work), which runs while there are members to be subscribed,
-// resumed or unsubscribed, and ends by itself, at the latest with hub.ctx.
+// Receive and Flush run on the goroutine that reads the peer's packets, and never wait for a
+// subscriber. Decoding may run the program's codecs, so values are decoded without mu. Requests to
+// the owner are made by one goroutine at a time (feed.work). It runs while there are members to be
+// subscribed, resumed or unsubscribed, and ends by itself, at the latest with hub.ctx.
 //
-// Lock order: hub.mu, feed.mu, inbox.mu. No other package is called under them, but for
+// Lock order: hub.mu, feed.mu, inbox.mu. No other package is called under them, except context.
 // contexts.
 type feed[E any] struct {
 	feedConfig[E]
-	stop func() // takes the receiver back
+	stop func() // unregisters the receiver
 
 	mu    sync.Mutex
 	state feedState[E] // guarded by mu; reached by lock and change alone
@@ -48,8 +46,8 @@ type feedConfig[E any] struct {
 	wake  chan struct{} // a member left: whoever waits between attempts looks again
 }
 
-// feedState is what the lock of a feed guards, with what its members and requests say is
-// its. Its methods need that lock.
+// feedState is what the lock of a feed guards. So are the states of its members and requests. Its
+// methods need that lock.
 type feedState[E any] struct {
 	*feedConfig[E]
 	src       Source[E] // nil: to be found (again)
@@ -58,9 +56,9 @@ type feedState[E any] struct {
 	leaving   []subID
 	batch     *request[E]        // under way
 	cancel    context.CancelFunc // ends its call; nil while there is none
-	abandoned bool               // its call is given up, because the connection is lost
+	abandoned bool               // its call was cancelled, because the connection is lost
 	private   bool               // what comes is for the members of to, up to joined
-	to        *request[E]        // nil: of a request that was given up
+	to        *request[E]        // nil: of a request that was cancelled
 	lost      bool               // the connection was lost under the joined
 	peer      *multicast.Peer    // from which events come; nil: none yet, or it is over
 	epoch     Epoch
@@ -81,7 +79,7 @@ func (f *feed[E]) lock() *feedState[E] {
 	return &f.state
 }
 
-// change calls do with the state, and after the lock starts work if do asked for that.
+// change calls do with the state. After the lock it starts work, if do asked for that.
 func (f *feed[E]) change(do func(s *feedState[E])) {
 	s := f.lock()
 	do(s)
@@ -120,7 +118,7 @@ type member[E any] struct {
 	err  error         // set before done is closed
 }
 
-// request is a subscribeRequest under way and who it is for.
+// request is a subscribeRequest in flight, and for whom it is.
 type request[E any] struct {
 	members []*member[E]
 	resume  bool
@@ -134,7 +132,7 @@ type request[E any] struct {
 	rejected chan struct{} // closed when its packets came over a connection that could not be used yet
 }
 
-// reject has the request under way made again.
+// reject makes the request in flight fail, so that it is made again.
 func (f *feedState[E]) reject() {
 	select {
 	case <-f.batch.rejected:
@@ -143,7 +141,7 @@ func (f *feedState[E]) reject() {
 	}
 }
 
-// join adds a member and has it subscribed. hub.mu is held, so the feed is not over.
+// join adds a member that is to be subscribed. hub.mu is held, so the feed is not over.
 func (f *feed[E]) join(m *member[E]) {
 	f.change(func(s *feedState[E]) {
 		s.subs++
@@ -153,7 +151,7 @@ func (f *feed[E]) join(m *member[E]) {
 	})
 }
 
-// start has work started after the lock, if it does not run.
+// start asks for work to be started after the lock, if it does not run.
 func (f *feedState[E]) start() {
 	if !f.working && !f.over {
 		f.working, f.due = true, true
@@ -214,12 +212,12 @@ func (f *feed[E]) Receive(d *multicast.Delivery) {
 	}
 	f.mu.Unlock()
 	if warn {
-		f.hub.node.Logger().Warn("an event could not be decoded, and is told as lost; there may be more", "type", f.key.events.String(), "err", err)
+		f.hub.node.Logger().Warn("an event could not be decoded, and is reported as lost; there may be more", "type", f.key.events.String(), "err", err)
 	}
 }
 
-// marked takes what is no event. If a peer's first packets are among it, the connection's end
-// is waited for from here on.
+// marked handles a packet that is no event. If it is among a peer's first packets, the feed watches
+// for the connection's end from here on.
 func (f *feed[E]) marked(p *multicast.Peer, h *head) {
 	fresh := false
 	f.change(func(s *feedState[E]) { fresh = s.mark(p, h) })
@@ -228,7 +226,7 @@ func (f *feed[E]) marked(p *multicast.Peer, h *head) {
 	}
 }
 
-// wants tells whether what a peer sends is for somebody.
+// wants reports whether a member wants what a peer sends.
 func (f *feedState[E]) wants(p *multicast.Peer) bool {
 	if f.peer != p {
 		return false // of a connection that is lost, or of nobody we asked
@@ -239,15 +237,15 @@ func (f *feedState[E]) wants(p *multicast.Peer) bool {
 	return len(f.joined) > 0 && !f.lost // those who lost their connection must first be resumed
 }
 
-// mark takes what is no event. It reports whether events come from p from now on.
+// mark handles a packet that is no event. It reports whether events come from p from now on.
 func (f *feedState[E]) mark(p *multicast.Peer, h *head) (fresh bool) {
 	if f.peer != p {
 		if h.kind != headBegin || f.batch == nil || f.batch.token != h.number || !f.from(p) {
 			return false
 		}
 		if f.peer != nil || f.lost && !f.batch.resume {
-			// The members that there are must first learn that their connection is
-			// lost, and be resumed: from here on they would miss what was between.
+			// The members that exist must first learn that their connection is lost, and be
+			// resumed: otherwise they would miss what was between.
 			f.reject()
 			return false
 		}
@@ -261,8 +259,8 @@ func (f *feedState[E]) mark(p *multicast.Peer, h *head) (fresh bool) {
 			break
 		}
 		if len(f.joined) > 0 && h.epoch != f.epoch {
-			// What was found is another topic of the same node: the members that there
-			// are have lost theirs.
+			// The source that was found is another topic of the same node: the existing members
+			// have lost theirs.
 			f.lost = true
 			f.reject()
 			break
@@ -284,8 +282,7 @@ func (f *feedState[E]) mark(p *multicast.Peer, h *head) (fresh bool) {
 	return fresh
 }
 
-// subscribed are the members that the owner has, as far as its packets tell. It
-// forgets them.
+// subscribed returns the members that the owner has, as far as its packets tell. It forgets them.
 func (f *feedState[E]) subscribed() []*member[E] {
 	all := f.joined
 	f.joined, f.lost = nil, false
@@ -297,18 +294,17 @@ func (f *feedState[E]) subscribed() []*member[E] {
 	return all
 }
 
-// from tells whether a peer is the one that was asked. A well-known source may
-// be anybody's.
+// from reports whether a peer is the one that was asked. Any node may own a well-known source.
 func (f *feedState[E]) from(p *multicast.Peer) bool {
 	r, ok := rmi.RefOf(f.src)
 	return !ok || r.ID.Node.IsZero() || r.ID.Node == p.Node()
 }
 
-// eventChunk is how many events are allocated at once. One that a program keeps
-// keeps its neighbours: few, so that it does not matter.
+// eventChunk is how many events are allocated at once. An event that a program keeps in memory
+// keeps its neighbours there too: few, so that it does not matter.
 const eventChunk = 16
 
-// event takes an event that is wanted: v, or why it could not be decoded.
+// event handles an event that is wanted: v, or err if it could not be decoded.
 func (f *feedState[E]) event(h *head, v *E, err error) {
 	if err != nil {
 		lost := &head{number: 1}
@@ -335,14 +331,14 @@ func (f *feedState[E]) event(h *head, v *E, err error) {
 	f.pending = append(f.pending, e)
 }
 
-// gap takes a gap that is wanted.
+// gap handles a gap that is wanted.
 func (f *feedState[E]) gap(h *head) {
 	if f.private {
 		f.hold(&Event[E]{Kind: KindGap, Missed: h.number, Seq: h.last, Restarted: h.restarted})
 		return
 	}
 	f.flush()
-	// What was told is not told again by who resumes.
+	// A member that resumes must not be told of this gap again.
 	f.last = max(f.last, h.last)
 	if h.number == 0 {
 		unknown := []*Event[E]{{Kind: KindGap, Seq: h.last, Epoch: f.epoch}}
@@ -362,7 +358,7 @@ func (f *feedState[E]) hold(e *Event[E]) {
 	f.to.events = append(f.to.events, e)
 }
 
-// admit makes the members of the request under way ordinary ones.
+// admit makes the members of the request in flight ordinary ones.
 func (f *feedState[E]) admit(h *head) {
 	b := f.to
 	if b == nil || b != f.batch || b.token != h.number {
@@ -382,10 +378,10 @@ func (f *feedState[E]) admit(h *head) {
 	close(b.joined)
 }
 
-// advance hands out what came of a replay whose connection was lost, so that the
-// next request goes on behind it: a replay may take longer than connections live. It
-// tells whether there was something. A state is of no use in part, nor is a gap which
-// one follows; they begin anew.
+// advance delivers what came of a replay whose connection was lost, so that the next request
+// continues after it: a replay may take longer than connections live. It reports whether there was
+// something. A part of a state is of no use, and neither is a gap that a state follows. They begin
+// anew.
 func (f *feedState[E]) advance(b *request[E]) bool {
 	last := Seq(0)
 	for _, e := range b.events {
@@ -418,7 +414,7 @@ func (f *feedState[E]) begin(m *member[E]) {
 	}
 }
 
-// begun tells whether events came, or it failed.
+// begun reports whether events came, or the subscription failed.
 func (m *member[E]) begun() bool {
 	select {
 	case <-m.done:
@@ -464,8 +460,8 @@ func (f *feed[E]) ended(p *multicast.Peer) {
 	}
 }
 
-// ended returns how to give up the call under way, if there is one. It is made again. Its
-// answer may be lost, and must not hold it up.
+// ended returns how to cancel the call in flight, if there is one. The call is made again. Its
+// answer may be lost, and must not be waited for.
 func (f *feedState[E]) ended(p *multicast.Peer) (giveUp context.CancelFunc) {
 	if f.peer != p || f.over {
 		return nil
@@ -479,7 +475,7 @@ func (f *feedState[E]) ended(p *multicast.Peer) (giveUp context.CancelFunc) {
 	return f.cancel
 }
 
-// all are the members, whatever their state. It forgets them.
+// all returns the members, whatever their state. It forgets them.
 func (f *feedState[E]) all() []*member[E] {
 	all := slices.Concat(f.joined, f.joining)
 	if f.batch != nil {
@@ -515,6 +511,6 @@ func endError(h *head) error {
 	return fault.Add(fault.New(fault.Kind(h.reason), fault.OutcomeUnknown, "%s", h.text), fault.Op("subscribe"))
 }
 
-// errUnconfirmed is a request that was granted, but whose connection ended before
-// its events began.
+// errUnconfirmed is the error of a request that was granted, but whose connection ended before its
+// events began.
 var errUnconfirmed = errors.New("the connection ended before the subscription began")

@@ -153,8 +153,8 @@ func start[E any](t *testing.T, src Source[E], o *SubscribeOptions) (got chan Ev
 	return got, ended
 }
 
-// The end of a receiver's subscriptions is that of those which joined, not of one that
-// was asked for behind it.
+// The end of a receiver's subscriptions ends those that joined, not one that was requested after
+// it.
 func TestAnEndIsOfThoseWhoJoined(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()
@@ -229,7 +229,7 @@ func TestAnEndedFeedIsForgotten(t *testing.T) {
 	}
 }
 
-// Packets of a request that ended in the middle, or of one that nobody made, are for nobody.
+// Packets of a request that ended in the middle, or of one that was never made, reach nobody.
 func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()
@@ -286,8 +286,8 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	default:
 	}
 
-	// A request's packets on a new connection, before the end of the old one is known:
-	// its members must wait until those who have joined are resumed.
+	// A request's packets come on a new connection, before the end of the old one is known. Its
+	// members must wait until those who have joined are resumed.
 	early := &request[int]{token: 5, joined: make(chan struct{}), rejected: make(chan struct{})}
 	s = f.lock()
 	src = s.src
@@ -317,8 +317,8 @@ func TestFeedsTakeOnlyWhatIsForThem(t *testing.T) {
 	}
 }
 
-// What is found under a name may be another topic of the same node: those who are
-// subscribed to the first have lost theirs, and are told.
+// A name may lead to another topic of the same node. Subscribers of the first topic have lost
+// theirs, and are told.
 func TestAnotherTopicOfTheSameNodeIsARestart(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()
@@ -449,7 +449,7 @@ func newMember(id subID) *member[int] {
 	return &member[int]{in: newInbox[int](&SubscribeOptions{Queue: 10}, func() {}), id: id, done: make(chan struct{})}
 }
 
-// Who left while it was being subscribed is unsubscribed when it is.
+// A member that leaves while it is being subscribed is unsubscribed afterwards.
 func TestWhoLeftWhileItJoined(t *testing.T) {
 	stays, left := newMember(1), newMember(2)
 	left.left = true
@@ -461,7 +461,7 @@ func TestWhoLeftWhileItJoined(t *testing.T) {
 	}
 }
 
-// What goes on behind a part of a replay names the epoch: another topic numbers others.
+// A request for the rest of a replay names the epoch: another topic has other numbers.
 func TestAReplayGoesOnInItsEpoch(t *testing.T) {
 	events := []*Event[int]{{Kind: KindPublished, Seq: 4, Epoch: 9}, {Kind: KindPublished, Seq: 5, Epoch: 9}}
 	m := newMember(1)
@@ -546,8 +546,8 @@ func newTestFeed(h *hub, src Source[int]) *feed[int] {
 	return f
 }
 
-// The answer to a request whose connection ended may be lost. The call is given up then,
-// and the request made again at once.
+// The answer to a request whose connection ended may be lost. The call is cancelled then, and the
+// request made again at once.
 func TestACallWhoseAnswerMayBeLostIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		called := make(chan struct{})
@@ -570,8 +570,8 @@ func TestACallWhoseAnswerMayBeLostIsGivenUp(t *testing.T) {
 	})
 }
 
-// Attempts of which each brings a part of a replay are no failures in a row: the pauses
-// between them stay short.
+// Attempts that each bring a part of a replay are no failures in a row: the pauses between them
+// stay short.
 func TestProgressKeepsPausesShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const attempts = 8

@@ -27,8 +27,8 @@ type piece struct {
 	name string
 }
 
-// golden compares b with testdata/golden/name.txt, in which the bytes stand in
-// hexadecimal, with what they mean after a '#', and returns those of the file.
+// golden compares b with testdata/golden/name.txt, and returns the bytes of that file. It has bytes
+// in hexadecimal, and their meaning after a '#'.
 func golden(t *testing.T, name, about string, b []byte, parts ...piece) []byte {
 	t.Helper()
 	path := filepath.Join("testdata", "golden", name+".txt")

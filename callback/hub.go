@@ -9,8 +9,8 @@ import (
 	"gormi/rmi"
 )
 
-// hub is a node's subscriptions to other nodes' topics: one feed for all that
-// have the same source and selection, so that what they get travels once.
+// hub has a node's subscriptions to other nodes' topics. All that have the same source and
+// selection share a feed, so that their events travel once.
 type hub struct {
 	node *rmi.Node
 	ctx  context.Context // ends when the node begins to close
@@ -40,7 +40,7 @@ type feedKey struct {
 	ask    selection
 }
 
-// hubKey is under which a node keeps its hub.
+// hubKey is the key by which a node stores its hub.
 type hubKey struct{}
 
 func hubOf(n *rmi.Node) *hub {
@@ -64,8 +64,8 @@ func join[E any](h *hub, key feedKey, find func(context.Context) (Source[E], err
 	return nil
 }
 
-// joined adds a member to the feed of a key and returns that. If there is none, fresh becomes
-// it; if that is nil too, nothing is done.
+// joined adds a member to the feed of a key and returns the feed. If there is none, it uses fresh.
+// If that is nil too, it does nothing.
 func joined[E any](h *hub, key feedKey, fresh *feed[E], m *member[E]) *feed[E] {
 	s := h.lock()
 	defer h.mu.Unlock()

@@ -2,8 +2,8 @@ package callback
 
 import "sync"
 
-// inbox is what waits for one subscriber of this process, between the goroutine
-// that brings events, which never waits, and the one that consumes them.
+// inbox is the queue of one subscriber of this process. It is between the goroutine that brings
+// events, which never waits, and the one that consumes them.
 type inbox[E any] struct {
 	arrived func() // wakes the consumer; must not block, nor use the inbox
 
@@ -34,8 +34,7 @@ func newInbox[E any](o *SubscribeOptions, arrived func()) *inbox[E] {
 	}}
 }
 
-// change calls f, unless the inbox is over, and wakes the consumer if there is
-// something for it.
+// change calls f, unless the inbox is over, and wakes the consumer if there is something for it.
 func (in *inbox[E]) change(f func(s *inboxState[E])) {
 	in.mu.Lock()
 	if !in.state.over {
@@ -48,7 +47,7 @@ func (in *inbox[E]) change(f func(s *inboxState[E])) {
 	}
 }
 
-// due tells whether the consumer is to be woken now.
+// due reports whether to wake the consumer now.
 func (s *inboxState[E]) due() bool {
 	if !s.idle || !s.over && !s.q.waiting() {
 		return false
@@ -82,7 +81,7 @@ func (in *inbox[E]) keep(events []*Event[E]) {
 	})
 }
 
-// lose tells of n lost events, up to the last.
+// lose notes n lost events, of which last is the last.
 func (in *inbox[E]) lose(n uint64, last place) {
 	in.change(func(s *inboxState[E]) {
 		s.q.lose(n)
@@ -90,13 +89,13 @@ func (in *inbox[E]) lose(n uint64, last place) {
 	})
 }
 
-// end ends the inbox after what is queued, with an error or none.
+// end ends the inbox after what is queued. err may be nil.
 func (in *inbox[E]) end(err error) {
 	in.change(func(s *inboxState[E]) { s.over, s.err = true, err })
 }
 
-// takeSize is how many events a consumer takes out at a time: few, since those
-// taken out are not coalesced or dropped any more.
+// takeSize is how many events a consumer takes out at once: few, because those are not coalesced or
+// dropped any more.
 const takeSize = 32
 
 // take appends what is queued to events. If there is nothing, arrived will be

@@ -22,7 +22,7 @@ type matcher[E any] struct {
 	groups  []*group[E]
 }
 
-// isPattern tells whether a string means more than itself to path.Match.
+// isPattern reports whether path.Match gives a meaning to characters of a string.
 func isPattern(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 
 func (x *index[E]) add(g *group[E]) {

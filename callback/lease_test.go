@@ -11,9 +11,8 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// A subscriber of which nothing is heard any more is forgotten when its connection
-// is given up, 15 s after its last byte, also if nothing is published. In real
-// time: yamux' timers cannot enter a bubble.
+// A subscriber that is silent is forgotten when its connection is given up, 15 s after its last
+// byte, also if nothing is published. This takes real time: yamux' timers cannot enter a bubble.
 func TestSilentSubscriberIsForgottenInBoundedTime(t *testing.T) {
 	if os.Getenv("RMI_LONG") == "" {
 		t.Skip("takes 15 s: set RMI_LONG=1")

@@ -139,8 +139,8 @@ func TestAFailedChangeLeavesNoOldSnapshot(t *testing.T) {
 	}
 }
 
-// A listener is given up when it was unreachable for all of GiveUp: not at its first
-// failure, and any call that reached it begins the time anew.
+// A listener is dropped when it was unreachable for all of GiveUp, not at its first failure. A call
+// that reaches it begins the time anew.
 func TestAListenerIsGivenUpOnlyAfterGiveUp(t *testing.T) {
 	unreachable := []*rmi.Error{
 		{Kind: rmi.KindConnectFailed, Outcome: rmi.OutcomeNotExecuted}, {Kind: rmi.KindPeerGone}, {Kind: rmi.KindDeadline, Outcome: rmi.OutcomeNotExecuted},

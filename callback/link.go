@@ -10,8 +10,8 @@ import (
 	"gormi/rmi/multicast"
 )
 
-// group is the subscriptions of one receiver of a peer, or one of this process. It is part
-// of the topic's state, but for what does not change and for out.
+// group is the subscriptions of one receiver of a peer, or one of this process. It is part of the
+// topic's state, except for out and for what does not change.
 type group[E any] struct {
 	match  string
 	local  *inbox[E]
@@ -28,7 +28,7 @@ type client[E any] struct {
 	link   *link[E]
 	groups map[multicast.ReceiverID]*group[E]
 	count  int    // subscriptions
-	unhook func() // takes the hook for the connection's end back
+	unhook func() // removes the hook for the connection's end
 }
 
 // selection is what the subscriptions of a group have in common.
@@ -88,8 +88,8 @@ type link[E any] struct {
 	state linkState[E] // guarded by mu, with the outlets of its groups; reached by lock alone
 }
 
-// outlet is what waits for one group. Only methods of its link's state look into it, but for
-// to, which does not change.
+// outlet is the queue of one group. Only methods of its link's state use it, except for to, which
+// does not change.
 type outlet[E any] struct {
 	to     [1]multicast.ReceiverID
 	q      queue[*entry[E]]
@@ -98,8 +98,8 @@ type outlet[E any] struct {
 	behind *outlet[E] // of the same receiver, goes first
 }
 
-// linkState is what the lock of a link guards. Its methods need that lock. Those that return
-// start ask the caller to start run after the lock; run counts as running from then on.
+// linkState is what the lock of a link guards. Its methods need that lock. Those that return start
+// ask the caller to start run after the lock; run counts as running from then on.
 type linkState[E any] struct {
 	ready   []*outlet[E]
 	running bool // run runs
@@ -131,7 +131,7 @@ func (s *linkState[E]) keep(o *outlet[E], entries ...*entry[E]) (start bool) {
 
 func (s *linkState[E]) clear(o *outlet[E]) { o.q.clear() }
 
-// follow puts a new group behind what is left of one of the same receiver that ended.
+// follow lets a new group wait for what is left of a group of the same receiver that ended.
 func (s *linkState[E]) follow(o *outlet[E]) {
 	for _, other := range s.ready {
 		if other != o && other.to == o.to {
@@ -197,7 +197,7 @@ func (l *link[E]) run() {
 		for ms := b.messages; len(ms) > 0; {
 			n, err := l.peer.Send(ms)
 			if rmi.KindOf(err) == rmi.KindTooLarge {
-				// Larger than the peer accepts: to it, the event is lost.
+				// An event that is larger than the peer accepts is lost to it.
 				ms[n].Head, ms[n].Packet = lostHead(ms[n].Head), nil
 				ms = ms[n:]
 				continue
@@ -212,21 +212,21 @@ func (l *link[E]) run() {
 	}
 }
 
-// die is the end of run: the peer takes nothing any more.
+// die ends run: the peer takes nothing any more.
 func (l *link[E]) die() {
 	s := l.lock()
 	defer l.mu.Unlock()
 	s.dead, s.running = true, false
 }
 
-// cut forgets what is to be sent: the connection is lost.
+// cut drops what is to be sent: the connection is lost.
 func (l *link[E]) cut() {
 	s := l.lock()
 	defer l.mu.Unlock()
 	s.dead, s.ready = true, nil
 }
 
-// topicClosed has the topic told when nothing is left to send.
+// topicClosed makes run tell the topic when nothing is left to send.
 func (l *link[E]) topicClosed() {
 	s := l.lock()
 	defer l.mu.Unlock()
@@ -271,7 +271,7 @@ type taken[E any] struct {
 	last   Seq       // the last of them
 }
 
-// clear lets go of everything but memory, for the next use.
+// clear releases everything but memory, for the next use.
 func (b *batch[E]) clear() {
 	b.parts = b.parts[:cap(b.parts)]
 	for i := range b.parts {
@@ -336,8 +336,8 @@ func (b *batch[E]) take(s *linkState[E]) {
 	s.ready = s.ready[:n]
 }
 
-// merge makes messages of the parts: an event that several groups get is one
-// message to all of them; each group's order is kept.
+// merge makes messages of the parts. An event that several groups get is one message to all of
+// them. Each group's order is kept.
 func (b *batch[E]) merge() {
 	clear(b.messages)
 	b.messages, b.heads, b.to = b.messages[:0], b.heads[:0], b.to[:0]
@@ -373,8 +373,8 @@ func (b *batch[E]) merge() {
 	}
 }
 
-// own makes messages of what only this group gets, up to its next event, and
-// tells whether there is one.
+// own makes messages of what only this group gets, up to its next event, and reports whether there
+// is one.
 func (b *batch[E]) own(p *part[E]) bool {
 	for ; p.at < len(p.entries); p.at++ {
 		x := &p.entries[p.at]

@@ -30,13 +30,13 @@ type ListenersOptions[T any] struct {
 
 	// GiveUp is how long a listener may be unreachable before it is dropped, if its node listens
 	// somewhere. If zero, a minute. If its node listens nowhere, it is dropped when its session is
-	// over, since it cannot be reached any more. A session outlives a lost connection
+	// over, because it cannot be reached any more. A session outlives a lost connection
 	// (rmi.Options.SessionLease).
 	//
-	// A call's error tells that, by its kind. NoSuchObject, StaleReference and Closed drop a
-	// listener at once. PeerGone, ConnectFailed, and a Deadline before the call was sent, drop it
-	// after GiveUp. A listener in this process is judged in the same way, because it may call a
-	// remote one. One that fails for another reason returns an error of another kind.
+	// The kind of a call's error decides. NoSuchObject, StaleReference and Closed drop a listener
+	// at once. PeerGone, ConnectFailed, and a Deadline before the call was sent, drop it after
+	// GiveUp. A listener in this process is judged in the same way, because it may call a remote
+	// one. One that fails for another reason returns an error of another kind.
 	GiveUp time.Duration
 
 	// OnDrop is called for a listener that was dropped, OnError for a call that failed
@@ -70,7 +70,7 @@ type Listeners[T any] struct {
 type listenersState[T any] struct {
 	members map[*listener[T]]struct{}
 	closed  bool
-	unhook  func() // takes the hook for the node's end back
+	unhook  func() // removes the hook for the node's end
 }
 
 // lock returns the state, which the caller may use until it unlocks mu.
@@ -100,7 +100,7 @@ type listenerState[T any] struct {
 	q       queue[func(context.Context, T) error]
 	running bool // run runs
 	over    bool
-	unhook  func() // takes the hook for the session's end back; may be nil
+	unhook  func() // removes the hook for the session's end; may be nil
 }
 
 // lock returns the state, which the caller may use until it unlocks mu.
@@ -109,9 +109,9 @@ func (x *listener[T]) lock() *listenerState[T] {
 	return &x.state
 }
 
-// NewListeners returns an empty set. n is the node whose methods get the listeners.
-// o may be nil. Coalesce means DropOldest here, since notifications have no key.
-// The set is closed when the node is, and the node waits for its calls.
+// NewListeners returns an empty set. n is the node to whose methods the listeners are passed. o may
+// be nil. Coalesce means DropOldest here, because notifications have no key. The set is closed when
+// the node is, and the node waits for its calls.
 func NewListeners[T any](n *rmi.Node, o *ListenersOptions[T]) *Listeners[T] {
 	l := &Listeners[T]{node: n, state: listenersState[T]{members: make(map[*listener[T]]struct{})}}
 	if o != nil {
@@ -199,7 +199,7 @@ func (l *Listeners[T]) Remove(v T) bool {
 	return found
 }
 
-// add reports whether the set took the listener: it takes none once it is closed.
+// add reports whether the set took the listener. A closed set takes none.
 func (s *listenersState[T]) add(x *listener[T]) bool {
 	if !s.closed {
 		s.members[x] = struct{}{}
@@ -224,10 +224,12 @@ func (l *Listeners[T]) Len() int {
 	return len(l.lock().members)
 }
 
-// Notify calls call for every listener that is in the set now, with a
-// context that bounds the call. It queues the calls and does not wait for them:
+// Notify calls call for every listener that is in the set now, with a context that bounds the call.
+// It queues the calls and does not wait for them:
 //
-//	l.Notify(func(ctx context.Context, f func(context.Context, int64) error) error { return f(ctx, balance) })
+//	l.Notify(func(ctx context.Context, f func(context.Context, int64) error) error {
+//		return f(ctx, balance)
+//	})
 func (l *Listeners[T]) Notify(call func(ctx context.Context, listener T) error) {
 	var slow []*listener[T]
 	s := l.lock()
@@ -279,7 +281,7 @@ func (s *listenerState[T]) push(call func(context.Context, T) error) (ok, start 
 	return ok, start
 }
 
-// next takes the next call, if ok, and tells how many were lost before it. If done, there is
+// next takes the next call, if ok, and returns how many were lost before it. If done, there is
 // nothing, and run must end.
 func (s *listenerState[T]) next() (call func(context.Context, T) error, missed uint64, ok, done bool) {
 	call, missed, ok = s.q.pop()
@@ -320,7 +322,7 @@ func (x *listener[T]) run() {
 	}
 }
 
-// told takes the result of a call.
+// told handles the result of a call.
 func (x *listener[T]) told(err error) {
 	switch o := &x.set.o; {
 	case err == nil:
@@ -338,9 +340,8 @@ func (x *listener[T]) told(err error) {
 	}
 }
 
-// await waits while the listener's session has no connection, and reports whether
-// there is one again. A call would fail when the node stops waiting. In the queue,
-// notifications are safe.
+// await waits while the listener's session has no connection, and reports whether it has one again.
+// A call would fail when the node's grace is over. In the queue, notifications are safe.
 func (x *listener[T]) await() (back bool) {
 	if x.owner == (refs.NodeID{}) {
 		return false
@@ -380,7 +381,7 @@ func (x *listener[T]) call(f func(context.Context, T) error) (err error) {
 	return err
 }
 
-// gone tells whether a listener whose call failed with err is gone for good.
+// gone reports whether a listener whose call failed with err is gone for good.
 func (x *listener[T]) gone(err error) bool {
 	switch rmi.KindOf(err) {
 	case rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindClosed:
@@ -400,7 +401,7 @@ func (x *listener[T]) gone(err error) bool {
 	return false
 }
 
-// unreachable tells whether a listener has been unreachable for too long.
+// unreachable reports whether a listener has been unreachable for too long.
 func (x *listener[T]) unreachable() bool {
 	if x.failing.IsZero() {
 		x.failing = time.Now()

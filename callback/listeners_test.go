@@ -216,8 +216,8 @@ func next[T any](t *testing.T, c <-chan T) (v T) {
 	return v
 }
 
-// What is for a listener whose connection is lost for long waits in its queue: it is
-// neither spent on calls that fail, nor is the listener dropped.
+// Notifications of a listener whose connection is lost for long wait in its queue. They are not
+// spent on calls that fail, and the listener is not dropped.
 func TestNotificationsKeepWhileAListenerIsAway(t *testing.T) {
 	for _, listens := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -260,8 +260,8 @@ func TestNotificationsKeepWhileAListenerIsAway(t *testing.T) {
 	}
 }
 
-// What a queue has no room for while its listener is away is lost by the queue's policy,
-// the oldest too: none is taken out for a call that cannot be made.
+// What a queue has no room for while its listener is away is lost by the queue's policy, the oldest
+// too: none is taken out for a call that cannot be made.
 func TestNotificationsOfAListenerThatIsAwayStayInItsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := rmitest.New(t)

@@ -14,8 +14,8 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// waitFor waits until what Subscriptions says holds; it is asked again after
-// each event of the sessions, so it polls by yielding.
+// waitFor waits until what Subscriptions says holds. It is asked again after each event of the
+// sessions, so it polls by yielding.
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ctx := bounded(t)
@@ -133,8 +133,8 @@ func TestRestartedOwnerIsANewEpoch(t *testing.T) {
 	}
 }
 
-// A source that can be found again is not waited for when its owner vanished, nor
-// is who finds it when the owner is back.
+// If a source can be found again, nobody waits for an owner that vanished. When the owner is back,
+// nobody waits for the registry.
 func TestWhatCanBeFoundAgainIsNotWaitedFor(t *testing.T) {
 	net := rmitest.New(t)
 	first, second, user := net.Node(), net.Node(), net.Client()

@@ -25,8 +25,8 @@ const (
 // SubscribeOptions say what a subscription gets. The zero value is everything
 // that is published from now on, through a queue of 1024 events.
 type SubscribeOptions struct {
-	// Match is the key of the events that are wanted, or a pattern as of
-	// path.Match, such as "AC*". The owner filters. If "", all.
+	// Match is the key of the events that are wanted, or a pattern as for path.Match, such as
+	// "AC*". The owner filters. If "", all.
 	Match string
 
 	// Queue is how many events may wait for the program. If zero, 1024; at most

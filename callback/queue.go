@@ -25,12 +25,12 @@ func (p Policy) String() string {
 
 var policyNames = [...]string{"drop oldest", "drop newest", "coalesce", "disconnect"}
 
-// queue holds what waits for one consumer, in order, in a ring that grows when
-// needed. It is not safe for concurrent use.
+// queue is the queue of one consumer: a ring that grows when needed. It is not safe for concurrent
+// use.
 //
-// Slots are live (they count against limit and may be dropped), kept (they are
-// part of a replay or a snapshot, or tell something: never dropped) or dead
-// (dropped, not yet passed).
+// A slot is live, kept or dead. A live one counts against limit and may be dropped. A kept one is
+// never dropped: it is part of a replay or a snapshot, or tells something. A dead one was dropped
+// and not yet passed.
 //
 //	len = end - begin = live + kept + dead;  dead < half of len, or len is small
 //	pushed live = popped + live + losses told + losses in missed and lost
@@ -70,7 +70,7 @@ func newQueue[T any](limit int, p Policy, key func(T) string) queue[T] {
 
 func (q *queue[T]) at(i uint64) *slot[T] { return &q.buf[i&uint64(len(q.buf)-1)] }
 
-// waiting tells whether pop would return something.
+// waiting reports whether pop would return something.
 func (q *queue[T]) waiting() bool { return q.begin != q.end || q.lost > 0 }
 
 // push queues a live v. It reports false if the policy is Disconnect and the
@@ -103,10 +103,10 @@ func (q *queue[T]) push(v T) bool {
 	return true
 }
 
-// keep queues a v that is never dropped.
+// keep queues v, which is never dropped.
 func (q *queue[T]) keep(v T) { q.append(v, slotKept) }
 
-// lose notes that n were lost behind the last one.
+// lose notes that n entries were lost after the last one.
 func (q *queue[T]) lose(n uint64) { q.lost += n }
 
 func (q *queue[T]) append(v T, state slotState) {
@@ -136,7 +136,7 @@ func (q *queue[T]) dropOldest() {
 	q.drop(i)
 }
 
-// drop makes a live slot dead and its loss the next one's.
+// drop makes a live slot dead. The next slot reports the loss.
 func (q *queue[T]) drop(i uint64) {
 	s := q.at(i)
 	n := uint64(s.missed) + 1
@@ -155,7 +155,7 @@ func (q *queue[T]) drop(i uint64) {
 	}
 }
 
-// pass passes dead slots at the beginning; what they still miss goes on.
+// pass skips dead slots at the beginning. The next slot reports their losses.
 func (q *queue[T]) pass() {
 	for q.begin != q.end && q.at(q.begin).state == slotDead {
 		if n := q.at(q.begin).missed; n > 0 {
@@ -172,8 +172,8 @@ func (q *queue[T]) pass() {
 	}
 }
 
-// pop takes the first one out. missed is how many were lost before it, also if
-// there is none behind them (then ok is false).
+// pop takes the first entry out. missed is how many were lost before it. If ok is false, there is
+// no entry, but there may be losses.
 func (q *queue[T]) pop() (v T, missed uint64, ok bool) {
 	if q.begin == q.end {
 		missed, q.lost = q.lost, 0

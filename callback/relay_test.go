@@ -12,7 +12,7 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// Events are not relayed: who would need that is told so, and can read.
+// Events are not relayed. Whoever would need that gets an error that says so, and can use Read.
 func TestWhoHasOnlyARelayToTheOwnerIsRefused(t *testing.T) {
 	net := rmitest.New(t)
 	naming, owner, user := net.Node(), net.Client(), net.Client()

@@ -45,7 +45,7 @@ func (l *logged) options() *rmi.Options {
 	return &rmi.Options{Logger: slog.New(slog.NewTextHandler(l, nil))}
 }
 
-// What was told as lost is neither told again nor delivered after a cut.
+// What was reported as lost is neither reported again nor delivered after a cut.
 func TestAGapIsToldOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy callback.Policy
@@ -208,8 +208,8 @@ func TestAReplayGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
-// A snapshot that is cut begins anew, and so does the gap before it: of a part of a
-// state nobody knows what it lacks.
+// A snapshot that is cut off begins anew, and so does the gap before it: nobody knows what a part
+// of a state lacks.
 func TestASnapshotThatIsCutBeginsAnew(t *testing.T) {
 	const keys = 100
 	for _, resumed := range []bool{false, true} {
@@ -265,8 +265,8 @@ func TestASnapshotThatIsCutBeginsAnew(t *testing.T) {
 	}
 }
 
-// A loop over a name begins before there is anything under it, as it goes on when its
-// server went away.
+// A loop over a name may begin before anything is bound to it, just as it goes on when its server
+// went away.
 func TestASourceThatIsNotUpYetIsWaitedFor(t *testing.T) {
 	net := rmitest.New(t)
 	naming := net.Node()
@@ -333,8 +333,8 @@ func TestASourceThatIsNotUpYetIsWaitedFor(t *testing.T) {
 	}
 }
 
-// What waits for a source ends with its context, and says why it waited; what is no
-// matter of waiting fails at once.
+// A loop that waits for a source ends with its context, and says why it waited. An error that
+// waiting cannot mend ends it at once.
 func TestWaitingForASourceEnds(t *testing.T) {
 	net := rmitest.New(t)
 	user := net.Client()
@@ -395,8 +395,8 @@ func TestWaitingForASourceEnds(t *testing.T) {
 	}
 }
 
-// A name means here what it means to the registry's client: what that refuses fails at
-// once, in the same words, and the default registry is where it says.
+// A name means what it means to package registry. A name that this refuses fails at once, with the
+// same text, and the default registry is the same.
 func TestANameIsReadAsTheRegistrysClientReadsIt(t *testing.T) {
 	user := rmitest.New(t).Client()
 	o := &callback.SubscribeOptions{}

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// hasSnapshot reports whether there is a state to be had. The program is not asked for
-// its own after Close, unless it said so.
+// hasSnapshot reports whether the topic can give its state. After Close the program is not asked
+// for it, unless ServeClosed is set.
 func (t *topicState[E]) hasSnapshot() bool {
 	return t.latest != nil || t.o.Snapshot != nil && (!t.closed || t.o.ServeClosed)
 }
@@ -15,8 +15,8 @@ func (t *topicState[E]) hasSnapshot() bool {
 // errOutdated asks the caller to call the program's Snapshot after the lock, and to try again.
 var errOutdated = errors.New("the last snapshot is out of date")
 
-// withSnapshot calls f with the topic's state, and again behind a call of the program's
-// Snapshot if f asks for that. Nothing is published meanwhile.
+// withSnapshot calls f with the topic's state. If f asks for that, it calls the program's Snapshot,
+// and f again. Nothing is published meanwhile.
 func (t *Topic[E]) withSnapshot(f func(s *topicState[E]) error) error {
 	if t.o.Snapshot != nil {
 		t.changing.Lock()
@@ -35,8 +35,7 @@ func (t *Topic[E]) withSnapshot(f func(s *topicState[E]) error) error {
 	}
 }
 
-// snapshot returns the parts of the state as of now whose keys match. The error may be
-// errOutdated.
+// snapshot returns the parts of the present state whose keys match. The error may be errOutdated.
 func (t *topicState[E]) snapshot(match string) ([]*entry[E], error) {
 	if t.latest != nil {
 		state := make([]*entry[E], 0, len(t.latest))

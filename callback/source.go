@@ -8,8 +8,8 @@ import (
 	"gormi/rmi/stub"
 )
 
-// Source is a remote interface: a typed stream of events. A *Topic is one.
-// It can be bound, returned or passed like any remote object. Others get a proxy of it.
+// Source is a remote interface: a typed stream of events. A *Topic is one. It can be bound,
+// returned or passed like any remote object. Others get a proxy of it.
 //
 // Programs do not call Subscribe and Unsubscribe. They use Events, the function Subscribe, and
 // Read.
@@ -46,16 +46,15 @@ type subscribeRequest struct {
 	Epoch Epoch
 }
 
-// subscribeGrant tells on which connection the events come.
+// subscribeGrant says on which connection the events come.
 type subscribeGrant struct {
 	Node    refs.NodeID
 	Session multicast.ConnectionID
 }
 
-// Register provides the stub of Source[E]. Programs need it that get a source from a registry or
-// a method, and that have no run-time proxies: because of the build tag rmi_safe, or of the
-// platform. Call it from an init function. NewTopic,
-// EventsByName and SubscribeByName do it themselves.
+// Register provides the stub of Source[E]. A program needs it if it gets a source from a registry
+// or a method and has no run-time proxies: because of the build tag rmi_safe, or of the platform.
+// Call it from an init function. NewTopic, EventsByName and SubscribeByName do it themselves.
 func Register[E any]() {
 	stub.Register(func(o stub.Object) Source[E] { return sourceStub[E]{o} })
 }

@@ -98,8 +98,8 @@ func chanValues[T any](ch <-chan T) iter.Seq[T] {
 	}
 }
 
-// A snapshot and what follows it is the state at every moment: nothing is lost
-// or doubled, though publishing goes on all the time.
+// A snapshot and the events after it give the state at every moment. Nothing is lost or doubled,
+// though events are published all the time.
 func TestSnapshotThenEveryChange(t *testing.T) {
 	net := rmitest.New(t)
 	owner, user := net.Node(), net.Client()

@@ -39,7 +39,7 @@ func (t *Topic[E]) Subscribe(ctx context.Context, r subscribeRequest) (subscribe
 	return subscribeGrant{Node: t.node.ID(), Session: p.Connection()}, nil
 }
 
-// hook has a link dropped when its connection is lost.
+// hook makes a link be dropped when its connection is lost.
 func (t *Topic[E]) hook(l *link[E]) {
 	unhook := l.peer.OnEnd(func() { t.drop(l) })
 	s := t.lock()
@@ -78,7 +78,7 @@ func tooMany(limit int, whose, option string) error {
 	return fault.Add(fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "too many subscriptions: %d of %s are the limit (TopicOptions.%s)", limit, whose, option), fault.Op("subscribe"))
 }
 
-// subscribe adds a request's subscriptions. It reports whether fresh is the peer's link now,
+// subscribe adds a request's subscriptions. made reports whether fresh became the peer's link,
 // because there was none. The error may be errOutdated.
 func (t *topicState[E]) subscribe(fresh *link[E], r *subscribeRequest) (made bool, err error) {
 	if !t.serves(r) {
@@ -116,8 +116,8 @@ func (t *topicState[E]) subscribe(fresh *link[E], r *subscribeRequest) (made boo
 	if g == nil {
 		g = &group[E]{match: r.Match, client: c, ask: ask, subs: make(map[subID]struct{}, len(r.Subs))}
 		g.out.to[0] = r.Receiver
-		// What waits here waits for the connection, so a short queue for a slow
-		// program is no reason for a short one here.
+		// This queue waits for the connection. So it is not short just because a slow program asked
+		// for a short queue.
 		g.out.q = newQueue(max(r.Queue, 1024), r.Policy, func(e *entry[E]) string { return e.Event.Key })
 		c.groups[r.Receiver] = g
 		if !t.closed {
@@ -154,8 +154,8 @@ func (t *topicState[E]) subscribe(fresh *link[E], r *subscribeRequest) (made boo
 	return made, nil
 }
 
-// serves reports whether a request is served. A closed topic serves those who were
-// there before. They know its epoch, and get what they missed.
+// serves reports whether a request is served. A closed topic serves subscribers from before. They
+// know its epoch, and get what they missed.
 func (t *topicState[E]) serves(r *subscribeRequest) bool {
 	return !t.closed || t.o.ServeClosed || r.Start == StartFromSeq && r.Epoch == t.epoch
 }

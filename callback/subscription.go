@@ -7,18 +7,17 @@ import (
 	"gormi/rmi/stub"
 )
 
-// Subscription is a remote interface: the subscriber's hold on a subscription
-// that lives at the publisher.
+// Subscription is a remote interface. A subscriber uses it to end a subscription that lives at the
+// publisher.
 type Subscription interface {
-	// Cancel ends the subscription. After it has returned nil, nothing new is sent.
-	// What was under way may still arrive. Cancelling again does nothing.
+	// Cancel ends the subscription. After it has returned nil, nothing new is sent. What was in
+	// flight may still arrive. Cancelling again does nothing.
 	Cancel(ctx context.Context) error
 }
 
-// NewSubscription returns a subscription whose first Cancel calls cancel, which may be nil.
-// It is safe for concurrent use. Another Cancel waits while cancel
-// runs, at most until its own context ends. So cancel must not
-// cancel its own subscription.
+// NewSubscription returns a subscription whose first Cancel calls cancel, which may be nil. It is
+// safe for concurrent use. Another Cancel waits while cancel runs, at most until its own context
+// ends. So cancel must not cancel its own subscription.
 func NewSubscription(cancel func()) Subscription {
 	return &subscription{cancel: cancel, done: make(chan struct{})}
 }

@@ -13,8 +13,8 @@ import (
 	"gormi/rmi/multicast"
 )
 
-// TopicOptions say what a topic keeps, and for how many. The zero value is a
-// topic without keys and snapshots.
+// TopicOptions say what a topic keeps, and how many subscriptions it has. The zero value is a topic
+// without keys and snapshots.
 type TopicOptions[E any] struct {
 	// Key returns what SubscribeOptions.Match and the policy Coalesce look at. If nil, every key
 	// is "". Keys are at most 512 bytes long. Concurrent publishers call Key concurrently.
@@ -34,14 +34,14 @@ type TopicOptions[E any] struct {
 	Removes func(E) bool
 	// MaxKeys bounds the keys of Latest: publishing another fails. If zero, 100,000.
 	MaxKeys int
-	// Snapshot returns the state as the program keeps it, instead of Latest. It is
-	// called while nothing is published. Change that state in Topic.Change only. Then no change is
-	// lost or doubled. Snapshot must not use the topic.
+	// Snapshot returns the state as the program keeps it, instead of Latest. It is called while
+	// nothing is published. Change that state in Topic.Change only. Then no change is lost or
+	// doubled. Snapshot must not use the topic.
 	Snapshot func() []E
 
-	// ServeClosed admits subscribers after Close. They get what they ask for, the
-	// last state or the kept events, and then the end. Snapshot is called for them, if it is set.
-	// If ServeClosed is false, they are refused with ErrClosed.
+	// ServeClosed admits subscribers after Close. They get what they ask for, the last state or the
+	// kept events, and then the end. Snapshot is called for them, if it is set. If ServeClosed is
+	// false, they are refused with ErrClosed.
 	ServeClosed bool
 
 	// Subscriptions bounds those of the topic. If zero, a million.
@@ -60,16 +60,15 @@ const maxQueue = 1 << 20
 //
 // # Who does what
 //
-// Publish encodes the event, numbers it, puts it in the log and in the queue of
-// every group that wants it. A group is the subscriptions of one receiver of a
-// peer. They have the same selection, so one queue serves any number of them. A
-// link is a connection with subscribers. While something is queued for its groups,
-// a goroutine of its own sends it (link.run), and waits there when the peer
-// is slow. It ends when nothing is left, or with the connection.
+// Publish encodes the event, numbers it, puts it in the log and in the queue of every group that
+// wants it. A group is the subscriptions of one receiver of a peer. They have the same selection,
+// so one queue serves any number of them. A link is a connection with subscribers. While something
+// is queued for its groups, a goroutine of its own sends it (link.run), and waits there when the
+// peer is slow. It ends when nothing is left, or with the connection.
 //
-// Lock order: Topic.changing, Topic.mu, link.mu or inbox.mu. The program's functions
-// run under none but changing, which exists to keep them apart. Nothing is sent,
-// encoded or logged under the others.
+// Lock order: Topic.changing, Topic.mu, link.mu or inbox.mu. Of these only changing is held while
+// the program's functions run; it exists to keep them apart. Nothing is sent, encoded or logged
+// under the others.
 type Topic[E any] struct {
 	topicConfig[E]
 	batches sync.Pool // of *batch[E], see link.run
@@ -114,7 +113,7 @@ func (t *Topic[E]) lock() *topicState[E] {
 	return &t.state
 }
 
-// entry is an event of the log, or what else goes through a group's queue.
+// entry is an event of the log, or something else that goes through a group's queue.
 type entry[E any] struct {
 	Event  Event[E]
 	packet *multicast.Packet
@@ -125,7 +124,7 @@ type entry[E any] struct {
 
 var _ Source[any] = (*Topic[any])(nil)
 
-// epochs makes the epochs of a process differ.
+// epochs makes the epochs of a process distinct.
 var epochs atomic.Int64
 
 func newEpoch() Epoch {
@@ -138,8 +137,8 @@ func newEpoch() Epoch {
 	}
 }
 
-// NewTopic returns a topic of node n; o may be nil. The error tells why values
-// of E cannot travel. A topic needs no Close if it lives as long as its node.
+// NewTopic returns a topic of node n; o may be nil. The error says why values of E cannot travel. A
+// topic needs no Close if it lives as long as its node.
 func NewTopic[E any](n *rmi.Node, o *TopicOptions[E]) (*Topic[E], error) {
 	codec, err := multicast.CodecOf[E]()
 	if err != nil {
@@ -205,10 +204,9 @@ func (t *Topic[E]) Publish(e E) (Seq, error) {
 	return s.publish(n)
 }
 
-// Change calls f, which changes state that TopicOptions.Snapshot shows and
-// returns the event that tells of it. Change publishes that event. To snapshots, both are
-// one step. If f fails, nothing is published. If the event cannot be encoded, f has
-// run all the same. f must not use the topic.
+// Change calls f, which changes state that TopicOptions.Snapshot shows and returns the event that
+// says so. Change publishes that event. To snapshots, both are one step. If f fails, nothing is
+// published. If the event cannot be encoded, f has run all the same. f must not use the topic.
 func (t *Topic[E]) Change(f func() (E, error)) (Seq, error) {
 	t.changing.Lock()
 	defer t.changing.Unlock()
@@ -239,8 +237,7 @@ type news[E any] struct {
 	removes bool // with Latest: it takes its key out of the snapshot
 }
 
-// encode makes news of a value. It calls the program's functions, so no lock but changing
-// is held.
+// encode makes news of a value. It calls the program's functions, so only changing may be held.
 func (t *Topic[E]) encode(v E) (n news[E], err error) {
 	p, err := t.codec.Packet(t.exchange, v)
 	if err != nil {
@@ -282,7 +279,7 @@ func (t *topicState[E]) publish(n news[E]) (Seq, error) {
 	return t.last, nil
 }
 
-// remember makes an event its key's part of the snapshot.
+// remember makes an event the snapshot's part for its key.
 func (t *topicState[E]) remember(n news[E]) error {
 	key := n.Event.Key
 	if n.removes {
@@ -296,7 +293,7 @@ func (t *topicState[E]) remember(n news[E]) error {
 	return nil
 }
 
-// keep puts e in the log, and forgets what the bounds do not allow.
+// keep puts e in the log, and removes what exceeds the bounds.
 func (t *topicState[E]) keep(e *entry[E]) {
 	if t.o.Keep < 0 {
 		return
@@ -309,7 +306,7 @@ func (t *topicState[E]) keep(e *entry[E]) {
 	t.forgetOld()
 }
 
-// forgetOld takes out of the log what the bounds do not allow.
+// forgetOld removes from the log what exceeds the bounds.
 func (t *topicState[E]) forgetOld() {
 	n := 0
 	for n < len(t.log) && (len(t.log)-n > t.o.Keep || t.bytes > t.o.KeepBytes || t.o.KeepFor > 0 && time.Since(t.log[n].at) > t.o.KeepFor) {
@@ -357,8 +354,8 @@ func (t *Topic[E]) Read(_ context.Context, from Seq, match string, atMost int) (
 // readSize is about how many bytes Read returns at most.
 const readSize = 1 << 20
 
-// Close ends the topic. Subscribers' loops end, without an error, after what is
-// on its way to them. Publish then fails with ErrClosed. Close does not wait.
+// Close ends the topic. Subscribers' loops end, without an error, after what is on its way to them.
+// Publish then fails with ErrClosed. Close does not wait.
 //
 // What the topic keeps can still be read. Subscribers whose connection is lost when
 // the topic is closed get the rest, and then the end, when they come back.

@@ -17,8 +17,7 @@ const (
 	// firstTimeout and resumeTimeout bound one attempt.
 	firstTimeout  = 30 * time.Second
 	resumeTimeout = 5 * time.Second
-	// quickTries is how often a subscription whose connection broke while it was
-	// made is tried again before it fails.
+	// quickTries is how often a new subscription is tried if its connection breaks meanwhile.
 	quickTries = 3
 	// leaveTries is how often an owner is told that a subscription is over. If it
 	// cannot be told, the subscription lasts as long as the connection.
@@ -116,8 +115,8 @@ func (f *feedState[E]) finish() bool {
 
 var errNodeClosed = fault.Add(fault.New(fault.KindClosed, fault.OutcomeUnknown, "the node is closed"), fault.Op("subscribe"))
 
-// next makes the next request: first those that lost their connection, then those
-// that join, as many as begin alike.
+// next makes the next request: first for members that lost their connection, then for those that
+// join, as many as begin alike.
 func (f *feedState[E]) next() *request[E] {
 	f.tokens++
 	b := &request[E]{token: f.tokens, joined: make(chan struct{}), rejected: make(chan struct{})}
@@ -207,14 +206,14 @@ func (f *feed[E]) request(b *request[E]) error {
 	}
 }
 
-// calling notes how to end the call of the request under way, nil if there is none.
+// calling notes how to cancel the call of the request in flight, nil if there is none.
 func (f *feed[E]) calling(cancel context.CancelFunc) {
 	s := f.lock()
 	defer f.mu.Unlock()
 	s.cancel, s.abandoned = cancel, false
 }
 
-// gaveUp reports whether the call under way was ended because its connection is lost.
+// gaveUp reports whether the call in flight was cancelled because its connection is lost.
 func (f *feed[E]) gaveUp() bool {
 	s := f.lock()
 	defer f.mu.Unlock()
@@ -231,11 +230,11 @@ func (f *feed[E]) begins(b *request[E], r *subscribeRequest) {
 	}
 }
 
-// errDetached is why a source that has a name is not asked now: a call would wait
-// for the connection with an owner that may have been replaced.
+// errDetached is why a source that has a name is not asked now: a call would wait for the
+// connection with an owner that may have been replaced.
 var errDetached = fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the connection with the owner is lost"), fault.Op("subscribe"))
 
-// detached tells whether the connection with a source's owner is lost.
+// detached reports whether the connection with a source's owner is lost.
 func detached[E any](src Source[E]) bool {
 	r, ok := rmi.RefOf(src)
 	if !ok {
@@ -246,9 +245,9 @@ func detached[E any](src Source[E]) bool {
 	return p != nil && p.Detached()
 }
 
-// source returns the source, finding it if need be: for the first time, after an
-// attempt that failed, and while the owner is detached. What was known stays so
-// if it cannot be found: the owner may be back before the registry.
+// source returns the source. It finds it the first time, after an attempt that failed, and while
+// the owner is detached. If it cannot be found, what was known stays: the owner may be back before
+// the registry.
 func (f *feed[E]) source(ctx context.Context) (Source[E], error) {
 	src := f.known()
 	if f.find == nil || src != nil && !detached(src) {
@@ -274,7 +273,7 @@ func (f *feed[E]) known() Source[E] {
 	return s.src
 }
 
-// forget has the source found again: what is known did not serve.
+// forget makes source find the source again: what is known did not serve.
 func (f *feed[E]) forget() {
 	s := f.lock()
 	defer f.mu.Unlock()
@@ -283,8 +282,8 @@ func (f *feed[E]) forget() {
 	}
 }
 
-// failed puts the members of a request that failed back, or ends them. It tells
-// whether to try again, and whether a part of what they asked for came.
+// failed puts the members of a request that failed back, or ends them. It reports whether to try
+// again, and whether a part of what they asked for came.
 func (f *feed[E]) failed(b *request[E], err error, failures int) (again, advanced bool) {
 	s := f.lock()
 	defer f.mu.Unlock()
@@ -324,9 +323,9 @@ func (f *feedState[E]) failed(b *request[E], err error, failures int) (again, ad
 	return false, advanced
 }
 
-// repeat tells whether a request that failed with err is made again. The first one
-// of a subscription fails fast, unless it waits for its source; once events came, the
-// owner is waited for.
+// repeat reports whether a request that failed with err is made again. The first request of a
+// subscription fails fast, unless it waits for its source. Once events came, it waits for the
+// owner.
 func (b *request[E]) repeat(err error, finds bool, failures int) bool {
 	if errors.Is(err, errUnconfirmed) {
 		return true
@@ -344,8 +343,8 @@ func (b *request[E]) repeat(err error, finds bool, failures int) bool {
 	return errors.Is(err, context.DeadlineExceeded)
 }
 
-// notUp tells whether an attempt to find or to reach a source failed because it is
-// not up, or not yet.
+// notUp reports whether an attempt to find or to reach a source failed because the source is not
+// up, or not yet.
 func notUp(err error) bool {
 	switch rmi.KindOf(err) {
 	case rmi.KindNotBound, rmi.KindConnectFailed, rmi.KindPeerGone, rmi.KindNoSuchObject, rmi.KindStaleReference, rmi.KindDeadline:

@@ -1,3 +1,3 @@
-// Package examples holds programs, one in each folder. Its test follows the
-// README: a module of one's own, from zero.
+// Package examples holds programs, one in each folder. Its test follows the README: a module of
+// one's own, from zero.
 package examples

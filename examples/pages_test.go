@@ -31,8 +31,8 @@ var (
 	docPlaced = regexp.MustCompile(`((?:` + docWord + `(?:,| and|, and) )*[\w.]+) in ([\w/]+\.go)\b`)
 )
 
-// docWord is a method, or a function whose name begins with a capital. The word before "in
-// x.go" is a function however it begins; others in small letters are any words.
+// docWord is a method, or a function whose name begins with a capital. The word before "in x.go" is
+// a function however it begins. Other words in small letters are not names.
 const docWord = `(?:[A-Za-z]\w*\.[A-Za-z]\w*|[A-Z]\w*)`
 
 // source is what the module's Go files declare.

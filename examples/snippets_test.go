@@ -37,6 +37,8 @@ import (
 	"gormi/registry"
 	"gormi/rmi"
 	"gormi/rmi/access"
+	"gormi/rmi/intercept"
+	"gormi/rmi/metadata"
 	"gormi/rmi/rmitest"
 )
 
@@ -57,9 +59,9 @@ type account struct{ bank.Account }
 func forget(any) {}
 `
 
-// TestReadmeSnippetsCompile has the type checker look at every block of Go in the README
-// and the guide that is no file: as the body of a function, in the company of the names above. What a
-// snippet declares and leaves unused is let pass.
+// TestReadmeSnippetsCompile type-checks every block of Go in the README and the guide that is no
+// file, as the body of a function beside the names above. It ignores names that a snippet declares
+// and does not use.
 func TestReadmeSnippetsCompile(t *testing.T) {
 	bankGo := ""
 	for _, page := range []string{"README.md", ".github/GUIDE.md"} {
@@ -89,8 +91,8 @@ func TestReadmeSnippetsCompile(t *testing.T) {
 	}
 }
 
-// exports tells where the compiler's notes on the packages are that a file imports, and on
-// those behind them.
+// exports returns where the compiler's export data of the packages is that a file imports, and of
+// their dependencies.
 func exports(t *testing.T, file string) map[string]string {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), "", file, parser.ImportsOnly)

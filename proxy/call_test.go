@@ -176,7 +176,7 @@ func TestAFuncIsAnInterfaceOfOneMethod(t *testing.T) {
 	}
 }
 
-// Operation is a func type for which linked code makes the proxies.
+// Operation is a func type for which a registered function makes the proxies.
 type Operation func(ctx context.Context) (string, error)
 
 func TestARegisteredTypeHasTheProxiesThatLinkedCodeMakes(t *testing.T) {
@@ -193,7 +193,7 @@ func TestARegisteredTypeHasTheProxiesThatLinkedCodeMakes(t *testing.T) {
 	}
 }
 
-// Whether a type can have proxies is about platforms only for interfaces without a stub.
+// Only for interfaces without a stub, proxies depend on the platform.
 func TestOnlyAnInterfaceWithoutAStubNeedsThePlatformsHelp(t *testing.T) {
 	type stubless interface{ Do(context.Context) error }
 	type stubbed interface{ Do(context.Context) error }
@@ -257,7 +257,7 @@ func TestArgumentsThatCannotTravelAreTheCallersToRefuse(t *testing.T) {
 	}
 }
 
-// References belong to the session on which they are sent, so each attempt encodes anew.
+// References belong to the session on which they are sent, so each attempt encodes again.
 func TestEachAttemptEncodesTheArgumentsAnew(t *testing.T) {
 	var came []int64
 	c := &caller{attempts: 3, answer: func(_ context.Context, _ *codec.Method, args []reflect.Value) ([]reflect.Value, error) {
@@ -386,7 +386,7 @@ func TestWhatIsNoProxyHasNoCore(t *testing.T) {
 	}
 }
 
-// Of interfaces, and of structs that have a Face, every node knows the proxies.
+// Every node knows the proxies of interfaces, and of structs that have a Face.
 func TestAProxyOfAnInterfaceIsKnownToEveryNode(t *testing.T) {
 	all := new(proxy.Table)
 	p, core := made[Arith](t, all, nil)

@@ -12,25 +12,25 @@ import (
 	"gormi/rmi/fault"
 )
 
-// Face is what proxies have beside the methods of their interfaces, so that they
-// print as what they are and do not pass for data: stubs embed it, structs of
-// funcs may, and proxies that are made at run time have the same methods.
+// Face has the methods of proxies besides those of their interfaces. By them, proxies print as what
+// they are and are not taken for data. Stubs embed it, and structs of funcs may. Proxies that are
+// made at run time have the same methods.
 //
-// It is comparable: those of one reference and interface are equal.
+// Face is comparable. Faces of one reference and interface are equal.
 type Face struct {
-	// core is a *Core, nil in what no node made. It has no type, as package fmt
-	// calls no methods of unexported fields, but with some verbs follows pointers
-	// to structs: it would read a core that is in use, and print it.
+	// core is a *Core. It is nil if no node made the Face. It is untyped because of package fmt,
+	// which calls no methods of unexported fields, but with some verbs follows pointers to structs.
+	// So it would read and print a core that is in use.
 	core unsafe.Pointer
 }
 
-// FaceOf returns the face of the proxies of a core.
+// FaceOf returns the face of the proxies of c.
 func FaceOf(c *Core) Face { return Face{unsafe.Pointer(c)} }
 
-// RMICore is what stands behind the proxy.
+// RMICore returns what stands behind the proxy.
 func (f Face) RMICore() *Core { return (*Core)(f.core) }
 
-// String shows interface and reference, without what would allow to call the object.
+// String shows interface and reference. It leaves out what one needs to call the object.
 func (f Face) String() string {
 	c := f.RMICore()
 	if c == nil {
@@ -54,21 +54,21 @@ func (f Face) Format(s fmt.State, verb rune) {
 // LogValue is String.
 func (f Face) LogValue() slog.Value { return slog.StringValue(f.String()) }
 
-// MarshalBinary fails: a proxy is no data.
+// MarshalBinary fails: a proxy is not data.
 func (f Face) MarshalBinary() ([]byte, error) { return nil, f.noData() }
 
-// MarshalJSON fails: a proxy is no data.
+// MarshalJSON fails: a proxy is not data.
 func (f Face) MarshalJSON() ([]byte, error) { return nil, f.noData() }
 
-// MarshalText fails: a proxy is no data.
+// MarshalText fails: a proxy is not data.
 func (f Face) MarshalText() ([]byte, error) { return nil, f.noData() }
 
 func (f Face) noData() error {
 	return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted,
-		"a %v stands for an object and is no data: write its reference, which rmi.RefOf tells and rmi.Resolve takes", f)
+		"a %v stands for an object and is not data: write its reference, which rmi.RefOf returns and rmi.Resolve takes", f)
 }
 
-// dispatcher makes the calls of a run-time proxy, and is its face.
+// dispatcher makes the calls of a run-time proxy. It is also the proxy's face.
 type dispatcher struct{ Face }
 
 var (
@@ -76,7 +76,7 @@ var (
 	_ dynamic.Face       = dispatcher{}
 )
 
-// Dispatch makes a call: method counts in the order of the interface's method names.
+// Dispatch makes a call. method counts in the order of the interface's method names.
 func (d dispatcher) Dispatch(method int, args []reflect.Value) []reflect.Value {
 	c := d.RMICore()
 	return c.dispatch(c.Interface.Methods[method], args)

@@ -1,15 +1,13 @@
-// Package proxy makes the caller's stand-ins for remote objects: values of Go
-// interfaces, of func types, and of structs of func fields, whose calls go to a
-// Caller.
+// Package proxy makes proxies. A proxy stands for a remote object: calls of its methods go to a
+// Caller. Proxies are values of Go interfaces, of func types, and of structs of func fields.
 //
-// There are three ways to a proxy and one machinery behind them. An interface
-// gets the stub that was linked in and registered for it, if there is one, and
-// otherwise a type made at run time (package proxy/dynamic explains how). A func
-// and the func fields of a struct are made by reflect.MakeFunc, on every
-// platform. Each of them leads to a Core.
+// There are three ways to make a proxy. For an interface with a registered stub, the stub makes it.
+// For other interfaces, it is of a type made at run time (package proxy/dynamic explains how).
+// Funcs, and the func fields of a struct, are made by reflect.MakeFunc, on every platform. Each of
+// them leads to a Core.
 //
-// A node has one Core for each reference identity and interface (Table), as
-// long as anything refers to it, so that == on proxies compares identity.
+// A node has one Core for each reference identity and interface, as long as anything refers to it:
+// see Table. So == on proxies compares identity.
 package proxy
 
 import (
@@ -45,19 +43,18 @@ type Caller interface {
 //	}
 //	err = inv.End(err)
 //
-// A retry encodes again because references belong to the session that they are
-// sent on. The core stays alive until End; after it the invocation, its encoder
-// and its decoder belong to somebody else.
+// A retry encodes again because references belong to the session on which they are sent. The core
+// stays alive until End. After End, the invocation, its encoder and its decoder must not be used.
 type Invocation interface {
-	// Attempt reports whether the arguments are to be encoded and sent (again).
+	// Attempt reports whether the arguments must be encoded and sent, the first time or again.
 	Attempt() bool
-	// Encoder is where the arguments of this attempt go.
+	// Encoder returns the encoder for the arguments of this attempt.
 	Encoder() *codec.Encoder
 	// Send makes the call, unless the arguments could not be encoded.
 	Send(encodeErr error)
-	// Results is where the results are, nil if the call failed.
+	// Results returns the decoder for the results, or nil if the call failed.
 	Results() *codec.Decoder
-	// End gives everything back and returns the call's error, or that of its results.
+	// End gives everything back. It returns the call's error, or the error of its results.
 	End(decodeErr error) error
 }
 
@@ -83,16 +80,16 @@ type hold struct {
 	on bool // Holds.Pin was called and Unpin was not; guarded by Table.mu
 }
 
-// Holds is told what the proxies of a table refer to. Its methods are called
-// under the table's lock, Unpin also by the runtime's cleanups: they must be
-// short, and neither use the table nor wake a goroutine.
+// Holds is told what the proxies of a table refer to. Its methods are called under the table's
+// lock, Unpin also by the runtime's cleanups. So they must be short, and must neither use the table
+// nor wake a goroutine.
 type Holds interface {
 	Pin(r refs.Ref)
 	Unpin(id refs.ID)
 }
 
-// Ref is the reference to the object: of those that came to this node the
-// newest, which knows best where the owner is.
+// Ref returns the reference to the object. If several came to this node, that is the newest, which
+// knows best where the owner is. One that the program made stays until it makes another.
 func (c *Core) Ref() refs.Ref {
 	if c.Refresh != nil {
 		c = c.Target()
@@ -100,7 +97,7 @@ func (c *Core) Ref() refs.Ref {
 	return *c.ref.Load()
 }
 
-// Value is the proxy, of the interface's type.
+// Value returns the proxy, a value of the interface's type.
 func (c *Core) Value() reflect.Value { return c.value }
 
 func (c *Core) dispatch(m *codec.Method, args []reflect.Value) []reflect.Value {
@@ -122,8 +119,8 @@ func (c *Core) dispatch(m *codec.Method, args []reflect.Value) []reflect.Value {
 	return res
 }
 
-// Call calls a method by reflection: args are those behind the context, results
-// those before the error.
+// Call calls a method by reflection. args are the arguments after the context, out the results
+// before the error.
 func (c *Core) Call(ctx context.Context, m *codec.Method, args []reflect.Value) (out []reflect.Value, err error) {
 	inv := c.Caller.Begin(ctx, c, m)
 	for inv.Attempt() {
@@ -135,12 +132,12 @@ func (c *Core) Call(ctx context.Context, m *codec.Method, args []reflect.Value) 
 	return out, inv.End(err)
 }
 
-// errorValue is err as a value of type error.
+// errorValue returns err as a value of type error.
 func errorValue(err error) reflect.Value { return reflect.ValueOf(&err).Elem() }
 
 var noError = reflect.Zero(reflect.TypeFor[error]())
 
-// Supported tells whether proxies of an interface type can be made here.
+// Supported returns why proxies of an interface type cannot be made here, or nil if they can.
 func Supported(t reflect.Type) error {
 	if t.Kind() != reflect.Interface {
 		return nil
@@ -192,10 +189,10 @@ func (c *Core) build() error {
 	return nil
 }
 
-// Stub is implemented by linked stubs, and by structs of funcs that embed a Face.
+// Stub is implemented by stubs, and by structs of funcs that embed a Face.
 type Stub interface{ RMICore() *Core }
 
-// Table holds a node's proxies, weakly.
+// Table holds a node's proxies, by weak pointers.
 type Table struct {
 	Holds Holds // set before the table is used; may be nil
 
@@ -203,8 +200,8 @@ type Table struct {
 	cores map[key]weak.Pointer[Core]
 }
 
-// funcs are the proxies of all tables that are funcs, by closure. A func can be told by nothing
-// else.
+// funcs are the proxies of all tables that are funcs, by closure. Nothing else tells one func from
+// another.
 var funcs struct {
 	sync.RWMutex // guards all; taken after Table.mu
 	all          map[uintptr]weak.Pointer[Core]
@@ -213,27 +210,26 @@ var funcs struct {
 type key struct {
 	id       refs.ID
 	endpoint refs.Endpoint // of well-known objects, whose id names no node
+	origin   refs.Origin   // likewise
 	typ      reflect.Type
 }
 
 func keyOf(r refs.Ref, t reflect.Type) key {
 	k := key{id: r.ID, typ: t}
 	if r.ID.IsWellKnown() {
-		k.endpoint = r.Endpoint
+		k.endpoint, k.origin = r.Endpoint, r.Origin
 	}
 	return k
 }
 
-// Get returns the proxy for a reference, making it if there is none.
+// Get returns the proxy for a reference. It makes one if there is none.
 func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error) {
 	k := keyOf(r, i.Type)
 	t.mu.Lock()
 	if c := t.cores[k].Value(); c != nil {
 		t.pin(c, r)
 		t.mu.Unlock()
-		if c.Ref() != r {
-			c.ref.Store(&r)
-		}
+		c.learn(r)
 		return c, nil
 	}
 	t.mu.Unlock()
@@ -247,9 +243,7 @@ func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error
 	defer t.mu.Unlock()
 	if other := t.cores[k].Value(); other != nil { // made at the same time
 		t.pin(other, r)
-		if other.Ref() != r {
-			other.ref.Store(&r)
-		}
+		other.learn(r)
 		return other, nil
 	}
 	if t.cores == nil {
@@ -265,7 +259,14 @@ func (t *Table) Get(r refs.Ref, i *codec.Interface, caller Caller) (*Core, error
 	return c, nil
 }
 
-// addFunc enters the proxy of a func type.
+// learn stores a newer reference. A peer's does not replace the program's own.
+func (c *Core) learn(r refs.Ref) {
+	if old := c.Ref(); old != r && (old.Origin != refs.OriginProgram || r.Origin == refs.OriginProgram) {
+		c.ref.Store(&r)
+	}
+}
+
+// addFunc adds the proxy of a func type to funcs.
 func addFunc(c *Core) {
 	funcs.Lock()
 	defer funcs.Unlock()
@@ -275,7 +276,7 @@ func addFunc(c *Core) {
 	funcs.all[uintptr(c.fn)] = weak.Make(c)
 }
 
-// pin has a core hold its reference. mu is held.
+// pin makes a core hold its reference. mu is held.
 func (t *Table) pin(c *Core, r refs.Ref) {
 	if !c.hold.on && t.Holds != nil {
 		c.hold.on = true
@@ -291,8 +292,8 @@ func (t *Table) unpin(h *hold, id refs.ID) {
 	}
 }
 
-// Release has a core hold its reference no longer, until the reference comes
-// again. A following proxy holds by its target.
+// Release ends the hold of a core on its reference, until the reference arrives again. A following
+// proxy holds through its target.
 func (t *Table) Release(c *Core) {
 	if c.Refresh != nil {
 		c = c.Target()
@@ -302,7 +303,7 @@ func (t *Table) Release(c *Core) {
 	t.unpin(c.hold, c.Ref().ID)
 }
 
-// forget drops the entries of a collected proxy, unless a new one has them.
+// forget removes the entries of a collected proxy, unless a new one has them.
 func (t *Table) forget(k key, fn uintptr, h *hold) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -315,7 +316,7 @@ func (t *Table) forget(k key, fn uintptr, h *hold) {
 	}
 }
 
-// dropFunc drops the entry of a collected func, unless a new one has it.
+// dropFunc removes the entry of a collected func, unless a new one has it.
 func dropFunc(fn uintptr) {
 	funcs.Lock()
 	defer funcs.Unlock()
@@ -324,15 +325,16 @@ func dropFunc(fn uintptr) {
 	}
 }
 
-// Len is the number of proxies that were not collected yet.
+// Len returns the number of proxies that are not collected yet.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.cores)
 }
 
-// CoreOf returns what stands behind v if v is a proxy (of any node, if it is of an interface; of
-// this table's node, if it is a func: a func of another node's is an object like any other).
+// CoreOf returns what stands behind v, or nil if v is no proxy. A proxy of an interface may be of
+// any node. A func must be of this table's node: a func of another node is an object like any
+// other.
 func (t *Table) CoreOf(v reflect.Value) *Core {
 	c := CoreOf(v)
 	if c != nil && c.fn != nil && c.table != t {
@@ -341,7 +343,7 @@ func (t *Table) CoreOf(v reflect.Value) *Core {
 	return c
 }
 
-// CoreOf returns what stands behind v if v is a proxy, of any node. It returns nil otherwise.
+// CoreOf returns what stands behind v, or nil if v is no proxy. The proxy may be of any node.
 func CoreOf(v reflect.Value) *Core {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -365,11 +367,10 @@ func CoreOf(v reflect.Value) *Core {
 	return nil
 }
 
-// closureOf is the address of a func value's closure, which is its own for
-// every func that reflect.MakeFunc made, and for those of stubs, which capture
-// the core. It is nil for a nil func. (A collected closure's address may be used
-// again, but its Core is collected with it, and the table's weak pointer is nil
-// by then.)
+// closureOf returns the address of a func value's closure, nil for a nil func. Each func that
+// reflect.MakeFunc made has its own. So has each func of a stub, because it captures the core. The
+// address of a collected closure may be used again. But its Core is collected with it, and the
+// table's weak pointer is nil by then.
 func closureOf(v reflect.Value) unsafe.Pointer {
 	p := reflect.New(v.Type())
 	p.Elem().Set(v)

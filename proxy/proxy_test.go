@@ -13,7 +13,7 @@ import (
 	"gormi/rmi/codec"
 )
 
-// Named is an interface whose proxies are stubs, so that the test has a hand in their making.
+// Named is an interface whose proxies are stubs, so that the test controls how they are made.
 type Named interface {
 	Name(ctx context.Context) (string, error)
 }
@@ -150,7 +150,7 @@ func TestAReleasedProxyHoldsAgainWhenItsReferenceComesAgain(t *testing.T) {
 	}
 }
 
-// A following proxy is nobody else's, and holds by its target.
+// A following proxy is in no table, and holds through its target.
 func TestAFollowingProxyLeadsToItsTarget(t *testing.T) {
 	h := &holds{make(map[refs.ID]int)}
 	all := proxy.Table{Holds: h}

@@ -64,8 +64,8 @@ func appendEndpoint(b []byte, e Endpoint) []byte {
 	return append(b, e.Host...)
 }
 
-// ParseBinary reads one wire form, which must fill b. What it stores of b it copies; that is at
-// most MaxBinary bytes.
+// ParseBinary reads one wire form, which must fill b. It copies what it stores of b, at most
+// MaxBinary bytes.
 func ParseBinary(b []byte) (Ref, error) {
 	if len(b) > MaxBinary {
 		return Ref{}, errors.New("refs: bytes follow the reference")
@@ -104,7 +104,7 @@ func ParseBinary(b []byte) (Ref, error) {
 	return r, nil
 }
 
-// reader takes fields from the front of b. Once b was too short it gives zeros.
+// reader takes fields from the front of b. After b was too short it returns zeros.
 type reader struct {
 	b     []byte
 	short bool

@@ -89,7 +89,7 @@ func (e Endpoint) Listens() bool { return e.Port != 0 || e.IsUnix() }
 // false, because a listener there is open to others.
 func (e Endpoint) IsLoopback() bool { return e.IsUnix() || loopback(e.Host) }
 
-// loopback is IsLoopback for hosts that are no unix socket.
+// loopback is IsLoopback for hosts that are not unix sockets.
 func loopback(host string) bool {
 	if name := strings.TrimSuffix(host, "."); strings.EqualFold(name, "localhost") {
 		return true
@@ -137,7 +137,7 @@ func (e Endpoint) String() string {
 	return e.Address()
 }
 
-// check tells why e cannot stand in a reference.
+// check returns why e cannot stand in a reference.
 func (e Endpoint) check() error {
 	if e.UDP && (e.Port == 0 || e.IsUnix()) {
 		return errors.New("refs: UDP without a port")

@@ -130,7 +130,8 @@ func numeric(label string) bool {
 	return strings.Trim(label, "0123456789") == ""
 }
 
-// validInterface checks the name of an interface. It may be empty: the holder does not know it.
+// validInterface checks the name of an interface. An empty name says that the holder does not know
+// it.
 func validInterface(name string) error {
 	if len(name) > MaxName {
 		return fmt.Errorf("refs: the interface name is %d bytes long, more than %d", len(name), MaxName)

@@ -12,9 +12,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// NodeID names a node: a version 8 UUID made of the node's public key, so that only the holder of
-// the key can claim it. The zero NodeID stands for "whoever answers at that place" in the reference
-// of a well-known object.
+// NodeID names a node. It is a version 8 UUID made of the node's public key, so that only the
+// holder of the key can claim it. The zero NodeID stands for "whoever answers at that place" in the
+// reference of a well-known object.
 type NodeID [16]byte
 
 // NodeIDFromKey returns the id of the node that holds the private half of key: the first 16 bytes
@@ -39,8 +39,8 @@ func ParseNodeID(s string) (NodeID, error) {
 // String returns the id as a UUID in lower case.
 func (n NodeID) String() string { return uuid.UUID(n).String() }
 
-// Short returns the first 8 hexadecimal digits, enough to tell nodes apart in a log; "-" for the
-// zero id.
+// Short returns the first 8 hexadecimal digits, enough to tell nodes apart in a log. It returns "-"
+// for the zero id.
 func (n NodeID) Short() string {
 	if n.IsZero() {
 		return "-"

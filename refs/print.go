@@ -43,9 +43,9 @@ func (id ID) Format(s fmt.State, _ rune) { io.WriteString(s, id.String()) }
 // LogValue is String.
 func (id ID) LogValue() slog.Value { return slog.StringValue(id.String()) }
 
-// String describes r for people: place, start of the node id, "…" for the object number (unless it
-// is well known), interface and relay. What would allow a reader to call the object is left out.
-// The result is safe to log, whatever r holds. Use [Ref.MarshalText] for the form that [Parse]
+// String describes r for people: place, start of node id, "…" for the object number (unless it
+// is well known), interface and relay. It leaves out what would allow a reader to call the object.
+// So the result is safe to log, whatever r holds. Use [Ref.MarshalText] for the form that [Parse]
 // reads.
 func (r Ref) String() string {
 	b := append([]byte(scheme), appendPlace(nil, r.Endpoint)...)

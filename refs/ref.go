@@ -22,7 +22,7 @@ type Via struct {
 func (v Via) IsZero() bool { return v == Via{} }
 
 // Ref is a reference to a remote object. It is a value: comparable, and safe to copy and share. Use
-// == to ask whether two are written the same. Compare their ID to ask whether they name the same
+// == to ask whether two are written the same and came the same way. Compare their ID to ask whether they name the same
 // object.
 type Ref struct {
 	Endpoint // where the owner listens; zero when it does not
@@ -33,6 +33,9 @@ type Ref struct {
 	// Completed means that Host arrived blank and this node filled in a loopback address. That
 	// address says nothing to other machines, so Outgoing makes it blank again.
 	Completed bool
+
+	// Origin says who chose the addresses. It counts in ==, but does not travel.
+	Origin Origin
 }
 
 // IsZero reports whether r is the zero Ref, which refers to nothing.
@@ -93,7 +96,8 @@ func (r Ref) OnlyLoopback() bool {
 // captive reports whether an endpoint leads others who dial it to their own machine.
 func captive(e Endpoint) bool { return e.IsLoopback() || unspecified(e.Host) }
 
-// check tells why r cannot be written down: what it would be read back as is not r, or is refused.
+// check returns why r cannot be written down: it would be refused, or read back as another
+// reference.
 func (r Ref) check() error {
 	if err := r.Endpoint.check(); err != nil {
 		return err

@@ -236,7 +236,7 @@ func (b *bindingState) granted(g Grant) {
 	b.revision, b.lease = g.Revision, g.Lease
 }
 
-// unanswered notes that a claim failed with err, which may have been granted.
+// unanswered notes that a claim failed with err. The registry may have granted it.
 func (b *bindingState) unanswered(err error) {
 	b.unsure = b.unsure || rmi.OutcomeOf(err) != rmi.OutcomeNotExecuted
 }
@@ -339,8 +339,7 @@ func (b *Binding) lose(why error) {
 	b.renewer.node.Logger().Warn("a binding was lost", "name", b.url.String(), "err", b.lost)
 }
 
-// unbind has the registry unbind the name, and returns why the binding is over.
-// b is closing.
+// unbind unbinds the name at the registry, and returns why the binding is over. b is closing.
 func (b *Binding) unbind(ctx context.Context, why string) error {
 	b.settle(ctx)
 	s := b.lock()
@@ -364,8 +363,8 @@ func (b *Binding) unbind(ctx context.Context, why string) error {
 	return closed(why)
 }
 
-// settle waits until the registry has answered Bind, and until the renewer is not in the midst
-// of binding the name again. The renewer skips bindings that are closing.
+// settle waits until the registry has answered Bind, and until the renewer has finished an attempt
+// to bind the name again. The renewer skips bindings that are closing.
 func (b *Binding) settle(ctx context.Context) {
 	select {
 	case <-b.made:
@@ -400,7 +399,7 @@ func (l Lost) what() string {
 	return "the name was unbound by " + shown(l.By)
 }
 
-// shown is what a registry said, fit for a message.
+// shown makes what a registry said fit for a message.
 func shown(s string) string {
 	const most = 600 // an interface, two hosts and the words between
 	if len(s) > most {

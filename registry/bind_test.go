@@ -99,8 +99,7 @@ func TestClosingABindingTakesTheExportBack(t *testing.T) {
 	wantKind(t, untilItFails(ctx, a), rmi.KindNoSuchObject)
 }
 
-// untilItFails calls an account until the registry, too, has given back what it
-// was told of it.
+// untilItFails calls an account until the registry, too, has given back its reference to it.
 func untilItFails(ctx context.Context, a Account) error {
 	for {
 		if _, err := a.Deposit(ctx, 1); err != nil {

@@ -147,8 +147,8 @@ func TestARegistryWhoseGrantsMakeNoSense(t *testing.T) {
 	}
 }
 
-// A registry that answers nonsense is asked again, as one that does not answer,
-// and no sooner.
+// A registry whose answers make no sense is asked again, like one that does not answer, and no
+// sooner.
 func TestARegistryWhoseAnswersToRenewalsMakeNoSense(t *testing.T) {
 	for what, lost := range map[string]registry.Lost{
 		"index past the end": {Index: 1, Now: 2},
@@ -215,7 +215,7 @@ func TestARegistryWhoseGoodbyeMakesNoSense(t *testing.T) {
 	}
 }
 
-// Who has the name now is the registry's text. It is shown so that a terminal bears it.
+// The holder's name comes from the registry. It is made safe for a terminal.
 func TestWhatARegistrySaysIsShownCleanAndShort(t *testing.T) {
 	for _, by := range []string{"\x1b[2J", strings.Repeat("x", 10_000), strings.Repeat("\u202e", 10_000)} {
 		inTown(t, func(t *testing.T, w *town) {

@@ -9,8 +9,8 @@ import (
 	"gormi/rmi"
 )
 
-// This file decides who may have a name: whether a claim is granted, and what a holder is
-// told whose name is not its own any more.
+// This file decides who may have a name: whether a claim is granted, and what a former holder is
+// told.
 
 // origin is where a leased binding comes from: who claimed the name, for which object, and
 // under which revision it had held the name before.
@@ -91,19 +91,19 @@ func (t *tables) regainUnbound(name string, to origin, who *rights) error {
 	return nil
 }
 
-// yields reports whether a binding gives way to a claim by an earlier holder of its name. has
-// is the binding's origin, and to the claim's. The binding has the name, or had it until it
-// lapsed. It gives way in two cases:
+// yields reports whether a binding gives way to a claim by an earlier holder of its name. has is
+// the binding's origin, to that of the claim. The binding has the name, or had it until it lapsed.
+// It gives way in two cases:
 //
-//   - It is what the same claim got before. The answer did not arrive.
-//   - Both held the name in a registry before this one, where to took the name from has. has
-//     had not heard of that when it came back here first.
+//   - The same claim got it before, and the answer did not arrive.
+//   - Both held the name in a registry before this one, and to took the name from has there. has
+//     came back here first, and had not learned of that.
 func (t *tables) yields(has, to origin) bool {
 	return to.held != 0 && (has == to || has.held != 0 && has.held < to.held && to.held <= t.first)
 }
 
-// lost says what became of a name that a peer does not hold as h says. b is what is bound to
-// it, nil if nothing is.
+// lost says what became of a name that a peer does not hold in the way that h says. b is what is
+// bound to it, nil if nothing is.
 func (t *tables) lost(b *binding, h Held, who *rights) Lost {
 	if !who.hold && !who.see {
 		return Lost{} // such a peer learns nothing
@@ -162,9 +162,9 @@ func (e end) shown(who *rights) string {
 	return e.by.String()
 }
 
-// each calls do for each binding that caller holds as held says. It returns those that it does
-// not hold. who tells the rights of the peer, for a name. A node holds what it has bound
-// itself: another one of the same principal has no lease on it.
+// each calls do for each binding that caller holds as an entry of held says. It returns the entries
+// for which caller holds none. who returns the rights of the peer for a name. A node holds what it
+// has bound itself: another one of the same principal has no lease on it.
 func (t *tables) each(caller refs.NodeID, held []Held, who func(name string) *rights, now time.Duration, do func(b *binding)) (lost []Lost) {
 	for i, h := range held {
 		b := t.current(h.Name, now)

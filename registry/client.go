@@ -155,7 +155,7 @@ func List(ctx context.Context, n *rmi.Node, prefix string) iter.Seq2[NameInfo, e
 			}
 			for _, info := range p.Names {
 				if info.Name <= after || ValidName(info.Name) != nil {
-					// A list without order could keep us here for ever.
+					// A list that is not in order could keep this loop running for ever.
 					err := fault.New(fault.KindProtocol, fault.OutcomeExecuted, "W-153: the registry's list is not in order, or a name in it is not legal")
 					yield(NameInfo{}, during("list", u.String(), err))
 					return

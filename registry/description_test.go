@@ -9,8 +9,8 @@ import (
 	"gormi/rmi"
 )
 
-// Whoever knows no more than what the registry says can compare it with what the
-// reference says: the description that is bound is the object's own.
+// The description that is bound is the object's own. So a client that has only the registry's entry
+// can compare the description with the reference.
 func TestTheDescriptionThatIsBoundIsTheObjectsOwn(t *testing.T) {
 	ctx := testContext(t)
 	reg := serving(t)

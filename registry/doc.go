@@ -10,9 +10,9 @@
 // replaces what is bound, [Unbind] removes it, [Lookup] returns a proxy, and [List] walks the
 // names. [LookupRef] and [At] are for tools.
 //
-// Three terms: a name is bound if the registry has an object for it. A lease is the time for
-// which it stays bound without being renewed. The owner of an object is the node that exports
-// it, and the holder of a name the node that bound it.
+// Four terms. A name is bound if the registry has an object for it. A lease is the time for which
+// it stays bound without being renewed. The owner of an object is the node that exports it. The
+// holder of a name is the node that bound it.
 //
 // The files: name.go and url.go say how names and addresses are written, and registry.go is the
 // remote interface. The registry is store.go, which serve.go serves: it locks the tables of
@@ -148,16 +148,16 @@
 // restarted. When the owner is gone its calls fail, and the name has to be looked up again.
 // [Failover] makes the proxy do that, and repeat calls that were not executed:
 //
-//	acct, err := registry.Lookup[Account](ctx, node, "bank/alice", &registry.LookupOptions{Failover: true})
+//	o := &registry.LookupOptions{Failover: true}
+//	acct, err := registry.Lookup[Account](ctx, node, "bank/alice", o)
 //
 // A call may fail with rmi.KindStaleReference, rmi.KindNoSuchObject, rmi.KindPeerGone or
-// rmi.KindConnectFailed, and the outcome rmi.OutcomeNotExecuted. Then the proxy looks the name
-// up, checks the interface of what is bound there now, and calls again. When the connection
-// with the owner is lost, other proxies wait for as long as the session lives; this one looks
-// the name up. It goes on while the name leads to the same object or to none, and while the
-// registry does not answer. Its pauses grow from 50 ms to 2 s. At the call's deadline the error
-// is rmi.KindDeadline, with what went wrong before as its cause. Concurrent calls that fail
-// share one lookup.
+// rmi.KindConnectFailed, and the outcome rmi.OutcomeNotExecuted. Then the proxy looks the name up,
+// checks the interface of what is bound there now, and calls again. When the connection with the
+// owner is lost, other proxies wait for as long as the session lives; this one looks the name up.
+// It goes on while the name leads to the same object or to none, and while the registry does not
+// answer. Its pauses grow from 50 ms to 2 s. At the call's deadline the error is rmi.KindDeadline,
+// with what went wrong before as its cause. Concurrent calls that fail share one lookup.
 //
 // A call that may have run is not repeated: the caller has to decide. An object that a proxy
 // holds stays usable when its name is unbound or rebound, as long as its owner lives. The proxy

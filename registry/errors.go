@@ -18,7 +18,7 @@ func during(op, url string, err error) error {
 	c := fault.Add(err)
 	switch {
 	case c.Kind == rmi.KindApplication:
-		// The registry's method ran, and says what it did not do.
+		// The registry's method ran, and says why it did nothing.
 		var said *rmi.Error
 		if errors.As(c.Err, &said) {
 			c = fault.Add(said, fault.OutcomeNotExecuted)
@@ -49,7 +49,7 @@ func join(a, b string) string {
 	return a + ": " + b
 }
 
-// refused returns an error by which the registry says that it did nothing.
+// refused returns the error by which the registry says that it did nothing.
 func refused(k rmi.Kind, format string, a ...any) error {
 	return fault.New(k, fault.OutcomeNotExecuted, format, a...)
 }

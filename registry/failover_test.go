@@ -116,8 +116,7 @@ func TestAProxyFollowsItsNameThroughTrouble(t *testing.T) {
 	})
 }
 
-// An owner that is there after all is called again, though the registry cannot
-// be reached.
+// An owner that comes back is called again, even if the registry cannot be reached.
 func TestAProxyGoesBackToTheSameOwner(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()
@@ -270,8 +269,8 @@ func TestCallsThatFailTogetherLookUpOnce(t *testing.T) {
 			t.Errorf("100 calls looked the name up %d times", n)
 		}
 
-		// With nobody there they share the pauses too. The one whose turn it is to
-		// look up may give up: the others go on.
+		// While nobody is there, calls share the pauses too. The call that makes the look-up may
+		// give up: the others go on.
 		next.Close()
 		synctest.Wait()
 		before = c.called("Lookup")
@@ -291,8 +290,8 @@ func TestCallsThatFailTogetherLookUpOnce(t *testing.T) {
 	})
 }
 
-// A following proxy is a proxy: it travels by its reference, as an interface, a
-// struct of funcs, and a func, and stands for the object also in its owner.
+// A following proxy is a proxy: it travels by reference, as an interface, a struct of funcs, and a
+// func. It also stands for the object in its owner's process.
 func TestAFollowingProxyIsAProxy(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()

@@ -32,7 +32,7 @@ type desk struct{ got Account }
 
 func (d *desk) Open(_ context.Context, a Account) error { d.got = a; return nil }
 
-// open has owner hand an account to clerk, who has a proxy of it then.
+// open passes owner's account to clerk, and returns clerk's proxy of it.
 func open(t *testing.T, owner, clerk *rmi.Node, a Account) Account {
 	t.Helper()
 	d := new(desk)
@@ -53,8 +53,8 @@ func open(t *testing.T, owner, clerk *rmi.Node, a Account) Account {
 	return d.got
 }
 
-// A proxy that is bound and forgotten: the binding holds the object, and has its
-// calls relayed if its owner listens nowhere, until the name is another's.
+// A proxy is bound and forgotten. The binding holds the object until the name is another's. If the
+// owner listens nowhere, its calls are relayed.
 func TestABoundProxyHoldsItsObject(t *testing.T) {
 	for what, made := range map[string]struct {
 		owner func(n *rmitest.Network) *rmi.Node
@@ -140,9 +140,8 @@ func TestAProxyThatCouldNotBeBoundIsNotHeld(t *testing.T) {
 	})
 }
 
-// A node binds a proxy of another node of its process, which alone can reach the
-// object: that node goes on holding it, and relays its calls, as long as the name
-// is bound.
+// A node binds a proxy of another node of its process, which alone can reach the object. That node
+// holds the object and relays its calls as long as the name is bound.
 func TestABoundProxyOfAnotherNodeIsKept(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		a := newWatchedAccount()
@@ -166,8 +165,8 @@ func TestABoundProxyOfAnotherNodeIsKept(t *testing.T) {
 	})
 }
 
-// A binding that is relayed is called for as long as it is bound, however the
-// caller came by it and however long it takes.
+// An object with a relayed binding can be called for as long as it is bound, however the caller got
+// its reference and however long the call takes.
 func TestARelayedBindingGoesOn(t *testing.T) {
 	for what, lookup := range map[string]func(w *town) (accountFuncs, error){
 		"looked up": func(w *town) (accountFuncs, error) {
@@ -203,7 +202,7 @@ func TestARelayedBindingGoesOn(t *testing.T) {
 	}
 }
 
-// slow is an account that counts the calls that it serves at a time.
+// slow is an account that counts the calls that it serves concurrently.
 type slowAccount struct {
 	account
 	inside, most int // guarded by account.mu

@@ -28,7 +28,7 @@ func (s *store) claim(t *testing.T, c Claim) Grant {
 	return grants[0]
 }
 
-// away has the store believe that the session with whoever calls it is cut.
+// away makes the store believe that the session with its caller is cut.
 func (s *store) away(yes bool) { s.detached = func(refs.NodeID) bool { return yes } }
 
 func TestClaims(t *testing.T) {
@@ -200,8 +200,8 @@ func TestClaims(t *testing.T) {
 
 func pass(d time.Duration) { <-time.After(d) }
 
-// A claim that is made again is the same only from the same node, for the same
-// object, with the same revision.
+// A claim that is repeated is the same claim only from the same node, for the same object, with the
+// same revision.
 func TestAClaimThatIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := storeAt(local)
@@ -238,8 +238,8 @@ func TestAClaimThatIsMadeAgain(t *testing.T) {
 	})
 }
 
-// Between the look at the holder's session and the taking of the name it may
-// become another's, who is not cut off.
+// Between the look at the holder's session and the taking of the name, somebody else may get the
+// name whose session is not cut.
 func TestANameThatWasReplacedMeanwhileIsNotTaken(t *testing.T) {
 	s := storeAt(local)
 	s.claim(t, Claim{Name: "a"})
@@ -251,7 +251,7 @@ func TestANameThatWasReplacedMeanwhileIsNotTaken(t *testing.T) {
 	}
 }
 
-// What lapsed is there for nobody, though the sweep has not come yet.
+// Nobody sees a lapsed name, even before the sweep reaches it.
 func TestWhatLapsedIsNotSeenBeforeItIsSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -362,8 +362,8 @@ func TestRenewAndRelease(t *testing.T) {
 	})
 }
 
-// Whatever happens to names, the store's counts are right, the heap has the
-// leases that there are, and what lapsed is swept.
+// Whatever happens to names, the store's counts are right, the heap has exactly the leases that
+// exist, and lapsed names are swept.
 func TestTheSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := storeAt(local)

@@ -54,7 +54,7 @@ func (w *town) restart() {
 	w.serve()
 }
 
-// kill has a node be gone, for the registry, as if its process was killed.
+// kill makes a node vanish, for the registry, as if its process was killed.
 func (w *town) kill(n *rmi.Node) {
 	w.Partition(n, w.node)
 	w.Cut(n, w.node)
@@ -77,7 +77,7 @@ func (w *town) bind(n *rmi.Node, name string, o ...registry.BindOptions) *regist
 
 func (w *town) nodeOf(b *registry.Binding) *rmi.Node { return w.byID[b.Ref().Node] }
 
-// owner returns who a name is bound to, zero if it is not bound.
+// owner returns the node that a name is bound to, zero if it is not bound.
 func (w *town) owner(name string) refs.NodeID {
 	w.t.Helper()
 	e, err := registry.LookupRef(w.t.Context(), w.caller, w.reg.URL(name))
@@ -290,8 +290,8 @@ func TestWhatSomebodyUnboundIsNotBoundAgain(t *testing.T) {
 	})
 }
 
-// Rule 5: a name that somebody else had or unbound does not come back, and its
-// holder is told within 5 s, whatever the length of its lease.
+// Rule 5: a name that somebody else bound or unbound does not come back. Its former holder is told
+// within 5 s, whatever the length of its lease.
 func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 	for what, do := range map[string]func(w *town, owner, other *rmi.Node, url string) error{
 		"its own node unbinds it": func(w *town, owner, _ *rmi.Node, url string) error {
@@ -352,8 +352,8 @@ func TestANameThatSomebodyElseHadOrUnboundDoesNotComeBack(t *testing.T) {
 	}
 }
 
-// A registry that was restarted gives a name to who had it last, though who had
-// it before comes back first, and had not heard of it.
+// A registry that was restarted gives a name to its last holder. That is so even if an earlier
+// holder comes back first, and had not heard that it lost the name.
 func TestTheLastHolderHasTheNameAfterARestart(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		first, last := w.Node(), w.Node()
@@ -433,7 +433,7 @@ func TestAPermanentBinding(t *testing.T) {
 	})
 }
 
-// Close of a permanent binding leaves the name to who has it by then.
+// Close of a permanent binding leaves the name to a later holder.
 func TestAPermanentBindingThatWasReplacedIsClosed(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		first, second := w.Node(), w.Node()
@@ -449,8 +449,8 @@ func TestAPermanentBindingThatWasReplacedIsClosed(t *testing.T) {
 	})
 }
 
-// A binding that is closed before its node has noticed that the registry was
-// killed and started again: the call meets another node than it was for.
+// A binding is closed before its node has noticed that the registry was killed and started again:
+// the call meets another node than it was for.
 func TestABindingIsClosedAfterARestart(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		closes, ends := w.Node(), w.Node()
@@ -476,7 +476,7 @@ func TestABindingIsClosedAfterARestart(t *testing.T) {
 	})
 }
 
-// Who is refused a name is told whose it is.
+// A claim that is refused says who has the name.
 func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner, hidden, other := w.Node(), w.Client(), w.Node()
@@ -503,7 +503,7 @@ func TestWhoIsRefusedANameIsToldWhoseItIs(t *testing.T) {
 			if err != nil || rmi.KindOf(grants[0].Refused) != rmi.KindAlreadyBound || !strings.Contains(grants[0].Refused.Error(), want) {
 				t.Errorf("%v, %v does not say %q", grants, err, want)
 			}
-			// Who had it is told who took it.
+			// The former holder is told who took the name.
 			if name != "leased" {
 				continue
 			}
@@ -531,8 +531,8 @@ func (s *deaf) Release(ctx context.Context, _ []registry.Held) ([]registry.Lost,
 	return nil, ctx.Err()
 }
 
-// A registry that is killed while it unbinds a name, and started again, is asked
-// again: Close says that nothing is bound.
+// A registry is killed while it unbinds a name, and started again. It is asked again: Close says
+// that nothing is bound.
 func TestARegistryIsKilledWhileABindingIsClosed(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()
@@ -557,8 +557,8 @@ func TestARegistryIsKilledWhileABindingIsClosed(t *testing.T) {
 	})
 }
 
-// A binding that is being closed is not ended again when its node closes meanwhile:
-// its name is released once, and both wait for that.
+// A binding that is being closed is not ended again when its node closes meanwhile. Its name is
+// released once, and both wait for that.
 func TestANodeIsClosedWhileABindingIsClosed(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()
@@ -592,8 +592,8 @@ func TestANodeIsClosedWhileABindingIsClosed(t *testing.T) {
 	})
 }
 
-// What is being closed is neither renewed nor made again: a registry that was
-// restarted meanwhile would have it for good.
+// A binding that is being closed is neither renewed nor bound again. Otherwise a registry that was
+// restarted meanwhile would keep the name.
 func TestABindingThatIsBeingClosedIsNotRenewed(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		w.reg.Close()
@@ -627,7 +627,7 @@ func TestABindingThatIsBeingClosedIsNotRenewed(t *testing.T) {
 	})
 }
 
-// counted counts the calls of a registry, and tells when names were claimed.
+// counted counts the calls of a registry, and reports when names were claimed.
 type counted struct {
 	registry.Registry
 
@@ -798,8 +798,8 @@ func TestLongNamesAreRenewedAndMadeAgain(t *testing.T) {
 	})
 }
 
-// TestALostGrant: a claim whose answer comes too late is made again, and is not
-// taken for somebody else's.
+// TestALostGrant: a claim whose answer comes too late is repeated, and is not taken for somebody
+// else's.
 func TestALostGrant(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		owner := w.Node()
@@ -826,8 +826,8 @@ func TestALostGrant(t *testing.T) {
 	})
 }
 
-// A name that the registry gave, in an answer that was lost, is taken back with the
-// rest: by its object, for its revision is not known.
+// A name was granted in an answer that was lost. It is released with the others, by its object,
+// because its revision is not known.
 func TestANameWhoseGrantWasLostIsUnbound(t *testing.T) {
 	for what, end := range map[string]func(b *registry.Binding, owner *rmi.Node) error{
 		"its binding is closed": func(b *registry.Binding, _ *rmi.Node) error { return b.Close() },

@@ -64,8 +64,8 @@ func (o ServeOptions) leaseLength(asked time.Duration) (time.Duration, error) {
 	return min(max(asked, minLease), o.MaxLease), nil
 }
 
-// room returns how many bytes the names have once b has replaced old, nil if there is none.
-// The error says that there is no room for b.
+// room returns how many bytes the names take once b has replaced old, which is nil if there is
+// none. An error says that there is no room for b.
 func (t *tables) room(b, old *binding) (bytes int, err error) {
 	bytes = t.bytes + b.size()
 	if old != nil {

@@ -37,16 +37,16 @@ type result struct {
 	lost  bool // it may have been done, or not
 }
 
-// nameState is what a name can be: bound, or not bound and, if its lease lapsed,
-// to be bound again by the one node that held it.
+// nameState is a state of a name: bound, or not bound. If its lease lapsed, the node that held it
+// may bind it again.
 type nameState struct {
 	bound       refs.ObjNum
 	kept, flaky bool
 	returns     refs.ObjNum // not bound, but who held it last may take it back
 }
 
-// quiet are the states that a name can be in after one in which nobody acted: a
-// lease may lapse, and its holder take the name back. Nobody else may.
+// quiet are the states that can follow a state in which nobody acted. A lease may lapse, and its
+// holder may bind the name again. Nobody else may.
 func quiet(s nameState) []nameState {
 	switch {
 	case s.bound != 0 && s.flaky:
@@ -57,8 +57,8 @@ func quiet(s nameState) []nameState {
 	return []nameState{s}
 }
 
-// next are the states that a name can be in after an action with a result, none
-// if there cannot have been this result.
+// next are the states that a name can be in after an action with a result. There are none if the
+// result is impossible.
 func next(s nameState, a action, r result) []nameState {
 	bound, free := nameState{bound: a.id, kept: a.kept, flaky: a.flaky}, nameState{}
 	done := r.kind == 0
@@ -125,8 +125,8 @@ var model = (&porcupine.NondeterministicModel{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v %+v", input, output) },
 }).ToModel()
 
-// history is what happened to names, in an order that no clock gave: what
-// returned before something else was called has a lower number.
+// history is what happened to names, in an order that no clock gave: an action that returned before
+// another was called has a lower number.
 type history struct {
 	order atomic.Int64
 	mu    sync.Mutex // guards the fields below
@@ -240,11 +240,10 @@ func (c *citizen) act(t *testing.T, name string) {
 	}
 }
 
-// TestNamesAreLinearizable: whatever nodes do with a name at a time, bind, rebind
-// and unbind it, for good or by leases long and short, while some are cut off for
-// shorter or longer than a lease, what all of them see happened in some order, one
-// after the other. What comes by itself is that a lease lapses and that its holder
-// binds the name again, if nobody else had or unbound it.
+// TestNamesAreLinearizable: nodes concurrently bind, rebind and unbind a name, for good or by
+// leases long and short, while some are cut off for shorter or longer than a lease. What all of
+// them see is explained by some order of the actions, one after the other. Between actions a lease
+// may lapse, and its holder may bind the name again, if nobody else had or unbound it.
 func TestNamesAreLinearizable(t *testing.T) {
 	histories, actions := 12, 0
 	if os.Getenv("RMI_LONG") != "" {
@@ -294,8 +293,8 @@ func madeAgain(all []porcupine.Operation) (n int) {
 	return n
 }
 
-// stuck shows where a history has no order: what happened from some time before
-// the first action that has no place.
+// stuck shows where a history has no order: what happened from some time before the first action
+// that cannot be placed.
 func stuck(all []porcupine.Operation) string {
 	slices.SortFunc(all, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 	n := sort.Search(len(all), func(n int) bool { return !porcupine.CheckOperations(model, all[:n]) })

@@ -35,8 +35,8 @@ func ValidName(name string) error {
 
 const emptySegment = `a "/" stands at its beginning, at its end, or after another`
 
-// hint says what an address lacks that was written without its scheme, as Java's Naming takes
-// it. r is the character that is not allowed in a name.
+// hint says what is missing in an address that was written without its scheme, as Java's Naming
+// accepts it. r is the character that is not allowed in a name.
 func hint(s string, r rune) string {
 	switch {
 	case strings.HasPrefix(s, "//"):

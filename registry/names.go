@@ -7,8 +7,7 @@ import (
 	"gormi/refs"
 )
 
-// binding is a name and what it is bound to. It is not changed once it is in
-// a tree, but for its lease.
+// binding is a name and what it is bound to. Once it is in a tree, only its lease changes.
 type binding struct {
 	name        string
 	ref         refs.Ref
@@ -24,21 +23,20 @@ func (b *binding) size() int {
 	return len(b.name) + len(b.description) + len(b.ref.Interface.Name) + len(b.ref.Endpoint.Host) + len(b.ref.Via.Endpoint.Host)
 }
 
-// maxBlock is how many bindings a block of names has before it is split. With a
-// million names there are some 3,000 blocks, and to add one moves at most 4 KiB
-// of pointers here and 72 KiB of block headers in the rare split.
+// maxBlock is how many bindings a block of names has before it is split. With a million names there
+// are some 3,000 blocks. Adding one moves at most 4 KiB of pointers, and 72 KiB of block headers in
+// the rare split.
 const maxBlock = 512
 
-// names are bindings in the order of their names: a B-tree of two levels. No
-// block is empty, and each one's names come behind those of the block before.
-// The zero value is empty.
+// names are bindings in the order of their names: a B-tree of two levels. No block is empty. The
+// names of a block come after those of the block before. The zero value is empty.
 type names struct {
 	blocks [][]*binding
 	count  int
 }
 
-// find returns where name is, or where it belongs: index of the block (0 if
-// there is none), index in it, and whether it is there.
+// find returns where name is, or where it belongs: index of the block (0 if there is none), index
+// in it, and whether it is there.
 func (n *names) find(name string) (block, at int, ok bool) {
 	block, ok = slices.BinarySearchFunc(n.blocks, name, func(b []*binding, name string) int {
 		return strings.Compare(b[0].name, name)
@@ -65,7 +63,7 @@ func (n *names) get(name string) *binding {
 	return nil
 }
 
-// put adds a binding, or puts it in the place of the one of the same name.
+// put adds a binding, or replaces the one with the same name.
 func (n *names) put(b *binding) {
 	i, at, ok := n.find(b.name)
 	if ok {
@@ -101,8 +99,8 @@ func (n *names) remove(name string) {
 	}
 }
 
-// from calls yield with the bindings from name on (or from what comes behind
-// it), in order, until it returns false.
+// from calls yield with the bindings in order, beginning at name, or at the next one if name is not
+// there, until yield returns false.
 func (n *names) from(name string, yield func(*binding) bool) {
 	i, at, _ := n.find(name)
 	for ; i < len(n.blocks); i, at = i+1, 0 {

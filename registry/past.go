@@ -23,10 +23,10 @@ type end struct {
 	origin               // zero of a permanent one
 }
 
-// past remembers names that are not bound any more, whoever unbound them and however long
-// they were bound: an earlier holder must not bind them again. It remembers a name for at
-// least pastFor, unless more than maxPast names end in that time. It has two generations,
-// and drops the older one as a whole. The zero value is empty.
+// past remembers names that are not bound any more, whoever unbound them and however long they were
+// bound, because an earlier holder must not bind them again. It remembers a name for at least
+// pastFor, unless more than maxPast names end in that time. It has two generations, and drops the
+// older one as a whole. The zero value is empty.
 type past struct {
 	young, old map[string]end
 	since      time.Duration // when young began

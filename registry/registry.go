@@ -10,11 +10,11 @@ import (
 
 //go:generate go tool rmigen
 
-// Registry is the remote interface of a registry. Programs call the functions
-// of this package, which speak to one of these.
+// Registry is the remote interface of a registry. Programs call the functions of this package,
+// which call its methods.
 //
-// Its methods return errors that wrap an *rmi.Error, of the kinds that the
-// package documentation lists.
+// Its methods return errors that wrap an *rmi.Error, of the kinds that the package documentation
+// lists.
 type Registry interface {
 	// Bind binds a name that is not bound.
 	Bind(ctx context.Context, name string, e Entry) error
@@ -26,16 +26,16 @@ type Registry interface {
 	// another identity, the error is NotBound.
 	Unbind(ctx context.Context, name string, only refs.Ref) error
 
-	// Lookup returns what a name is bound to.
+	// Lookup returns the entry of a name.
 	Lookup(ctx context.Context, name string) (Entry, error)
 
-	// List returns the names that begin with prefix and come after the name after, in
-	// order. "" comes before all names. A page has at most limit names; 0 means 100. No
-	// page has more than 1000 names, or more than 48 KiB of them.
+	// List returns, in order, the names that begin with prefix and come after the name after. If
+	// after is "", it begins with the first. A page has at most limit names; 0 means 100. No page
+	// has more than 1000 names, or more than 48 KiB of them.
 	List(ctx context.Context, prefix, after string, limit int) (Page, error)
 
-	// Acquire binds names by leases, for the caller's node. A name stays bound until its
-	// lease has not been renewed for its length. There is one grant for each claim.
+	// Acquire binds names by leases, for the caller's node. A name stays bound until its lease has
+	// not been renewed for its length. There is one grant for each claim.
 	Acquire(ctx context.Context, claims []Claim) ([]Grant, error)
 
 	// Renew renews leases. It returns the names that the caller does not hold any more.

@@ -13,34 +13,33 @@ import (
 )
 
 const (
-	// renewEvery is how often leases are renewed; those below four times this are
-	// renewed when a quarter of them is over.
+	// renewEvery is how often leases are renewed. A lease shorter than four times this is renewed
+	// when a quarter of it is over.
 	renewEvery    = 5 * time.Second
 	minRenewEvery = minLease / 4
 
-	// renewTimeout bounds one call of the renewer, and maxRetryPause is the longest
-	// pause after one that failed. A registry that is there again is to be found
-	// within 10 s. That its process ended rmi knows at once; that a network is there
-	// again, by dials that are 7.5 s apart at most.
+	// renewTimeout bounds one call of the renewer, and maxRetryPause is the longest pause after one
+	// that failed. They are chosen so that a registry that is back is found within 10 s. Package
+	// rmi knows at once that the registry's process ended. That a network is back it knows by
+	// dials, which are at most 7.5 s apart.
 	renewTimeout  = 5 * time.Second
 	maxRetryPause = 2 * time.Second
 )
 
-// renewer keeps the names that a node bound at one registry. It renews all their
-// leases in one call, or a few, and makes those again that the registry does not
-// know any more, because they lapsed while it could not be reached, or because
-// it was restarted.
+// renewer keeps the names that a node bound at one registry. It renews all their leases in one
+// call, or a few. It binds names again that the registry does not know any more, because they
+// lapsed while it could not be reached, or because it was restarted.
 //
-// Its goroutine begins with the first binding and ends when the node begins to
-// close; the node's hook waits for it, and then unbinds what is bound.
+// Its goroutine begins with the first binding and ends when the node begins to close. The node's
+// hook waits for it, and then unbinds what is bound.
 type renewer struct {
 	node     *rmi.Node
 	url      string // of the registry
 	registry Registry
 
-	// turn is held, by sending, while the goroutine speaks with the registry.
+	// turn is a lock, taken by sending. The goroutine holds it while it calls the registry.
 	turn chan struct{}
-	// wake has room for one: the goroutine is to look when the next renewal is due.
+	// wake has room for one: it tells the goroutine that the next renewal may be due sooner.
 	wake chan struct{}
 
 	mu    sync.Mutex   // taken before a Binding's
@@ -64,7 +63,7 @@ func (r *renewer) lock() *renewerState {
 	return &r.state
 }
 
-// renewers are a node's, by where the registry is.
+// renewers are a node's, by the registry's address.
 type renewers struct {
 	mu    sync.Mutex
 	state map[refs.Endpoint]*renewer // guarded by mu; reached by lock alone
@@ -102,7 +101,7 @@ func renewerOf(n *rmi.Node, u URL, registry Registry) *renewer {
 	return r
 }
 
-// add has the renewer look after a binding that is about to be made.
+// add registers a binding that is about to be made.
 func (r *renewer) add(b *Binding) error {
 	closing := r.node.Context().Err() != nil
 	s := r.lock()
@@ -125,8 +124,7 @@ func (r *renewer) drop(b *Binding) {
 	delete(s.bindings, b)
 }
 
-// attend has the goroutine take notice of a binding that was made; lease is 0 if
-// it is not to be renewed.
+// attend tells the goroutine of a binding that was made. lease is 0 if it is not to be renewed.
 func (r *renewer) attend(lease time.Duration) {
 	if lease == 0 {
 		return
@@ -139,7 +137,7 @@ func (r *renewer) attend(lease time.Duration) {
 	}
 }
 
-// renewed has renewals be often enough for a lease.
+// renewed makes renewals frequent enough for a lease.
 func (r *renewerState) renewed(lease time.Duration) {
 	if every := interval(lease); r.every == 0 || every < r.every {
 		r.every = every
@@ -153,8 +151,8 @@ func interval(lease time.Duration) time.Duration {
 
 // run renews until ctx ends.
 func (r *renewer) run(ctx context.Context) {
-	// The first renewal comes at any time within the interval, so that those of
-	// programs which were started together do not come together.
+	// The first renewal comes at a random time within the interval, so that programs that were
+	// started together do not renew together.
 	jitter := 1.0
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -189,7 +187,7 @@ func (r *renewer) run(ctx context.Context) {
 	}
 }
 
-// round renews all leases once, and makes again what the registry lost.
+// round renews all leases once, and binds again what the registry lost.
 func (r *renewer) round(ctx context.Context) {
 	select {
 	case r.turn <- struct{}{}:
@@ -216,7 +214,7 @@ func (r *renewer) round(ctx context.Context) {
 	}
 }
 
-// task is a binding with what the registry is to be asked for it, and its state then.
+// task is a binding, what to ask the registry for it, and its state at that time.
 type task struct {
 	b    *Binding
 	held Held
@@ -229,8 +227,8 @@ func (b *Binding) task() task {
 	return task{b, Held{b.claim.Name, s.revision}, *s}
 }
 
-// collect returns what is to be renewed, and what to be claimed again, for it is
-// not known whether the last claim was granted. It sets how often.
+// collect returns what to renew, and what to claim again because the last claim may have been
+// granted. It sets how often to renew.
 func (r *renewer) collect() (held, again []task) {
 	s := r.lock()
 	defer r.mu.Unlock()
@@ -250,8 +248,8 @@ func (r *renewer) collect() (held, again []task) {
 	return held, again
 }
 
-// renew renews leases and returns those that the registry does not know. What
-// somebody took or unbound ends.
+// renew renews leases and returns those that the registry does not know. It ends bindings whose
+// name somebody took or unbound.
 func (r *renewer) renew(ctx context.Context, held []task) (lapsed []task, err error) {
 	for tasks := range batches(held, task.size) {
 		names := make([]Held, len(tasks))
@@ -276,7 +274,7 @@ func (r *renewer) renew(ctx context.Context, held []task) (lapsed []task, err er
 	return lapsed, nil
 }
 
-// remake claims names that were lost, and returns how many were given.
+// remake claims names that were lost, and returns how many were granted.
 func (r *renewer) remake(ctx context.Context, tasks []task) (made int, err error) {
 	for tasks := range batches(tasks, task.claimSize) {
 		claims := make([]Claim, len(tasks))
@@ -305,7 +303,7 @@ func (r *renewer) remake(ctx context.Context, tasks []task) (made int, err error
 	return made, nil
 }
 
-// acquire is Registry.Acquire, its answer checked.
+// acquire calls Registry.Acquire and checks its answer.
 func (r *renewer) acquire(ctx context.Context, claims []Claim) ([]Grant, error) {
 	grants, err := r.registry.Acquire(ctx, claims)
 	if err != nil {
@@ -326,11 +324,11 @@ func nonsense() error {
 	return fault.New(fault.KindProtocol, fault.OutcomeExecuted, "W-155: the registry's answer makes no sense")
 }
 
-// goodbye bounds how long a node that closes waits for a registry to take its
-// names back: if that does not answer, the leases lapse.
+// goodbye bounds how long a node that closes waits for a registry to unbind its names. If the
+// registry does not answer, the leases lapse.
 const goodbye = 2 * time.Second
 
-// close unbinds everything, for the node is about to close.
+// close unbinds everything: the node is about to close.
 func (r *renewer) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, goodbye)
 	defer cancel()
@@ -394,8 +392,8 @@ func (r *renewer) releaseAll(ctx context.Context, tasks []task, why string) {
 	}
 }
 
-// release is Registry.Release. The connection may be that of a registry which was
-// restarted just now, so it is tried on another one too.
+// release calls Registry.Release. The connection may be to a registry that was restarted just now,
+// so it tries another connection too.
 func (r *renewer) release(ctx context.Context, held []Held) ([]Lost, error) {
 	lost, err := r.registry.Release(ctx, held)
 	if rmi.KindOf(err) == rmi.KindPeerGone {
@@ -404,9 +402,9 @@ func (r *renewer) release(ctx context.Context, held []Held) ([]Lost, error) {
 	return lost, err
 }
 
-// call calls a method of the registry, with the renewer's patience. All that it
-// calls can be called again, and is, for the session may be over because another
-// registry is there now.
+// call calls a method of the registry, at most for renewTimeout. Every method that it is used for
+// can be repeated. It repeats the call because the session may be over and another registry be
+// there now.
 func call[A, R any](ctx context.Context, method func(context.Context, []A) ([]R, error), args []A) ([]R, error) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
@@ -417,17 +415,17 @@ func call[A, R any](ctx context.Context, method func(context.Context, []A) ([]R,
 	return r, err
 }
 
-// maxBatchBytes is how many bytes of names and descriptions, with what
-// MessagePack adds, go into one call; MaxMessage has to hold them.
+// maxBatchBytes is how many bytes of names and descriptions go into one call, with what MessagePack
+// adds. A call must fit into MaxMessage.
 const maxBatchBytes = MaxMessage - 2<<10
 
-// size is at least what a Held is in MessagePack.
+// size is an upper bound of a Held's size in MessagePack.
 func (t task) size() int { return 32 + len(t.held.Name) }
 
-// claimSize is at least what a Claim is.
+// claimSize is an upper bound of a Claim's size.
 func (t task) claimSize() int { return 128 + len(t.held.Name) + len(t.b.claim.Entry.Description) }
 
-// batches cuts a list so that each part fits into one call.
+// batches splits a list into parts that each fit into one call.
 func batches(all []task, size func(task) int) iter.Seq[[]task] {
 	return func(yield func([]task) bool) {
 		for len(all) > 0 {

@@ -97,7 +97,7 @@ func (s *Server) URL(name string) string {
 	return URL{ep, name}.String()
 }
 
-// Addr is the address that the node got for ServeOptions.Listen, nil if that was empty.
+// Addr is the address that the node got for ServeOptions.Listen. It is nil if that was empty.
 func (s *Server) Addr() net.Addr { return s.addr }
 
 // Len is the number of names that are bound.

@@ -35,7 +35,7 @@ var _ Registry = (*store)(nil)
 
 func newStore(o ServeOptions, log *slog.Logger, n node) *store {
 	now := time.Now()
-	// Above what the registry before this one gave, because none binds a name each
+	// Higher than what the registry before this one gave, because none binds a name each
 	// nanosecond.
 	first := Revision(now.UnixNano())
 	limits := o.withDefaults()

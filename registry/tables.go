@@ -8,9 +8,9 @@ import (
 	"gormi/rmi"
 )
 
-// tables is what a registry knows: the names and what they are bound to, the leases, and
-// how names ended. Its methods keep these in agreement. They need the store's lock, and who
-// has the tables has that.
+// tables is what a registry knows: the names and what they are bound to, the leases, and how names
+// ended. Its methods keep these consistent. They need the store's lock. Whoever has the tables
+// holds it.
 type tables struct {
 	limits ServeOptions // without zeros; not changed
 	// first is the highest revision that a registry before this one may have given. Not changed.

@@ -10,7 +10,7 @@ import (
 	"gormi/rmi"
 )
 
-// Who is told of an address that has a character which nobody sees must see it.
+// An error about an address shows characters in it that are not visible.
 func TestCharactersThatNobodySeesAreShown(t *testing.T) {
 	n := newNode(t, nil)
 	check := func(what string, err error) {

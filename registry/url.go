@@ -62,7 +62,7 @@ func splitURL(s string) (URL, error) {
 	return URL{ep, name}, nil
 }
 
-// schemeOf returns what the URL begins with; nothing if s is no URL of ours.
+// schemeOf returns what the URL begins with, "" if s is no URL of a registry.
 func schemeOf(s string) string {
 	for _, scheme := range []string{scheme, schemeUDP} {
 		if len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme) {

@@ -16,8 +16,8 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// What a program passes and drops lives on as long as the other side holds it, and is called
-// after the call that brought it.
+// What a program passes and drops lives as long as the other side holds it, and can be called after
+// the call that passed it.
 func TestWhatOnlyItsHolderRefersToLivesOn(t *testing.T) {
 	network := rmitest.New(t)
 	owner, caller := network.Node(), network.Client()

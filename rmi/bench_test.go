@@ -230,10 +230,9 @@ func BenchmarkEchoBytes(b *testing.B) {
 	}
 }
 
-// BenchmarkKeptReplies is what it costs that sessions outlive their connections:
-// null calls, and calls with a reference there and back, over sessions that keep
-// replies and count references, compared with such that do not, within one
-// process, over loopback TCP.
+// BenchmarkKeptReplies measures what it costs that sessions outlive their connections. It makes
+// null calls, and calls with a reference there and back, in one process over loopback TCP. It
+// compares sessions that keep replies and count references with sessions that do not.
 func BenchmarkKeptReplies(b *testing.B) {
 	pair := func(b *testing.B, resume bool) (Bench, Worker, refs.Ref) {
 		owner, caller := rmi.NewNode(nil), rmi.NewNode(nil)

@@ -42,17 +42,31 @@ func (n *Node) route(ctx context.Context, r refs.Ref) (route, error) {
 		}
 	}
 	if r.Listens() || r.Via.Node.IsZero() {
-		s, err := n.transport.Session(ctx, r.Endpoint, owner)
+		s, err := n.dial(ctx, r.Endpoint, owner, r.Origin)
 		return route{session: s}, err
 	}
-	s, err := n.transport.Session(ctx, r.Via.Endpoint, r.Via.Node)
+	s, err := n.dial(ctx, r.Via.Endpoint, r.Via.Node, r.Origin)
 	return route{session: s, relay: true}, err
 }
 
-// routeOf is route, remembered in the proxy if it leads to the owner itself. The way
-// through a relay is good only until there is a session with the owner: this node then
-// registers with the owner, gives back what it holds through the relay, and the relay
-// relays no more.
+// dial returns the session with a node at an endpoint. If a peer chose the endpoint, and the call is
+// made on behalf of a peer, its error does not say what the dial met. That peer may be the same,
+// and methods return the texts of such errors. The log has it.
+func (n *Node) dial(ctx context.Context, ep refs.Endpoint, node refs.NodeID, from refs.Origin) (*transport.Session, error) {
+	s, err := n.transport.SessionFor(ctx, ep, node, from)
+	if err == nil || transport.SessionOf(ctx) == nil {
+		return s, err
+	}
+	public := fault.Public(err)
+	if public != err {
+		n.transport.DialFailed(ep, err)
+	}
+	return nil, public
+}
+
+// routeOf is route, remembered in the proxy if it leads to the owner itself. A route through a
+// relay ends once there is a session with the owner. This node then registers with the owner and
+// gives back what it holds through the relay, and the relay relays no more.
 func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	if r, ok := c.Cache.Load().(route); ok && r.session.Err() == nil {
 		return r, nil
@@ -64,21 +78,21 @@ func (n *Node) routeOf(ctx context.Context, c *proxy.Core) (route, error) {
 	return r, err
 }
 
-// overtaken reports whether a call was late for its relay: while it was on its way, this
-// node came to hold the object from its owner, and gave back what it held through the
-// relay. kind is of the error that the peer answered.
+// overtaken reports whether a call came too late to its relay. While the call was on its way, this
+// node began to hold the object from its owner, and gave back what it held through the relay. kind
+// is that of the peer's error.
 func (n *Node) overtaken(to route, owner refs.NodeID, kind Kind) bool {
 	return kind == KindNoSuchObject && to.relay && n.transport.Live(owner) != nil
 }
 
-// Whose a default deadline is.
+// Whose default a deadline is.
 const (
 	byNode  = "Options.Timeout"
 	byOwner = "the owner's, for this method"
 )
 
-// late says in the error of a call that its default deadline is over. Other
-// errors stay as they are.
+// late adds to the error of a call that its default deadline has passed. It leaves other errors as
+// they are.
 func late(err error, limit time.Duration, whose string) error {
 	var f *Error
 	if !errors.As(err, &f) || f.Kind != KindDeadline || f.Origin == fault.OriginPeer && f.Outcome != OutcomeExecuted {
@@ -96,45 +110,6 @@ func late(err error, limit time.Duration, whose string) error {
 		return fault.Add(f, fault.Msg("not sent "+note), fault.Cause(nil))
 	}
 	return fault.Add(f, fault.Cause(errors.New("not sent "+note)))
-}
-
-// agreement is a question that agree answers once: does what a caller knows as
-// one interface fit the owner's?
-type agreement struct{ callers, owners refs.Fingerprint }
-
-// agree makes sure that the proxy's interface fits the owner's before its first
-// call. Equal fingerprints ask nothing; otherwise the object describes itself. The
-// objects that the protocol specifies are what it says.
-func (n *Node) agree(ctx context.Context, c *proxy.Core, to route) error {
-	mine, owners, id := c.Interface.Fingerprint, c.Ref().Interface.Fingerprint, c.Ref().ID
-	if mine == owners || id.IsWellKnown() && (id.Object == refs.RegistryObject || id.Object == refs.LeaseObject) {
-		c.Agreed.Store(true)
-		return nil
-	}
-	q := agreement{mine, owners}
-	answer, known := n.agreed.Load(q)
-	if !known {
-		d, err := n.describe(ctx, c.Ref(), to)
-		if err != nil {
-			return err
-		}
-		answer = verdict{err: d.Accepts(c.Interface.Description()), semantics: d.SemanticsFor(c.Interface)}
-		if d.Fingerprint() == owners { // else the reference lied: ask again next time
-			n.agreed.Store(q, answer)
-		}
-	}
-	v := answer.(verdict)
-	if v.err != nil {
-		return v.err
-	}
-	c.Semantics.Store(&v.semantics)
-	c.Agreed.Store(true)
-	return nil
-}
-
-type verdict struct {
-	err       error
-	semantics []codec.Semantics // of the caller's methods
 }
 
 // describe asks an object for the description of its interface.

@@ -31,9 +31,9 @@ type carrier interface {
 
 var _ carrier = (*rmitest.Network)(nil)
 
-// overCarriers runs a test over a stream, over datagrams, over datagrams of which
-// many are lost, and over such beside other calls on the same sessions, of which one
-// in eight is given up, in virtual time.
+// overCarriers runs a test over a stream, over datagrams, over datagrams of which many are lost,
+// and over such datagrams beside other calls on the same sessions. Of those calls one in eight is
+// cancelled. Time is virtual.
 func overCarriers(t *testing.T, test func(t *testing.T, network carrier)) {
 	good := lossy.Options{Delay: time.Millisecond}
 	bad := badLink(1)
@@ -106,9 +106,9 @@ func (d *datagrams) ClientWith(o *rmi.Options) *rmi.Node {
 	return n
 }
 
-// mix has a node make calls to another until the test ends, some of which are given up at about the
-// time at which they are answered. They may fail, for the test does what it wants with the nodes; but not
-// because one of these does not understand the other.
+// mix makes calls from one node to another until the test ends. Some are cancelled at about the
+// time at which they are answered. Calls may fail because of what the test does with the nodes, but
+// not because one node does not understand the other.
 func (d *datagrams) mix(n *rmi.Node, r refs.Ref) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var calls sync.WaitGroup

@@ -249,8 +249,8 @@ func TestACallerReturnsByItsDeadlineWhenThePipeIsFull(t *testing.T) {
 	})
 }
 
-// Payloads wait for the peer's assembly budget; one that is given up makes room
-// for the next, whose first bytes must not overtake the cancellation.
+// Payloads wait for the peer's assembly budget. One that is cancelled makes room for the next,
+// whose first bytes must not overtake the cancellation.
 func TestALargeCallThatIsGivenUpMakesRoomForTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := rmitest.New(t)

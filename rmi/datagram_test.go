@@ -138,8 +138,8 @@ func TestDatagramsStayOnLoopback(t *testing.T) {
 	}
 }
 
-// A call that is given up just as it is answered costs nothing but itself: its cancel crosses the return,
-// whichever way that went, and finds the call done.
+// A call that is cancelled just as it is answered harms nothing but itself. Its cancel crosses the
+// return, whichever way that went, and finds the call done.
 func TestACancelThatCrossesTheReturnIsHarmlessOverDatagrams(t *testing.T) {
 	good := lossy.Options{Delay: time.Millisecond}
 	bad := badLink(3)

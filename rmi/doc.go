@@ -35,8 +35,8 @@ package rmi
 //  12. intake.took, Link.record and Link.call in reader.go find the frame, and ParseCall in
 //     rmi/wire/frame.go reads it.
 //  13. inbound.occupy in inbound.go notes the call in its slot, if it is new.
-//  14. Session.arrive and workers.serve in workers.go give it a handler. From there on it is
-//     not the goroutine that reads which has it.
+//  14. Session.arrive and workers.serve in workers.go give it to a handler. From here on the
+//     call is no longer on the goroutine that reads.
 //  15. server.Serve in rmi/serve.go looks the object up.
 //  16. Node.receive in rmi/references.go counts the references among the arguments.
 //  17. Table.Get in skeleton/table.go finds the object by its number.
@@ -66,13 +66,18 @@ package rmi
 // Some calls cross more:
 //
 //   - The first call to an owner dials: Transport.Session in dial.go. The first call of an
-//     interface asks for its description: Node.agree in rmi/call.go.
+//     interface asks for its description: Node.agree in rmi/agree.go.
 //   - Remote values become references (side.ExportRef in rmi/references.go), and references
 //     become proxies (side.ImportRef in rmi/references.go).
 //   - Large payloads come in fragments, which Link.assemble in assembly.go joins.
-//   - Calls that take turns, as those of a serial object, wait for theirs: Turn.enter in
+//   - Calls that take turns, such as those of a serial object, wait for theirs: Turn.enter in
 //     turn.go. Over datagrams order.came in order.go tells which were sent before.
 //   - If there is no connection, or it is lost before the reply arrived, the next one sends
 //     the call: outbound.resend in outbound.go, called by Session.attach in resume.go.
 //   - A call that a gate has to allow is asked about: Node.authorize in rmi/gate.go.
 //   - A call for another node is relayed there: Node.relay in rmi/relay.go.
+//   - Interceptors run around the call: passage.through in rmi/passage.go. At the caller
+//     Node.intercept in rmi/intercepted.go then takes the arguments in place of step 2, and each
+//     next goes on with step 2. At the owner Node.serveIntercepted in rmi/intercepted.go goes on
+//     with step 18.
+//   - Metadata go with the call, and come back: exchange.carry in rmi/exchange.go.

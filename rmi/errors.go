@@ -29,22 +29,21 @@ import (
 //   - the peer's process ended: its address refuses connections (but see
 //     Options.RefusalsPass), or another node answers there, or
 //   - either node is closed, or
-//   - the connection is lost, and the peer does not know how to go on, as one of another
-//     make may not.
+//   - the connection is lost, and the peer cannot go on with the session. Peers of another
+//     implementation need not be able to.
 //
 // Then calls in flight fail with the outcome Unknown and the kind PeerGone, or Closed if it
 // was the caller's own node that was closed. The next call begins another session, if the
 // owner listens.
 //
-// Within its deadline a call is made again, with growing pauses, when its outcome is
-// NotExecuted and
+// A call is retried within its deadline, with growing pauses, when its outcome is NotExecuted and
 //   - the peer said that it is Overloaded, or
 //   - the session was over before the call was sent.
 //
-// If the method is idempotent, the call is also made again when its outcome is Unknown and
-// the session was lost. All other failures are for the caller to handle: nobody listens at
-// the owner's address (ConnectFailed), another node does (StaleReference), the object is gone
-// (NoSuchObject), the owner is shutting down, the slots for nested calls are taken.
+// If the method is idempotent, the call is also retried when its outcome is Unknown and the session
+// was lost. All other failures are for the caller to handle: nobody listens at the owner's address
+// (ConnectFailed), another node does (StaleReference), the object is gone (NoSuchObject), the owner
+// is shutting down, the slots for nested calls are taken.
 // Some proxies follow an object (ResolveWith, and package registry's). When the object or
 // its owner is gone, they look for another in its place. They do so if the call was
 // NotExecuted, or is idempotent.
@@ -56,7 +55,7 @@ import (
 //		Method    string
 //		Kind      Kind
 //		Outcome   Outcome
-//		Origin    fault.Origin // fault.OriginLocal, or fault.OriginPeer if the other side made the error
+//		Origin    fault.Origin // which side made the error: fault.OriginLocal or fault.OriginPeer
 //		Msg       string       // what happened and what the user can do about it
 //		Err       error        // the cause
 //	}

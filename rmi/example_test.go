@@ -314,7 +314,8 @@ func ExampleResolve() {
 	// Output: true
 }
 
-// The proxy asks where to go when its object is gone. registry.LookupOptions.Failover does so by a name.
+// The proxy asks where to go when its object is gone. registry.LookupOptions.Failover does so by a
+// name.
 func ExampleResolveWith() {
 	owner, client, _, stop := examplePair()
 	defer stop()

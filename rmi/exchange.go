@@ -9,6 +9,7 @@ import (
 	"gormi/refs"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/callmeta"
 	"gormi/rmi/transport"
 	"gormi/rmi/wire"
 )
@@ -22,12 +23,15 @@ import (
 //	decode the results from x.dec, unless err != nil
 //	x.end()
 //
-// Between begin and send the caller may fill in req's OneWay, Deadline, Coarse and Name.
+// Between begin and send the caller may fill in req's OneWay, Deadline, Coarse and Name, and
+// metadata.
 type exchange struct {
 	node  *Node
 	to    route
 	enc   *codec.Encoder // from begin to send
 	req   transport.Request
+	sent  wire.Metadata   // with the call
+	came  *callmeta.Reply // where what comes back goes; may be nil
 	reply transport.Reply // to be released if there is a dec
 	table []refs.Ref      // of the reply, counted
 	dec   *codec.Decoder  // nil before the reply came, and if the call failed or is one-way
@@ -35,7 +39,14 @@ type exchange struct {
 
 func (x *exchange) begin(n *Node, to route) {
 	x.node, x.to, x.req = n, to, transport.Request{}
+	x.sent, x.came = "", nil
 	x.enc = codec.NewEncoder(sideOf(to.session), &n.limits)
+}
+
+// carry takes the metadata of ctx, which the node's own exchanges do not have.
+func (x *exchange) carry(ctx context.Context) (err error) {
+	x.sent, x.came, err = callmeta.Of(ctx)
+	return err
 }
 
 // send makes the call of a method of the object that r leads to, unless encodeErr says that
@@ -68,9 +79,12 @@ func (x *exchange) send(ctx context.Context, r refs.Ref, method wire.MethodID, e
 		}
 	}
 	req.Body = enc.Body()
-	reply, err := n.transmit(ctx, req, x.to, r, enc.Refs())
+	reply, err := n.transmit(ctx, req, x.to, r, enc.Refs(), x.sent)
 	if err == nil || len(req.Table)+len(req.Body) <= wire.MaxInline {
 		enc.Release() // else the session may still look at it
+	}
+	if err == nil && !req.OneWay {
+		x.came.Came(reply.Metadata)
 	}
 	switch {
 	case err != nil && ours:
@@ -119,12 +133,12 @@ func (x *exchange) end() {
 // transmit sends a call on its route to the owner of r and returns the reply, which may be an
 // error. on are the references in the body, counted already; they are taken back if the call
 // was not sent. The exchanges of this node, and the calls that it relays, all pass here.
-func (n *Node) transmit(ctx context.Context, req *transport.Request, to route, r refs.Ref, on []refs.Ref) (reply transport.Reply, err error) {
+func (n *Node) transmit(ctx context.Context, req *transport.Request, to route, r refs.Ref, on []refs.Ref, m wire.Metadata) (reply transport.Reply, err error) {
 	if req.Table, err = wire.AppendTable(nil, on); err != nil {
 		n.ungive(to.session, on...)
 		return reply, fault.Add(err, fault.OutcomeNotExecuted)
 	}
-	req.Extensions, req.References = to.extension(r), len(on)
+	req.Extensions, req.References = wire.AppendMetadata(to.extension(r), m), len(on)
 	req.Uncounted = n.ungiver(to.session, on)
 	reply, err = to.session.Call(ctx, req)
 	if req.Uncounted != nil && err != nil && OutcomeOf(err) == OutcomeNotExecuted { // it was not sent

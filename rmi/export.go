@@ -13,6 +13,7 @@ import (
 	"gormi/rmi/access"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/intercept"
 	"gormi/rmi/transport"
 	"gormi/skeleton"
 )
@@ -31,9 +32,9 @@ const (
 	// made, over every kind of connection. A large call begins when all of it has arrived;
 	// small calls made after it may run before it.
 	ThreadingPerConnection Threading = transport.ThreadingPerConnection
-	// ThreadingSerial: one call runs at a time, so the object needs no locks. A call that belongs to
-	// the chain of the running one may run, because the running one waits for it. The calls
-	// of one client run in that client's order, as with PerConnection.
+	// ThreadingSerial: one call runs at a time, so the object needs no locks. Calls that the
+	// running call leads to (its chain) may run too, because the running call waits for them. The
+	// calls of one client run in that client's order, as with ThreadingPerConnection.
 	ThreadingSerial Threading = transport.ThreadingSerial
 )
 
@@ -52,6 +53,9 @@ type ExportOptions struct {
 	// Authorize is asked about every call of the object, before its arguments are decoded and
 	// after Options.Authorize has allowed it: see package rmi/access. If nil, the node's decides.
 	Authorize access.Gate
+	// Interceptors run around every call of the object from other nodes, the first outermost.
+	// Package intercept says what they may do, and has some.
+	Interceptors []intercept.Interceptor
 
 	// Number is a well-known object number, below refs.ReservedObjects. If zero, the number
 	// is random and cannot be guessed. Export an object with a well-known number before the
@@ -61,11 +65,11 @@ type ExportOptions struct {
 }
 
 // Semantics say what becomes of a method's calls when messages are lost. The zero value is
-// at-most-once. The owner chooses it, by ExportOptions.Methods or by directives that cmd/rmigen reads. Callers learn
-// it with the object's description:
+// at-most-once. The owner chooses them, by ExportOptions.Methods or by directives that cmd/rmigen
+// reads. Callers learn them with the object's description:
 //
 //	at-most-once    the default: the caller handles Unknown
-//	idempotent      at-least-once: made again: see Error   //rmi:idempotent
+//	idempotent      at-least-once: retried, see Error      //rmi:idempotent
 //	one-way         maybe                                  //rmi:oneway
 //	timeout         of calls without a deadline            //rmi:timeout 5s
 //
@@ -75,8 +79,8 @@ type ExportOptions struct {
 // and fails if it does not get these by its deadline.
 //
 //	type Semantics struct {
-//		// At-least-once. If nobody knows whether a call ran, it is made
-//		// again. So the method may run twice for one call.
+//		// At-least-once. If nobody knows whether a call ran, it is retried.
+//		// So the method may run twice for one call.
 //		Idempotent bool
 //		// Maybe. A call ends when it was sent. The method has no results,
 //		// and its error is dropped.
@@ -85,8 +89,8 @@ type ExportOptions struct {
 //		Timeout time.Duration
 //	}
 //
-//	func (s Semantics) String() string           // what differs from at-most-once: "idempotent, timeout 5s"
-//	func (s Semantics) Check(results int) error  // whether a method with so many results can have them
+//	func (s Semantics) String() string           // as "idempotent, timeout 5s"
+//	func (s Semantics) Check(results int) error  // whether a method with so many results may
 type Semantics = codec.Semantics
 
 // served is what the node stores with an export.
@@ -134,7 +138,7 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 	}
 	if len(o.Methods) > 0 && !maps.Equal(o.Methods, x.Methods) {
 		if more = true; len(x.Methods) > 0 {
-			return both, more, errors.New("other Methods there and here")
+			return both, more, errors.New("the Methods differ")
 		}
 		both.Methods = o.Methods
 	}
@@ -144,7 +148,18 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 		}
 		both.Authorize = o.Authorize
 	}
+	if len(o.Interceptors) > 0 && !sameInterceptors(o.Interceptors, x.Interceptors) {
+		if more = true; len(x.Interceptors) > 0 {
+			return both, more, errors.New("other Interceptors there and here")
+		}
+		both.Interceptors = o.Interceptors
+	}
 	return both, more, nil
+}
+
+// sameInterceptors reports whether two lists are one. Functions cannot be compared.
+func sameInterceptors(a, b []intercept.Interceptor) bool {
+	return len(a) == len(b) && &a[0] == &b[0]
 }
 
 // Handle is an explicit export. The object stays exported at least until the handle is closed.
@@ -158,8 +173,8 @@ func (x *served) with(o *ExportOptions) (both ExportOptions, more bool, err erro
 // its handles.
 //
 // Nodes count the references that frames carry when they arrive (rmi/references.go). They
-// give them back in batches (rmi/lease.go) when the proxies are collected, or released by
-// hand (Release). A node that hands a reference on keeps its own until the receiver has
+// give these references back in batches (rmi/lease.go) when the proxies are collected, or
+// released (Release). A node that hands a reference on keeps its own until the receiver has
 // registered with the owner. Package refs/lease explains all of it. An object that
 // implements Unreferencer is told when its last holder is gone. Node.Inventory lists what a
 // node exports and holds, and for whom. Garbage collections are left to the runtime: a
@@ -191,12 +206,11 @@ func (h *Handle[T]) Close() error {
 	return nil
 }
 
-// Revoke takes the object back from everybody, and closes the handle. From now on calls
-// through proxies fail with NoSuchObject, and so do calls through other handles' references
-// and through bindings of the object. Running calls go on. If the object is exported or
-// passed again, it gets another reference. A well-known number (ExportOptions.Number) can be
-// used again: the references are the same then, so those who hold some call the new object,
-// and hold it.
+// Revoke takes the object back from everybody, and closes the handle. From now on calls through
+// proxies fail with NoSuchObject, and so do calls through other handles' references and through
+// bindings of the object. Running calls go on. If the object is exported or passed again, it gets
+// another reference. A well-known number (ExportOptions.Number) can be used again. References with
+// it are the same as before, so whoever has one then calls, and holds, the new object.
 func (h *Handle[T]) Revoke() error {
 	h.node.exports.Revoke(h.export)
 	return h.Close()

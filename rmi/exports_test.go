@@ -25,8 +25,8 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// Options of an object that is exported already count if nobody can have called it;
-// else they are refused, and the error names both places.
+// Options for an object that is exported already apply if nobody can have called it. Otherwise they
+// are refused, and the error names both places.
 func TestOptionsOfASecondExport(t *testing.T) {
 	serial := &rmi.ExportOptions{Threading: rmi.ThreadingSerial}
 	idempotent := &rmi.ExportOptions{Methods: map[string]rmi.Semantics{"Do": {Idempotent: true}}}
@@ -49,7 +49,7 @@ func TestOptionsOfASecondExport(t *testing.T) {
 		"contradicting numbers":  {&rmi.ExportOptions{Number: 7}, false, &rmi.ExportOptions{Number: 8}, []string{"Number 7 there, 8 here"}},
 		"contradicting":          {serial, false, &rmi.ExportOptions{Threading: rmi.ThreadingPerConnection}, []string{"Threading serial there, per connection here"}},
 		"contradicting limits":   {&rmi.ExportOptions{MaxMessage: 7}, false, &rmi.ExportOptions{MaxMessage: 8}, []string{"MaxMessage 7 there, 8 here"}},
-		"contradicting methods":  {idempotent, false, &rmi.ExportOptions{Methods: map[string]rmi.Semantics{"Do": {Timeout: time.Second}}}, []string{"other Methods"}},
+		"contradicting methods":  {idempotent, false, &rmi.ExportOptions{Methods: map[string]rmi.Semantics{"Do": {Timeout: time.Second}}}, []string{"the Methods differ"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			network := rmitest.New(t)
@@ -494,7 +494,7 @@ func TestListeningRemovesNothingButAbandonedSockets(t *testing.T) {
 	}
 }
 
-// Many programs want the path that one left behind: one gets it.
+// Many programs want the path that a killed one left: one gets it.
 func TestAnAbandonedSocketIsTakenOnce(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no unix sockets as here")

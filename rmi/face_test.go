@@ -180,7 +180,8 @@ func TestTheFaceIsNotRemote(t *testing.T) {
 	}
 }
 
-// A proxy does not pass for a value where one is wanted, and travels by reference in a call by name.
+// A proxy does not pass for a value where one is wanted, and travels by reference in a call by
+// name.
 func TestAProxyIsNoValueForAnAny(t *testing.T) {
 	owner, node, _, all := faces(t)
 	at := export[teller](t, owner, tellerServant{}, nil)

@@ -18,14 +18,14 @@ const refreshTimeout = 5 * time.Second
 var searches = backoff.Policy{Min: 50 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5}
 
 // ResolveWith is Resolve for an object that may be replaced by another. When the object that the
-// proxy stood for is gone, the proxy calls refresh to learn where to send its calls. The proxy is
-// one of its own, equal to no other, even if the object is n's. It holds another node's object,
-// as every proxy does. It does not hold one of n's: a Handle or a binding has to.
+// proxy stood for is gone, the proxy calls refresh to learn where to send its calls. The proxy
+// equals no other, even if the object is n's. It holds another node's object, as every proxy does.
+// It does not hold one of n's: a Handle or a binding has to.
 //
 // The proxy calls refresh in two cases: when a call was NotExecuted and the kind of its error is
-// StaleReference, NoSuchObject, PeerGone or ConnectFailed; and when a call would have to wait for
-// a connection that was lost. Then the call is made again, and so on until its deadline, with
-// pauses of up to 2 s while refresh leads to the same object.
+// StaleReference, NoSuchObject, PeerGone or ConnectFailed; and when a call would have to wait for a
+// connection that was lost. Then the call is retried. This goes on until its deadline, with pauses
+// of up to 2 s while refresh leads to the same object.
 //
 // Only one call of refresh runs at a time, for all calls that wait, and it gets 5 s. If its error
 // is of one of the kinds above, or NotBound, Overloaded or Deadline, refresh is called again
@@ -49,12 +49,12 @@ func ResolveWith[T any](n *Node, r refs.Ref, d *Description, refresh func(ctx co
 	return f.core.Value().Interface().(T), nil
 }
 
-// errDetached is why a following proxy does not use a session for now: the calls
-// of others wait for the connection.
+// errDetached is why a following proxy does not use a session that has no connection. Other proxies
+// wait for the connection.
 var errDetached = fault.New(KindPeerGone, OutcomeNotExecuted, "the connection with the owner is lost")
 
-// ownerGone tells of a call's error whether the object may be found elsewhere,
-// and the call be made again. unknown says that the method may run twice.
+// ownerGone reports whether a call that failed with err may be retried at another object. unknown
+// says that the method may run twice.
 func ownerGone(err error, unknown bool) bool {
 	if OutcomeOf(err) != OutcomeNotExecuted && !unknown {
 		return false
@@ -66,8 +66,7 @@ func ownerGone(err error, unknown bool) bool {
 	return false
 }
 
-// following is the state of a following proxy: one look-up at a time, for all
-// its calls.
+// following is the state of a following proxy. All its calls share one look-up.
 type following struct {
 	node *Node
 	core *proxy.Core
@@ -88,8 +87,7 @@ type search struct {
 	err  error // why no search will help
 }
 
-// refresh implements proxy.RefreshFunc. It returns nil when the call should be
-// made again.
+// refresh implements proxy.RefreshFunc. It returns nil when the call should be retried.
 func (f *following) refresh(ctx context.Context, failed refs.Ref, cause error) (refs.Ref, error) {
 	for {
 		f.mu.Lock()
@@ -146,7 +144,7 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 	if !backoff.Sleep(ctx, wait) {
 		return
 	}
-	// Bounded, for the owner may be back before the registry is.
+	// Bounded, because the owner may be back before the registry is.
 	finding, cancel := context.WithTimeout(ctx, refreshTimeout)
 	now, err := f.find(finding, failed, cause)
 	cancel()
@@ -166,7 +164,7 @@ func (f *following) run(ctx context.Context, s *search, wait time.Duration, fail
 	}
 }
 
-// temporary tells of the error of a look-up whether another may succeed.
+// temporary reports whether another look-up may succeed after one that failed with err.
 func temporary(err error) bool {
 	switch KindOf(err) {
 	case KindNotBound, KindConnectFailed, KindPeerGone, KindNoSuchObject, KindStaleReference, KindOverloaded, KindDeadline:

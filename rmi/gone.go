@@ -10,13 +10,13 @@ import (
 	"gormi/rmi/backoff"
 )
 
-// Gone returns a channel that is closed when the node behind a proxy is gone for good. That is
-// when the node was closed or killed, or could not be reached for the session lease
+// Gone returns a channel that is closed when the node behind a proxy is gone for good. That is when
+// the node was closed or killed, or could not be reached for the session lease
 // (Options.SessionLease); in the last case at most a second after the lease. If this node had
-// dialled the other one, it learns within a fraction of a second that the other was killed,
-// because the address refuses connections. If the other node had dialled this one, it learns
-// that by the lease. A connection that is lost and made again closes nothing. When the proxy's
-// own node is closed, the channel is closed too.
+// dialled the other one, it learns within a fraction of a second that the other was killed, because
+// the address refuses connections. If the other node had dialled this one, it learns that only when
+// the lease is over. A connection that is lost and made again closes nothing. When the proxy's own
+// node is closed, the channel is closed too.
 //
 // From the first call of Gone on, the node has a session with the other one: it dials now if
 // there is none. If the owner is called through a relay, the node asks the relay every few
@@ -31,7 +31,7 @@ func Gone(v any) (<-chan struct{}, error) {
 	return n.watch(c.Ref()), nil
 }
 
-// watched is where a watch looks: the node, or, of a well-known object, the place.
+// watched is what a watch looks at: a node, or for a well-known object its address.
 type watched struct {
 	node refs.NodeID
 	at   refs.Endpoint
@@ -63,7 +63,7 @@ func (n *Node) watch(r refs.Ref) <-chan struct{} {
 		close(gone)
 		return gone
 	}
-	// A relay answers for what somebody holds, and the proxy may be dropped.
+	// A relay answers only for what somebody holds, and the program may drop the proxy.
 	n.leases.Pin(r)
 	unpin := sync.OnceFunc(func() { n.leases.Unpin(r.ID) })
 	n.watchers.Go(func() {
@@ -99,8 +99,8 @@ func (n *Node) watchFor(r refs.Ref, unpin func()) {
 	}
 }
 
-// reach finds a way to the owner of r. For the first contact it tries for a
-// session lease, unless the owner is known to be gone, and later once.
+// reach finds a route to the owner of r. It tries the first contact for a session lease, unless the
+// owner is known to be gone, and later contacts once.
 func (n *Node) reach(r refs.Ref, first bool) (to route, ok bool) {
 	limit := goneWait
 	if first {
@@ -119,8 +119,8 @@ func (n *Node) reach(r refs.Ref, first bool) (to route, ok bool) {
 	}
 }
 
-// askRelay asks for a relayed object until the session with the relay is over
-// (then it reports true) or the relay cannot reach the owner any more.
+// askRelay asks a relay for an object, again and again. It reports true when the session with the
+// relay is over, false when the relay cannot reach the owner any more.
 func (n *Node) askRelay(r refs.Ref, to route) bool {
 	ticker := time.NewTicker(min(n.transport.SessionLease/4, 5*time.Second))
 	defer ticker.Stop()

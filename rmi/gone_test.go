@@ -284,8 +284,8 @@ func TestOfWhatIsNoProxyGoneTells(t *testing.T) {
 	})
 }
 
-// A call that waits for an owner which turns out to be dead did not run, and goes to
-// nobody else, unless whoever has the place will do.
+// A call waits for an owner that turns out to be dead. It did not run, and goes to no other node,
+// unless the object is well-known and any owner will do.
 func TestACallThatWaitsForADeadOwnerIsTold(t *testing.T) {
 	for _, wellKnown := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

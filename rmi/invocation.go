@@ -15,18 +15,18 @@ import (
 	"gormi/rmi/backoff"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
+	"gormi/rmi/internal/callmeta"
 	"gormi/rmi/transport"
 )
 
 // invocation is one call of a proxy: its attempts, until one succeeds or none can.
 //
-// A call whose outcome is NotExecuted is made again where time may mend what
-// failed (mendable), and where a following proxy is led to another object; one
-// whose outcome is Unknown, only if the method is idempotent. All of it within
-// the call's deadline. Losing a connection is not the end of an attempt: that is
-// the session's to mend.
+// A call whose outcome is NotExecuted is retried if time may help (mendable), or if a following
+// proxy found another object. One whose outcome is Unknown is retried only if the method is
+// idempotent. All attempts are made within the call's deadline. A lost connection does not end an
+// attempt: the session resumes it.
 //
-// It is used from call to call, with all that a call needs on the way.
+// An invocation is reused by later calls, with all that a call needs on the way.
 type invocation struct {
 	node     *Node
 	ctx      context.Context
@@ -54,6 +54,14 @@ var retries = backoff.Policy{Min: 5 * time.Millisecond, Max: time.Second, Jitter
 
 // Begin implements proxy.Caller: it begins the call of a proxy.
 func (n *proxyCaller) Begin(ctx context.Context, c *proxy.Core, m *codec.Method) proxy.Invocation {
+	if len(n.opts.Interceptors) > 0 && ctx != nil {
+		return (*Node)(n).intercept(ctx, c, m)
+	}
+	return n.begin(ctx, c, m)
+}
+
+// begin is Begin without interceptors.
+func (n *proxyCaller) begin(ctx context.Context, c *proxy.Core, m *codec.Method) *invocation {
 	v := invocations.Get().(*invocation)
 	v.node, v.ctx, v.core, v.target, v.method = (*Node)(n), ctx, c, c, m
 	if ctx == nil {
@@ -99,8 +107,8 @@ func (v *invocation) fail(err error) {
 	v.err = fault.Add(err, fault.Call(v.target.Ref(), v.method.Interface.Name, v.method.Name))
 }
 
-// afterReturn says in the error of a call that was cancelled why: its context is that
-// of a method that has returned.
+// afterReturn adds to the error of a cancelled call why it was cancelled, if its context is that of
+// a method that has returned.
 func afterReturn(err error) error {
 	var f *Error
 	if !errors.As(err, &f) || f.Kind != KindCancelled || f.Origin == fault.OriginPeer {
@@ -137,8 +145,8 @@ func (v *invocation) Attempt() bool {
 	return false
 }
 
-// meet finds the session with the owner and agrees on the interface, by the
-// call's deadline. That is another one if only the owner knew the method's.
+// meet finds the session with the owner and agrees on the interface, within the call's deadline.
+// That deadline may change: the method's own may have been known only to the owner.
 func (v *invocation) meet() (route, error) {
 	ctx, n := v.ctx, v.node
 	if v.coarse {
@@ -159,7 +167,7 @@ func (v *invocation) meet() (route, error) {
 	return to, err
 }
 
-// again reports whether to make another attempt, when it is time for it.
+// again reports whether to make another attempt. It returns when it is time for that.
 func (v *invocation) again() bool {
 	if v.err == nil { // the last one succeeded
 		v.over = true
@@ -173,7 +181,7 @@ func (v *invocation) again() bool {
 	case unknown && !v.semantics().Idempotent:
 		v.over = true
 	case v.core.Refresh != nil && ownerGone(v.err, unknown):
-		ctx, cancel := context.WithDeadline(v.ctx, v.deadline)
+		ctx, cancel := context.WithDeadline(callmeta.Without(v.ctx), v.deadline) // the registry is not whom they are for
 		_, err := v.core.Refresh(ctx, v.target.Ref(), v.err)
 		cancel()
 		if v.over = err != nil; v.over {
@@ -187,11 +195,10 @@ func (v *invocation) again() bool {
 	return !v.over
 }
 
-// mendable tells of the last attempt whether the next may succeed: the peer was
-// busy, the session ended, the network did not answer where it did before, the call
-// came to its relay too late.
-// Nobody listening at the owner's address, another node there, or an owner that
-// shuts down are for good.
+// mendable reports whether an attempt may succeed after the last one: the peer was busy, the
+// session ended, the network did not answer where it did before, or the call came too late to its
+// relay. It does not help to wait if nobody listens at the owner's address, if another node does,
+// or if the owner shuts down.
 func (v *invocation) mendable(unknown bool) bool {
 	var f *Error
 	if !errors.As(v.err, &f) {
@@ -206,7 +213,7 @@ func (v *invocation) mendable(unknown bool) bool {
 		if unknown {
 			return true
 		}
-		// To another process at the owner's address the reference does not lead.
+		// The reference does not lead to another process at the owner's address.
 		gone := errors.Is(v.err, transport.ErrRefused) && !v.x.to.relay && !v.target.Ref().ID.Node.IsZero()
 		return errors.Is(v.err, transport.ErrOver) && !gone
 	case KindConnectFailed:
@@ -215,8 +222,8 @@ func (v *invocation) mendable(unknown bool) bool {
 	return false
 }
 
-// wait lets a growing while pass before the next attempt. It reports false if
-// there is no time for one.
+// wait waits before the next attempt, longer each time. It reports false if the call has no time
+// left for that.
 func (v *invocation) wait() bool {
 	v.fails++
 	pause := retries.Delay(v.fails)
@@ -231,6 +238,9 @@ func (v *invocation) Send(encodeErr error) {
 	req := &v.x.req
 	req.OneWay = v.semantics().OneWay && len(v.method.Out) == 0
 	req.Deadline, req.Coarse, req.Name = v.deadline, v.coarse, v.method
+	if encodeErr == nil {
+		encodeErr = v.x.carry(v.ctx)
+	}
 	err := v.x.send(v.ctx, v.target.Ref(), v.method.ID, encodeErr)
 	v.over = err == nil || encodeErr != nil
 	if err != nil {
@@ -265,7 +275,7 @@ func (v *invocation) unknown(err error) error {
 		fault.Op(f.Op), fault.Call(f.Ref, f.Interface, f.Method), f.Origin, fault.Cause(attempt(err)))
 }
 
-// attempt is the error of an attempt without what the call's error says already.
+// attempt returns the error of an attempt without what the call's error says already.
 func attempt(err error) *Error {
 	f := fault.Add(err)
 	f.Op, f.Ref, f.Interface, f.Method = "", refs.Ref{}, "", ""

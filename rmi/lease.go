@@ -15,10 +15,9 @@ import (
 	"gormi/rmi/transport"
 )
 
-// leases is the remote interface of the object by which nodes give references
-// back to each other; package lease says what its methods do. Every node has
-// one, under refs.LeaseObject. Batches of a session are numbered from 1, those
-// of both methods together, and each is taken in once.
+// leases is the remote interface of the object by which nodes give references back to each other.
+// Package lease says what its methods do. Every node has one, under refs.LeaseObject. The batches
+// of a session, those of Clean and Dirty together, are numbered from 1. Each takes effect once.
 type leases interface {
 	// Clean gives references back: to objects of the callee's own, and to
 	// others' that the callee handed on.
@@ -26,8 +25,8 @@ type leases interface {
 	// Dirty says that the caller holds objects of the callee's. missing are the
 	// indices of those that are not exported (any more).
 	Dirty(ctx context.Context, batch uint64, own []refs.ObjNum) (missing []uint32, err error)
-	// Linger asks to keep objects for one lease more after the end of the
-	// session: the caller handed them on, and is about to close.
+	// Linger asks to keep objects for one lease more after the end of the session. The caller
+	// handed them on, and is about to close.
 	Linger(ctx context.Context, own []refs.ObjNum, others []lease.Object) error
 }
 
@@ -39,10 +38,10 @@ var (
 		}
 		return i
 	})
-	errNoCaller = errors.New("leases are given back by calls of other nodes")
+	errNoCaller = errors.New("only calls of other nodes give references back")
 )
 
-// intake is what a session's peer has told of its leases.
+// intake is what a session's peer has told about its leases.
 type intake struct {
 	mu sync.Mutex // guards Intake; held over what a batch does to the tables
 	lease.Intake
@@ -98,7 +97,7 @@ const (
 	gather       = 250 * time.Millisecond // between looks at what is to be done; what comes meanwhile goes in one batch
 	batchTimeout = 10 * time.Second       // for the answer to one batch; then it is sent again
 	findTimeout  = 10 * time.Second       // for dialling an owner
-	finding      = 4                      // dials at a time
+	finding      = 4                      // concurrent dials
 )
 
 // batches are the pauses between attempts to send a batch.
@@ -107,16 +106,15 @@ var batches = backoff.Policy{Min: gather, Max: 30 * time.Second}
 // maxHeld bounds the objects that one session's peer may have given references to.
 const maxHeld = 1_000_000
 
-// leaseKeeper holds the node's references to others' objects, and tells the others:
-// it moves what the table says is due.
+// leaseKeeper holds the node's references to other nodes' objects, and tells those nodes: it sends
+// what the table says is due.
 //
-// Its loop runs from the first reference that came until the node begins to
-// close. It looks at the table every 250 ms instead of being woken, because
-// what makes most of its work are the runtime's cleanups, which gather anyhow
-// and must not wake goroutines (those in a bubble of testing/synctest may not
-// be). For each session with something due it starts one goroutine that sends
-// batch after batch, and for owners that are to be found one each, few at a
-// time. All end with the node, and close waits for them.
+// Its loop runs from the first reference that arrived until the node begins to close. It looks at
+// the table every 250 ms instead of being woken. Most of its work comes from the runtime's
+// cleanups. These come in groups anyhow, and must not wake goroutines (in a bubble of
+// testing/synctest they may not). For each session with something due it starts one goroutine,
+// which sends batch after batch. For each owner that must be found it starts one too, few at once.
+// All end with the node, and close waits for them.
 type leaseKeeper struct {
 	n     *Node
 	table *lease.Holder[*transport.Session]
@@ -237,8 +235,8 @@ func (k *leaseKeeper) end(s *transport.Session, failed bool) {
 	}
 }
 
-// send sends what is due on a session, batch by batch, until nothing is or the
-// session fails. A batch whose answer did not come stays due.
+// send sends what is due on a session, batch by batch, until nothing is due or the session fails. A
+// batch whose answer did not arrive stays due.
 func (k *leaseKeeper) send(s *transport.Session) {
 	failed := false
 	for b := k.table.Next(s); b != nil && !failed; {
@@ -247,7 +245,7 @@ func (k *leaseKeeper) send(s *transport.Session) {
 		case err == nil:
 			k.table.Done(s, missing)
 		case errors.Is(err, KindNoSuchObject) || errors.Is(err, KindNoSuchMethod):
-			k.table.Mute(s) // a peer of before leases
+			k.table.Mute(s) // a peer without leases
 		default:
 			failed = true
 		}
@@ -293,8 +291,8 @@ func (k *leaseKeeper) call(ctx context.Context, s *transport.Session, method str
 	return m.DecodeResults(x.dec)
 }
 
-// sessionCut looks for the owners of what this node holds through a session
-// whose connection is lost, and that may not come back. It does not block.
+// sessionCut looks for the owners of what this node holds through a session whose connection is
+// lost, because it may not come back. It does not block.
 func (n *Node) sessionCut(s *transport.Session) { n.leases.find(n.leases.table.Cut(s)) }
 
 // sessionGone gives back and takes back what was held on a session that is over
@@ -305,8 +303,10 @@ func (n *Node) sessionGone(s *transport.Session) {
 	n.leases.find(n.leases.table.Gone(s, until))
 }
 
-// find looks for sessions with the owners of references; the loop then does the
-// rest. What cannot be reached stays as it is, until it is called.
+// find looks for sessions with the owners of references; the loop then does the rest. It may dial,
+// because who handed the references on is gone, and the objects would be collected. The dial
+// policy decides as for a call. A reference
+// whose owner cannot be reached stays as it is until it is called.
 func (k *leaseKeeper) find(orphans []refs.Ref) {
 	if len(orphans) == 0 {
 		return
@@ -329,7 +329,7 @@ func (k *leaseKeeper) find(orphans []refs.Ref) {
 				defer func() { <-k.dials }()
 				ctx, cancel := context.WithTimeout(k.n.ctx, findTimeout)
 				defer cancel()
-				if _, err := k.n.transport.Session(ctx, r.Endpoint, id); err != nil {
+				if _, err := k.n.transport.SessionFor(ctx, r.Endpoint, id, r.Origin); err != nil {
 					k.n.opts.Logger.Debug("the owner of references cannot be reached", "owner", id.String(), "err", err)
 				}
 			})
@@ -337,8 +337,8 @@ func (k *leaseKeeper) find(orphans []refs.Ref) {
 	})
 }
 
-// farewell asks those whose objects this node handed on to keep them until the
-// others have registered. The node is about to close.
+// farewell asks the owners of objects that this node handed on to keep them until the receivers
+// have registered. The node is about to close.
 func (k *leaseKeeper) farewell(ctx context.Context) {
 	const most = 1000 // objects in one call
 	var wg sync.WaitGroup
@@ -357,11 +357,10 @@ func (k *leaseKeeper) farewell(ctx context.Context) {
 	wg.Wait()
 }
 
-// Release gives up a proxy by hand, before the garbage collector finds that nobody uses it.
-// The owner may then collect the object. Calls through the proxy still work while somebody
-// else keeps the object exported. The proxy holds the object again when another reference to
-// it arrives. v may be of the forms that RefOf takes. If it is no proxy, Release returns an error
-// of kind Invalid.
+// Release gives up a proxy before the garbage collector finds that nobody uses it. The owner may
+// then collect the object. Calls through the proxy still work while somebody else keeps the object
+// exported. The proxy holds the object again when another reference to it arrives. v may be of the
+// forms that RefOf takes. If it is no proxy, Release returns an error of kind Invalid.
 func Release(v any) error {
 	c, n, err := coreOf("release", v)
 	if err != nil {

@@ -175,7 +175,7 @@ func TestUnsentReferencesAreTakenBack(t *testing.T) {
 	}
 }
 
-// Who holds something through a connection that is lost finds the owner.
+// A holder whose connection to the middle is lost looks for the owner.
 func TestACutHasOwnersFound(t *testing.T) {
 	p := newPair(t) // owner, and the node in the middle
 	third := NewNode(nil)

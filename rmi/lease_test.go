@@ -327,8 +327,8 @@ func TestWhatAVanishedHolderHeldIsCollected(t *testing.T) {
 	})
 }
 
-// Who holds something through a node that vanished registers with the owner
-// while that node's own hold still stands.
+// If the node in the middle vanishes, a holder registers with the owner while the middle's own hold
+// is still valid.
 func TestAVanishedMiddleIsPassedBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := rmitest.New(t)

@@ -23,17 +23,22 @@ func (h *multicastHost) Limits() *wire.Limits { return &h.limits }
 // Live implements multicast.Host.
 func (h *multicastHost) Live(id refs.NodeID) *transport.Session { return h.transport.Live(id) }
 
-// Pin implements multicast.Host. The reference is for no session in particular.
+// Pin implements multicast.Host.
 func (h *multicastHost) Pin(v reflect.Value, i *codec.Interface) (r refs.Ref, unpin func(), err error) {
-	n := (*Node)(h)
-	// The proxy of another node of this process will do if its reference serves anybody.
+	return (*Node)(h).pin(v, i, refs.NodeID{})
+}
+
+// pin returns a reference to a remote value for no session in particular. Until unpin is called
+// the object stays exported, or held. to is for whom it is, zero for many.
+func (n *Node) pin(v reflect.Value, i *codec.Interface, to refs.NodeID) (r refs.Ref, unpin func(), err error) {
+	// A proxy of another node of this process will do if anybody can use its reference.
 	if c := holderOf(&n.proxies, v); c != nil && (nodeOf(c) == n || c.Ref().Listens()) {
 		r := c.Ref()
 		n.leases.Pin(r)
 		runtime.KeepAlive(c)
 		return r, func() { n.leases.Unpin(r.ID) }, nil
 	}
-	e, err := n.exports.Pin(i, v, 0, func(e *skeleton.Export) { e.Extra = new(served) }, nil)
+	e, err := n.exports.Pin(i, v, 0, func(e *skeleton.Export) { e.Extra = &served{to: to} }, nil)
 	if err != nil {
 		return refs.Ref{}, nil, err
 	}

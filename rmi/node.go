@@ -14,7 +14,9 @@ import (
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi/access"
+	"gormi/rmi/dialpolicy"
 	"gormi/rmi/fault"
+	"gormi/rmi/intercept"
 	"gormi/rmi/multicast"
 	"gormi/rmi/transport"
 	"gormi/rmi/transport/datagram"
@@ -40,6 +42,14 @@ type Options struct {
 	// Authorize is asked about every call that arrives, before its arguments are decoded: see
 	// package rmi/access. If nil, whoever has a reference may call.
 	Authorize access.Gate
+
+	// Dial says what references that came from peers may make the node connect to. By default
+	// that is every address but those of link-local, multicast and cloud metadata services. If
+	// the peer is on another machine, loopback and unix sockets are denied too. A denied dial
+	// fails with KindDenied. Addresses that the program itself gives are its own choice. Package
+	// dialpolicy says how the two are told apart. With a malformed rule nothing that a peer gave
+	// is dialled, and Listen fails.
+	Dial dialpolicy.Policy
 
 	// RequirePrincipal refuses connections with peers of which nothing proves who they are:
 	// see PeerInfo. It says so to both sides.
@@ -88,6 +98,10 @@ type Options struct {
 	// MaxExports bounds the objects that the node exports. If zero, a million.
 	MaxExports int
 
+	// Interceptors run around every call that the program makes through the node, the first
+	// outermost. Package intercept says what they may do, and has some.
+	Interceptors []intercept.Interceptor
+
 	// Limits bound what peers can make the node hold.
 	Limits Limits
 
@@ -95,7 +109,9 @@ type Options struct {
 	Logger *slog.Logger
 
 	// Network replaces TCP and unix sockets, for tests; see package rmitest. *net.Dialer and
-	// *net.ListenConfig together have its shape.
+	// *net.ListenConfig together have its shape. A net.Dialer in it should have
+	// transport.CheckDial as its ControlContext: else the dial policy is asked about the
+	// addresses of a name only when the connection stands.
 	Network transport.Network
 }
 
@@ -107,8 +123,8 @@ type Options struct {
 // needs to be generated. Arguments are copied, but remote objects and funcs among them
 // travel by reference. So they can be called back, over the same connection.
 //
-//	node, err := rmi.Listen("127.0.0.1:0")
-//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{})
+//	node, err := rmi.Listen(ctx, "127.0.0.1:0")
+//	b, err := registry.Bind[Account](ctx, node, "bank/alice", &account{}, nil)
 //	return node.Run(ctx)
 //
 // A call that fails returns zero results with its error: what a method returns
@@ -120,10 +136,10 @@ type Options struct {
 //
 // A context's deadline and cancellation reach the method's context, and through
 // it the calls that the method makes with it. A caller returns when its context
-// ends, whatever the peer does. A call without a deadline gets Options.Timeout. No
-// method gets longer than a day: a call that may take longer is made again when it fails with
-// KindDeadline. A method's context ends when it returns. context.Cause says so, and so does
-// the error of a call made with it.
+// ends, whatever the peer does. A call without a deadline gets Options.Timeout. No method gets
+// longer than a day: a program that needs longer calls again when it gets KindDeadline. A
+// method's context ends when it returns. context.Cause says so, and so does the error of a
+// call made with it.
 //
 // An owner that listens nowhere can be called by the nodes that it has a session with. When
 // one of them hands a reference to its object on, it relays the calls: its address goes with
@@ -138,7 +154,7 @@ type Node struct {
 	leases    leaseKeeper
 	notifier  notifier
 	multicast *multicast.Exchange
-	agreed    sync.Map // agreement → error or nil: see agree
+	agreed    agreements
 
 	mu        sync.Mutex // guards the fields below
 	advertise refs.Endpoint
@@ -178,18 +194,19 @@ func NewNode(o *Options) *Node {
 		n.opts.Logger = slog.Default()
 	}
 	if n.opts.Network == nil {
-		n.opts.Network = systemNetwork{datagram.Network{Insecure: n.opts.Insecure}}
+		n.opts.Network = systemNetwork{datagram.Network{Insecure: n.opts.Insecure, Control: transport.CheckDial}}
 	}
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		panic(err) // crypto/rand does not fail
 	}
+	rules, _ := n.opts.Dial.Compile() // with an error they deny all, and say why
 	n.time = refs.Time(time.Now().UnixNano())
 	n.notifier.logger = n.opts.Logger
 	n.exports = skeleton.NewTable(n.opts.MaxExports, n.notifier.unheld)
 	n.multicast = multicast.NewExchange((*multicastHost)(n))
 	n.transport = transport.New(transport.Config{
-		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, TLS: n.opts.TLS, RequirePrincipal: n.opts.RequirePrincipal,
+		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, Dial: rules, TLS: n.opts.TLS, RequirePrincipal: n.opts.RequirePrincipal,
 		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.multicast.Opened,
 		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnConnect: n.multicast.Connected, OnDisconnect: n.multicast.Disconnected,
 		OnAbsent: n.sessionCut, OnTable: n.tableDropped,
@@ -221,7 +238,8 @@ func (s systemNetwork) DialContext(ctx context.Context, network, address string)
 	if network == "udp" {
 		return s.datagrams.DialContext(ctx, network, address)
 	}
-	return new(net.Dialer).DialContext(ctx, network, address)
+	d := net.Dialer{ControlContext: transport.CheckDial}
+	return d.DialContext(ctx, network, address)
 }
 
 func (s systemNetwork) Listen(ctx context.Context, network, address string) (net.Listener, error) {
@@ -253,6 +271,9 @@ func (n *Node) Listen(ctx context.Context, addr string) (net.Addr, error) {
 		}
 		return nil, fault.Add(fault.New(fault.KindDenied, fault.OutcomeNotExecuted,
 			"%s can be reached from other machines, and the connections would be in the clear: %s", addr, advice), fault.Op("listen"))
+	}
+	if _, err := n.opts.Dial.Compile(); err != nil {
+		return nil, fault.Add(err, fault.Op("listen"))
 	}
 	if err := n.checkAdvertise(); err != nil {
 		return nil, err

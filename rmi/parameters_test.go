@@ -198,7 +198,10 @@ func TestAReferenceAsDataIsCompletedAndUsable(t *testing.T) {
 	r := export[Worker](t, owner, v, nil)
 	w := resolve[Worker](t, caller, r)
 	back, err := w.Refer(within(t), r)
-	if err != nil || back != r {
+	if back.Origin == refs.OriginProgram {
+		t.Error("what came from a peer looks like the program's own choice")
+	}
+	if back.Origin = r.Origin; err != nil || back != r {
 		t.Fatalf("got %v, %v, want %v", back, err, r)
 	}
 	// The caller's own object, as data: the owner calls it over the session.

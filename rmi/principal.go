@@ -37,17 +37,24 @@ type PeerInfo struct {
 	Local bool
 }
 
-// PeerFrom tells who made the call that ctx belongs to, be it a call of a method or of a
-// callback. If the call was relayed (registry.BindOptions.Relayed), that is the relay, which has let the
+// PeerFrom tells who made the call that ctx belongs to, be it a call of a method or of a callback.
+// If the call was relayed (registry.BindOptions.Relayed), that is the relay, which has let the
 // caller in. ok is false if ctx is not of a remote call.
 func PeerFrom(ctx context.Context) (p PeerInfo, ok bool) {
 	s := transport.SessionOf(ctx)
 	if s == nil {
 		return PeerInfo{}, false
 	}
-	p = PeerInfo{Principal: s.Principal(), Node: s.Peer(), Local: s.Local() && !transport.Relayed(ctx)}
+	p = infoOf(s)
+	p.Local = p.Local && !transport.Relayed(ctx)
+	return p, true
+}
+
+// infoOf tells who is at the other end of a session.
+func infoOf(s *transport.Session) PeerInfo {
+	p := PeerInfo{Principal: s.Principal(), Node: s.Peer(), Local: s.Local()}
 	if a := s.RemoteAddr(); a != nil {
 		p.Address = a.String()
 	}
-	return p, true
+	return p
 }

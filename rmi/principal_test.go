@@ -37,24 +37,31 @@ func certified(t *testing.T) func(role string) *tls.Config {
 // the function that was passed to it.
 func met(t *testing.T, owner, caller *rmi.Node) (called, back rmi.PeerInfo, err error) {
 	t.Helper()
+	there, here := make(chan rmi.PeerInfo, 1), make(chan rmi.PeerInfo, 1)
 	w := hire(t, owner, caller, &worker{apply: func(ctx context.Context, f Func, n int64) (int64, error) {
-		var ok bool
-		if called, ok = rmi.PeerFrom(ctx); !ok {
+		p, ok := rmi.PeerFrom(ctx)
+		if !ok {
 			return 0, errors.New("nobody called")
 		}
+		there <- p
 		return f(ctx, n)
 	}})
 	_, err = w.Apply(within(t), func(ctx context.Context, n int64) (int64, error) {
-		var ok bool
-		if back, ok = rmi.PeerFrom(ctx); !ok {
+		p, ok := rmi.PeerFrom(ctx)
+		if !ok {
 			return 0, errors.New("nobody called back")
 		}
+		here <- p
 		return n, nil
 	}, 1)
-	if err == nil && (called.Node != caller.ID() || back.Node != owner.ID()) {
+	if err != nil {
+		return called, back, err
+	}
+	called, back = <-there, <-here
+	if called.Node != caller.ID() || back.Node != owner.ID() {
 		t.Errorf("called by node %v and %v, want %v and %v", called.Node, back.Node, caller.ID(), owner.ID())
 	}
-	return called, back, err
+	return called, back, nil
 }
 
 func TestAMethodKnowsWhoCalls(t *testing.T) {

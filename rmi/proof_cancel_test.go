@@ -14,9 +14,9 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// A thousand calls are cancelled at each of the places where a call can be: the
-// caller is back at once, which in virtual time is the same instant; what it is
-// told is true; and the method, if it runs, sees its context end.
+// A thousand calls are cancelled at each of the places where a call can be. The caller returns at
+// once, which in virtual time is the same instant. What it is told is true. The method, if it runs,
+// sees its context end.
 func TestProofCancelledCalls(t *testing.T) {
 	const (
 		calls  = 1000

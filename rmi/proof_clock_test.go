@@ -12,12 +12,12 @@ import (
 	"testing"
 )
 
-// A clock that is set changes nothing: whatever the packages measure, they
-// measure by Go's monotonic readings, or count. So nothing in them may take a
-// time's wall clock, but what is listed here with its reason. (Generated stubs
-// compute with no time.)
+// Setting the clock changes nothing: the packages measure time by Go's monotonic readings, or
+// count. So nothing in them may use the wall clock, except what is listed here with its reason.
+// (Generated stubs compute with no time.)
 func TestProofNothingIsMeasuredByTheWallClock(t *testing.T) {
-	// Methods that lose the monotonic reading or look at the wall clock, and funcs that make times without one.
+	// Methods that lose the monotonic reading or look at the wall clock, and funcs that make times
+	// without one.
 	wall := strings.Fields("Unix UnixNano UnixMilli UnixMicro Round Truncate UTC Local In AddDate Date Clock Hour Minute Second Nanosecond " +
 		"Weekday YearDay MarshalBinary MarshalText MarshalJSON GobEncode Format AppendFormat Parse ParseInLocation")
 	units := strings.Fields("Hour Minute Second Nanosecond") // of package time, not methods

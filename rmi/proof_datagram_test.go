@@ -21,9 +21,9 @@ func badLink(seed uint64) lossy.Options {
 	return lossy.Options{Seed: seed, Loss: 0.2, Dup: 0.1, Reorder: 0.2}
 }
 
-// Over a link that loses, duplicates and reorders datagrams, small calls, large
-// ones and calls back all end well, and each ran once; but for one in eight, which is
-// cancelled or reaches its deadline, at any time: it ran at most once, as its caller is told.
+// Over a link that loses, duplicates and reorders datagrams, small calls, large ones and calls back
+// succeed, and each runs once. One in eight is cancelled or reaches its deadline, at any time: it
+// runs at most once, as its caller is told.
 func TestProofDatagrams(t *testing.T) {
 	for seed := range uint64(size(1, 10)) {
 		t.Run(fmt.Sprintf("in memory, seed %d", seed), func(t *testing.T) {

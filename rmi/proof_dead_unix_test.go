@@ -261,7 +261,8 @@ func TestProofAStoppedProcessComesBack(t *testing.T) {
 					failed = append(failed, err)
 				}
 			}
-			// The client's call waits no longer than the grace once its connection is lost, which it is after 15 s.
+			// The client's call waits no longer than the grace once its connection is lost, which
+			// it is after 15 s.
 			if len(failed) > 1 || len(failed) == 1 && (still < 15*time.Second || rmi.KindOf(failed[0]) != rmi.KindPeerGone) {
 				t.Errorf("calls meanwhile: %v", errors.Join(failed...))
 			}
@@ -284,9 +285,9 @@ func TestProofAStoppedProcessComesBack(t *testing.T) {
 	}
 }
 
-// A machine that cannot be reached for a while, with and without being told that the
-// connection is lost: the sessions are those that there were, calls of the side that
-// dialled wait, and those of the other fail after the grace and work again afterwards.
+// A machine cannot be reached for a while, with and without notice that the connection is lost. The
+// sessions go on. Calls of the side that dialled wait. Those of the other side fail after the grace
+// and work again afterwards.
 func TestProofCutsAreResumed(t *testing.T) {
 	for _, still := range []time.Duration{3 * time.Second, 20 * time.Second, 50 * time.Second} {
 		for _, told := range []bool{true, false} {

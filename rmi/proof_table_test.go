@@ -18,9 +18,9 @@ import (
 	"gormi/rmi/wire"
 )
 
-// cutRow is a kind of record, how a test gets one to be sent, and what it means
-// that the connection is cut right before, in the middle of and right after it.
-// Package wire's doc has the table in words.
+// cutRow is a kind of record: how a test gets one sent, and what it means that the connection is
+// cut right before, in the middle of and right after it. The documentation of package wire has the
+// table in words.
 type cutRow struct {
 	kind   wire.FrameKind
 	name   string
@@ -132,7 +132,7 @@ var cutRows = []cutRow{
 		}
 	}},
 	{kind: wire.FrameAck, name: "of a large reply", clock: true, play: func(s *stage) {
-		// Several at a time, in a slot each: a call that the nodes make themselves may
+		// Several concurrently, in a slot each: a call that the nodes make themselves may
 		// use one's slot again, which acknowledges it too.
 		s.gather.Add(3)
 		var transfers sync.WaitGroup

@@ -20,9 +20,8 @@ import (
 // side is a node's side of a session as the codec sees it: it turns remote
 // values that are sent into references, and references that arrive into values.
 //
-// Every reference that it sends is counted (package lease says how) when it is
-// made, so that the object is there when the receiver has it; what is then not
-// sent is taken back by ungive.
+// It counts every reference that it sends when the reference is made (package lease says how), so
+// that the object is there when the receiver gets it. ungive undoes that for what is then not sent.
 type side struct {
 	n      *Node
 	s      *transport.Session
@@ -54,7 +53,7 @@ func sideOf(s *transport.Session) *side { return s.Attached().(*side) }
 // holds it.
 func (x *side) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, error) {
 	n := x.n
-	// The proxy of another node of this process will do if its reference serves anybody.
+	// A proxy of another node of this process will do if anybody can use its reference.
 	if c := holderOf(&n.proxies, v); c != nil && (nodeOf(c) == n || c.Ref().Listens()) {
 		r := n.give(c.Ref(), x.s)
 		runtime.KeepAlive(c) // what it holds is handed on now
@@ -96,7 +95,7 @@ func (n *Node) give(r refs.Ref, s *transport.Session) refs.Ref {
 	return out
 }
 
-// ungive takes give, or ExportRef, back: the peer never took the references in.
+// ungive undoes give, or ExportRef, for references that the peer never received.
 func (n *Node) ungive(s *transport.Session, rs ...refs.Ref) {
 	for _, r := range rs {
 		if r.ID.Node == n.ID() {
@@ -107,8 +106,8 @@ func (n *Node) ungive(s *transport.Session, rs ...refs.Ref) {
 	}
 }
 
-// ungiver returns a func that does ungive once, nil if there is nothing to take
-// back. rs may be used again.
+// ungiver returns a func that does ungive once, nil if there is nothing to undo. The caller may
+// reuse rs.
 func (n *Node) ungiver(s *transport.Session, rs []refs.Ref) func() {
 	if len(rs) == 0 {
 		return nil
@@ -117,18 +116,16 @@ func (n *Node) ungiver(s *transport.Session, rs []refs.Ref) func() {
 	return sync.OnceFunc(func() { n.ungive(s, rs...) })
 }
 
-// forgetEnded takes back what was counted on a session that ended meanwhile:
-// nobody else would.
+// forgetEnded undoes what was counted on a session that ended meanwhile: nobody else would.
 func (n *Node) forgetEnded(s *transport.Session) {
 	if s.Err() != nil {
 		n.sessionGone(s)
 	}
 }
 
-// outgoing makes a reference to another node's object fit to be sent on s. A
-// reference that its receiver could not use, because the owner listens nowhere,
-// gets this node as its relay, unless it has one that listens. s may be nil, for
-// any receiver.
+// outgoing makes a reference to another node's object fit to be sent on s. If the owner listens
+// nowhere, the receiver could not use the reference. Then this node becomes its relay, unless it
+// has a relay that listens. s may be nil, for any receiver.
 func (n *Node) outgoing(r refs.Ref, s *transport.Session) (out refs.Ref, relayed bool) {
 	to := func(id refs.NodeID) bool { return s != nil && s.Peer() == id }
 	switch {
@@ -150,8 +147,9 @@ func (n *Node) receive(s *transport.Session, count uint32, table []byte) ([]refs
 	if err != nil || len(rs) == 0 {
 		return nil, err
 	}
+	remote := s.Remote()
 	for i, r := range rs {
-		rs[i] = r.Complete(s.PeerHost())
+		rs[i] = r.Complete(s.PeerHost()).From(s.PeerHost(), remote)
 	}
 	n.leases.start()
 	if err := n.leases.table.Receive(s, rs); err != nil {
@@ -176,15 +174,14 @@ func (n *Node) tableDropped(s *transport.Session, count uint32, table []byte) {
 	}
 }
 
-// ImportRef implements codec.Importer. A reference that comes home becomes the
-// original object, any other a proxy. Nothing is dialled.
+// ImportRef implements codec.Importer. A reference to an object of this node becomes that object,
+// any other a proxy. Nothing is dialled.
 func (x *side) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	return x.n.resolve(r, i)
 }
 
-// keeping is a side that decodes what outlasts its table: results, which are given
-// to the program when their table was given back already. The table of arguments
-// is held while the method runs.
+// keeping is a side that decodes values that outlive their table: results. They reach the program
+// after their table was given back. A table of arguments is held while the method runs.
 type keeping side
 
 // ImportRef implements codec.Importer.

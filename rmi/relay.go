@@ -7,12 +7,13 @@ import (
 	"gormi/rmi/wire"
 )
 
-// relay passes a call on to the owner of its object, or to the next relay, and
-// the reply back. Bodies pass undecoded; the tables of references are made to
-// fit the next hop. rs is the call's table as it arrived.
+// relay passes a call on to the owner of its object, or to the next relay, and the reply back,
+// both with their metadata.
+// Bodies pass undecoded. The tables of references are made to fit the next hop. rs is the call's
+// table as it arrived.
 //
-// A node relays calls to what it handed on to be called through it, for as long
-// as somebody holds that, and to nothing else.
+// A node relays calls of objects whose references it handed on, for as long as somebody holds
+// these, and no other calls.
 func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 	h := in.Header
 	ref, ok := n.leases.table.Relay(refID(in.Extensions, h))
@@ -57,7 +58,7 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 		in.Fail(failed)
 		return
 	}
-	kept = in.Relay(reply.Failed, len(back), table, reply.Body)
+	kept = in.Relay(reply.Failed, len(back), table, reply.Body, reply.Metadata)
 }
 
 // passOn sends a call on its way to the owner of its object and returns the reply. A call
@@ -85,7 +86,7 @@ func (n *Node) passTo(to route, in *transport.Incoming, h wire.CallHeader, ref r
 	ctx := in.Context()
 	req := &transport.Request{Header: h, Body: in.Body()}
 	req.Deadline, _ = ctx.Deadline()
-	reply, err := n.transmit(ctx, req, to, ref, n.translate(rs, to.session))
+	reply, err := n.transmit(ctx, req, to, ref, n.translate(rs, to.session), in.Metadata())
 	if err != nil {
 		return reply, fault.Add(err)
 	}

@@ -294,8 +294,8 @@ func (n *whileDialling) DialContext(ctx context.Context, network, address string
 	return n.Dialer.DialContext(ctx, network, address)
 }
 
-// A call that comes to a relay too late, since the caller has come to hold the object
-// from its owner meanwhile, is made again.
+// A call comes too late to its relay if the caller has begun to hold the object from its owner
+// meanwhile. Such a call is retried.
 func TestACallThatIsLateForItsRelayGoesToTheOwner(t *testing.T) {
 	ctx := within(t)
 	middle, owner, network := listening(t, "localhost:0", nil), client(t, nil), new(whileDialling)
@@ -317,8 +317,8 @@ func TestACallThatIsLateForItsRelayGoesToTheOwner(t *testing.T) {
 	}
 }
 
-// So it is with a call that a relay passes on to another relay: it goes to the owner, once
-// the owner has come.
+// So is a call that a relay passes on to another relay: it goes to the owner, once the owner has
+// connected to the relay.
 func TestACallThatIsLateForTheNextRelayGoesToTheOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := rmitest.New(t)

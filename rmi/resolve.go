@@ -23,7 +23,7 @@ import (
 //	}
 //
 //	func (d *Description) Accepts(caller *Description) error   // whether a caller's interface fits
-//	func (d *Description) Fingerprint() refs.Fingerprint       // equal if interfaces are called alike
+//	func (d *Description) Fingerprint() refs.Fingerprint       // equal if calls are alike
 //	func (d *Description) MarshalBinary() ([]byte, error)      // for UnmarshalBinary
 //	func (d *Description) UnmarshalBinary(b []byte) error      // refuses what is malformed
 //	func (d *Description) Signature(m codec.DescribedMethod) string
@@ -158,7 +158,7 @@ func RefOf(v any) (r refs.Ref, ok bool) {
 	return r, false
 }
 
-// coreOf returns what stands behind a proxy, and its node. op is what is tried, for the error.
+// coreOf returns what stands behind a proxy, and its node. op is the operation, for the error.
 func coreOf(op string, v any) (*proxy.Core, *Node, error) {
 	c := proxy.CoreOf(reflect.ValueOf(v))
 	if c == nil {
@@ -166,7 +166,7 @@ func coreOf(op string, v any) (*proxy.Core, *Node, error) {
 	}
 	n := nodeOf(c)
 	if n == nil {
-		return nil, nil, fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the proxy is of no node"), fault.Op(op))
+		return nil, nil, fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the proxy belongs to no node"), fault.Op(op))
 	}
 	return c, n, nil
 }
@@ -194,10 +194,28 @@ func (n *Node) Invoke(ctx context.Context, r refs.Ref, method string, args ...an
 			args[i] = c.Ref()
 		}
 	}
+	var out []any
+	if len(n.opts.Interceptors) == 0 {
+		out, err = n.invoke(ctx, to, r, method, args)
+	} else {
+		out, err = n.invokeIntercepted(ctx, to, r, d.Name, method, args)
+	}
+	if err != nil {
+		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
+	}
+	return out, nil
+}
+
+// invoke makes the call of Invoke.
+func (n *Node) invoke(ctx context.Context, to route, r refs.Ref, method string, args []any) ([]any, error) {
 	var x exchange
 	x.begin(n, to)
-	if err := x.send(ctx, r, wire.MethodIDOf(method), codec.EncodeAny(x.enc, args)); err != nil {
-		return nil, fault.Add(err, fault.Op("invoke"), fault.At(r))
+	bad := codec.EncodeAny(x.enc, args)
+	if bad == nil {
+		bad = x.carry(ctx)
+	}
+	if err := x.send(ctx, r, wire.MethodIDOf(method), bad); err != nil {
+		return nil, err
 	}
 	defer x.end()
 	return codec.DecodeAny(x.dec)

@@ -10,8 +10,8 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// A well-known number that is used again is the same reference: who held the object that was
-// revoked calls and holds the one that took its place.
+// References with a well-known number that is used again are equal. So whoever held the object that
+// was revoked calls and holds the one that took its place.
 func TestAWellKnownNumberThatIsUsedAgain(t *testing.T) {
 	network := rmitest.New(t)
 	owner, caller := network.Node(), network.Client()

@@ -1,7 +1,6 @@
 package rmi
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -116,19 +115,25 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 			n.ungive(in.Session, enc.Refs()...)
 		}
 	}()
-	err := e.Serve(in.Context(), m, dec, enc)
+	var err *Error
+	if len(e.Extra.(*served).Interceptors) == 0 {
+		err = e.Serve(in.Context(), m, dec, enc)
+	} else {
+		enc, err = n.serveIntercepted(in, e, m, table, dec, enc)
+	}
 	returned = true
 	if err != nil {
 		n.ungive(in.Session, enc.Refs()...)
 		err.Method = m.Name
-		var p *skeleton.PanicError
-		if err.Kind == KindPanic && errors.As(err, &p) {
-			n.opts.Logger.Error("a method panicked", "interface", e.Interface.Name, "method", m.Name, "panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
-		}
+		n.logPanic(err, e.Interface.Name, m.Name)
 		return err
 	}
 	out, failed := n.results(in.Session, enc.Refs(), enc.Body())
 	if failed != nil {
+		return failed
+	}
+	if failed := in.Reserve(len(out) + len(enc.Body())); failed != nil {
+		n.ungive(in.Session, enc.Refs()...)
 		return failed
 	}
 	kept = in.Reply(len(enc.Refs()), out, enc.Body())

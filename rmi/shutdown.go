@@ -12,7 +12,7 @@ import (
 	"gormi/rmi/transport"
 )
 
-// Run serves until ctx ends. Then it shuts the node down in good order (Shutdown, within
+// Run serves until ctx ends. Then it shuts the node down gracefully (Shutdown, within
 // Options.Drain) and closes it. It returns nil if nothing had to be given up.
 func (n *Node) Run(ctx context.Context) error {
 	select {
@@ -30,17 +30,18 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(err, n.Close())
 }
 
-// Shutdown ends the node's service in good order. It removes the node's bindings, tells
-// peers that it takes no new calls, and waits for the calls in flight, at most until ctx
-// ends. It waits until methods have returned, also those whose arguments are still arriving,
-// and until callers have the replies. It also waits for this node's own calls. After that
-// the node no longer listens. Close must follow.
+// Shutdown ends the node's service gracefully. It removes the node's bindings, tells peers that it
+// takes no new calls, and waits for the calls in flight, at most until ctx ends. It waits until
+// methods have returned, also those whose arguments are still arriving, and until callers have the
+// replies. It also waits for this node's own calls. After that the node no longer listens. Close
+// must follow.
 //
 // Calls that come later are refused with NotExecuted. A connection that is cut meanwhile is made
 // again. If a peer has no connection and does not come back within 2 s, Shutdown waits for the
 // methods that it called, but not for their replies.
 //
 // The error says how much was given up, and which calls; their callers get PeerGone with Unknown.
+// What a Close cuts off meanwhile is given up too.
 // There is no error if callers lost nothing: Shutdown does not wait for calls that were cancelled
 // or whose callers died.
 //
@@ -71,7 +72,7 @@ func (n *Node) gaveUp(u *transport.Unfinished) error {
 	add(u.Arriving, "call's arguments are arriving", "calls' arguments are arriving", nil)
 	add(u.Replies, "reply may not have arrived", "replies may not have arrived", nil)
 	add(len(u.Calls), "call of this node is not answered", "calls of this node are not answered", madeNames(u.Calls))
-	kind := cmp.Or(fault.ContextKind(u.Reason), fault.KindPeerGone)
+	kind := cmp.Or(fault.ContextKind(u.Reason), fault.KindOf(u.Reason))
 	return fault.Add(fault.New(kind, fault.OutcomeUnknown, "gave up what was in flight: %s", strings.Join(parts, "; ")), fault.Op("shutdown"), fault.Cause(u.Reason))
 }
 
@@ -103,7 +104,7 @@ func madeNames(calls []transport.Call) (names []string) {
 	return names
 }
 
-// listed lists names, each once with its count, and not too many of them.
+// listed lists names, each once with its count. Of many it lists the first.
 func listed(names []string) string {
 	const most = 8
 	count := make(map[string]int)

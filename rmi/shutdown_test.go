@@ -296,6 +296,40 @@ func TestShutdownWaitsForTheNodesOwnCallsAndNamesThem(t *testing.T) {
 	})
 }
 
+// Whoever closes a node while it shuts down cuts off what that waits for, and the shutdown says so.
+func TestShutdownTellsWhatCloseCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := rmitest.New(t)
+		owner, caller := network.Node(), network.Client()
+		ended := make(chan error, 1)
+		w := hire(t, owner, caller, &worker{do: block(ended)})
+		result := make(chan error, 1)
+		go func() {
+			_, err := w.Do(within(t), 1)
+			result <- err
+		}()
+		synctest.Wait()
+		shut := make(chan error, 1)
+		go func() { shut <- owner.Shutdown(within(t)) }()
+		synctest.Wait()
+		owner.Close()
+		err := <-shut
+		const want = "gave up what was in flight: 1 call is being served (rmi_test.Worker.Do)"
+		if rmi.KindOf(err) != rmi.KindClosed || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\ndoes not say %q", err, want)
+		}
+		expect{rmi.KindPeerGone, rmi.OutcomeUnknown, nil}.check(t, <-result)
+
+		// A node that has nothing to do is shut down without an error, whenever it is closed.
+		idle := network.Node()
+		go func() { shut <- idle.Shutdown(within(t)) }()
+		idle.Close()
+		if err := <-shut; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // One-way calls are over for their callers; a node that closes at once may take them along.
 func TestShutdownWaitsForOneWayCalls(t *testing.T) {
 	overCarriers(t, func(t *testing.T, network carrier) {
@@ -327,8 +361,8 @@ func TestShutdownWaitsForOneWayCalls(t *testing.T) {
 	})
 }
 
-// A peer that stands still, and had its replies long ago, holds nobody up; one that
-// got its last reply just before, until the time is over.
+// A peer that stands still delays Shutdown only if it got its last reply just before: then until
+// the time is over. If it had its replies long ago, it delays nobody.
 func TestAPeerThatStandsStillIsWaitedForOnlyForItsReplies(t *testing.T) {
 	for name, c := range map[string]struct {
 		idle time.Duration

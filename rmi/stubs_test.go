@@ -12,6 +12,7 @@ import (
 // Stubs by hand, for platforms where interfaces cannot be proxied at run time.
 func init() {
 	stub.Register(func(o stub.Object) Worker { return workerStub{o} })
+	stub.Register(func(o stub.Object) Ponger { return pongerStub{o} })
 	stub.Register(func(o stub.Object) Account { return accountStub{o} })
 	stub.Register(func(o stub.Object) Doer { return doerStub{o} })
 	stub.Register(func(o stub.Object) Wrong { return wrongStub{o} })
@@ -19,6 +20,12 @@ func init() {
 	stub.Register(func(o stub.Object) eagerDesk { return deskStub{o} })
 	stub.Register(func(o stub.Object) Shelf { return shelfStub{o} })
 	stub.Register(func(o stub.Object) Mail { return mailStub{o} })
+}
+
+type pongerStub struct{ stub.Object }
+
+func (s pongerStub) Ping(ctx context.Context, r refs.Ref) error {
+	return s.Invoke(ctx, "Ping", stub.Args(r))
 }
 
 type workerStub struct{ stub.Object }

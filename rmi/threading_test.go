@@ -13,7 +13,7 @@ import (
 	"gormi/rmi/rmitest"
 )
 
-// overlap counts how many calls run at a time.
+// overlap counts how many calls run concurrently.
 type overlap struct{ now, most atomic.Int64 }
 
 func (o *overlap) enter() {
@@ -172,8 +172,8 @@ func (m *mail) Send(_ context.Context, n int64, _ []byte) error {
 
 func (m *mail) Sent(context.Context) ([]int64, error) { return m.got, nil }
 
-// Each call of a caller is over before it makes the next, though nobody hears of its end: they run in that
-// order, small or large, and so does what waits for them.
+// A caller's one-way call is over before the next is made, though nobody hears of its end. They run
+// in that order, small or large, and so do calls that wait for them.
 func TestOneWayCallsThatTakeTurnsRunInTheirOrder(t *testing.T) {
 	for _, threading := range []rmi.Threading{rmi.ThreadingPerConnection, rmi.ThreadingSerial} {
 		t.Run(threading.String(), func(t *testing.T) {

@@ -14,11 +14,11 @@ import (
 	"gormi/rmi/fault"
 )
 
-// A program that is killed leaves its unix socket behind, and nobody can listen at its
-// path until it is removed. So who wants to listen there removes it: only if it is a
-// socket, and nobody listens on it. Anything else at the path is somebody's.
+// A program that is killed leaves its unix socket behind, and nobody can listen at its path until
+// it is removed. So Listen removes it, but only if it is a socket that nobody listens on. Anything
+// else at the path belongs to somebody.
 
-// listenUnix goes on after the attempt to listen at a path, which came to l and err.
+// listenUnix goes on after an attempt to listen at a path, which returned l and err.
 func listenUnix(ctx context.Context, path string, l net.Listener, err error) (net.Listener, error) {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		at, bad := os.Lstat(path)
@@ -64,8 +64,8 @@ func what(m fs.FileMode) string {
 	return "something"
 }
 
-// abandoned reports whether nobody listens on the unix socket at a path, which at is.
-// A program that is about to listen refuses connections for a moment, so it asks twice.
+// abandoned reports whether nobody listens on the unix socket at a path. at is what Lstat said of
+// it. A program that is about to listen refuses connections for a moment, so abandoned asks twice.
 func abandoned(ctx context.Context, path string, at fs.FileInfo) bool {
 	for first := true; ; first = false {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
@@ -85,9 +85,9 @@ func abandoned(ctx context.Context, path string, at fs.FileInfo) bool {
 	}
 }
 
-// replace removes the abandoned socket at a path, which at is. Two programs that start
-// at a time both find it: the second must not remove what the first put in its place. So
-// it is moved away first, and moved back if it turns out to be another.
+// replace removes the abandoned socket at a path. at is what Lstat said of it. Two programs that
+// start concurrently both find it. The second must not remove what the first put in its place. So
+// replace moves the socket away first, and moves it back if it turns out to be another.
 func replace(path string, at fs.FileInfo) bool {
 	aside := path + "." + strconv.FormatUint(uint64(rand.Uint32()), 36)
 	if os.Rename(path, aside) != nil {
@@ -101,8 +101,8 @@ func replace(path string, at fs.FileInfo) bool {
 	return os.Remove(aside) == nil
 }
 
-// same reports whether two looks at a path saw one socket. Numbers of files are used
-// again at once, times are not.
+// same reports whether two looks at a path saw one socket. Inode numbers are reused at once, times
+// are not.
 func same(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Mode().Type() == b.Mode().Type()
 }

@@ -32,7 +32,7 @@ type notifier struct {
 	idle    chan struct{} // closed when it does not run; nil if nobody waits
 }
 
-// unheld takes in the exports whose last holder is gone.
+// unheld queues the calls for exports whose last holder is gone.
 func (u *notifier) unheld(es []*skeleton.Export) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

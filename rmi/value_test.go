@@ -82,8 +82,8 @@ func TestAReferenceThatIsAResultCanBeResolvedForAWhile(t *testing.T) {
 	}
 }
 
-// Whoever takes a value up ends what kept it: when that is given up, the owner hears
-// of it at once, not when the time is over for which values are kept.
+// A reference as a value is kept for a limited time. To resolve or hold it ends that: once the
+// proxy or the hold is released, the owner learns it at once, not when the time is over.
 func TestAValueThatWasTakenUpIsNotKept(t *testing.T) {
 	for what, take := range map[string]func(t *testing.T, caller *rmi.Node, r, absent refs.Ref){
 		"by Resolve": func(t *testing.T, caller *rmi.Node, r, _ refs.Ref) { rmi.Release(resolve[Worker](t, caller, r)) },

@@ -1,14 +1,12 @@
-// Package skeleton receives calls for an owner's objects: it decodes the
-// arguments, invokes the method, and encodes the results: by code that was
-// generated and linked in for the interface (Register), or by reflection. It
-// also keeps the table of what a node exports.
+// Package skeleton receives calls for an owner's objects. It decodes the arguments, calls the
+// method, and encodes the results. Generated code that was registered for the interface (Register)
+// does this, or else reflection. The package also keeps the table of what a node exports.
 //
 // # Which interfaces can be exported
 //
-// An object is exported as one Go interface (or one func type), and only that
-// interface's methods can be called, never the others that the value's type
-// has. Package codec checks the rules when the interface is described; an
-// interface that breaks some is refused with all of them listed.
+// An object is exported as one Go interface or func type. Only the methods of that interface can be
+// called, never others that the value's type has. Package codec checks the rules when it describes
+// the interface. If some are broken, the error lists all of them.
 //
 //  1. The interface has at least one method, and all its methods are exported.
 //  2. Every method takes a context.Context first.
@@ -22,48 +20,42 @@
 //
 // # Which types can travel
 //
-// Values of a type travel in one of these ways, the first that fits:
+// Values of a type travel in the first of these ways that fits:
 //
-//  1. An interface or func whose methods have the form of rules 2 and 3
-//     travels by reference. A nil stays nil; a nil pointer in such an
-//     interface is no object, and the call fails with Invalid.
-//  2. Other interfaces are data: the value's type has a name
-//     (rmi.RegisterType).
-//  3. A type that itself declares a codec (EncodeMsgpack, MarshalMsgpack,
-//     MarshalBinary or MarshalText, and its counterpart) travels as that
-//     writes it. Methods that an embedded field lends do not count, for they
-//     know nothing of the other fields; so with an IsZero that is to decide
-//     what the tag omitempty leaves out.
-//  4. A type that has, or whose pointer has, methods of the form of rules 2
-//     and 3 is refused: it looks like a remote object that stands there in
-//     place of its interface, and a copy would travel. Data that has such
-//     methods says so by a field _ struct{} with the tag `rmi:"value"`.
-//  5. A struct travels by the names of its exported fields, with the tags of
-//     msgpack. The fields of structs that it embeds travel as its own. No
-//     two may have one name, and nothing that is embedded may get lost
-//     because it is unexported or has no exported fields (but for the
-//     mutexes of package sync).
-//  6. Everything else travels by its kind, or is refused: channels, complex
-//     numbers, memory addresses.
+//  1. An interface or func whose methods have the form of rules 2 and 3 travels by reference. A nil
+//     stays nil. A nil pointer in such an interface is no object, and the call fails with Invalid.
+//  2. Other interfaces hold data. The value's type must have a name (rmi.RegisterType).
+//  3. A type that itself declares a codec travels as that codec writes it. A codec is one of
+//     EncodeMsgpack, MarshalMsgpack, MarshalBinary or MarshalText, and its counterpart. Methods
+//     promoted from an embedded field do not count, because they know nothing of the other fields.
+//     The same holds for an IsZero that decides what the tag omitempty leaves out.
+//  4. A type is refused if it, or a pointer to it, has methods of the form of rules 2 and 3. It
+//     looks like a remote object in place of its interface, and a copy would travel. Data that has
+//     such methods says so by a field _ struct{} with the tag `rmi:"value"`.
+//  5. A struct travels by the names of its exported fields, with the tags of msgpack. The fields of
+//     structs that it embeds travel as its own. No two may have one name. Nothing that is embedded
+//     may get lost because it is unexported or has no exported fields, except the mutexes of
+//     package sync.
+//  6. Everything else travels by its kind, or is refused: channels, complex numbers, memory
+//     addresses.
 //
-// Two programs may have different versions of a struct. What one of them lacks
-// is skipped or zero; everything else is told: by the comparison of the
-// interfaces before the first call, or by an error of the call. Only whether an
-// embedded pointer is nil cannot always be told: one to a struct that has nothing
-// but embedded pointers, all nil, arrives as nil; so does, with the tag as_array,
-// one to a struct whose fields are all nil. One to a struct without fields arrives as nil.
+// Two programs may have different versions of a struct. A field that one of them lacks is skipped
+// or zero. Every other difference is an error: of the comparison of the interfaces before the first
+// call, or of the call. The exception is an embedded pointer. One to a struct without fields
+// arrives as nil. So does one to a struct that has nothing but embedded pointers, all nil. With the
+// tag as_array, so does one to a struct whose fields are all nil.
 //
 // A pointer to a nil pointer, slice, map or interface arrives as nil. With the tag omitempty, a
-// pointer whose type has an IsZero is left out if that reports true, and arrives as nil: so does
-// a *time.Time that leads to the zero time. Without the tag it arrives as it was.
+// pointer whose type has an IsZero is left out if that reports true, and arrives as nil. That
+// happens to a *time.Time that points to the zero time. Without the tag it arrives as it was.
 //
 // # What a call can end in
 //
-// An unknown method, and arguments that do not fit, are refused before the
-// method runs (outcome NotExecuted). A method's own error travels as kind
-// Application, but the error of its context's deadline, once that has passed, as
-// kind Deadline, which is what the caller says who did not wait for it. A panic is caught and becomes kind Panic with the panic's text;
-// the stack goes to the node's logger, not to the caller. Results that cannot
-// travel are an error too, but then the method ran (outcome Executed). Results
-// beside an error do not travel: the caller gets zero values.
+// A call of an unknown method, or with arguments that do not fit, is refused before the method runs
+// (outcome NotExecuted). A method's own error travels as kind Application. But if the deadline of
+// the method's context has passed, and the error is that of the deadline, it travels as kind
+// Deadline. A caller that did not wait for it gets the same kind. A panic is caught and becomes
+// kind Panic with the panic's text. The stack goes to the node's logger, not to the caller. Results
+// that cannot travel are an error too, but then the method ran (outcome Executed). Results beside
+// an error do not travel: the caller gets zero values.
 package skeleton

@@ -11,14 +11,14 @@ import (
 	"gormi/rmi/codec"
 )
 
-// Holder is whoever a reference was given to: a session. It is comparable.
+// Holder is who got a reference: a session. It is comparable.
 type Holder any
 
-// maxRegistered bounds the objects of which one holder says that it holds them.
+// maxRegistered is how many objects one holder may register that it holds.
 const maxRegistered = 1_000_000
 
-// Hold exports v as interface i, or finds its export, because a reference to it
-// is given to holder, and counts that one.
+// Hold counts a reference that is given to holder, to v as interface i. It exports v, or finds its
+// export.
 func (t *Table) Hold(i *codec.Interface, v reflect.Value, holder Holder, fill func(*Export)) (*Export, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -31,15 +31,15 @@ func (t *Table) Hold(i *codec.Interface, v reflect.Value, holder Holder, fill fu
 	return e, nil
 }
 
-// Give counts a reference to an object that is given to holder, exported or not.
+// Give counts a reference that is given to holder, whether or not the object is exported.
 func (t *Table) Give(n refs.ObjNum, holder Holder) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.grants.Give(holder, n, time.Now())
 }
 
-// Register counts a reference for holder to each object that it got a reference
-// to from others. It returns the indices of those that are not exported.
+// Register counts a reference for holder to each of the objects. Others handed holder references to
+// them. Register returns the indices of those that are not exported.
 func (t *Table) Register(holder Holder, objects []refs.ObjNum) (missing []uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,68 +54,71 @@ func (t *Table) Register(holder Holder, objects []refs.ObjNum) (missing []uint32
 	return missing
 }
 
-// Take takes references back from holder.
+// Take takes references back that holder had.
 func (t *Table) Take(holder Holder, counts ...lease.Count) {
-	t.mu.Lock()
-	var last []refs.ObjNum
-	for _, c := range counts {
-		if t.grants.Take(holder, c.Object, c.N) {
-			last = append(last, c.Object)
+	t.release(func() (last []refs.ObjNum) {
+		for _, c := range counts {
+			if t.grants.Take(holder, c.Object, c.N) {
+				last = append(last, c.Object)
+			}
 		}
-	}
-	t.unlock(last)
+		return last
+	})
 }
 
-// Linger has objects kept for a while after holder is gone; see Gone.
+// Linger keeps objects for a while after holder is gone; see Gone.
 func (t *Table) Linger(holder Holder, objects []refs.ObjNum) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.grants.Linger(holder, objects)
 }
 
-// Gone takes all references of a holder back; what is to linger does so until
-// the time given.
+// Gone takes all references of a holder back. Those that linger are kept until the time given.
 func (t *Table) Gone(holder Holder, until time.Time) {
-	t.mu.Lock()
-	t.unlock(t.grants.Gone(holder, until))
+	t.release(func() []refs.ObjNum { return t.grants.Gone(holder, until) })
 }
 
-// Expire ends the lingering that is due. It reports whether more is left.
+// Expire ends the lingering that is due. It reports whether something still lingers.
 func (t *Table) Expire(now time.Time) (more bool) {
-	t.mu.Lock()
-	var last []refs.ObjNum
-	if t.grants.Lingering() {
-		last = t.grants.Expire(now)
-	}
-	more = t.grants.Lingering()
-	t.unlock(last)
+	t.release(func() (last []refs.ObjNum) {
+		if t.grants.Lingering() {
+			last = t.grants.Expire(now)
+		}
+		more = t.grants.Lingering()
+		return last
+	})
 	return more
 }
 
-// unlock takes out what nobody holds any more and nothing else keeps, unlocks
-// mu, and tells.
-func (t *Table) unlock(last []refs.ObjNum) {
-	var unheld []*Export
-	for _, n := range last {
+// release changes the grants by take, under the lock. take returns the objects that nobody holds
+// any more. Those that nothing else keeps are removed. After the lock, release tells unheld.
+func (t *Table) release(take func() []refs.ObjNum) {
+	if unheld := t.released(take); unheld != nil {
+		t.unheld(unheld)
+	}
+}
+
+// released is release under the lock.
+func (t *Table) released(take func() []refs.ObjNum) (unheld []*Export) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range take() {
 		if e := t.Get(n); e != nil {
 			t.settle(e)
 			unheld = append(unheld, e)
 		}
 	}
-	t.mu.Unlock()
-	if unheld != nil {
-		t.unheld(unheld)
-	}
+	return unheld
 }
 
-// Exported is an export as it is reported.
+// Exported describes an export.
 type Exported struct {
 	*Export
 	Handles int
 	Holders []lease.Grant[Holder]
 }
 
-// All lists the exports, the oldest first, with those who hold them.
+// All lists the exports with their holders, the oldest export first.
 func (t *Table) All() []Exported {
 	t.mu.Lock()
 	defer t.mu.Unlock()

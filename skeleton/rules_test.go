@@ -55,7 +55,7 @@ func TestAnInterfaceThatBreaksARuleIsRefusedWithItsNumber(t *testing.T) {
 		{reflect.StructOf(many[:255]), nil},
 		{reflect.StructOf(many), []string{"rule 6: "}},
 		{reflect.TypeFor[oneWay](), []string{"rule 7: Ask"}},
-		{reflect.TypeFor[interface { // all that is wrong is told
+		{reflect.TypeFor[interface { // every problem is listed
 			A(int) error
 			B(context.Context) int
 			C(context.Context, chan int) error
@@ -119,7 +119,7 @@ func bothWays(t *testing.T, test func(t *testing.T, i *codec.Interface)) {
 	t.Run("by generated code", func(t *testing.T) { test(t, described[GeneratedNested](t)) })
 }
 
-// Taking turns is for the node to see to. The two calls wait for each other.
+// The node makes calls take turns, not the skeleton. The two calls wait for each other.
 func TestCallsOfOneSkeletonRunConcurrently(t *testing.T) {
 	bothWays(t, func(t *testing.T, i *codec.Interface) {
 		var both, calls sync.WaitGroup
@@ -187,7 +187,7 @@ func TestArgumentsThatDoNotFitAreRefusedBeforeTheMethodRuns(t *testing.T) {
 	})
 }
 
-// anyOf returns what its func does.
+// anyOf returns what its func returns.
 type anyOf interface {
 	Get(ctx context.Context) (any, error)
 }
@@ -215,7 +215,7 @@ func init() {
 	})
 }
 
-// The method ran all the same, and that is told.
+// The method ran, and the outcome says so.
 func TestResultsThatCannotTravelFailACallThatRan(t *testing.T) {
 	for _, i := range []*codec.Interface{described[anyOf](t), described[GeneratedAny](t)} {
 		s := skeleton.New(i, reflect.ValueOf(getter(func() (any, error) { return make(chan int), nil })))
@@ -314,7 +314,7 @@ func TestTheLastHoldersEndIsToldThoughAPinKeepsTheObject(t *testing.T) {
 	}
 }
 
-// What is told may use the table.
+// The func unheld may use the table.
 func TestUnheldIsCalledWithoutTheTablesLock(t *testing.T) {
 	var all *skeleton.Table
 	left := -1
@@ -396,7 +396,7 @@ func TestExportsAreListedTheOldestFirst(t *testing.T) {
 	}
 }
 
-// A holder that ends may have handed a reference on, which its next holder has yet to register.
+// A holder that ends may have handed a reference on that its next holder did not register yet.
 func TestWhatLingersOutlivesItsHolderForAWhile(t *testing.T) {
 	all, unheld := table(10)
 	i := described[Open](t)
@@ -454,7 +454,7 @@ func TestObjectNumbersAreRandomAndNeverUsedAgain(t *testing.T) {
 	}
 }
 
-// All that a table says of itself must be true when many use it.
+// What a table says about itself must be true when many goroutines use it.
 func TestATableIsEmptyWhenAllWhoUsedItAreGone(t *testing.T) {
 	all := skeleton.NewTable(10, func([]*skeleton.Export) {})
 	i, v := described[Open](t), reflect.ValueOf(&servant{})

@@ -20,20 +20,19 @@ type Skeleton struct {
 	methods   []reflect.Value // by codec.Method.Index, for reflection
 }
 
-// Served runs a method of one value: the one of a number, in the order of the
-// names. It reads the arguments from d, which was opened for them, calls the
-// method unless d has an error, writes the results to e, which was opened for
-// them, unless the method failed, and returns the method's error.
+// Served runs a method of one value. method is its number in the order of the names. Served reads
+// the arguments from d and writes the results to e. Both were opened for that. If d has an error,
+// Served does not call the method. If the method fails, Served writes no results. It returns the
+// method's error.
 type Served func(ctx context.Context, method int, d *codec.Decoder, e *codec.Encoder) error
 
 var registrations sync.Map // reflect.Type → func(reflect.Value) Served
 
-// Register has values of type t, an interface or a func, served by what bind
-// returns for them. It is for package rmi/stub, which generated code uses.
+// Register makes bind provide the Served for values of type t, an interface or a func. It is for
+// package rmi/stub, which generated code uses.
 func Register(t reflect.Type, bind func(reflect.Value) Served) { registrations.Store(t, bind) }
 
-// New returns the skeleton of v, which must be assignable to the interface's
-// type and not nil.
+// New returns the skeleton of v. v must be assignable to the interface's type and not nil.
 func New(i *codec.Interface, v reflect.Value) *Skeleton {
 	typed := reflect.New(i.Type).Elem()
 	typed.Set(v)
@@ -53,10 +52,10 @@ func New(i *codec.Interface, v reflect.Value) *Skeleton {
 	return s
 }
 
-// Value is the object itself, of the interface's type.
+// Value returns the object itself, a value of the interface's type.
 func (s *Skeleton) Value() reflect.Value { return s.value }
 
-// PanicError is what a method's panic becomes in the owner's process.
+// PanicError is the error that a method's panic becomes in the owner's process.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -64,10 +63,10 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Serve runs one call of a method of s.Interface, and of no other: arguments from d,
-// results to e. A nil error means that e holds the results. A panic of the method is a
-// *fault.Error that wraps a *PanicError. What a method returns as its error when its
-// deadline has passed, and because of that, is of kind Deadline.
+// Serve runs one call of a method of s.Interface, and of no other. It reads the arguments from d
+// and writes the results to e. A nil error means that e holds the results. A panic of the method
+// becomes a *fault.Error that wraps a *PanicError. If the deadline has passed and the method's
+// error says so, the kind is Deadline.
 func (s *Skeleton) Serve(ctx context.Context, m *codec.Method, d *codec.Decoder, e *codec.Encoder) *fault.Error {
 	if m.Index >= len(s.Interface.Methods) || s.Interface.Methods[m.Index] != m {
 		return fault.New(fault.KindNoSuchMethod, fault.OutcomeNotExecuted, "%s is no method of the interface %s, as which the object is exported", m.Name, s.Interface.Name)
@@ -89,7 +88,7 @@ func (s *Skeleton) Serve(ctx context.Context, m *codec.Method, d *codec.Decoder,
 	return nil
 }
 
-// serveGenerated is Serve by generated code.
+// serveGenerated does what Serve does, by generated code.
 func (s *Skeleton) serveGenerated(ctx context.Context, m *codec.Method, d *codec.Decoder, e *codec.Encoder) *fault.Error {
 	d.OpenArgs(m)
 	e.OpenResults(m)
@@ -112,14 +111,14 @@ func (s *Skeleton) invokeLinked(ctx context.Context, m *codec.Method, d *codec.D
 	return s.served(ctx, m.Index, d, e)
 }
 
-// recovered makes an error of a panic.
+// recovered turns a panic into an error.
 func recovered(err *error) {
 	if v := recover(); v != nil {
 		*err = &PanicError{Value: v, Stack: debug.Stack()}
 	}
 }
 
-// returned is the error of a call whose method returned err, or panicked.
+// returned makes the error of a call whose method returned err, or panicked.
 func returned(ctx context.Context, err error) *fault.Error {
 	kind := fault.KindApplication
 	if _, ok := err.(*PanicError); ok {
@@ -130,8 +129,8 @@ func returned(ctx context.Context, err error) *fault.Error {
 	return fault.Add(nil, kind, fault.OutcomeExecuted, fault.Cause(err))
 }
 
-// late reports whether err is that of a context whose deadline passed. It runs the
-// error's own methods.
+// late reports whether err is that of a context whose deadline passed. It runs the error's own
+// methods.
 func late(err error) (is bool) {
 	defer func() { _ = recover() }()
 	return errors.Is(err, context.DeadlineExceeded)

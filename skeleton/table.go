@@ -27,7 +27,7 @@ type Export struct {
 	next    *Export // stands in the table in place of this one; see Pin
 }
 
-// latest is what stands for e now. Table.mu is held.
+// latest returns the export that stands in e's place now. Table.mu is held.
 func (e *Export) latest() *Export {
 	for e.next != nil {
 		e = e.next
@@ -41,14 +41,14 @@ type valueKey struct {
 	value any
 }
 
-// Table is what a node exports. Methods are safe for concurrent use; Get does
-// not lock, and its cost does not grow with the number of exports.
+// Table is what a node exports. Its methods are safe for concurrent use. Get does not lock, and its
+// cost does not grow with the number of exports.
 //
 // An export is in the table while
 //
 //	handles not closed + holders > 0
 //
-// where holders are those that hold references to it (holders.go).
+// where holders are those that hold references to the object (holders.go).
 type Table struct {
 	byNum sync.Map // refs.ObjNum → *Export
 
@@ -62,37 +62,36 @@ type Table struct {
 	unheld func([]*Export)
 }
 
-// NewTable returns a table for at most limit exports. unheld is told of exports
-// that somebody held and that nobody holds any more, be they in the table or not.
+// NewTable returns a table for at most limit exports. It calls unheld with exports that somebody
+// held and that nobody holds any more, whether or not they are still in the table.
 func NewTable(limit int, unheld func([]*Export)) *Table {
 	return &Table{limit: limit, byValue: make(map[valueKey]*Export), unheld: unheld}
 }
 
-// Get returns the export of a number, or nil.
+// Get returns the export with a number, or nil.
 func (t *Table) Get(n refs.ObjNum) *Export {
 	e, _ := t.byNum.Load(n)
 	x, _ := e.(*Export)
 	return x
 }
 
-// Len is the number of exports.
+// Len returns the number of exports.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.count
 }
 
-// Again is asked when an object is exported that is exported already, which old
-// is. known says that somebody may have called it. What Again returns stands in old's
-// place from now on, under its number, or its own well-known one; nil leaves old there. An
-// error refuses.
+// Again is called when an object is exported that is exported already, as old. known says that
+// somebody may have called it. The export that Again returns takes old's place, under old's number
+// or its own well-known one. If Again returns nil, old stays. If it returns an error, the new
+// export is refused.
 type Again func(old *Export, known bool) (*Export, error)
 
-// Pin exports v as interface i for a handle, or finds its export: a pointer has
-// one per interface, a func or another value a new one each time. num is 0, or
-// a well-known number. fill is called for a new export before it can be seen,
-// again, if it is not nil, for one that is found; both under the table's lock. The
-// caller must Unpin it.
+// Pin exports v as interface i for a handle, or finds its export. A pointer has one export per
+// interface. A func, or another value, gets a new one each time. num is 0, or a well-known number.
+// Pin calls fill for a new export before others can see it. It calls again, if that is not nil, for
+// an export that it found. Both run under the table's lock. The caller must Unpin the export.
 func (t *Table) Pin(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill func(*Export), again Again) (*Export, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,7 +127,7 @@ func (t *Table) Pin(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill f
 	return e, nil
 }
 
-// PinNum pins the export of a number, as Pin does, or returns nil if there is none.
+// PinNum pins the export with a number, as Pin does. It returns nil if there is none.
 func (t *Table) PinNum(n refs.ObjNum) *Export {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -139,7 +138,7 @@ func (t *Table) PinNum(n refs.ObjNum) *Export {
 	return e
 }
 
-// Unpin takes a handle's pin back.
+// Unpin ends a handle's pin.
 func (t *Table) Unpin(e *Export) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -148,7 +147,7 @@ func (t *Table) Unpin(e *Export) {
 	t.settle(e)
 }
 
-// Known returns what stands for e now, and notes that a reference to it is made.
+// Known returns the export that stands in e's place now, and notes that a reference to it exists.
 func (t *Table) Known(e *Export) *Export {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -157,16 +156,16 @@ func (t *Table) Known(e *Export) *Export {
 	return e
 }
 
-// Revoke takes an export out of the table whoever keeps it there. Its number means
-// nothing from now on, and its value can be exported anew, under another one.
+// Revoke removes an export from the table, whoever keeps it there. From then on its number means
+// nothing. Its value can be exported again, under another number.
 func (t *Table) Revoke(e *Export) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.remove(e.latest())
 }
 
-// System exports an object of the node itself under a well-known number, until
-// Clear. It counts for nothing.
+// System exports an object of the node itself under a well-known number, until Clear. It is not
+// counted.
 func (t *Table) System(i *codec.Interface, v reflect.Value, num refs.ObjNum, extra any) {
 	t.byNum.Store(num, &Export{Skeleton: New(i, v), Num: num, Since: time.Now(), Extra: extra, system: true})
 }
@@ -181,7 +180,7 @@ func (t *Table) Clear() {
 	t.count = 0
 }
 
-// put finds or makes an export, without a pin. mu is held.
+// put finds or makes an export, without pinning it. mu is held.
 func (t *Table) put(i *codec.Interface, v reflect.Value, num refs.ObjNum, fill func(*Export)) (e *Export, found bool, err error) {
 	var key valueKey
 	if c := concrete(v); c.Kind() == reflect.Pointer {
@@ -212,7 +211,7 @@ func taken(num refs.ObjNum) error {
 	return fault.New(fault.KindAlreadyBound, fault.OutcomeNotExecuted, "another object of this node has the well-known number %d", uint64(num))
 }
 
-// settle takes e out of the table if nothing keeps it there. mu is held.
+// settle removes e from the table if nothing keeps it there. mu is held.
 func (t *Table) settle(e *Export) {
 	if e.handles > 0 || e.system || t.grants.Held(e.Num) {
 		return
@@ -220,7 +219,7 @@ func (t *Table) settle(e *Export) {
 	t.remove(e)
 }
 
-// remove takes e out of the table, if it is there. mu is held.
+// remove removes e from the table, if it is there. mu is held.
 func (t *Table) remove(e *Export) {
 	if t.byNum.CompareAndDelete(e.Num, e) {
 		t.count--
@@ -230,7 +229,7 @@ func (t *Table) remove(e *Export) {
 	}
 }
 
-// concrete is the value inside interfaces.
+// concrete returns the value inside interfaces.
 func concrete(v reflect.Value) reflect.Value {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()

@@ -16,7 +16,7 @@ import (
 
 func none(*skeleton.Export) {}
 
-// table is a table that notes who is told to be unheld.
+// table is a table that notes the exports that unheld is called with.
 func table(limit int) (*skeleton.Table, *[]*skeleton.Export) {
 	unheld := new([]*skeleton.Export)
 	return skeleton.NewTable(limit, func(es []*skeleton.Export) { *unheld = append(*unheld, es...) }), unheld
@@ -100,8 +100,8 @@ func TestTheTableIsBounded(t *testing.T) {
 	}
 }
 
-// What another export of an object asks for is somebody else's to decide: it is told
-// whether somebody may have called the object.
+// The func again decides what a second export of an object does. It learns whether somebody may
+// have called the object.
 func TestAnExportIsReplacedWithoutANewNumber(t *testing.T) {
 	all, _ := table(10)
 	i, v := described[Open](t), reflect.ValueOf(&servant{})

@@ -31,8 +31,8 @@ func (c *checker) cannot(path string, err error) {
 	c.errs = append(c.errs, fmt.Errorf("%v: %s: %w", c.p.position(c.at), where, err))
 }
 
-// remote checks an interface or func of remote shape. at is where it is
-// declared, for methods that have no position of their own.
+// remote checks an interface or func of remote shape. at is where it is declared, for methods that
+// have no position of their own.
 func (c *checker) remote(name string, t types.Type, at token.Pos) {
 	switch u := t.Underlying().(type) {
 	case *types.Interface:
@@ -45,7 +45,7 @@ func (c *checker) remote(name string, t types.Type, at token.Pos) {
 				c.errs = append(c.errs, fmt.Errorf("%v: %s: the name of a method is longer than 255 bytes", c.p.position(at), name))
 			}
 			if m.Name() == "RMICore" {
-				c.errs = append(c.errs, fmt.Errorf("%v: %s: a method RMICore tells stubs from other values: choose another name", c.p.position(at), name))
+				c.errs = append(c.errs, fmt.Errorf("%v: %s: the method RMICore distinguishes stubs from other values: choose another name", c.p.position(at), name))
 			}
 			pos := m.Pos()
 			if !pos.IsValid() {
@@ -159,7 +159,7 @@ func (j *job) check() error {
 	c := &checker{p: j.pkg}
 	for _, name := range predeclared {
 		if o := j.Types.Scope().Lookup(name); o != nil {
-			c.errs = append(c.errs, fmt.Errorf("%v: the package declares %s, which generated code uses as Go means it: choose another name", j.position(o.Pos()), name))
+			c.errs = append(c.errs, fmt.Errorf("%v: the package declares %s, which generated code uses with Go's own meaning: choose another name", j.position(o.Pos()), name))
 		}
 	}
 	for _, name := range j.names {
@@ -182,12 +182,12 @@ func (j *job) check() error {
 	return errors.Join(c.errs...)
 }
 
-// predeclared are the names of Go's own that generated code uses.
+// predeclared are Go's predeclared names that generated code uses.
 var predeclared = []string{"nil", "false", "len", "error", "any", "bool", "string", "byte", "rune", "int", "int8", "int16", "int32", "int64",
 	"uint", "uint8", "uint16", "uint32", "uint64", "float32", "float64"}
 
-// remote returns the remote interface or func type of a name that the package
-// declares. The error tells why it is none.
+// remote returns the remote interface or func type of a name that the package declares. The error
+// says why it is none.
 func (p *pkg) remote(name string) (*types.TypeName, error) {
 	o := p.Types.Scope().Lookup(name)
 	obj, ok := o.(*types.TypeName)

@@ -14,7 +14,7 @@ func address(x string) string {
 	return "&" + x
 }
 
-// pointed returns the pointer of an expression that is what it points to: v of (*v).
+// pointed returns v if x is (*v).
 func pointed(x string) (string, bool) {
 	if !strings.HasPrefix(x, "(*") {
 		return "", false
@@ -40,7 +40,7 @@ func (f *file) target(x string, t types.Type) string {
 	return "(*" + bare(x) + ")"
 }
 
-// bare is an expression without parentheses around it.
+// bare returns an expression without the parentheses around it.
 func bare(x string) string {
 	if p, ok := pointed(x); ok {
 		return "*" + p
@@ -48,7 +48,7 @@ func bare(x string) string {
 	return x
 }
 
-// formIn is formOf of a type that was checked, as this package can encode it.
+// formIn returns how this package can encode a type that was checked.
 func (f *file) formIn(t types.Type) form {
 	how, _ := formOf(t)
 	if !f.canName(t) {
@@ -60,8 +60,8 @@ func (f *file) formIn(t types.Type) form {
 	return how
 }
 
-// own returns the type if it has functions of its own: structs do, and named
-// types that contain others, for they may contain themselves.
+// own returns the type if it has functions of its own. Structs have them, and so have named types
+// that contain others, because these may contain themselves.
 func (f *file) own(t types.Type, how form) *generatedType {
 	_, named := t.(*types.Named)
 	switch how {
@@ -82,8 +82,7 @@ func (f *file) own(t types.Type, how form) *generatedType {
 	return x
 }
 
-// checkPlain has the program check at its start that a named type has not got a
-// codec of its own.
+// checkPlain makes the program check at its start that a named type has no codec of its own.
 func (f *file) checkPlain(t types.Type, layout string) {
 	n, ok := t.(*types.Named)
 	if !ok || n.Obj().Pkg() == nil || n.Obj().Pkg().Path() == "time" {
@@ -110,7 +109,7 @@ func (f *file) remoteOf(t types.Type) string {
 	return name
 }
 
-// converted is x as the basic type of its own.
+// converted is x, converted to the basic type to.
 func converted(x string, t types.Type, to string) string {
 	if b, ok := t.(*types.Basic); ok && types.Universe.Lookup(to).Type() == b {
 		return x
@@ -128,8 +127,8 @@ func pointerTo(x string, t types.Type, basic string) string {
 
 func title(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// encode writes the statements that encode x, which is addressable. depth
-// numbers the variables of loops.
+// encode writes the statements that encode x, which is addressable. depth numbers the variables of
+// loops.
 func (f *file) encode(x string, t types.Type, depth int) {
 	t = f.unalias(t)
 	how := f.formIn(t)
@@ -186,7 +185,7 @@ func (f *file) encodeAs(x string, t types.Type, how form, depth int) {
 	}
 }
 
-// inOneGo returns what the functions for a slice of t are called, if there are any.
+// inOneGo returns the name of the functions for a slice of t, "" if there are none.
 func (f *file) inOneGo(t types.Type) string {
 	t = f.unalias(t)
 	if f.formIn(t) != formBasic {

@@ -10,9 +10,8 @@ import (
 	"strings"
 )
 
-// constraint is the //go:build line that the generated file needs: that of the
-// files that declare the types, by a line or by their names; empty if there is
-// none.
+// constraint is the //go:build line that the generated file needs. It joins the constraints of the
+// files that declare the types, whether by a line or by their names. It is empty if there are none.
 func (j *job) constraint() (line string, err error) {
 	first := ""
 	for _, name := range j.names {
@@ -50,9 +49,8 @@ func constraintOf(file *ast.File, path string) (line string) {
 	return "//go:build " + byName.String()
 }
 
-// constraintInName is what a file's name says of where it is built: linux and
-// amd64 in x_linux_amd64.go, nothing in most. Package go/build knows the names
-// of systems and tells it by what it takes.
+// constraintInName is the constraint in a file's name: linux and amd64 in x_linux_amd64.go, none in
+// most. Package go/build knows the names of systems. Which ones count shows in what it accepts.
 func constraintInName(name string) constraint.Expr {
 	const unknown = "unknown"
 	taken := func(system, processor string) bool {

@@ -17,9 +17,8 @@ import (
 
 const directive = "//rmi:"
 
-// directives reads the directives at the methods of the remote interfaces that
-// the package declares. One that stands elsewhere is an error: it would have no
-// effect.
+// directives reads the directives on the methods of the remote interfaces that the package
+// declares. One in any other place is an error: it would have no effect.
 func (p *pkg) directives() (errs []error) {
 	for _, file := range p.Syntax {
 		known := map[*ast.Comment]bool{}
@@ -28,7 +27,7 @@ func (p *pkg) directives() (errs []error) {
 			for _, m := range i.Methods.List {
 				for c := range commentsAt(m) {
 					if text := strings.TrimLeft(c.Text, "/* \t"); strings.HasPrefix(text, "rmi:") && !isDirective(c) {
-						errs = append(errs, fmt.Errorf("%v: %s is no directive: one has no spaces around its first colon and stands behind //, as in %sidempotent", p.position(c.Pos()), c.Text, directive))
+						errs = append(errs, fmt.Errorf("%v: %s is no directive: write it right after //, without spaces around its first colon, as in %sidempotent", p.position(c.Pos()), c.Text, directive))
 						known[c] = true
 					}
 				}
@@ -36,7 +35,7 @@ func (p *pkg) directives() (errs []error) {
 				for _, c := range comments {
 					known[c] = true
 					if local != nil {
-						errs = append(errs, fmt.Errorf("%v: %s has no effect, for %s is not remote: %w", p.position(c.Pos()), c.Text, name.Name, local))
+						errs = append(errs, fmt.Errorf("%v: %s has no effect, because %s is not remote: %w", p.position(c.Pos()), c.Text, name.Name, local))
 					}
 				}
 				if local == nil && len(comments) > 0 {
@@ -52,7 +51,7 @@ func (p *pkg) directives() (errs []error) {
 		for _, group := range file.Comments {
 			for _, c := range group.List {
 				if isDirective(c) && !known[c] {
-					errs = append(errs, fmt.Errorf("%v: %s stands at no method of an interface that the package declares, where alone it counts", p.position(c.Pos()), c.Text))
+					errs = append(errs, fmt.Errorf("%v: %s has no effect here: put it on a method of an interface that the package declares", p.position(c.Pos()), c.Text))
 				}
 			}
 		}
@@ -77,8 +76,8 @@ func eachInterface(file *ast.File, visit func(*ast.Ident, *ast.InterfaceType)) {
 	}
 }
 
-// semanticsOf returns a method's directives. Those of other packages' methods,
-// which an interface of this one has by embedding, stand in their sources.
+// semanticsOf returns a method's directives. An interface may embed methods of other packages.
+// Their directives are in the sources of those packages.
 func (p *pkg) semanticsOf(m *types.Func) (s codec.Semantics, err error) {
 	m = m.Origin()
 	if m.Pkg() == p.Types {
@@ -100,8 +99,8 @@ func (p *pkg) semanticsOf(m *types.Func) (s codec.Semantics, err error) {
 	return s, err
 }
 
-// agree checks that all declarations of a method that an interface has, by
-// itself and by embedding others, say the same.
+// agree checks that all declarations of a method in an interface, its own and embedded ones, say
+// the same.
 func (p *pkg) agree(name string, i *types.Interface) (errs []error) {
 	first := map[string]*types.Func{}
 	said := map[string]codec.Semantics{}
@@ -114,15 +113,15 @@ func (p *pkg) agree(name string, i *types.Interface) (errs []error) {
 		case other == nil:
 			first[m.Name()], said[m.Name()] = m, s
 		case said[m.Name()] != s:
-			errs = append(errs, fmt.Errorf("%v: %s.%s has other directives here (%q) than at %v (%q): let both have the same",
+			errs = append(errs, fmt.Errorf("%v: %s.%s has other directives here (%q) than at %v (%q): make them the same",
 				p.position(m.Pos()), name, m.Name(), s, p.position(other.Pos()), said[m.Name()]))
 		}
 	})
 	return errs
 }
 
-// withoutStub tells of the directives in the packages of the jobs that have no
-// effect, because no file of the package has a stub with the method.
+// withoutStub returns the directives in the packages of the jobs that have no effect, because no
+// file of the package has a stub with the method.
 func withoutStub(jobs []job) (dead []error) {
 	files := map[string]job{}
 	pkgs := map[*pkg]bool{}
@@ -156,8 +155,8 @@ func withoutStub(jobs []job) (dead []error) {
 	return dead
 }
 
-// eachDeclaration visits the methods of an interface and of those it embeds: one
-// that several declare, several times.
+// eachDeclaration visits the methods of an interface and of those that it embeds. It visits a
+// method once for each declaration.
 func eachDeclaration(i *types.Interface, visit func(*types.Func)) {
 	for m := range i.ExplicitMethods() {
 		visit(m)
@@ -169,7 +168,7 @@ func eachDeclaration(i *types.Interface, visit func(*types.Func)) {
 	}
 }
 
-// directivesAt returns the directives before and behind a method.
+// directivesAt returns the directives before and after a method.
 func directivesAt(m *ast.Field) (found []*ast.Comment) {
 	for c := range commentsAt(m) {
 		if len(m.Names) > 0 && isDirective(c) {
@@ -179,7 +178,7 @@ func directivesAt(m *ast.Field) (found []*ast.Comment) {
 	return found
 }
 
-// commentsAt yields the comments before and behind a method.
+// commentsAt yields the comments before and after a method.
 func commentsAt(m *ast.Field) iter.Seq[*ast.Comment] {
 	return func(yield func(*ast.Comment) bool) {
 		for _, group := range []*ast.CommentGroup{m.Doc, m.Comment} {
@@ -195,8 +194,7 @@ func commentsAt(m *ast.Field) iter.Seq[*ast.Comment] {
 	}
 }
 
-// isDirective reports whether a comment is one as gofmt knows them: others it
-// takes for text.
+// isDirective reports whether gofmt takes a comment for a directive. It takes others for text.
 func isDirective(c *ast.Comment) bool {
 	word, ok := strings.CutPrefix(c.Text, directive)
 	return ok && word != "" && word[0] != ' ' && word[0] != '\t'
@@ -221,7 +219,7 @@ func semanticsAt(comments []*ast.Comment, m *types.Func, position func(token.Pos
 	return s, err
 }
 
-// add puts the words of a directive into s. It returns the first.
+// add applies the words of a directive to s. It returns the first.
 func add(s *codec.Semantics, words []string) (word string, err error) {
 	switch {
 	case len(words) == 1 && words[0] == "idempotent":
@@ -233,7 +231,7 @@ func add(s *codec.Semantics, words []string) (word string, err error) {
 			return "", fmt.Errorf("want a time as in %stimeout 5s", directive)
 		}
 	case len(words) > 0 && (words[0] == "idempotent" || words[0] == "oneway"):
-		return "", fmt.Errorf("want %s%s and nothing behind it", directive, words[0])
+		return "", fmt.Errorf("want %s%s and nothing after it", directive, words[0])
 	case len(words) > 0 && words[0] == "timeout":
 		return "", fmt.Errorf("want a time as in %stimeout 5s", directive)
 	default:

@@ -28,7 +28,7 @@ type file struct {
 	context string // context.Context
 }
 
-// generatedType is a type that something of the file belongs to.
+// generatedType is a type for which the file has functions or declarations.
 type generatedType struct {
 	typ    types.Type
 	text   string // in Go; "" if the package cannot name it
@@ -114,8 +114,7 @@ func drain(b *bytes.Buffer) []byte {
 	return text
 }
 
-// printf writes to the body. "stub." in the format is what the file calls that
-// package.
+// printf writes to the body. "stub." in the format stands for the file's name of that package.
 func (f *file) printf(format string, args ...any) {
 	fmt.Fprintf(&f.body, strings.ReplaceAll(format, "stub.", f.stub+"."), args...)
 }
@@ -140,15 +139,14 @@ func (f *file) writeImports() {
 	f.printf("import (\n%s\n\n%s\n)\n\n", strings.Join(lines[true], "\n"), strings.Join(lines[false], "\n"))
 }
 
-// isStandard tells packages of the standard library from those of modules, for
-// the order of imports.
+// isStandard reports whether a package is of the standard library, for the order of imports.
 func isStandard(path, from string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	mine, _, _ := strings.Cut(from, "/")
 	return !strings.Contains(first, ".") && first != mine && first != "gormi"
 }
 
-// of returns what belongs to a type.
+// of returns what the file has for a type.
 func (f *file) of(t types.Type) *generatedType {
 	t = f.unalias(t)
 	x, ok := f.types.At(t).(*generatedType)

@@ -44,8 +44,8 @@ func (p *pkg) lines() (lines []line) {
 	return lines
 }
 
-// words splits a //go:generate line as the go command does: at spaces, but for
-// quoted words, with variables expanded.
+// words splits a //go:generate line as the go command does: at spaces outside quotes, with
+// variables expanded.
 func (p *pkg) words(c *ast.Comment) (words []string) {
 	rest, ok := strings.CutPrefix(c.Text, generateLine)
 	at := p.Fset.Position(c.Pos())
@@ -81,8 +81,8 @@ func (p *pkg) words(c *ast.Comment) (words []string) {
 	return words
 }
 
-// due returns the jobs that led to the files that are there, and those that the
-// //go:generate lines ask for.
+// due returns the jobs of the generated files that exist, and those that the //go:generate lines
+// ask for.
 func due(pkgs []*pkg) (jobs []job, err error) {
 	asked := map[string]bool{} // the paths
 	for _, p := range pkgs {

@@ -19,7 +19,7 @@ import (
 	"gormi/rmi/codec"
 )
 
-// options are what a generated file is made with; its first line tells them.
+// options are what a generated file is made with. Its first line states them.
 type options struct{ types, output string }
 
 const (
@@ -55,7 +55,7 @@ func optionsOf(text []byte) (o options) {
 	return o
 }
 
-// pkg is a package with remote interfaces, as it is without rmigen's files.
+// pkg is a package with remote interfaces, without the files that rmigen wrote.
 type pkg struct {
 	*packages.Package
 	dir       string
@@ -63,8 +63,8 @@ type pkg struct {
 	semantics map[*types.Func]codec.Semantics // of the methods that the package declares
 }
 
-// load reads packages. Files that rmigen wrote are taken out, for they may not
-// fit their package any more.
+// load reads packages. It leaves out files that rmigen wrote, because they may not fit their
+// package any more.
 func load(dir string, patterns []string) ([]*pkg, error) {
 	for _, p := range patterns {
 		if !strings.HasSuffix(p, ".go") {
@@ -143,7 +143,7 @@ func (p *pkg) position(at token.Pos) token.Position {
 	return pos
 }
 
-// place is where the package begins, for errors that belong nowhere else.
+// place is where the package begins, for errors that have no other position.
 func (p *pkg) place() token.Position {
 	for _, file := range p.Syntax {
 		if pos := p.Fset.Position(file.Package); p.generated[pos.Filename] == nil {
@@ -168,7 +168,7 @@ type job struct {
 	differs bool // from the file that is there
 }
 
-// made returns the jobs that led to the files that are there.
+// made returns the jobs of the generated files that exist.
 func (p *pkg) made() (jobs []job) {
 	for path, text := range p.generated {
 		o := optionsOf(text)
@@ -208,8 +208,7 @@ func isGenericAlias(t *types.TypeName) bool {
 	return ok && a.TypeParams().Len() > 0
 }
 
-// nearMisses tells of interfaces that look as if they were meant to be remote
-// why they are not.
+// nearMisses says of interfaces that look as if they were meant to be remote why they are not.
 func (p *pkg) nearMisses() (why []error) {
 	for _, name := range p.Types.Scope().Names() {
 		t, ok := p.Types.Scope().Lookup(name).(*types.TypeName)
@@ -225,8 +224,8 @@ func (p *pkg) nearMisses() (why []error) {
 	return why
 }
 
-// nearlyRemote reports whether an interface looks as if it was meant to be
-// remote: no more than half of its methods are not.
+// nearlyRemote reports whether an interface looks as if it was meant to be remote: at most half of
+// its methods are not.
 func nearlyRemote(i *types.Interface) bool {
 	remote := 0
 	for m := range i.Methods() {
@@ -271,7 +270,7 @@ func wanted(pkgs []*pkg, o options) (jobs []job, err error) {
 		jobs = append(jobs, job{pkg: p, options: mine, path: filepath.Join(p.dir, file), names: names[p]})
 	}
 	if len(jobs) == 0 && err == nil {
-		err = fmt.Errorf("%v: no remote interface in %s: one has methods only that take a context.Context first and return an error last", pkgs[0].place(), all)
+		err = fmt.Errorf("%v: no remote interface in %s: every method of one takes a context.Context first and returns an error last", pkgs[0].place(), all)
 		for _, p := range pkgs {
 			for _, name := range p.Types.Scope().Names() {
 				if t, ok := p.Types.Scope().Lookup(name).(*types.TypeName); ok && !t.IsAlias() && types.IsInterface(t.Type()) {
@@ -284,8 +283,8 @@ func wanted(pkgs []*pkg, o options) (jobs []job, err error) {
 	return jobs, err
 }
 
-// namesIn finds the types in the packages. A name that is that of something
-// remote in one package may mean anything in the others.
+// namesIn finds the types in the packages. If a name is that of something remote in one package, it
+// may mean anything in the others.
 func (o options) namesIn(pkgs []*pkg, all string) (names map[*pkg][]string, err error) {
 	names = map[*pkg][]string{}
 	if o.types == "" {
@@ -318,8 +317,8 @@ func (o options) namesIn(pkgs []*pkg, all string) (names map[*pkg][]string, err 
 	return names, err
 }
 
-// taken returns the names that the file's declarations must not have: those of
-// the package and of its other generated files.
+// taken returns the names that the file's declarations must not have: those of the package and of
+// its other generated files.
 func (j *job) taken() map[string]bool {
 	taken := map[string]bool{}
 	for _, name := range j.Types.Scope().Names() {

@@ -1,25 +1,23 @@
-// Command rmigen writes stubs for remote interfaces: proxies and skeletons that
-// need no reflection.
+// Command rmigen writes stubs for remote interfaces. Stubs are proxies and skeletons that need no
+// reflection.
 //
 //	rmigen [-type A,B] [-o file] [-check] [packages]
 //
-// For each package (by default that of the current folder) it writes one file,
-// <package>_rmi.go, next to the sources. The file needs only to be linked in: nodes use
-// its stubs on both sides of a call. The bytes on the wire stay the same. First make
-// rmigen a tool of your module, by "go get -tool gormi/cmd/rmigen". Then write in a source
-// file of the package
+// For each package (by default that of the current folder) it writes one file, <package>_rmi.go,
+// next to the sources. The file only has to be linked in: nodes use its stubs on both sides of a
+// call. The bytes on the wire stay the same. First make rmigen a tool of your module, by "go get
+// -tool gormi/cmd/rmigen". Then write in a source file of the package
 //
 //	//go:generate go tool rmigen
 //
-// An interface is remote if every method takes a context.Context first and returns an error
-// last. Without -type, each remote interface of the package gets a stub. rmigen warns of an
-// interface that is not remote, but at least half of whose methods are of that form. Of a generic
-// interface, those instances get a stub that have a name in the package
-// (type IntStore = Store[int]).
+// An interface is remote if every method takes a context.Context first and returns an error last.
+// Without -type, each remote interface of the package gets a stub. rmigen warns of an interface
+// that is not remote if at least half of its methods have that form. Of a generic interface, only
+// instances that have a name in the package get a stub (type IntStore = Store[int]).
 //
-// With -type, the types that it names get stubs, and must exist; others get none. In both cases
-// the func types in their signatures get stubs too. Interfaces and instances without a name
-// get none. Their proxies are made at run time, on amd64 and arm64 only.
+// With -type, the types that it names get stubs, and must exist; others get none. In both cases the
+// func types in their signatures get stubs too. Interfaces and instances without a name get none.
+// Their proxies are made at run time, on amd64 and arm64 only.
 //
 // Comments on a method say how it is called:
 //
@@ -33,8 +31,8 @@
 // interfaces, and types that the package cannot name.
 //
 // With -check nothing is written. rmigen fails if a file that it wrote differs from what it would
-// write now, or if a file is missing that a //go:generate line asks for. The exit status
-// is 1 then, as for every other error, and 2 if the arguments were wrong.
+// write now, or if a file is missing that a //go:generate line asks for. The exit status is 1 then,
+// as for every other error, and 2 if the arguments were wrong.
 package main
 
 import (
@@ -53,7 +51,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], ".", os.Stderr)) }
 
-// run is the command in a folder. It returns the exit status.
+// run runs the command in a folder. It returns the exit status.
 func run(args []string, dir string, stderr io.Writer) int {
 	c, err := parse(args, stderr)
 	switch {
@@ -76,7 +74,7 @@ type command struct {
 	patterns []string
 }
 
-// parse reads the arguments. What is wrong with them is written to stderr, too.
+// parse reads the arguments. It also writes to stderr what is wrong with them.
 func parse(args []string, stderr io.Writer) (c command, err error) {
 	f := flag.NewFlagSet("rmigen", flag.ContinueOnError)
 	f.SetOutput(stderr)
@@ -84,7 +82,7 @@ func parse(args []string, stderr io.Writer) (c command, err error) {
 		fmt.Fprintln(stderr, "usage: rmigen [-type A,B] [-o file] [-check] [packages]")
 		f.PrintDefaults()
 	}
-	f.StringVar(&c.types, "type", "", "the interfaces and func types, separated by commas; by default all remote interfaces")
+	f.StringVar(&c.types, "type", "", "interfaces and func types to write stubs for, separated by commas; by default all remote interfaces")
 	f.StringVar(&c.output, "o", "", "name of the file to write; by default <package>_rmi.go")
 	f.BoolVar(&c.check, "check", false, "write nothing; fail if a file is stale or missing")
 	if err := f.Parse(args); err != nil {
@@ -104,7 +102,7 @@ func parse(args []string, stderr io.Writer) (c command, err error) {
 	return c, err
 }
 
-// badName tells why a file of this name cannot be a package's generated file.
+// badName says why a package's generated file cannot have this name.
 func badName(name string) string {
 	switch constraint := constraintInName(name); {
 	case filepath.Base(name) != name, !strings.HasSuffix(name, ".go"), strings.ContainsFunc(name, unicode.IsSpace):
@@ -119,8 +117,8 @@ func badName(name string) string {
 	return ""
 }
 
-// run makes the files of the packages, and writes or checks them. If there is
-// an error in one, none is written.
+// run makes the files of the packages, and writes or checks them. If one has an error, none is
+// written.
 func (c *command) run(dir string, stderr io.Writer) error {
 	pkgs, err := load(dir, c.patterns)
 	if err != nil && !(c.check && len(pkgs) > 0) { // stale files are told of beside what else is wrong
@@ -171,8 +169,8 @@ func (c *command) run(dir string, stderr io.Writer) error {
 	return write(jobs)
 }
 
-// compare finds out whether the file differs from what is there. Somebody's own
-// file is an error.
+// compare finds out whether the file differs from the existing one. An existing file that rmigen
+// did not write is an error.
 func (j *job) compare() error {
 	old, err := os.ReadFile(j.path)
 	switch j.differs = err != nil || !bytes.Equal(old, j.content); {
@@ -184,7 +182,7 @@ func (j *job) compare() error {
 	return err
 }
 
-// missed says that a file is not what it should be.
+// missed returns the error of a file that is not up to date.
 func (j *job) missed() error {
 	if _, ok := j.generated[j.path]; !ok {
 		return fmt.Errorf("%v: there is no file %s yet: run go generate", j.asked, filepath.Base(j.path))
@@ -192,7 +190,7 @@ func (j *job) missed() error {
 	return fmt.Errorf("%s:1: the file is stale: run go generate", relative(j.path))
 }
 
-// twice tells which stubs another file of the package has already.
+// twice returns an error if another file of the package has one of the stubs already.
 func (j *job) twice() error {
 	for _, other := range j.made() {
 		if other.path == j.path {
@@ -236,7 +234,7 @@ func write(jobs []job) error {
 	return nil
 }
 
-// relative is a path as people type it.
+// relative returns a path relative to the current folder, if that is shorter.
 func relative(path string) string {
 	if wd, err := os.Getwd(); err == nil {
 		if r, err := filepath.Rel(wd, path); err == nil && len(r) < len(path) {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// naming is what a generated file calls packages, types, and what it declares.
+// naming gives names to packages, to types, and to what the file declares.
 type naming struct {
 	home     *types.Package
 	taken    map[string]bool           // names of the package level
@@ -20,10 +20,10 @@ type naming struct {
 	declared []*types.Alias            // those of the aliases that the file declares
 }
 
-// isLocal tells the names that generated code gives to variables.
+// isLocal reports whether generated code gives a name to variables.
 var isLocal = regexp.MustCompile(`^(ctx|err|method|[acdeikprvx]\d*)$`).MatchString
 
-// free returns a name of the package level that is not taken yet, and takes it.
+// free returns a package-level name that is not taken yet, and takes it.
 func (n *naming) free(name string) string {
 	free := name
 	for i := 2; n.taken[free] || types.Universe.Lookup(free) != nil; i++ {
@@ -50,7 +50,7 @@ func (n *naming) qualifier(p *types.Package) string {
 	return name
 }
 
-// text is a type in Go; "" if the package cannot name it.
+// text returns a type in Go, "" if the package cannot name it.
 func (n *naming) text(t types.Type) string {
 	t, ok := n.spell(t)
 	if !ok {
@@ -89,7 +89,7 @@ func (n *naming) sees(o *types.TypeName) bool {
 	return o.Exported() && importable(o.Pkg().Path(), n.home.Path())
 }
 
-// importable tells whether from may import a package, as internal ones restrict it.
+// importable reports whether from may import a package, given the rule for internal ones.
 func importable(path, from string) bool {
 	at := strings.LastIndex("/"+path+"/", "/internal/")
 	if at < 0 {
@@ -99,9 +99,8 @@ func importable(path, from string) bool {
 	return from == root || strings.HasPrefix(from, root+"/")
 }
 
-// spell returns t as the package can write it down: aliases that it cannot name
-// are replaced by what they stand for, types that it cannot name by aliases. ok
-// is false if something has no name.
+// spell returns t as the package can write it. Aliases that it cannot name are replaced by what
+// they stand for, types that it cannot name by aliases. ok is false if something has no name.
 func (n *naming) spell(t types.Type) (spelled types.Type, ok bool) {
 	ok = true
 	inner := func(t types.Type) types.Type {
@@ -184,8 +183,8 @@ func (n *naming) instance(t, origin types.Type, args *types.TypeList) (types.Typ
 	return spelled, err == nil
 }
 
-// byAlias spells a type of which the package cannot use the name. If it has that
-// of a local variable, the file declares an alias.
+// byAlias spells a type whose name the package cannot use. If the name is that of a local variable,
+// the file declares an alias.
 func (n *naming) byAlias(t *types.Named) (types.Type, bool) {
 	a, ok := n.aliases.At(t).(*types.Alias)
 	if !ok && t.Obj().Pkg() == n.home && t.Obj().Parent() == n.home.Scope() && t.TypeArgs().Len() == 0 {
@@ -197,7 +196,7 @@ func (n *naming) byAlias(t *types.Named) (types.Type, bool) {
 	return a, ok
 }
 
-// named returns the type's part of names, which is its own.
+// named returns the part for the type in names, which is unique.
 func (n *naming) named(x *generatedType) string {
 	if x.name != "" {
 		return x.name

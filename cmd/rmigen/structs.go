@@ -41,8 +41,7 @@ func (f *file) expression(v string, x *generatedType, fd *field) string {
 	return v + "." + fd.goes()
 }
 
-// embedded are the embedded pointers on the way to a field of the struct v,
-// outermost first.
+// embedded returns the embedded pointers on the way to a field of the struct v, outermost first.
 func (fd *field) embedded(v string) (way []string) {
 	for _, step := range fd.path[:len(fd.path)-1] {
 		v += "." + step.Name()
@@ -53,8 +52,8 @@ func (fd *field) embedded(v string) (way []string) {
 	return way
 }
 
-// never is the condition of what is always left out. An empty condition is that
-// of what never is.
+// never is the condition of a field that is always left out. An empty condition means that the
+// field never is.
 const never = "false"
 
 // present is the condition on which a field of the struct v travels.

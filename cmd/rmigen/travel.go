@@ -12,8 +12,7 @@ import (
 	"gormi/rmi/codec/fields"
 )
 
-// form is how values of a type travel: package codec decides it at run time by
-// the same rules.
+// form is how values of a type travel. Package codec decides it at run time by the same rules.
 type form int
 
 const (
@@ -39,7 +38,7 @@ func isNamed(t types.Type, path, name string) bool {
 
 var errorType = types.Universe.Lookup("error").Type()
 
-// notRemote tells why an interface or func type is not remote; nil if it is.
+// notRemote says why an interface or func type is not remote; nil if it is.
 func notRemote(t types.Type) error {
 	switch t := t.Underlying().(type) {
 	case *types.Interface:
@@ -99,8 +98,7 @@ func isStream(t types.Type) bool {
 	return false
 }
 
-// anonymous are parameters without names, and with types that are spelled alike
-// if they are identical.
+// anonymous returns parameters without names. Identical types are spelled alike in them.
 func anonymous(t *types.Tuple) *types.Tuple {
 	var vars []*types.Var
 	for v := range t.Variables() {
@@ -125,8 +123,8 @@ func plain(t types.Type) types.Type {
 	}
 }
 
-// codecs are the ways in which a type can bring its own codec, in the order in
-// which they are tried, by what Go calls the methods' types.
+// codecs are the ways in which a type can have its own codec, in the order in which they are tried,
+// by the method names and types in Go.
 var codecs = [...]struct{ enc, encType, dec, decType string }{
 	{"EncodeMsgpack", "func(*github.com/vmihailenco/msgpack/v5.Encoder) error", "DecodeMsgpack", "func(*github.com/vmihailenco/msgpack/v5.Decoder) error"},
 	{"MarshalMsgpack", "func() ([]byte, error)", "UnmarshalMsgpack", "func([]byte) error"},
@@ -134,8 +132,8 @@ var codecs = [...]struct{ enc, encType, dec, decType string }{
 	{"MarshalText", "func() ([]byte, error)", "UnmarshalText", "func([]byte) error"},
 }
 
-// hasMethod reports whether values of t have a method of a name and type that is
-// the type's own: one that an embedded field lends it does not count.
+// hasMethod reports whether values of t have a method of a name and type that is the type's own. A
+// method that an embedded field promotes does not count.
 func hasMethod(t types.Type, name, typ string) bool {
 	sel := types.NewMethodSet(t).Lookup(nil, name)
 	if sel == nil || len(sel.Index()) > 1 {
@@ -148,7 +146,7 @@ func hasMethod(t types.Type, name, typ string) bool {
 	return types.TypeString(types.NewSignatureType(nil, nil, nil, anonymous(s.Params()), anonymous(s.Results()), s.Variadic()), nil) == typ
 }
 
-// codecOf reports whether t has a codec of its own, or half of one.
+// codecOf reports whether t has a codec of its own, or only half of one.
 func codecOf(t types.Type) (has bool, missing string) {
 	switch t.Underlying().(type) {
 	case *types.Pointer, *types.Interface:
@@ -174,15 +172,15 @@ func isZeroer(t types.Type) bool {
 	return !types.IsInterface(t) && hasMethod(t, "IsZero", "func() bool")
 }
 
-// remoteNames returns the methods of remote shape that t, which is no interface
-// and no func, or a pointer to it has: by them it looks like a remote object.
+// remoteNames returns the methods of remote shape that t, or a pointer to it, has. t is no
+// interface and no func. By these methods it looks like a remote object.
 func remoteNames(t types.Type) []string {
 	names := map[string]bool{}
 	addRemoteNames(names, t, nil)
 	return slices.Sorted(maps.Keys(names))
 }
 
-// addRemoteNames adds remoteNames of t. open are the structs that embed each other down to t: one
+// addRemoteNames adds remoteNames of t. open are the structs that embed each other down to t. One
 // may embed a pointer to itself, and has no other methods by that.
 func addRemoteNames(names map[string]bool, t types.Type, open []types.Type) {
 	if p, ok := t.Underlying().(*types.Pointer); ok {
@@ -218,8 +216,7 @@ func addRemoteNames(names map[string]bool, t types.Type, open []types.Type) {
 	}
 }
 
-// isData reports whether a struct that has remote methods says that it is data
-// all the same.
+// isData reports whether a struct that has remote methods is marked as data.
 func isData(t types.Type) bool {
 	s, ok := t.Underlying().(*types.Struct)
 	if !ok {
@@ -237,7 +234,7 @@ func short(t types.Type) string {
 	return types.TypeString(t, func(p *types.Package) string { return p.Name() })
 }
 
-// formOf decides how values of t travel. The error says that they do not.
+// formOf decides how values of t travel. An error says that they do not.
 func formOf(t types.Type) (form, error) {
 	switch {
 	case isNamed(t, "gormi/refs", "Ref"):
@@ -304,7 +301,7 @@ func isByte(t types.Type) bool {
 	return ok && b.Kind() == types.Uint8
 }
 
-// bytesForm is for bytes of a named type, which only reflection turns into bytes.
+// bytesForm is for bytes of a named type, which only reflection converts to bytes.
 func bytesForm(elem types.Type, f form) form {
 	if _, ok := types.Unalias(elem).(*types.Basic); !ok {
 		return formOther
@@ -349,7 +346,7 @@ type field struct {
 
 func (f *field) typ() types.Type { return f.path[len(f.path)-1].Type() }
 
-// goes is the way to the field in Go: "Inner.C".
+// goes returns the selector of the field in Go: "Inner.C".
 func (f *field) goes() string {
 	var names []string
 	for _, v := range f.path {
@@ -394,7 +391,7 @@ func layoutOf(t types.Type) (*layout, error) {
 	return l, nil
 }
 
-// checked tells package fields about types of go/types.
+// checked gives package fields what it asks about types of go/types.
 type checked struct{}
 
 func (checked) Declared(t types.Type) (all []fields.Declared[types.Type]) {

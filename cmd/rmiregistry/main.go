@@ -1,25 +1,24 @@
-// The command rmiregistry is GoRMI's registry as a program of its own.
+// Command rmiregistry is GoRMI's registry as a program of its own.
 //
 //	rmiregistry [-addr HOST:PORT] [flags]
 //
-// It prints "rmiregistry listening on HOST:PORT" on standard output as soon as it
-// serves. It logs on standard error. It runs until SIGINT or SIGTERM, and then lets calls in
-// flight finish. rmiregistry -h lists the flags. The exit status is 0 after a signal, 1 if it
-// could not serve, and 2 if its arguments were wrong.
+// It prints "rmiregistry listening on HOST:PORT" on standard output as soon as it serves. It logs
+// on standard error. It runs until SIGINT or SIGTERM. Then it lets calls in flight finish.
+// rmiregistry -h lists the flags. The exit status is 0 after a signal, 1 if it could not serve, and
+// 2 if its arguments were wrong.
 //
-// Who may do what is said by the file of -policy, in the form of package registry/policy. A
-// SIGHUP has it read again: if it is broken, that is logged with line and column, and the
-// policy before stays.
+// The file of -policy says who may do what, in the form of package registry/policy. SIGHUP has
+// the file read again. If it is broken, that is logged with line and column, and the old policy
+// stays.
 //
 //	rmiregistry -check-policy FILE -as PRINCIPAL -do bind -name bank/alice
 //
-// prints "allow" or "deny" and the rule that decides. The exit status is 0 or 1, and 2 if the
-// file is broken. -as @local stands for an anonymous peer of the registry's machine. Without
-// -as, -do and -name it checks the file.
+// prints "allow" or "deny" and the rule that decides. The exit status is 0 or 1, and 2 if the file
+// is broken. -as @local stands for an anonymous peer of the registry's machine. Without -as, -do
+// and -name it checks the file.
 //
-// Package registry says what a registry does. The JDK has a
-// program of the same name, which speaks another protocol on the same port.
-// rmiregistry -version shows which of them this is.
+// Package registry says what a registry does. The JDK has a program of the same name, which speaks
+// another protocol on the same port. rmiregistry -version shows which of them this is.
 package main
 
 import (
@@ -123,15 +122,15 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 		at = "udp:" + at // as -addr and addresses say it
 	}
 	if _, err := fmt.Fprintf(stdout, "rmiregistry listening on %s\n", at); err != nil {
-		return fmt.Errorf("cannot tell that it is ready: %w", err)
+		return fmt.Errorf("cannot print that it is ready: %w", err)
 	}
 	err = node.Run(ctx)
 	log.Info("registry ends")
 	return err
 }
 
-// tls makes the configuration of the files that the flags name, or else the environment; nil
-// if neither names any.
+// tls returns the configuration of the files that the flags name, or else the environment. It is
+// nil if neither names any.
 func (o *options) tls(log *slog.Logger) (*tls.Config, error) {
 	if o.tlsCert == "" {
 		return rmi.TLSFromEnv()
@@ -143,7 +142,7 @@ func (o *options) tls(log *slog.Logger) (*tls.Config, error) {
 	return c, nil
 }
 
-// initTLS makes an authority and certificates, and prints how they are used.
+// initTLS makes an authority and certificates, and prints how to use them.
 func (o *options) initTLS(stdout io.Writer) error {
 	var names []string
 	if o.tlsNames != "" {

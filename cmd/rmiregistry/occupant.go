@@ -64,11 +64,11 @@ func occupant(ctx context.Context, addr string, config *tls.Config) string {
 
 var errNoRegistry = errors.New("no registry")
 
-// answersGoRMI returns nil if a registry answers, errNoRegistry if a node
-// does, and another error otherwise.
+// answersGoRMI returns nil if a registry answers, errNoRegistry if a node does that serves none,
+// and another error otherwise.
 func answersGoRMI(ctx context.Context, ep refs.Endpoint, config *tls.Config) error {
 	if config != nil {
-		// To know who it is, not to trust it.
+		// It only asks who answers, and trusts nothing that is said.
 		config = &tls.Config{Certificates: config.Certificates, InsecureSkipVerify: true}
 	}
 	node := rmi.NewNode(&rmi.Options{TLS: config, Logger: slog.New(slog.DiscardHandler)})

@@ -34,19 +34,19 @@ func (o *options) flags() *flag.FlagSet {
 	f.SetOutput(io.Discard) // run prints errors and usage, each where it belongs
 	f.StringVar(&o.addr, "addr", fmt.Sprintf("127.0.0.1:%d", registry.DefaultPort),
 		"listen on `HOST:PORT`, port 0 for any that is free, or on the unix socket of an absolute path; beyond loopback only with TLS or -insecure")
-	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` by which others reach the registry, if that is not -addr")
+	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` at which others reach the registry, if that differs from -addr")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "secure connections with the certificate chain in `FILE` (PEM); default $RMI_TLS_CERT, with $RMI_TLS_KEY and $RMI_TLS_CA")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`FILE` of the certificate's private key (PEM)")
 	f.StringVar(&o.tlsClientCA, "tls-client-ca", "", "accept only clients with a certificate of an authority in `FILE` (PEM)")
 	f.StringVar(&o.initDir, "init-tls", "", "make an authority and certificates for a registry, servers and clients in `DIR`, print how to use them, and exit")
-	f.StringVar(&o.tlsNames, "tls-names", "", "`HOSTS`, separated by commas, that the certificates of -init-tls are for, besides this machine")
+	f.StringVar(&o.tlsNames, "tls-names", "", "further `HOSTS`, separated by commas, for the certificates of -init-tls, which name this machine anyway")
 	f.StringVar(&o.policy, "policy", "", "let peers do what the policy in `FILE` allows, and read it again at SIGHUP; default: peers of this machine may do everything, others with a certificate may look up and list and change what they bound, and anonymous ones nothing")
 	f.StringVar(&o.checkPolicy, "check-policy", "", "check the policy in `FILE`, answer -as -do -name, and exit")
 	f.StringVar(&o.as, "as", "", "`PRINCIPAL` that -check-policy is asked about, or @local")
 	f.StringVar(&o.do, "do", "", "what it wants to do: `WORD` is bind, rebind, unbind, lookup, list, watch or admin")
 	f.StringVar(&o.name, "name", "", "the `NAME` with which it wants to do that")
 	f.BoolVar(&o.insecure, "insecure", false, "allow -addr beyond loopback without TLS")
-	f.DurationVar(&o.maxLease, "max-lease", 10*time.Minute, "keep a name at most `DURATION` after its owner was heard of last; owners ask for 20s unless told otherwise")
+	f.DurationVar(&o.maxLease, "max-lease", 10*time.Minute, "longest lease: keep a name at most `DURATION` after its holder renewed it; holders ask for 20s by default")
 	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
 	f.BoolVar(&o.verbose, "v", false, "log every binding and connection too")
 	f.BoolVar(&o.version, "version", false, "print the version and exit")
@@ -83,7 +83,7 @@ func parse(args []string) (*options, error) {
 }
 
 func usage(w io.Writer) {
-	fmt.Fprint(w, "Usage: rmiregistry [flags]\n\nThe registry of GoRMI: it leads from names to remote objects.\n\nFlags:\n")
+	fmt.Fprint(w, "Usage: rmiregistry [flags]\n\nThe registry of GoRMI: it maps names to remote objects.\n\nFlags:\n")
 	f := new(options).flags()
 	f.SetOutput(w)
 	f.PrintDefaults()
@@ -100,14 +100,14 @@ func (o *options) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &h))
 }
 
-// version is one line that tells this program from others of its name, and which
-// one it is: the released version, or the commit that it was built from.
+// version is one line that distinguishes this program from others of its name. It tells the
+// released version, or the commit that the program was built from.
 func version() string {
 	info, _ := debug.ReadBuildInfo()
 	return fmt.Sprintf("rmiregistry (GoRMI) %s; %s %s/%s", built(info), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// pseudo is the end of a version that the go command makes up for a commit.
+// pseudo is the end of a version that the go command derives from a commit.
 var pseudo = regexp.MustCompile(`[-.]\d{14}-[0-9a-f]{12}(\+dirty)?$`)
 
 // built says what a program was built from. info may be nil.

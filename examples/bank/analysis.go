@@ -11,8 +11,8 @@ import (
 	"gormi/rmi"
 )
 
-// exposed is a branch that loses no update, but shows its books while a transfer is half done when calls run
-// concurrently.
+// exposed is a branch that loses no update. But when calls run concurrently it shows its books
+// while a transfer is half done.
 type exposed struct {
 	books
 	counter
@@ -22,7 +22,7 @@ type exposed struct {
 
 var _ Branch = (*exposed)(nil)
 
-// Transfer takes, then gives. Each of the two steps is indivisible.
+// Transfer takes, then gives. Each of the two steps is atomic.
 func (e *exposed) Transfer(ctx context.Context, cents int64) error {
 	defer e.enter()()
 	e.alice.Add(-cents)
@@ -46,8 +46,8 @@ func (e *exposed) Audit(ctx context.Context) (int64, error) {
 	return sum, e.counted.wait(ctx)
 }
 
-// inconsistentAnalysis makes the second experiment: one more client audits as many times as each client transfers. It
-// prints the table and returns how many audits of a serial servant were wrong.
+// inconsistentAnalysis runs the second experiment. One more client audits as many times as each
+// client transfers. It prints the table and returns how many audits of a serial servant were wrong.
 func inconsistentAnalysis(ctx context.Context, w io.Writer, p plan) (wrong int, err error) {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "servant\tcalls at once\taudits\twrong\tshort by\ttrue sum\tsum at the end\t")

@@ -101,7 +101,8 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestMeeting: the first of two parties waits for the second, in each round, and gives up with its context.
+// TestMeeting: the first of two calls waits for the second, in each round, and gives up with its
+// context.
 func TestMeeting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMeeting(rmi.ThreadingConcurrent, 2)

@@ -10,14 +10,14 @@ import (
 	"gormi/rmi"
 )
 
-// bank is a branch in service: the node that owns it, with a registry on the same port, and clients with a node and a
-// connection each.
+// bank is a branch in service: the node that owns it, with a registry on the same port, and clients
+// with a node and a connection each.
 type bank struct {
 	nodes   []*rmi.Node
 	clients []Branch // proxies
 }
 
-// open exports a branch with the threading and has clients look it up.
+// open exports a branch with the threading. Each client looks it up.
 func open(ctx context.Context, branch Branch, th rmi.Threading, clients int) (*bank, error) {
 	b := new(bank)
 	if err := b.open(ctx, branch, th, clients); err != nil {
@@ -57,7 +57,8 @@ func (b *bank) open(ctx context.Context, branch Branch, th rmi.Threading, client
 	return nil
 }
 
-// transfer has the clients of the plan transfer money, all at a time, and returns how many transfers were confirmed.
+// transfer lets the clients of the plan transfer money concurrently. It returns how many transfers
+// were confirmed.
 func (b *bank) transfer(ctx context.Context, p plan) (confirmed int64, err error) {
 	var n atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)

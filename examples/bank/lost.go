@@ -18,7 +18,7 @@ type forgetful struct {
 
 var _ Branch = (*forgetful)(nil)
 
-// Transfer reads, computes and writes. Alone it is right.
+// Transfer reads, computes and writes. Without concurrent calls it is right.
 func (f *forgetful) Transfer(ctx context.Context, cents int64) error {
 	defer f.enter()()
 	alice, bob := f.alice.Load(), f.bob.Load()
@@ -34,7 +34,8 @@ func (f *forgetful) Audit(context.Context) (int64, error) {
 	return f.alice.Load() + f.bob.Load(), nil
 }
 
-// lostUpdates makes the first experiment, prints its table and returns how many updates a serial servant lost.
+// lostUpdates runs the first experiment, prints its table and returns how many updates a serial
+// servant lost.
 func lostUpdates(ctx context.Context, w io.Writer, p plan) (lost int64, err error) {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "servant\tcalls at once\tconfirmed\tbooked\tlost\talice\tbob\t")

@@ -1,16 +1,19 @@
-// Command bank shows what concurrent calls do to an object that was written for one caller at a time, and how a serial
-// servant mends it. It is the bank of the chapter on transactions in Coulouris, Dollimore, Kindberg and Blair,
-// "Distributed Systems: Concepts and Design", with its two anomalies:
+// Command bank shows what concurrent calls do to an object that was written for one caller at a
+// time, and how a serial servant prevents it. It is the bank of the chapter on transactions in
+// Coulouris, Dollimore, Kindberg and Blair, "Distributed Systems: Concepts and Design", with its
+// two anomalies:
 //
-//   - Lost update: two transfers read the same balance; each writes what it computed from it, and the first one's
-//     update is gone (lost.go).
-//   - Inconsistent analysis, or inconsistent retrievals: an audit adds up the balances while a transfer has taken the
-//     money from one account and not yet given it to the other (analysis.go).
+//   - Lost update: two transfers read the same balance. Each writes what it computed from it, and
+//     the first one's update is gone (lost.go).
+//   - Inconsistent analysis, or inconsistent retrieval: an audit adds up the balances when a
+//     transfer has taken the money from one account and not yet given it to the other
+//     (analysis.go).
 //
-// Each runs twice, with many clients that are nodes of their own, first against a servant whose calls run
-// concurrently, then against the same servant exported with rmi.ThreadingSerial: one call at a time, in the order they came, and
-// no lock in the servant's code. What rmi.ThreadingSerial makes indivisible is a call, not a sequence of calls: that is why a
-// transfer is one method of the branch, and not a withdrawal and a deposit that a client makes one after the other.
+// Each experiment runs twice, with many clients that are nodes of their own. The first servant runs
+// its calls concurrently. The second is the same servant, exported with rmi.ThreadingSerial: one
+// call at a time, in the order they came, without a lock in the servant's code. rmi.ThreadingSerial
+// makes a call atomic, not a sequence of calls. That is why a transfer is one method of the branch,
+// and not a withdrawal and a deposit that a client makes one after the other.
 //
 // The anomalies do not depend on luck: see meeting.
 package main
@@ -68,7 +71,7 @@ func main() {
 	}
 }
 
-// run makes both experiments. It fails if a serial servant shows an anomaly.
+// run runs both experiments. It fails if a serial servant shows an anomaly.
 func run(ctx context.Context, w io.Writer, p plan) error {
 	fmt.Fprintf(w, "Alice has %s, bob has nothing. %d clients make %d transfers each, of %s from alice to bob.\n\n",
 		euros(p.opening()), p.clients, p.transfers, euros(amount))

@@ -7,11 +7,12 @@ import (
 	"gormi/rmi"
 )
 
-// meeting is a place in the code of a servant where calls wait for each other: nobody goes on before as many calls as
-// the servant lets in at a time are there. So the interleaving that brings the anomaly out happens every time, by no
-// sleep and no luck. Without it the same interleaving happens now and then, which is worse.
+// meeting is a barrier in a servant's code. No call passes it before as many calls have come as the
+// servant runs concurrently. So the interleaving that causes the anomaly happens every time,
+// without sleeping and without luck. Without the barrier it happens now and then, which is worse.
 //
-// A serial servant lets one call in at a time: whoever comes to the meeting is all that can come, and goes on.
+// A serial servant runs one call at a time. That call is all that can come to the barrier, and it
+// passes.
 type meeting struct {
 	parties int
 
@@ -20,7 +21,8 @@ type meeting struct {
 	all  chan struct{} // closed when all parties of this round are here
 }
 
-// newMeeting returns the meeting of the calls that a servant with the threading lets in, of those made at a time.
+// newMeeting returns the barrier for a servant with the threading. calls is how many are made
+// concurrently.
 func newMeeting(th rmi.Threading, calls int) *meeting {
 	if th == rmi.ThreadingSerial {
 		calls = 1
@@ -28,7 +30,7 @@ func newMeeting(th rmi.Threading, calls int) *meeting {
 	return &meeting{parties: calls, all: make(chan struct{})}
 }
 
-// wait waits for the other parties; then the next round begins.
+// wait waits for the other calls. Then the next round begins.
 func (m *meeting) wait(ctx context.Context) error {
 	m.mu.Lock()
 	all := m.all

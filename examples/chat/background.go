@@ -14,7 +14,7 @@ import (
 	"gormi/registry"
 )
 
-// patience is how long a background server may take to begin, and to tell whether it ends.
+// patience is how long a background server may take to start, and to say whether it ends.
 const patience = 20 * time.Second
 
 // background is a server that this process started.
@@ -24,7 +24,7 @@ type background struct {
 	lines chan string // what it prints; closed when it ended, or cut its output off
 }
 
-// startServer starts this program anew as a server. It returns when the server is ready.
+// startServer starts this program again as a server. It returns when the server is ready.
 func startServer(ctx context.Context, at registry.URL) (*background, error) {
 	path, err := os.Executable()
 	if err != nil {
@@ -88,7 +88,7 @@ func startServer(ctx context.Context, at registry.URL) (*background, error) {
 	}
 }
 
-// end lets the server end, and reports whether it did: it stays while others are in the rooms.
+// end allows the server to end, and reports whether it did. It stays while others are in the rooms.
 func (b *background) end() (ended bool) {
 	b.stdin.Close()
 	late := time.After(patience)

@@ -12,17 +12,18 @@ import (
 
 // Chat is the remote interface that is bound in the registry: a house of rooms.
 type Chat interface {
-	// Join takes a seat in a room, which is made if there is none. The listener stays in the caller's process: the server
-	// calls it for every line from then on, this one's own included. What was said before is in Seated.History; no line
-	// is in neither or in both. Errors: errNameTaken, errBadName, errFull.
+	// Join takes a seat in a room, which is made if there is none. The listener stays in the
+	// caller's process. The server calls it for every line from then on, the caller's own included.
+	// What was said before is in Seated.History: each line is in one of them, and in one only.
+	// Errors: errNameTaken, errBadName, errFull.
 	Join(ctx context.Context, room, name string, l Listener) (Seated, error)
 
-	// Rooms tells the rooms in the order of their names.
+	// Rooms returns the rooms in the order of their names.
 	Rooms(ctx context.Context) ([]RoomInfo, error)
 }
 
-// Seat is a member's place in a room, a remote object that Join makes. After Leave, and after the server dropped the
-// member, its methods fail with errNotHere.
+// Seat is a member's place in a room, a remote object that Join makes. After Leave, and after the
+// server dropped the member, its methods fail with errNotHere.
 type Seat interface {
 	Say(ctx context.Context, text string) error
 	Who(ctx context.Context) ([]string, error)
@@ -31,18 +32,19 @@ type Seat interface {
 
 // Listener is what a client implements.
 type Listener interface {
-	// Heard is called for every line of the room, in order. Seq tells when some were lost.
+	// Heard is called for every line of the room, in order. A jump of Seq shows that some were
+	// lost.
 	Heard(ctx context.Context, l Line) error
 }
 
-// Seated is what somebody gets who joined.
+// Seated is the result of Join.
 type Seated struct {
 	Seat    Seat
 	History []Line   // what was said before, oldest first
 	Others  []string // who was there before
 }
 
-// RoomInfo is a room from outside.
+// RoomInfo is what Rooms says of a room.
 type RoomInfo struct {
 	Name    string
 	Members int
@@ -70,8 +72,9 @@ const (
 	Gone // the member's process died, or its connection, and did not come back
 )
 
-// patienceForLost is the session lease of clients and servers: somebody whose connection is cut stays where he is if it
-// comes back within that time; after it, he is gone for the others, and the server for him.
+// patienceForLost is the session lease of clients and servers. Somebody whose connection is cut
+// stays in the room if it comes back within that time. After it, he has left for the others, and
+// for him the server is gone.
 const patienceForLost = 5 * time.Second
 
 var (

@@ -142,7 +142,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestServerDies: the clients are told, and come back to a new server, which takes the place of the dead one's name.
+// TestServerDies: the clients are told, and come back to a new server, which takes over the dead
+// one's name.
 func TestServerDies(t *testing.T) {
 	t.Parallel()
 	ctx := patient(t)

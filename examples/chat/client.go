@@ -22,7 +22,7 @@ const help = `commands:
   /quit        end; Ctrl-C and the end of the input do the same
 everything else is said to the room; //text says /text`
 
-// client is the role of that name. Its fields belong to the goroutine that runs it.
+// client is the client role. Its fields belong to the goroutine that runs it.
 type client struct {
 	node    *rmi.Node
 	at      registry.URL
@@ -48,12 +48,12 @@ func newClient(at registry.URL, v *view, name string) (*client, error) {
 	} else if !validName(name) {
 		return nil, fmt.Errorf("-name %q: %w", name, errBadName)
 	}
-	// What is worth knowing, the calls say; a log would come between the lines.
+	// Calls report what is worth knowing; a log would come between the lines.
 	c.node = rmi.NewNode(&rmi.Options{SessionLease: patienceForLost, Logger: slog.New(slog.DiscardHandler)})
 	return c, nil
 }
 
-// userName is the name of who is logged in, as far as it serves.
+// userName is the login name, or "guest" if that is no valid name.
 func userName() string {
 	u, err := user.Current()
 	if err != nil {
@@ -66,7 +66,7 @@ func userName() string {
 	return n
 }
 
-// run obeys the user until ctx or the input ends, and leaves. The error is that of the first join.
+// run obeys the user until ctx or the input ends, and leaves. Its error is that of the first join.
 func (c *client) run(ctx context.Context, lines <-chan string, room string) error {
 	defer c.view.end()
 	if err := c.join(ctx, room); err != nil {
@@ -88,8 +88,8 @@ func (c *client) run(ctx context.Context, lines <-chan string, room string) erro
 	}
 }
 
-// next returns the next line; ok is false when ctx or the input has ended. It prompts for it, unless it was typed ahead:
-// then it has its row without a prompt.
+// next returns the next line. ok is false when ctx or the input has ended. It shows a prompt,
+// unless the line was typed ahead: such a line has its row without a prompt.
 func (c *client) next(ctx context.Context, lines <-chan string) (line string, ok bool) {
 	select {
 	case line, ok = <-lines:
@@ -115,7 +115,7 @@ func (c *client) next(ctx context.Context, lines <-chan string) (line string, ok
 	}
 }
 
-// close leaves, as far as that is possible.
+// close leaves the room, as far as that is possible.
 func (c *client) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -130,7 +130,7 @@ func (c *client) prompt() string {
 	return c.name + "> "
 }
 
-// obey carries a line out and reports whether there may be more.
+// obey executes a line and reports whether there may be more.
 func (c *client) obey(ctx context.Context, line string) bool {
 	line = strings.TrimSpace(line)
 	if line == "" {
@@ -180,7 +180,8 @@ func (c *client) obey(ctx context.Context, line string) bool {
 	return true
 }
 
-// reason is what people are to read of an error: the chat's own errors without where they came from.
+// reason returns an error's text for people. For the chat's own errors it leaves out where they
+// came from.
 func reason(err error) error {
 	for _, own := range []error{errNameTaken, errBadName, errFull, errNotHere, errTooLong} {
 		if errors.Is(err, own) {

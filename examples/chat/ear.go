@@ -20,7 +20,7 @@ var _ Listener = (*ear)(nil)
 
 func newEar(v *view, own string) *ear { return &ear{view: v, own: own, told: make(chan struct{})} }
 
-// open lets lines pass: before, they wait. It, or close, is called once; close may follow open.
+// open lets lines pass. Before, they wait. Call it, or close, once; close may follow open.
 func (e *ear) open() { close(e.told) }
 
 // close drops lines from now on.
@@ -35,8 +35,8 @@ func (e *ear) close() {
 	}
 }
 
-// Heard shows a line. When the terminal is stopped it does not return, the server gives the call up and goes on with
-// the next; then lines are missing, or come late.
+// Heard shows a line. While the terminal is stopped it does not return. Then the server gives the
+// call up and goes on with the next. Lines are missing then, or come late.
 func (e *ear) Heard(ctx context.Context, l Line) error {
 	select {
 	case <-e.told:

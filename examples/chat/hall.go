@@ -13,7 +13,7 @@ import (
 	"gormi/rmi"
 )
 
-// What the server keeps is bounded.
+// Bounds of what the server keeps.
 const (
 	maxRooms   = 256
 	maxMembers = 256 // of a room
@@ -22,8 +22,8 @@ const (
 	maxWaiting = 256 // lines for one listener
 )
 
-// hall is the remote object that is bound: the rooms. A room that everybody left keeps its history until its place is
-// needed.
+// hall is the remote object that is bound: the rooms. An empty room keeps its history until its
+// place is needed.
 type hall struct {
 	node *rmi.Node
 
@@ -47,7 +47,7 @@ var _ Chat = (*hall)(nil)
 
 func newHall(n *rmi.Node) *hall { return &hall{node: n, rooms: make(map[string]*room)} }
 
-// Join adds the listener and takes the history in one step, so that no line falls between.
+// Join adds the listener and takes the history in one step, so that no line is lost between.
 func (h *hall) Join(ctx context.Context, name, member string, l Listener) (Seated, error) {
 	if !validName(name) || !validName(member) {
 		return Seated{}, errBadName
@@ -117,7 +117,8 @@ func (h *hall) Rooms(context.Context) ([]RoomInfo, error) {
 	return infos, nil
 }
 
-// whenVacant has f called once nobody is in any room, at once if that is so, and tells whether it was.
+// whenVacant calls f once nobody is in any room. If that is so already, it calls f now and returns
+// true.
 func (h *hall) whenVacant(f func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -152,8 +153,8 @@ func (r *room) remove(s *seat, k Kind) {
 	}
 }
 
-// tell has every listener called: the lines wait in a queue for each, so one that is slow or dead delays nobody. mu is
-// held, so that all hear the lines in the order of their numbers.
+// tell notifies every listener. Each has a queue, so one that is slow or dead delays nobody. mu is
+// held, so that all get the lines in the order of their numbers.
 func (r *room) tell(l Line) {
 	r.seq++
 	l.Seq, l.Time = r.seq, time.Now()
@@ -179,7 +180,7 @@ type seat struct {
 
 var _ Seat = (*seat)(nil)
 
-// enter locks the hall if the seat is taken still. The caller unlocks.
+// enter locks the hall if the seat is still taken. The caller unlocks.
 func (s *seat) enter() error {
 	s.room.hall.mu.Lock()
 	if s.room.seats[s.name] != s {

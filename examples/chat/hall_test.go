@@ -131,8 +131,9 @@ func TestHall(t *testing.T) {
 	}
 }
 
-// TestCut: somebody whose connection comes back soon was never away, and missed nothing. Whose machine vanished, and told
-// nobody, is gone after the time after which peers are given up, and the server's patience.
+// TestCut: somebody whose connection comes back soon was never away, and missed nothing. Somebody
+// whose machine vanished silently is gone after the time after which peers are given up, and the
+// server's patience.
 func TestCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := rmitest.New(t)
@@ -271,7 +272,8 @@ func TestEar(t *testing.T) {
 	}
 }
 
-// TestTwoServers: who serves the registry serves it as long as the server lives that was quicker to bind.
+// TestTwoServers: the server that serves the registry goes on doing that while the server lives
+// that bound first.
 func TestTwoServers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -1,16 +1,18 @@
-// Command chat is a chat with rooms. Whoever is in a room hears what is said there: the client passes the server an
-// object of its own, a Listener, and the server calls it.
+// Command chat is a chat with rooms. Whoever is in a room hears what is said there: the client
+// passes the server an object of its own, a Listener, and the server calls it.
 //
 //	go run ./examples/chat                    # a client, and what it needs
 //	go run ./examples/chat                    # in another terminal: one more client
 //	go run ./examples/chat -role server       # the server alone
 //	go run ./examples/chat -role client -registry rmi://HOST:PORT -name Ada -room tea
 //
-// Without -role it looks for a chat in the registry, and starts a server in the background if there is none; that
-// server serves a registry too if none answers. It ends when its starter and all others have left.
+// Without -role it looks for a chat in the registry. If there is none, it starts a server in the
+// background, which serves a registry too if none answers. The server ends when its starter and all
+// others have left.
 //
-// Where to look: chat.go has the remote interfaces, hall.go the objects behind them, client.go and ear.go the client.
-// The rest is the stage: server.go binds, background.go starts a server, view.go and terminal.go show lines.
+// Where to look: chat.go has the remote interfaces, hall.go the objects behind them, client.go and
+// ear.go the client. The rest is the stage: server.go binds, background.go starts a server, view.go
+// and terminal.go show lines.
 package main
 
 import (
@@ -53,8 +55,9 @@ func run(role, at, name, room string, background bool) error {
 	}
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 	if background {
-		// Ctrl-C and the end of the terminal go to all processes of that terminal; others may still be talking. So they
-		// may when the reader of standard output died, which a write would find out by a signal.
+		// Ctrl-C and the end of the terminal reach all processes of that terminal, but others may
+		// still be talking. They may also be when the reader of standard output has died, which a
+		// write would notice by a signal.
 		signal.Ignore(os.Interrupt, syscall.SIGHUP, syscall.SIGPIPE)
 		signals = []os.Signal{syscall.SIGTERM}
 	}
@@ -75,7 +78,7 @@ func run(role, at, name, room string, background bool) error {
 	return fmt.Errorf("-role %q: want server, client or all", role)
 }
 
-// talk is the life of a client. With all, it starts a server if there is none.
+// talk runs a client. With all, it starts a server if there is none.
 func (c *client) talk(ctx context.Context, in io.Reader, room string, all bool) error {
 	var started *background
 	defer func() {
@@ -97,8 +100,8 @@ func (c *client) talk(ctx context.Context, in io.Reader, room string, all bool) 
 	return c.run(ctx, readLines(in), room)
 }
 
-// ensureServer sees that there is a server, and starts one if need be: several times, for another process that does the same
-// may be in the way.
+// ensureServer makes sure that there is a server. It may start one several times, because another
+// process that does the same may be in the way.
 func (c *client) ensureServer(ctx context.Context, started **background) error {
 	for try := 1; ; try++ {
 		_, err := find(ctx, c.node, c.at)
@@ -111,7 +114,7 @@ func (c *client) ensureServer(ctx context.Context, started **background) error {
 	}
 }
 
-// program is how the user starts this program.
+// program is the command with which the user started this program.
 func program() string {
 	if path, err := os.Executable(); err == nil && strings.Contains(filepath.ToSlash(path), "/go-build") {
 		return "go run ./examples/chat" // its own path does not last

@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patient bounds every test of programs: when it ends they are killed, and what waits for their output fails.
+// patient bounds every test of programs. When it ends the programs are killed, and what waits for
+// their output fails.
 func patient(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	t.Cleanup(cancel)

@@ -103,7 +103,8 @@ func (tt *terminal) keys(s string) {
 	}
 }
 
-// shows waits until the screen ends with these lines, which are patterns, with the cursor behind the last.
+// shows waits until the screen ends with these lines, which are patterns, with the cursor behind
+// the last.
 func (tt *terminal) shows(want ...string) {
 	tt.t.Helper()
 	for {

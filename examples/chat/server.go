@@ -12,7 +12,7 @@ import (
 	"gormi/rmi"
 )
 
-// name is what the chat is bound as.
+// name is the name that the chat is bound to.
 const name = "chat"
 
 // probeTime is how long a registry or a server may take to answer.
@@ -24,13 +24,13 @@ const (
 	stays = "stays" // standard input ended, but others are in the rooms
 )
 
-// server is the role of that name.
+// server is the server role.
 type server struct {
 	at  registry.URL // the registry's
 	out io.Writer
 
-	// background: somebody else's terminal is not to be written to; Ctrl-C there is not for this process; it ends when
-	// stdin has ended and nobody is in a room.
+	// background: the server writes nothing to the terminal, which is somebody else's. It ignores
+	// Ctrl-C there. It ends when stdin has ended and nobody is in a room.
 	background bool
 	stdin      io.Reader
 
@@ -51,7 +51,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	if other != nil {
-		// Two were started at the same time. Who serves the registry goes on with that.
+		// Two were started at once. The one that serves the registry goes on doing that.
 		if !s.registry {
 			return fmt.Errorf("a chat server runs already: %s is bound", s.at)
 		}
@@ -81,8 +81,8 @@ func (s *server) run(ctx context.Context) error {
 	return node.Run(ctx)
 }
 
-// listen returns a node that listens: where the registry is expected if none answers there, and then it serves one
-// itself, else on a free port.
+// listen returns a node that listens. If no registry answers at the expected address, it listens
+// there and serves one, else on a free port.
 func (s *server) listen(ctx context.Context) (*rmi.Node, error) {
 	o := rmi.Options{SessionLease: patienceForLost}
 	if s.background {
@@ -133,8 +133,8 @@ func (s *server) askRegistry(ctx context.Context, node *rmi.Node) error {
 	return err
 }
 
-// bind binds the hall, in the place of a server that died without taking its name back. If the server that is bound
-// lives, it returns that one.
+// bind binds the hall. It replaces a server that died without unbinding its name. If the server
+// that is bound lives, it returns that one.
 func (s *server) bind(ctx context.Context, node *rmi.Node, h *hall) (other Chat, err error) {
 	for {
 		_, err := registry.Bind[Chat](ctx, node, s.at.String(), h, nil)
@@ -144,7 +144,7 @@ func (s *server) bind(ctx context.Context, node *rmi.Node, h *hall) (other Chat,
 		if other, err = find(ctx, node, s.at); !dead(err) {
 			return other, err
 		}
-		// It ended just now, and the registry is about to find out.
+		// It ended just now, and the registry is about to notice.
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
@@ -153,7 +153,7 @@ func (s *server) bind(ctx context.Context, node *rmi.Node, h *hall) (other Chat,
 	}
 }
 
-// find looks the chat up and sees that its server answers.
+// find looks the chat up and checks that its server answers.
 func find(ctx context.Context, node *rmi.Node, at registry.URL) (Chat, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
@@ -167,7 +167,7 @@ func find(ctx context.Context, node *rmi.Node, at registry.URL) (Chat, error) {
 	return c, nil
 }
 
-// dead tells of an error of find that it means: there is no server.
+// dead reports whether an error of find means that there is no server.
 func dead(err error) bool {
 	for _, k := range []rmi.Kind{rmi.KindNotBound, rmi.KindConnectFailed, rmi.KindPeerGone, rmi.KindStaleReference, rmi.KindNoSuchObject} {
 		if errors.Is(err, k) {
@@ -177,7 +177,7 @@ func dead(err error) bool {
 	return false
 }
 
-// address returns where the chat is, by the flag -registry.
+// address returns where the chat is, according to the flag -registry.
 func address(at string) (registry.URL, error) {
 	u, err := registry.ParseURL(at)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// newView returns a view on the output: a terminal's if input and output are one.
+// newView returns a view on the output, for a terminal if input and output are one.
 func newView(in io.Reader, out io.Writer) *view {
 	v := &view{w: out}
 	from, ok1 := in.(*os.File)

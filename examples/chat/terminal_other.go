@@ -4,7 +4,8 @@ package main
 
 import "os"
 
-// terminalWidth returns the columns of the terminal that f is, 0 if it does not tell; ok is false if f is none.
+// terminalWidth returns the columns of the terminal f, 0 if they are not known. ok is false if f is
+// no terminal.
 func terminalWidth(f *os.File) (columns int, ok bool) {
 	info, err := f.Stat()
 	// Consoles that know ANSI on such systems say so in one of these.

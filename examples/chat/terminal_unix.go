@@ -8,7 +8,8 @@ import (
 	"unsafe"
 )
 
-// terminalWidth returns the columns of the terminal that f is, 0 if it does not tell; ok is false if f is none.
+// terminalWidth returns the columns of the terminal f, 0 if they are not known. ok is false if f is
+// no terminal.
 func terminalWidth(f *os.File) (columns int, ok bool) {
 	var size struct{ rows, columns, x, y uint16 }
 	c, err := f.SyscallConn()

@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// clean makes text safe for a terminal: what cannot be printed (escapes and other control characters, marks that turn
-// the direction of writing, bytes that are no UTF-8) becomes U+FFFD, a tab or an end of line becomes a space.
+// clean makes text safe for a terminal. What cannot be printed becomes U+FFFD: escapes and other
+// control characters, marks that turn the direction of writing, bytes that are no UTF-8. A tab or
+// an end of line becomes a space.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -20,7 +21,7 @@ func clean(text string) string {
 	}, text)
 }
 
-// validName tells whether a person or a room may be called so.
+// validName reports whether s can be the name of a person or a room.
 func validName(s string) bool {
 	if s == "" || !utf8.ValidString(s) || utf8.RuneCountInString(s) > 32 {
 		return false
@@ -33,7 +34,8 @@ func validName(s string) bool {
 	return true
 }
 
-// wrap cuts clean text into pieces that fit into width columns, at spaces where it can. There is at least one.
+// wrap cuts clean text into pieces that fit into width columns, at spaces where it can. There is at
+// least one piece.
 func wrap(text string, width int) []string {
 	var pieces []string
 	for {
@@ -58,7 +60,8 @@ func wrap(text string, width int) []string {
 	}
 }
 
-// runeWidth is the number of columns that a rune takes, or one more: pieces may be too short, but not too long.
+// runeWidth is the number of columns that a rune takes, or one more: pieces may be too short, but
+// not too long.
 func runeWidth(r rune) int {
 	switch {
 	case unicode.Is(unicode.Mn, r), r == '\u200d', r == '\u200c':

@@ -7,17 +7,18 @@ import (
 	"sync"
 )
 
-// view is where the client prints. All that it prints is cleaned first: it came from others, who may mean harm.
+// view is where the client prints. It cleans all that it prints, because others wrote it and may
+// mean harm.
 //
-// On a terminal, lines appear above the one that is being typed. The terminal's own line editing stays on, so the
-// client does not know what was typed; it does not have to, for the terminal can move it. The sequences are those of
-// the VT102 and work wherever there is ANSI:
+// On a terminal, lines appear above the one that is being typed. The terminal's own line editing
+// stays on, so the client does not know what was typed. It need not know, because the terminal can
+// move it. The sequences are those of the VT102 and work wherever there is ANSI:
 //
 //	ESC D, CSI A    make sure that there is a row below (scroll at the bottom), go back up
 //	ESC 7, CSI L    remember the cursor, push the input line down by a row
 //	ESC 8, CSI B    back to the cursor, and down after the input line
 //
-// What is typed beyond the width of the terminal is the limit: its first row stays where it was.
+// The limit is a typed line wider than the terminal: its first row stays where it was.
 type view struct {
 	mu       sync.Mutex // guards the fields below, and keeps lines whole
 	w        io.Writer
@@ -26,8 +27,8 @@ type view struct {
 	prompted bool       // the prompt is in the cursor's row
 }
 
-// above inserts a row above the cursor's: %s is at most as wide as the terminal. Without automatic wrapping, a mistake
-// about that costs the end of the line, not the next one.
+// above inserts a row above the cursor's. %s is at most as wide as the terminal. Automatic wrapping
+// is off, so that text which is too wide loses its end and does not overwrite the next row.
 const above = "\x1bD\x1b[A\x1b7\r\x1b[L\x1b[?7l%s\x1b[?7h\x1b8\x1b[B"
 
 // print prints a line.
@@ -62,7 +63,7 @@ func (v *view) ask(prompt string) {
 	v.prompted = true
 }
 
-// entered says that the user ended the line.
+// entered notes that the user ended the line.
 func (v *view) entered() {
 	v.mu.Lock()
 	defer v.mu.Unlock()

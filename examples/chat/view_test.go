@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestTypingStaysWhole: whatever is printed while a line is typed stands above it, wherever on the screen it is.
+// TestTypingStaysWhole: whatever is printed while a line is typed stands above it, wherever on the
+// screen it is.
 func TestTypingStaysWhole(t *testing.T) {
 	const columns = 20
 	long := "the quick brown fox jumps over the lazy dog"

@@ -11,7 +11,7 @@ import (
 	"gormi/callback"
 )
 
-// board is the picture of the view in place: a row for each symbol, and what there is to say about the stream of
+// board is the picture of the view in place: a row for each symbol, and the state of the stream of
 // events.
 type board struct {
 	title, match, hint string
@@ -27,7 +27,7 @@ type board struct {
 	lastGap  string
 }
 
-// row is one symbol's.
+// row is the row of one symbol.
 type row struct {
 	Quote
 	past []Cents // its last prices, oldest first; the last is the present one
@@ -38,7 +38,7 @@ const (
 	quiet    = 3 * time.Second // without an event until the board says so
 )
 
-// add takes an event in.
+// add adds an event.
 func (b *board) add(ev callback.Event[Quote], now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -16,9 +16,9 @@ type view interface {
 	close() error
 }
 
-// watch shows the quotes until ctx ends. If they come faster than they can be shown, the oldest of those that wait give
-// way, and that is a gap. (callback.PolicyCoalesce would keep the newest of each symbol, but then every quote that a newer one
-// replaced is told as lost.)
+// watch shows the quotes until ctx ends. If they come faster than they can be shown, the oldest of
+// those that wait are dropped, and that is a gap. (callback.PolicyCoalesce would keep the newest of
+// each symbol. But then every quote that a newer one replaced is reported as lost.)
 func (o *options) watch(ctx context.Context, out *os.File) (err error) {
 	node := rmi.NewNode(nil)
 	defer node.Close()

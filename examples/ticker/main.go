@@ -1,16 +1,18 @@
-// Command ticker publishes made-up quotes as events and shows them, on a terminal in place and otherwise line by line.
+// Command ticker publishes made-up quotes as events and shows them, on a terminal in place and
+// otherwise line by line.
 //
-//	go run ./examples/ticker                        # a registry, a server and a client, in one process
+//	go run ./examples/ticker                        # a registry, a server and a client together
 //	go run ./examples/ticker -role server           # a server, at the default registry
 //	go run ./examples/ticker -role client -match 'A*'
 //
-// A client joins at any time: it is told the newest quote of each of its symbols, then every quote after it. What it
-// misses, because it is too slow or because the server was restarted, it shows as a gap; a restarted server is found
-// again by its name, and the client does nothing for it. The server picks out the quotes that a client wants; an event
-// is encoded once, whatever the number of clients. Ctrl-C ends each of the programs in good order.
+// A client may join at any time. It gets the newest quote of each of its symbols, then every quote
+// after it. What it misses, because it is too slow or because the server was restarted, it shows as
+// a gap. A restarted server is found again by its name, and the client does nothing for it. The
+// server filters the quotes for each client. An event is encoded once, whatever the number of
+// clients. Ctrl-C ends each of the programs gracefully.
 //
-// Where to look: quote.go is what server and clients share, server.go and client.go are what they do about events. The
-// rest is the market (market.go) and the two views, lines.go and board.go.
+// Where to look: quote.go is what server and clients share, server.go and client.go are what they
+// do about events. The rest is the market (market.go) and the two views, lines.go and board.go.
 package main
 
 import (
@@ -94,8 +96,8 @@ func run(ctx context.Context, o *options) error {
 	}
 }
 
-// all is a server and a client, and a registry unless there is one to use. They end one after the other, each while
-// what it needs still runs.
+// all runs a server and a client, and a registry unless there is one to use. They end one after the
+// other, each while what it needs still runs.
 func (o *options) all(ctx context.Context) error {
 	if o.registry == "" {
 		node, err := rmi.Listen(ctx, "127.0.0.1:0")

@@ -12,13 +12,14 @@ var symbols = [...]string{
 	"ECHO", "FABLE", "GIZMO", "HALO", "IRIS", "JOLT", "KITE", "LYNX",
 }
 
-// market makes up quotes: each price is a random walk. It is a function of its seed but for the times.
+// market makes up quotes: each price is a random walk. Except for the times, it is a function of
+// its seed.
 type market struct {
 	random *rand.Rand
 	quotes []Quote // the newest of each symbol
 }
 
-// newMarket opens a market: its quotes are the first ones.
+// newMarket returns a market with its first quotes.
 func newMarket(seed uint64, now time.Time) *market {
 	m := &market{random: rand.New(rand.NewPCG(seed, 0))}
 	for _, s := range symbols {

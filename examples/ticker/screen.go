@@ -28,7 +28,7 @@ type inPlace struct {
 	stopped chan error // gets the first error of a write, or nil
 }
 
-// showInPlace takes the terminal over until the view is closed.
+// showInPlace takes over the terminal until the view is closed.
 func showInPlace(b *board, w io.Writer) *inPlace {
 	p := &inPlace{b, w, make(chan struct{}), make(chan error, 1)}
 	go func() { p.stopped <- p.paint() }() // ends with close
@@ -74,8 +74,8 @@ func (p *inPlace) close() error {
 	return err
 }
 
-// frame paints lines from the top of the screen on. Each begins by its position: on a screen with fewer rows than lines
-// the last ones are painted over each other, and nothing scrolls.
+// frame paints lines from the top of the screen on. Each begins with its position. So on a screen
+// with fewer rows than lines the last ones are painted over each other, and nothing scrolls.
 func frame(lines []string) []byte {
 	var b bytes.Buffer
 	b.WriteString(begin)

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// emulator is as much of a terminal as the view needs. It takes no notice of colours, and panics at a sequence that it
-// does not know.
+// emulator is as much of a terminal as the view needs. It takes no notice of colours, and panics at
+// a sequence that it does not know.
 type emulator struct {
 	rows     [][]rune
 	row, col int

@@ -18,8 +18,8 @@ type server struct {
 	rate   float64
 }
 
-// newServer opens a market and binds its quotes under their name. A server that was killed leaves the name bound
-// for a while, so it is bound whether it is taken or not. run must follow.
+// newServer opens a market and binds its quotes to their name. A server that was killed leaves the
+// name bound for a while, so newServer replaces what is bound. run must follow.
 func (o *options) newServer(ctx context.Context) (*server, error) {
 	node, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
@@ -49,8 +49,8 @@ func (s *server) open(ctx context.Context, name string) (err error) {
 	return err
 }
 
-// run publishes until ctx ends. It does not close the topic: that would be the end to the clients, who shall wait for
-// the next server.
+// run publishes until ctx ends. It does not close the topic: that would end the clients' loops,
+// which should wait for the next server.
 func (s *server) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	published := make(chan error, 1)

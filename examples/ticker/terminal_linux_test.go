@@ -36,7 +36,8 @@ func openTerminal(t *testing.T) (user, program *os.File) {
 	return user, program
 }
 
-// With no flags on a terminal, the program paints in place until Ctrl-C is typed, and gives the terminal back.
+// With no flags on a terminal, the program paints in place until Ctrl-C is typed, and gives the
+// terminal back.
 func TestAViewInPlaceOnATerminal(t *testing.T) {
 	user, terminal := openTerminal(t)
 	cmd := command(t, "-rate", "100", "-match", "A*")
@@ -47,8 +48,9 @@ func TestAViewInPlaceOnATerminal(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// This side stays open, as a shell's does. Ctrl-C has the kernel flush what the terminal holds; if the last one who has
-	// it open closes it in that moment, the user's side ends before what was written since is read.
+	// This side stays open, as a shell's does. On Ctrl-C the kernel flushes what the terminal
+	// holds. If its last user closes it in that moment, the user's side ends before what was
+	// written since is read.
 	defer terminal.Close()
 	over := []byte{0} // which the program does not write
 	ended := make(chan error, 1)

@@ -4,7 +4,8 @@ package main
 
 import "os"
 
-// terminal reports whether f is a terminal that can show the view in place. (To the null device, it does not matter.)
+// terminal reports whether f is a terminal that can show the view in place. (For the null device it
+// does not matter.)
 func terminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"

@@ -42,8 +42,8 @@ func (o *oracle) next() said {
 	}
 }
 
-// join reads the snapshot, each matching symbol once, all as they were at one time, and takes the oracle there. It
-// returns when the first quote after it was read, and checked.
+// join reads the snapshot and checks it: each matching symbol once, all of one time. From there on
+// it uses the oracle. It returns when the first quote after it was read, and checked.
 func (o *oracle) join(p *program) {
 	o.t.Helper()
 	state := make(map[string]said)

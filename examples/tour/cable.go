@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// cable stands for the wire between two machines: it passes TCP connections on to an address, and can be cut. A
-// connection that is made after that passes again.
+// cable stands for the wire between two machines. It forwards TCP connections to an address, and
+// can be cut. A connection that is made after that passes again.
 type cable struct {
 	listener net.Listener
 	to       string
@@ -29,7 +29,7 @@ func lay(to string) (*cable, error) {
 	return c, nil
 }
 
-// address is the near end, for who wants to reach the far one.
+// address is the near end: whoever dials it reaches the far one.
 func (c *cable) address() string { return c.listener.Addr().String() }
 
 // cut breaks the connections. What is on its way is lost.
@@ -67,7 +67,7 @@ func (c *cable) accept() {
 	}
 }
 
-// join passes on what comes from one end to the other. It ends with either.
+// join forwards bytes from one end to the other. It ends with either.
 func (c *cable) join(from, to net.Conn) {
 	c.mu.Lock()
 	c.ends[from] = true

@@ -11,9 +11,10 @@ import (
 	"syscall"
 )
 
-// child is a process that the tour started. It reads commands from standard input, one a line, and writes what it has
-// to say to standard output, which all processes of the tour share: the order of the lines is that of the events. The
-// end of standard input asks it to end, and comes even when the tour's process is killed.
+// child is a process that the tour started. It reads commands from standard input, one a line. It
+// writes its output to standard output, which all processes of the tour share: the order of the
+// lines is that of the events. The end of standard input asks it to end. That comes even when the
+// tour's process is killed.
 type child struct {
 	role string
 	ctx  context.Context // ends with standard input
@@ -21,12 +22,13 @@ type child struct {
 	lines <-chan string // commands
 }
 
-// commands are what a child can be told to do: from the argument to an answer for the tour.
+// commands are what a child can be told to do. Each takes an argument and returns an answer.
 type commands map[string]func(ctx context.Context, arg string) (answer string, err error)
 
 // beChild is the main function of the roles.
 func beChild(role string, run func(*child) error) error {
-	// Ctrl-C goes to all processes in the foreground. The tour's process acts on it and ends the others.
+	// Ctrl-C goes to all processes in the foreground. The tour's process acts on it and ends the
+	// others.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -78,7 +80,7 @@ func (c *child) report(answer string, err error) {
 	io.WriteString(os.Stdout, r.String())
 }
 
-// say writes lines at once, so that those of other processes do not come between.
+// say writes lines at once, so that lines of other processes do not come between.
 func say(w io.Writer, role, format string, a ...any) {
 	var b strings.Builder
 	for line := range strings.SplitSeq(fmt.Sprintf(format, a...), "\n") {

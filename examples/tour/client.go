@@ -192,7 +192,8 @@ func (c *client) nest(ctx context.Context, _ string) (string, error) {
 }
 
 func (c *client) cut(ctx context.Context, _ string) (string, error) {
-	// Another node, because c.node has a connection to the server. The reference is the same, but for the way there.
+	// Another node, because c.node has a connection to the server. The reference is the same,
+	// except for the route.
 	r, _ := rmi.RefOf(c.acct)
 	cable, err := lay(r.Address())
 	if err != nil {

@@ -1,15 +1,16 @@
-// Command tour shows what GoRMI does, step by step. It starts a registry, a server and a client as processes of their
-// own, on free ports, and has them carry out the steps; what happens is printed by the process in which it happens,
-// with its role and its process id in front.
+// Command tour shows what GoRMI does, step by step. It starts a registry, a server and a client as
+// processes of their own, on free ports. They carry out the steps. Each process prints what happens
+// in it, with its role and its process id in front.
 //
 //	go run ./examples/tour
 //	go run ./examples/tour -step    # waits for Enter before each step
 //
 // It ends with status 0, or with status 1 and the reason.
 //
-// Where to look: account.go is the remote interface, server.go and client.go are what a program that uses GoRMI
-// contains, registry.go is a registry inside a program, cable.go is a wire that can be cut. The rest is the stage:
-// tour.go has the steps and carries them out, process.go starts and ends the processes, child.go is their end of it.
+// Where to look: account.go is the remote interface, server.go and client.go are what a program
+// that uses GoRMI contains, registry.go is a registry inside a program, cable.go is a wire that can
+// be cut. The rest is the stage: tour.go has the steps and carries them out, process.go starts and
+// ends the processes, child.go is their end of it.
 package main
 
 import (
@@ -24,13 +25,14 @@ import (
 	"time"
 )
 
-// limit bounds the whole tour, and stepLimit each step, of which no one takes a second.
+// limit bounds the whole tour, and stepLimit each step. No step takes a second.
 const (
 	limit     = 60 * time.Second
 	stepLimit = 20 * time.Second
 )
 
-// The roles of the tour's processes: the program starts itself anew with one of them as its argument.
+// The roles of the tour's processes. The program starts itself again with one of them as its
+// argument.
 var roles = map[string]func(*child) error{
 	"registry": runRegistry,
 	"server":   runServer,

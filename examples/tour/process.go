@@ -25,7 +25,7 @@ type process struct {
 	err   error         // how, once ended is closed
 }
 
-// start starts this program anew in a role, with its standard output at w.
+// start starts this program again in a role, with its standard output at w.
 func start(role string, w *os.File) (*process, error) {
 	path, err := os.Executable()
 	if err != nil {
@@ -50,8 +50,8 @@ func (p *process) String() string {
 	return fmt.Sprintf("the %s (process %d)", p.role, p.cmd.Process.Pid)
 }
 
-// end asks the process to end, kills it if it does not, and returns once it is gone. It tells of an end before it was
-// asked to, or by another status than 0.
+// end asks the process to end, kills it if it does not, and returns once it is gone. The error says
+// that the process ended before it was asked to, or with another status than 0.
 func (p *process) end() error {
 	early := false
 	select {

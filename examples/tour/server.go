@@ -115,7 +115,7 @@ func (a *account) Audit(ctx context.Context, o Observer) error {
 	}
 	<-ctx.Done()
 	a.say("Audit sees that its context ended: %v", ctx.Err())
-	// The context that ended would not carry another call.
+	// A call with the context that ended would fail.
 	return o.Stopped(context.WithoutCancel(ctx), ctx.Err().Error())
 }
 

@@ -69,7 +69,7 @@ var steps = []step{
 	},
 }
 
-// tour is a tour under way.
+// tour is a tour that runs.
 type tour struct {
 	out       *os.File // as the processes' standard output
 	processes map[string]*process
@@ -77,14 +77,14 @@ type tour struct {
 	url       string // the registry's
 }
 
-// order is that in which the processes start. They end in the reverse order, users first.
+// order is the order in which the processes start. They end in the reverse order, users first.
 var order = []string{"registry", "server", "client"}
 
 // errEnded: a process ended though nobody asked it to. Its process.end tells more.
 var errEnded = errors.New("a process ended too early")
 
-// run starts the processes, goes through the steps and ends the processes, whatever happens. It calls pause before
-// each step but the first.
+// run starts the processes, goes through the steps and ends the processes, whatever happens. It
+// calls pause before each step but the first.
 func run(ctx context.Context, w io.Writer, pause func(context.Context) error) error {
 	r, out, err := os.Pipe()
 	if err != nil {
@@ -143,7 +143,7 @@ func (t *tour) walk(ctx context.Context, pause func(context.Context) error) erro
 	return nil
 }
 
-// carryOut has a process do a task and waits for its report.
+// carryOut gives a task to a process and waits for its report.
 func (t *tour) carryOut(ctx context.Context, k task) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, stepLimit, fmt.Errorf("the %s took more than %v", k.role, stepLimit))
 	defer cancel()
@@ -165,7 +165,7 @@ func (t *tour) carryOut(ctx context.Context, k task) error {
 	}
 }
 
-// end ends the processes and tells of all that went wrong.
+// end ends the processes and returns all that went wrong.
 func (t *tour) end() error {
 	var errs []error
 	for _, role := range slices.Backward(order) {

@@ -79,7 +79,8 @@ func (g *guided) until(prefix string) {
 	}
 }
 
-// end reads what is left, waits until all processes have ended and returns the status and the complaints.
+// end reads what is left, waits until all processes have ended and returns the status and the
+// complaints.
 func (g *guided) end() (status int, complaints string) {
 	g.t.Helper()
 	for {

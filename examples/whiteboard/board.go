@@ -24,7 +24,7 @@ var _ ShapeList = (*board)(nil)
 func newBoard(node *rmi.Node) *board {
 	return &board{
 		node: node,
-		// The newest version makes the older ones worthless: one notification that waits is enough.
+		// Only the newest version counts, so one notification that waits is enough.
 		listeners: callback.NewListeners[WhiteboardCallback](node, &callback.ListenersOptions[WhiteboardCallback]{Queue: 1}),
 	}
 }
@@ -32,8 +32,8 @@ func newBoard(node *rmi.Node) *board {
 // close forgets the listeners. The shapes end with the node.
 func (b *board) close() error { return b.listeners.Close() }
 
-// shape is the servant behind Shape. It is exported while it is on the board, so that it is the same object to a client
-// that lost its connection and came back.
+// shape is the servant behind Shape. It is exported while it is on the board, so that it stays the
+// same object to a client that lost its connection and came back.
 type shape struct {
 	board   *board
 	state   GraphicalObject
@@ -97,7 +97,7 @@ func (b *board) Register(_ context.Context, c WhiteboardCallback) (callback.Subs
 	return b.listeners.Add(c)
 }
 
-// notify tells the listeners the version as it is when they are called. It does not wait for them.
+// notify sends the listeners the version at the time of the call. It does not wait for them.
 func (b *board) notify() {
 	b.listeners.Notify(func(ctx context.Context, c WhiteboardCallback) error { return c.Callback(ctx, b.newest()) })
 }
@@ -107,7 +107,7 @@ func (b *board) Clear(context.Context) error {
 	return nil
 }
 
-// remove takes shapes off the board, and their exports back.
+// remove takes shapes off the board, and ends their exports.
 func (b *board) remove(which func(*shape) bool) {
 	b.mu.Lock()
 	var gone []*shape

@@ -47,8 +47,8 @@ func ready(pages ...*tab) {
 	}
 }
 
-// TestBrowsersDrawTogether has two pages of a real browser draw on one board. WHITEBOARD_SCREENSHOTS is where pictures of
-// them go, else a temporary folder.
+// TestBrowsersDrawTogether lets two pages of a real browser draw on one board. Pictures of them go
+// to WHITEBOARD_SCREENSHOTS, or else to a temporary folder.
 func TestBrowsersDrawTogether(t *testing.T) {
 	s := newStage(t)
 	browser := startChromium(s.ctx, t)
@@ -120,7 +120,8 @@ func TestBrowsersDrawTogether(t *testing.T) {
 	untilShows(0, ada, bob)
 	ada.until(`!document.getElementById("hint").hidden`)
 
-	// A page that nobody sees lets go of its connection, and shows what it missed when it is seen again.
+	// A page that nobody sees closes its connection, and shows what it missed when it is seen
+	// again.
 	hide := func(hidden bool) {
 		bob.eval(fmt.Sprintf(`Object.defineProperty(document, "hidden", {value: %v, configurable: true}); document.dispatchEvent(new Event("visibilitychange"))`, hidden), nil)
 	}

@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// chromium is a browser without windows, driven by the Chrome DevTools Protocol: JSON messages, each with a zero byte
-// behind it, on a pair of pipes.
+// chromium is a browser without windows, driven by the Chrome DevTools Protocol: JSON messages,
+// each with a zero byte behind it, on a pair of pipes.
 type chromium struct {
 	t   *testing.T
 	ctx context.Context
@@ -242,7 +242,8 @@ func (p *tab) at(board Point) (x, y float64) {
 	return pos.X, pos.Y
 }
 
-// mouse presses the button at the first point, moves to the others and lets go. Points are of the board.
+// mouse presses the button at the first point, moves to the others and lets go. Points are of the
+// board.
 func (p *tab) mouse(points ...Point) {
 	p.t.Helper()
 	event := func(kind string, at Point, buttons int) {

@@ -14,7 +14,8 @@ import (
 	"gormi/rmi"
 )
 
-// gateway is a client of the board: it keeps a copy of what is on it, and passes changes on to its pages.
+// gateway is a client of the board: it keeps a copy of the board, and passes changes on to its
+// pages.
 type gateway struct {
 	node *rmi.Node
 	name string // the board's, in the registry
@@ -41,9 +42,9 @@ type status struct {
 	Version Version `json:"version"`
 }
 
-// How long the gateway waits before it looks for the server again, and how often it asks for the version without having
-// been called: a callback that was lost on a connection that was not costs at most so long. A connection that is cut and
-// comes back within lostAfter is not noticed by anybody.
+// How long the gateway waits before it looks for the server again, and how often it asks for the
+// version without having been called. The latter bounds the delay if a callback is lost on a
+// connection that is not. Nobody notices a connection that is cut and comes back within lostAfter.
 const (
 	lostAfter  = 3 * time.Second
 	firstWait  = 50 * time.Millisecond
@@ -84,7 +85,7 @@ func (g *gateway) follow(ctx context.Context) {
 	}
 }
 
-// ear is the listener that the server calls. What it hears is what version there is at least.
+// ear is the listener that the server calls. It gets a version that the board has at least.
 type ear struct {
 	newest  atomic.Int64
 	changed chan struct{} // holds one
@@ -101,8 +102,8 @@ func (e *ear) Callback(_ context.Context, v Version) error {
 	return nil
 }
 
-// attend finds the server and follows it until it is lost. It registers before it looks at the board, so that no change
-// falls between.
+// attend finds the server and follows it until it is lost. It registers before it looks at the
+// board, so that no change is lost between.
 func (g *gateway) attend(ctx context.Context, found func()) error {
 	list, err := registry.Lookup[ShapeList](ctx, g.node, g.name, nil)
 	if err != nil {
@@ -151,8 +152,8 @@ func (g *gateway) attend(ctx context.Context, found func()) error {
 	}
 }
 
-// look compares the board with the copy. Shapes that it knows are not asked for their state again: that is what the
-// identity of references is for.
+// look compares the board with the copy. It does not ask shapes that it knows for their state
+// again: it recognises them by the identity of their references.
 func (g *gateway) look(ctx context.Context, list ShapeList) (Version, error) {
 	all, version, err := list.AllShapes(ctx)
 	if err != nil {
@@ -194,15 +195,15 @@ func (g *gateway) look(ctx context.Context, list ShapeList) (Version, error) {
 	return version, nil
 }
 
-// pageID names a shape in pages. It is made of the reference's identity, so it is the same at every gateway and after
-// every reconnection; but who knows it cannot call the object.
+// pageID names a shape in pages. It is derived from the reference's identity, so it is the same at
+// every gateway and after every reconnection. But it is not enough to call the object.
 func pageID(s Shape) string {
 	r, _ := rmi.RefOf(s)
 	h := sha256.Sum256(fmt.Appendf(nil, "%v %d %s", r.ID.Node, r.ID.Time, r.ID.Object.Hex()))
 	return hex.EncodeToString(h[:12])
 }
 
-// offline lets the pages know. They keep showing what was on the board.
+// offline tells the pages. They keep showing what was on the board.
 func (g *gateway) offline(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -214,7 +215,7 @@ func (g *gateway) offline(err error) {
 	}
 }
 
-// reason is what people are to read of why the server cannot be reached.
+// reason says, for people, why the server cannot be reached.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, errLost):
@@ -237,8 +238,8 @@ func (g *gateway) board() (ShapeList, error) {
 	return g.list, nil
 }
 
-// drawn answers a page that drew a shape. Updates of that version and later ones account for it: it was on the board, or
-// was removed already.
+// drawn answers a page that drew a shape. Updates of that version and later ones include it: it was
+// on the board, or was removed already.
 type drawn struct {
 	ID      string  `json:"id"`
 	Version Version `json:"version"`

@@ -76,7 +76,8 @@ func (s *stage) gateway() *web {
 	return w
 }
 
-// request makes a request as the page would, with changes, and returns the answer, whose body is read.
+// request makes a request as the page would, with changes, and returns the answer, whose body is
+// read.
 func (s *stage) request(method, path, body string, change func(*http.Request)) (*http.Response, string) {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.ctx, method, s.web.url()+path, strings.NewReader(body))
@@ -267,7 +268,8 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
-// TestConnectionCut: the server goes on, and so do its shapes and the callbacks; nobody sees that the connection was lost.
+// TestConnectionCut: the server goes on, and so do its shapes and the callbacks; nobody sees that
+// the connection was lost.
 func TestConnectionCut(t *testing.T) {
 	ctx := patient(t)
 	network := rmitest.New(t)

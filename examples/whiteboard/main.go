@@ -1,16 +1,18 @@
-// Command whiteboard is the shared whiteboard of the textbooks on distributed objects: a server keeps the shapes, and
-// whoever has the page open in a browser sees what the others draw.
+// Command whiteboard is the shared whiteboard of the textbooks on distributed objects: a server
+// keeps the shapes, and whoever has the page open in a browser sees what the others draw.
 //
-//	go run ./examples/whiteboard                   # all of it on this machine: open the URL, more than once
+//	go run ./examples/whiteboard                   # all of it on this machine: open the URL twice
 //	go run ./examples/whiteboard -role server      # the server alone, at the registry
 //	go run ./examples/whiteboard -role gateway     # a gateway alone: the page, at a URL of its own
 //
-// Browsers speak HTTP, so a gateway stands between: it serves the page, and is a client of the server like any other. It
-// looks the ShapeList up, registers a callback, and passes on to its pages what changed. The server can be restarted
-// while gateways run, and several gateways can show the same board. Ctrl-C ends each of the programs in good order.
+// Browsers speak HTTP, so a gateway stands between. It serves the page, and is a client of the
+// server like any other. It looks the ShapeList up, registers a callback, and passes changes on to
+// its pages. The server can be restarted while gateways run, and several gateways can show the same
+// board. Ctrl-C ends each of the programs gracefully.
 //
-// Where to look: whiteboard.go has the remote interfaces, board.go the objects behind them, gateway.go the client. The
-// rest is the web: web.go answers browsers, pages.go keeps the open pages, page/ is what they load.
+// Where to look: whiteboard.go has the remote interfaces, board.go the objects behind them,
+// gateway.go the client. The rest is the web: web.go answers browsers, pages.go keeps the open
+// pages, page/ is what they load.
 package main
 
 import (
@@ -70,8 +72,8 @@ func name(registry string) string {
 	return strings.TrimSuffix(registry, "/") + "/whiteboard"
 }
 
-// runAll runs a registry, unless one is given, a server and a gateway, each a node of its own. They end in the reverse
-// order.
+// runAll runs a registry, unless one is given, a server and a gateway, each a node of its own. They
+// end in the reverse order.
 func runAll(ctx context.Context, at, addr string) (err error) {
 	if at == "" {
 		node, err := rmi.Listen(ctx, "127.0.0.1:0")
@@ -100,8 +102,8 @@ type server struct {
 	board *board
 }
 
-// newServer binds an empty board. A server that was killed leaves the name bound for a while, so it is bound whether it is
-// taken or not. shutdown must follow.
+// newServer binds an empty board. A server that was killed leaves the name bound for a while, so
+// newServer replaces what is bound. shutdown must follow.
 func newServer(ctx context.Context, name string) (*server, error) {
 	node, err := rmi.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
@@ -145,8 +147,8 @@ func runGateway(ctx context.Context, name, addr string) error {
 	return w.run(ctx)
 }
 
-// listen opens the gateway's port. Browsers on other machines would get the page without any protection, so it is on
-// loopback.
+// listen opens the gateway's port. Nothing protects the page from browsers on other machines, so
+// the port is on loopback.
 func listen(addr string) (net.Listener, error) {
 	if addr == "" {
 		if l, err := net.Listen("tcp", defaultHTTP); err == nil {

@@ -34,7 +34,8 @@ func start(ctx context.Context, t *testing.T, args ...string) *proctest.Process 
 	return proctest.Start(t, cmd)
 }
 
-// TestProgram is the program without a role, with a second gateway, ended by Ctrl-C while pages are open.
+// TestProgram is the program without a role, with a second gateway, ended by Ctrl-C while pages are
+// open.
 func TestProgram(t *testing.T) {
 	ctx := patient(t)
 	all := start(ctx, t, "-http", "127.0.0.1:0")
@@ -73,7 +74,8 @@ func TestProgram(t *testing.T) {
 	}
 }
 
-// TestServerKilled: a gateway finds the next server, which takes the name that the one that was killed left behind.
+// TestServerKilled: a gateway finds the next server, which takes over the name of the one that was
+// killed.
 func TestServerKilled(t *testing.T) {
 	s := newStage(t)
 	if err := s.server.shutdown(); err != nil {

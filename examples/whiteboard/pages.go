@@ -13,16 +13,16 @@ const (
 
 var errPages = errors.New("too many pages are open")
 
-// pages are those that are open. They belong to a gateway, whose mutex guards them.
+// pages are the open pages of a gateway, whose mutex guards them.
 type pages map[*page]bool
 
-// page is an open page. Its channel is closed when the page was too slow; the browser then connects again, and begins
-// with the whole board.
+// page is an open page. Its channel is closed when the page was too slow; the browser then connects
+// again, and begins with the whole board.
 type page struct {
 	updates chan []byte
 }
 
-// update is what a page is told, the status always.
+// update is what a page is told. It always has the status.
 type update struct {
 	Reset   bool       `json:"reset,omitempty"` // forget all shapes first
 	Added   []*picture `json:"added,omitempty"`
@@ -31,7 +31,7 @@ type update struct {
 	Pages int `json:"pages"` // that are open at this gateway
 }
 
-// join opens a page. Its first update is the whole board; what follows is every change after it.
+// join opens a page. Its first update is the whole board. Every change after it follows.
 func (g *gateway) join() (*page, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -57,8 +57,8 @@ func (g *gateway) leave(p *page) {
 	}
 }
 
-// tell sends an update to the pages. g.mu is held. A page that cannot take it is dropped; the others hear of that with
-// the next update.
+// tell sends an update to the pages. g.mu is held. A page that cannot take it is dropped; the
+// others learn that with the next update.
 func (g *gateway) tell(u *update) {
 	b := g.encode(u)
 	for p := range g.pages {

@@ -29,14 +29,14 @@ const (
 // web serves the page of a gateway:
 //
 //	GET /              the page and its parts
-//	GET /events        what is on the board and what changes, as server-sent events that each hold an update
+//	GET /events        the board and its changes, as server-sent events that each hold an update
 //	POST /shapes       draws a GraphicalObject; returns a drawn
 //	DELETE /shapes/ID  removes a shape
 //	DELETE /shapes     clears the board
 //
-// All that a browser needs to be let in is to be on this machine, and so is every site that it visits: requests that
-// another site's page makes are refused, by Origin and by Sec-Fetch-Site, and those that came by another site's name
-// (DNS rebinding) by Host.
+// Whoever is on this machine is let in, and a browser there may act for any site that it visits. So
+// web refuses requests from another site's page, by Origin and by Sec-Fetch-Site, and requests that
+// came by another site's name (DNS rebinding), by Host.
 type web struct {
 	gateway *gateway
 	l       net.Listener
@@ -106,7 +106,7 @@ func (w *web) handler() http.Handler {
 	return w.guard(mux)
 }
 
-// guard lets only this server's own page in, and sets what holds for every answer.
+// guard lets only this server's own page in, and sets the headers of every answer.
 func (w *web) guard(next http.Handler) http.Handler {
 	own := http.NewCrossOriginProtection().Handler(next) // for methods that change something
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -214,7 +214,7 @@ func (w *web) answer(rw http.ResponseWriter, r *http.Request, change func(contex
 	rw.WriteHeader(http.StatusNoContent)
 }
 
-// fail answers with what went wrong, and in the board's own words if it is the board that says so.
+// fail answers with what went wrong, in the board's own words if the error is the board's.
 func fail(rw http.ResponseWriter, err error) {
 	for _, e := range []struct {
 		is     error

@@ -11,30 +11,31 @@ import (
 
 //go:generate go tool rmigen
 
-// ShapeList is the remote interface that is bound in the registry: a board, as in "Distributed Systems: Concepts and
-// Design" by Coulouris, Dollimore, Kindberg and Blair. The names are the book's, in Go's spelling; Remove and Clear,
-// which the book has not, take away.
+// ShapeList is the remote interface that is bound in the registry: a board, as in "Distributed
+// Systems: Concepts and Design" by Coulouris, Dollimore, Kindberg and Blair. The names are the
+// book's, in Go's spelling. Remove and Clear, which the book does not have, remove shapes.
 type ShapeList interface {
-	// NewShape puts a shape on the board and returns it, by reference: its state stays with the server. Errors:
-	// errBadShape, errFull.
+	// NewShape puts a shape on the board and returns it, by reference: its state stays with the
+	// server. Errors: errBadShape, errFull.
 	NewShape(ctx context.Context, g GraphicalObject) (Shape, error)
 
-	// AllShapes returns references to the shapes on the board, in the order in which they were drawn, and the version
-	// at which these are all.
+	// AllShapes returns references to the shapes on the board, in the order in which they were
+	// drawn, and the version of the board that has these shapes.
 	AllShapes(ctx context.Context) ([]Shape, Version, error)
 
 	Version(ctx context.Context) (Version, error)
 
-	// Register has c called after each change, until the subscription is cancelled: that is the book's deregister. A
-	// listener that is slower than the changes is not called for each, but always for the last. Error: errListeners.
+	// Register calls c after each change, until the subscription is cancelled, which is the book's
+	// deregister. A listener that is slower than the changes is not called for each, but always for
+	// the last. Error: errListeners.
 	Register(ctx context.Context, c WhiteboardCallback) (callback.Subscription, error)
 
 	// Clear takes all shapes off the board.
 	Clear(ctx context.Context) error
 }
 
-// Shape is a remote object too. To whoever holds it in another process, a shape is equal to itself and to nothing else,
-// however often its reference was received.
+// Shape is a remote object too. In another process a shape equals itself and nothing else, however
+// often its reference was received.
 type Shape interface {
 	// Version is the board's version when the shape was drawn.
 	Version(ctx context.Context) (Version, error)
@@ -46,7 +47,7 @@ type Shape interface {
 	Remove(ctx context.Context) error
 }
 
-// WhiteboardCallback is what a client implements that wants to be told of changes.
+// WhiteboardCallback is what a client implements to be told of changes.
 type WhiteboardCallback interface {
 	Callback(ctx context.Context, v Version) error
 }

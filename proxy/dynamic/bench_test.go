@@ -9,8 +9,8 @@ import (
 	"gormi/proxy/dynamic"
 )
 
-// BenchmarkCall measures a call of a proxy, and next to it the call of a function made by reflect.MakeFunc, which is
-// most of it.
+// BenchmarkCall measures a call of a proxy, and next to it the call of a function made by
+// reflect.MakeFunc, which is most of it.
 func BenchmarkCall(b *testing.B) {
 	nothing := func(int, []reflect.Value) []reflect.Value { return nil }
 	deposited := values(1, nil)

@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// echo returns what it is given. Its methods pass a type alone, between others that compete for registers, and often
-// enough that it has to go on the stack.
+// echo returns what it is given. Its methods pass a type alone, between others that compete for
+// registers, and often enough that it has to go on the stack.
 type echo[T any] interface {
 	Alone(T) T
 	Between(int8, T, float32, T, string, T, any) (any, T, string, T, float32, T, int8)
@@ -35,8 +35,8 @@ func echoDispatcher() *funcDispatcher {
 	})
 }
 
-// echoes calls all methods of a proxy of echo[T], by compiled calls and by reflection, with values v and w that same
-// tells apart.
+// echoes calls all methods of a proxy of echo[T], by compiled calls and by reflection, with values
+// v and w that same tells apart.
 func echoes[T any](t *testing.T, v, w T, same func(a, b T) bool) {
 	t.Run(reflect.TypeFor[T]().String(), func(t *testing.T) {
 		p := newProxy[echo[T]](t, echoDispatcher())

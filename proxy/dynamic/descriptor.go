@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-// The types below mirror internal/abi: the part of a struct type's descriptor that is looked at.
+// The types below mirror internal/abi: the parts of a struct type's descriptor that are used here.
 
 // typeHeader is abi.StructType: abi.Type (48 bytes on 64-bit machines), PkgPath, Fields.
 type typeHeader struct {
@@ -34,8 +34,8 @@ type uncommon struct {
 	_       uint32
 }
 
-// row is abi.Method. The numbers are offsets into the program for compiled types; for types made by reflect they are
-// negative and come from addReflectOff.
+// row is abi.Method. For compiled types the numbers are offsets into the program. For types made by
+// reflect they are negative and come from addReflectOff.
 type row struct {
 	name int32
 	mtyp int32 // type without receiver
@@ -43,8 +43,8 @@ type row struct {
 	tfn  int32 // code for a call as function with the struct as first parameter
 }
 
-// addReflectOff returns the number by which a descriptor made at run time refers to ptr: always the same for the same
-// pointer. It keeps ptr for ever.
+// addReflectOff returns the number by which a descriptor made at run time refers to ptr. It is
+// always the same for the same pointer. addReflectOff keeps ptr for ever.
 //
 //go:linkname addReflectOff reflect.addReflectOff
 //go:noescape
@@ -55,8 +55,8 @@ func descriptor(t reflect.Type) unsafe.Pointer {
 	return (*[2]unsafe.Pointer)(unsafe.Pointer(&t))[1]
 }
 
-// code returns the address of the code that reflect finds for method number i of the struct type s (its Tfn), and the
-// method's name.
+// code returns the address of the code that reflect finds for method number i of the struct type s
+// (its Tfn), and the method's name.
 func code(s reflect.Type, i int) (pc uintptr, name string) {
 	m := s.Method(i)
 	return m.Func.Pointer(), m.Name
@@ -73,10 +73,10 @@ type table struct {
 	rows   []row
 }
 
-// methodTable finds the table of the struct type s, which embeds the interface type t and Face and is fresh from
-// reflect.StructOf: the methods of the one and then those of the other. It returns an error unless every field of every
-// row has the one value that it must have: then the layout is the one mirrored above, and the rows are in memory that
-// reflect allocated.
+// methodTable finds the table of the struct type s, which is fresh from reflect.StructOf. s embeds
+// the interface type t and Face: the methods of t come first, then those of Face. methodTable
+// returns an error unless every field of every row has the one value that it must have. So without
+// an error the layout is the one mirrored above, and the rows are in memory that reflect allocated.
 func methodTable(s, t reflect.Type) (table, error) {
 	own, face := t.NumMethod(), reflect.TypeFor[Face]()
 	n := own + face.NumMethod()
@@ -113,9 +113,9 @@ func methodTable(s, t reflect.Type) (table, error) {
 	return table{u, rows}, nil
 }
 
-// redirect makes the rows of t's methods refer to the slots and those of Face to the methods of proxy, puts them in the
-// order of their names, as the runtime wants them, and leaves out those of Face that t does not lack. On failure the
-// table is as before.
+// redirect makes the rows of t's methods refer to the slots, and those of Face to the methods of
+// proxy. It sorts the rows by name, as the runtime needs them, and leaves out those of Face that t
+// does not lack. On failure the table is as before.
 func (tab table) redirect(s, t reflect.Type) error {
 	own := t.NumMethod()
 	type target struct {
@@ -161,8 +161,8 @@ func (tab table) redirect(s, t reflect.Type) error {
 	return nil
 }
 
-// lacks reports whether proxies of t need Face's method of a name. Format would keep package fmt from a String or Error of
-// t's own.
+// lacks reports whether proxies of t need Face's method of a name. A Format would keep package fmt
+// from a String or Error of t's own.
 func lacks(t reflect.Type, name string) bool {
 	if name == "Format" && (t.Implements(reflect.TypeFor[fmt.Stringer]()) || t.Implements(reflect.TypeFor[error]())) {
 		return false
@@ -171,11 +171,12 @@ func lacks(t reflect.Type, name string) bool {
 	return !has
 }
 
-// names keeps the names that setName gave off the stack; guarded by making.
+// names keeps the names of setName off the stack; guarded by making.
 var names [][]byte
 
-// setName has the struct type s, whose method table was found, print as name. It is for people (%T, panics and the
-// errors of encoders), and for package encoding/xml, which wants a name of types that marshal: what fails is left.
+// setName makes the struct type s, whose method table was found, print as name. That is for people
+// (%T, panics and the errors of encoders). It is also for package encoding/xml, which needs a name
+// of types that marshal. On failure s keeps its own string.
 func setName(s reflect.Type, name string) {
 	h := (*typeHeader)(descriptor(s))
 	before := *h

@@ -6,11 +6,12 @@ import (
 	"log/slog"
 )
 
-// Face is what a proxy has beside the methods of its interface: it prints as what it is, and does not pass for data.
-// A proxy lacks those of the methods whose name its interface has for a method of its own, and Format if the interface
-// is a fmt.Stringer or an error.
+// Face has the methods of a proxy besides those of its interface. By them it prints as what it is
+// and is not taken for data. If the interface has a method of the same name, the proxy has that one
+// instead. If the interface is a fmt.Stringer or an error, the proxy has no Format.
 //
-// A [Dispatcher] that implements Face answers for its proxies. Those of other dispatchers say that they are proxies.
+// A [Dispatcher] that implements Face answers for its proxies. Proxies of other dispatchers print
+// that they are proxies.
 type Face interface {
 	fmt.Formatter
 	fmt.Stringer
@@ -28,7 +29,7 @@ var _ Face = plain{}
 
 const plainText = "dynamic proxy"
 
-var errNoData = errors.New("dynamic: a proxy is no data")
+var errNoData = errors.New("dynamic: a proxy is not data")
 
 func (plain) Format(s fmt.State, _ rune)     { fmt.Fprint(s, plainText) }
 func (plain) String() string                 { return plainText }

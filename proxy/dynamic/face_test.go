@@ -104,7 +104,7 @@ func TestAProxyPrintsByEveryWayToItsMethods(t *testing.T) {
 	}
 }
 
-// Printing hands several words of arguments on beside a receiver of seven words.
+// Printing passes several words of arguments besides a receiver of seven words.
 func TestAProxyFormatsAsAFunctionOfItsType(t *testing.T) {
 	p := newProxy[account](t, new(faced))
 	m, _ := reflect.TypeOf(p).MethodByName("Format")
@@ -157,7 +157,7 @@ func TestAProxyWithoutAFaceIsNoData(t *testing.T) {
 	if s := fmt.Sprintf("%v %s", p, p); s != "dynamic proxy dynamic proxy" {
 		t.Errorf("printed %q", s)
 	}
-	if b, err := json.Marshal(p); err == nil || !strings.Contains(err.Error(), "a proxy is no data") {
+	if b, err := json.Marshal(p); err == nil || !strings.Contains(err.Error(), "a proxy is not data") {
 		t.Errorf("JSON is %s, %v", b, err)
 	}
 	zero := reflect.Zero(reflect.TypeOf(p)).Interface()

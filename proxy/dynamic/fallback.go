@@ -7,8 +7,8 @@ import (
 	"runtime"
 )
 
-// Supported returns the reason why New does not work in this build. The error wraps errors.ErrUnsupported and names
-// the alternatives.
+// Supported returns the reason why New does not work in this build. The error wraps
+// errors.ErrUnsupported and names the alternatives.
 func Supported() error {
 	if runtime.Compiler == "gc" && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64") {
 		return unsupported("this program was built with the tag rmi_safe")

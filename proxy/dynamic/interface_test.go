@@ -217,7 +217,8 @@ func TestEmbeddedInterfaces(t *testing.T) {
 	}
 }
 
-// Interfaces that differ in name alone have different struct types; the number of a method is that of each.
+// Interfaces that differ in name alone have different struct types; the number of a method is that
+// of each.
 func TestInterfacesWithEqualMethods(t *testing.T) {
 	type reader interface{ Read([]byte) (int, error) }
 	d := dispatcher(func(int, []reflect.Value) []reflect.Value { return values(1, nil) })

@@ -2,8 +2,8 @@
 
 package dynamic_test
 
-// many256 has as many methods as there are slots, many64 the first 64 of them. Each method returns its number and its
-// argument; the names sort by number.
+// many256 has as many methods as there are slots, many64 the first 64 of them. Each method returns
+// its number and its argument; the names sort by number.
 type many256 interface {
 	many64
 	M064(string) (int, string)

@@ -12,8 +12,8 @@ import (
 	"unsafe"
 )
 
-// proxy is the layout of every struct type made by newClass, whatever the type of the embedded interface.
-// The slots know the offset of entries, and that it is the third word.
+// proxy is the layout of every struct type made by newClass, whatever the type of the embedded
+// interface. The slots know the offset of entries, and that it is the third word.
 type proxy struct {
 	embedded   any // nil; stands for the embedded interface, which may be of any interface type
 	entries    *entry
@@ -21,7 +21,8 @@ type proxy struct {
 	noFace     Face // nil; stands for the embedded Face
 }
 
-// The methods below are put into the method tables as they are: without a slot, as they need to know no interface.
+// The methods below are put into the method tables as they are. They need no slot, because they do
+// not depend on the interface.
 var _ Face = proxy{}
 
 // face answers for the proxy.
@@ -40,8 +41,8 @@ func (p proxy) MarshalBinary() ([]byte, error) { return p.face().MarshalBinary()
 func (p proxy) MarshalJSON() ([]byte, error)   { return p.face().MarshalJSON() }
 func (p proxy) MarshalText() ([]byte, error)   { return p.face().MarshalText() }
 
-// entry is what the two slots of one method load: function values from reflect.MakeFunc. A proxy refers to the first
-// of its class.
+// entry is what the two slots of one method load: function values from reflect.MakeFunc. A proxy
+// refers to the first entry of its class.
 type entry struct {
 	byPointer unsafe.Pointer // func(*S, parameters) results, for Ifn
 	byValue   unsafe.Pointer // func(S, parameters) results, for Tfn
@@ -58,15 +59,16 @@ var (
 	making  sync.Mutex // held while a class is made
 )
 
-// Supported tells whether New works in this build: nil, or an error that wraps errors.ErrUnsupported, gives the
-// reason and names the alternatives. The first call runs the checks that the package documentation lists, later ones
-// return its result.
+// Supported returns nil if New works in this build. Otherwise the error wraps
+// errors.ErrUnsupported, gives the reason and names the alternatives. The first call runs the
+// checks that the package documentation lists. Later calls return its result.
 func Supported() error { return supported() }
 
 var supported = sync.OnceValue(selfCheck)
 
-// New returns a value of the interface type t (of Kind Interface, settable, holding the proxy) whose methods call d.
-// The error is that of Supported, or tells why t is not an interface type that can have proxies.
+// New returns a value of the interface type t whose methods call d. The reflect.Value has Kind
+// Interface, is settable and holds the proxy. The error is that of Supported, or says why t cannot
+// have proxies.
 //
 // New does not look for an existing proxy: each call allocates one. It is safe for concurrent use.
 func New(t reflect.Type, d Dispatcher) (reflect.Value, error) {
@@ -96,8 +98,9 @@ func makeProxy(t reflect.Type, d Dispatcher) (reflect.Value, error) {
 	return v, nil
 }
 
-// DispatcherOf returns the dispatcher of the proxy that v is. It is false for nil and for everything that New did not
-// make. It takes some nanoseconds: it looks at the kind and size of v's type, and then in a table of proxy types.
+// DispatcherOf returns the dispatcher of the proxy v. It returns false for nil and for everything
+// that New did not make. It takes some nanoseconds: it looks at the kind and size of v's type, and
+// then in a table of proxy types.
 func DispatcherOf(v any) (Dispatcher, bool) {
 	if v == nil {
 		return nil, false
@@ -113,8 +116,8 @@ func DispatcherOf(v any) (Dispatcher, bool) {
 	return d, d != nil // nil in a zero value of the struct type, which only reflect can produce
 }
 
-// proxyIn returns the proxy in v, whose type is the struct type of a class. A struct that is larger than a pointer is
-// not in the data word of an interface but behind it.
+// proxyIn returns the proxy in v, whose type is the struct type of a class. A struct that is larger
+// than a pointer is not in the data word of an interface but behind it.
 func proxyIn(v any) *proxy {
 	return (*proxy)((*[2]unsafe.Pointer)(unsafe.Pointer(&v))[1])
 }
@@ -140,7 +143,7 @@ func classOf(t reflect.Type) (*class, error) {
 	return c, nil
 }
 
-// admit applies the rules for interface types.
+// admit checks the rules for interface types.
 func admit(t reflect.Type) error {
 	if t.Kind() != reflect.Interface {
 		return fmt.Errorf("dynamic: %v is not an interface type", t)
@@ -167,16 +170,16 @@ func admit(t reflect.Type) error {
 // maxArity leaves room for the receiver in reflect.FuncOf's limit of 128 parameters and results.
 const maxArity = 127
 
-// newClass makes the struct type of an interface type that admit has accepted, and its closures. The caller holds
-// making, so that nobody sees the type before its method table is changed.
+// newClass makes the struct type of an interface type that admit has accepted, and its closures.
+// The caller holds making, so nobody sees the type before its method table is changed.
 func newClass(t reflect.Type) (c *class, err error) {
 	defer func() {
 		if p := recover(); p != nil { // a limit of package reflect that admit does not know
 			c, err = nil, fmt.Errorf("%v", p)
 		}
 	}()
-	// The number -1 would mean something else in a method table, so make sure that it is not handed out for a slot or
-	// a stub: whatever comes first gets it. See textOff in runtime/type.go.
+	// The number -1 would mean something else in a method table. So make sure that it is not handed
+	// out for a slot or a stub: the first to come gets it. See textOff in runtime/type.go.
 	addReflectOff(descriptor(t))
 
 	proxyType := reflect.TypeFor[proxy]()
@@ -190,7 +193,8 @@ func newClass(t reflect.Type) (c *class, err error) {
 		private(2),
 		{Name: "Face", Type: reflect.TypeFor[Face](), Anonymous: true},
 	})
-	// Where a program has one interface type twice, as with plugins, reflect gives the same struct type for both.
+	// If a program has one interface type twice, as with plugins, reflect gives the same struct
+	// type for both.
 	if c, ok := classes.Load(s); ok {
 		return c.(*class), nil
 	}
@@ -227,7 +231,8 @@ func dispatch(p *proxy, method int, args []reflect.Value) []reflect.Value {
 	return results
 }
 
-// withReceiver returns the type of the function that takes the receiver as first parameter of the method type m.
+// withReceiver returns the type of the function that takes the receiver as its first parameter, and
+// then the parameters of the method type m.
 func withReceiver(receiver, m reflect.Type) reflect.Type {
 	in := make([]reflect.Type, 0, 1+m.NumIn())
 	in = append(in, receiver)
@@ -241,7 +246,8 @@ func withReceiver(receiver, m reflect.Type) reflect.Type {
 	return reflect.FuncOf(in, out, m.IsVariadic())
 }
 
-// closure returns what a variable of f's type would hold: the pointer to the function's code and context.
+// closure returns what a variable of f's type would hold: the pointer to the function's code and
+// context.
 func closure(f reflect.Value) unsafe.Pointer {
 	variable := reflect.New(f.Type())
 	variable.Elem().Set(f)

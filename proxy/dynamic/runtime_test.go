@@ -61,7 +61,8 @@ func TestStackGrowsThroughCalls(t *testing.T) {
 	}
 }
 
-// block is what calls in the tests below pass around: it tells if its memory was given to something else.
+// block is what calls in the tests below pass around: it tells if its memory was given to something
+// else.
 type block struct {
 	self *block
 	fill [30]uint64

@@ -11,10 +11,11 @@ import (
 	"unsafe"
 )
 
-// selfCheck finds out whether what the package relies on holds in this process.
+// selfCheck returns an error unless what the package relies on holds in this process.
 func selfCheck() error { return guard(checkSlots, checkProbe) }
 
-// guard runs checks in order until one fails. A panic is a failure, and so is an access to memory that is not there.
+// guard runs checks in order until one fails. A panic is a failure. So is an access to memory that
+// is not there.
 func guard(checks ...func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -61,9 +62,10 @@ func checkSlots() error {
 	return nil
 }
 
-// evenlySpaced tells whether the function at first reaches to where the instruction after its slots has to be, and is not
-// half as long again. Slots are aligned and alike, so with another spacing the length would be another; and a slot that
-// is elsewhere nevertheless will not lead to its function.
+// evenlySpaced reports whether the slots have the spacing slotSize. Then the function at first
+// reaches to the instruction that must follow its slots, and is not half as long again. Slots are
+// aligned and alike, so another spacing gives another length. If a slot is elsewhere nevertheless,
+// it does not lead to its function.
 func evenlySpaced(first uintptr) bool {
 	within := func(pc uintptr) bool {
 		f := runtime.FuncForPC(pc)
@@ -73,8 +75,8 @@ func evenlySpaced(first uintptr) bool {
 	return first%slotSize == 0 && within(first) && within(first+length) && !within(first+length+length/2)
 }
 
-// probe is an interface of which a proxy is made to see whether it works. Its methods have arguments of several
-// kinds, in registers and, where there are too many, on the stack.
+// probe is an interface of which a proxy is made to see whether it works. Its methods have
+// arguments of several kinds, in registers and, where there are too many, on the stack.
 type probe interface {
 	Floats(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r float64) (float64, float64)
 	Ints(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r int) (int, *int)

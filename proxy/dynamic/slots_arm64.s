@@ -3,12 +3,13 @@
 #include "textflag.h"
 #include "go_asm.h"
 
-// A slot is entered in place of a method and becomes its closure: it loads function value i of its receiver's class
-// into R26, where Go code expects its closure, and jumps to its code. Only R26 and R16 change; R16 is
-// free at function entry in Go's internal calling convention, and R26 is set by no caller of a method.
+// A slot is entered in place of a method and becomes its closure. It loads function value i of its
+// receiver's class into R26, where Go code expects its closure, and jumps to its code. Only R26 and
+// R16 change. R16 is free at function entry in Go's internal calling convention, and no caller of a
+// method sets R26.
 //
-// A receiver without entries, which only reflect can produce, makes the load of the function value fault at an address
-// below 4096: an ordinary nil dereference panic.
+// Only reflect can produce a receiver without entries. Then the load of the function value faults
+// at an address below 4096: an ordinary nil dereference panic.
 
 // The receiver is a pointer to a proxy, in the first integer register.
 #define POINTER(i) \
@@ -18,7 +19,8 @@
 	MOVD	(R26), R16; \
 	JMP	(R16)
 
-// The receiver is a proxy: seven words in the first seven integer registers, of which the third is entries.
+// The receiver is a proxy: seven words in the first seven integer registers, of which the third is
+// entries.
 #define VALUE(i) \
 	PCALIGN	$16; \
 	MOVD	(entry__size*(i)+entry_byValue)(R2), R26; \

@@ -43,9 +43,8 @@
 //	frames = tables being decoded that name it
 //	handed = sessions that it was handed on to and that did not give it back
 //
-// When all are 0, what was received is given back to the node that it came from. A reference that
-// was received, and of which no proxy was made, goes back in the next batch, without any further
-// care.
+// When all are 0, what was received is given back to the node that it came from. So a received
+// reference of which no proxy was made goes back in the next batch, without further action.
 //
 // A reference that became a plain value (refs.Ref) holds nothing. But who got the value may yet
 // make a proxy of it. So if it outlasts its table, as results do, it is kept until it is pinned, or
@@ -74,7 +73,7 @@
 // (Gone). A node that closes in good order asks those whose references it handed on to keep them
 // for one lease more (Linger). In that time the others can register.
 //
-// Cycles of objects across nodes are not collected. And when an owner is lost, nodes that passed a
+// Cycles of objects across nodes are not collected. When an owner is lost, nodes that passed a
 // reference to its object around may keep each other's entries alive. That pins no object. It ends
 // with one of their sessions, or when one of the nodes reaches the owner.
 package lease

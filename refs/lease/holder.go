@@ -60,7 +60,7 @@ type source[S Session] struct {
 	n       uint32
 }
 
-// peer is what a session's two ends have of each other.
+// peer is what the two ends of a session have of each other.
 type peer[S Session] struct {
 	received map[refs.ID]*entry[S] // those with a source for the session
 	handed   map[refs.ID]uint32
@@ -122,7 +122,8 @@ func (h *Holder[S]) Receive(s S, rs []refs.Ref) error {
 			continue
 		}
 		e := h.entry(r)
-		if len(e.from) == 0 || s.Peer() == r.ID.Node {
+		own := e.ref.Origin == refs.OriginProgram && r.Origin != refs.OriginProgram // the program said it
+		if !own && (len(e.from) == 0 || s.Peer() == r.ID.Node) {
 			e.ref = r // where to find the owner: nobody else may say, once somebody has
 		}
 		e.frames++

@@ -13,7 +13,7 @@ import (
 
 var start = time.Unix(1e9, 0)
 
-// peers are a node's ends of sessions with others, none of which is there.
+// peers are a node's ends of sessions. The peers themselves do not exist.
 func peers(ids ...byte) (holder *lease.Holder[*end], ends []*end) {
 	for _, id := range ids {
 		ends = append(ends, &end{peer: &node{id: refs.NodeID{id}}})
@@ -124,7 +124,7 @@ func TestAMutePeerIsToldNothing(t *testing.T) {
 	}
 }
 
-// A node in the middle that closes has the one before it keep what it handed on.
+// A node in the middle that closes makes the node before it keep what it handed on.
 func TestWhatWasHandedOnLingers(t *testing.T) {
 	h, ends := peers('o', 'm')
 	owner, middle := ends[0], ends[1]
@@ -300,8 +300,8 @@ func TestAnOfferIsRelayedUntilItIsWithdrawn(t *testing.T) {
 	}
 }
 
-// Where an owner is reached is what the first who gave the reference said, and
-// then what the owner says; no later stranger can lead elsewhere.
+// The first node that gave a reference says where its owner is reached, and then the owner itself.
+// No later stranger can change that.
 func TestWhereAnOwnerIsIsNotForStrangersToSay(t *testing.T) {
 	h, ends := peers('a', 'b', 'o')
 	for i, c := range []struct {
@@ -354,8 +354,7 @@ func TestWhatASessionDoesNotHoldDoesNotLinger(t *testing.T) {
 	}
 }
 
-// What is taken back more often than it was taken counts once: else a hold that
-// is in use would go with it.
+// Taking back more often than was taken counts once. Otherwise a hold in use would be lost too.
 func TestWhatIsTakenBackTwiceCountsOnce(t *testing.T) {
 	h, ends := peers('o')
 	r := ref('o', 1)
@@ -412,8 +411,8 @@ func TestAPeerThatKnowsNoLeasesIsToldNothing(t *testing.T) {
 	}
 }
 
-// What was to linger and was given back is nobody's to keep any more, also if the
-// session gets the object once more.
+// An object that was to linger and was given back is not kept any more, even if the session gets it
+// once more.
 func TestWhatWasGivenBackDoesNotLinger(t *testing.T) {
 	var g lease.Grants[int]
 	g.Give(1, 7, start)

@@ -1,8 +1,8 @@
-// Package backoff says how long to wait before trying again what failed.
+// Package backoff says how long to wait before an operation that failed is retried.
 //
-// The waits grow from one failure to the next, so that what is overloaded or away is not
-// asked more than it can bear. They are partly random where many may wait for the same.
-// Callers count their failures in a row, and begin again at zero when one attempt succeeds.
+// The delays grow from one failure to the next, so that a peer that is overloaded or away is not
+// asked too often. They are partly random where many may wait for the same peer. Callers count
+// their failures in a row, and begin again at zero when one attempt succeeds.
 package backoff
 
 import (
@@ -18,7 +18,7 @@ type Policy struct {
 	Jitter float64       // the part of each delay that is random, from 0 to 1; see Jitter
 }
 
-// Delay returns how long to wait after so many failures in a row: 0 after none.
+// Delay returns how long to wait after so many failures in a row. After none it is 0.
 func (p Policy) Delay(failures int) time.Duration {
 	if failures <= 0 {
 		return 0
@@ -34,8 +34,8 @@ func (p Policy) Delay(failures int) time.Duration {
 	return Jitter(d, p.Jitter)
 }
 
-// Jitter returns d without a random part of it: at most the share that part is, from 0 to 1. So
-// those who failed together do not all come back together.
+// Jitter returns d less a random part of it. part is the largest share that it takes off, from 0 to
+// 1. So callers that failed together do not retry together.
 func Jitter(d time.Duration, part float64) time.Duration {
 	if part <= 0 {
 		return d
@@ -43,7 +43,7 @@ func Jitter(d time.Duration, part float64) time.Duration {
 	return d - time.Duration(part*rand.Float64()*float64(d))
 }
 
-// Sleep waits for d and reports true, or for the end of ctx if that comes first.
+// Sleep waits for d and reports true. If ctx ends first, it reports false.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -115,11 +115,11 @@ func keyStep(key reflect.Value) string {
 	return fmt.Sprintf("[%v]", key)
 }
 
-// pathSteps is how many steps of a path an error shows from either end of it.
-// The path of a cycle is as long as the depth limit.
+// pathSteps is how many steps of a path an error shows at either end. The path of a cycle is as
+// long as the depth limit.
 const pathSteps = 8
 
-// location writes a path as a reader of Go writes it: ".Opts.Listeners[3]".
+// location writes a path as Go does: ".Opts.Listeners[3]".
 func location(path []string) string {
 	steps := slices.Clone(path)
 	slices.Reverse(steps)
@@ -129,8 +129,8 @@ func location(path []string) string {
 	return strings.Join(steps, "")
 }
 
-// failure makes the error that leaves this package. what names the whole
-// value, as "argument 2". kind is for a cause that has none of its own.
+// failure makes the error that leaves this package. what names the whole value, as in "argument 2".
+// kind is for a cause that has none of its own.
 func failure(err error, what string, kind fault.Kind, outcome fault.Outcome) *fault.Error {
 	out := &fault.Error{Kind: kind, Outcome: outcome}
 	where := what
@@ -160,5 +160,5 @@ func join(where, msg string) string {
 	return where + ": " + msg
 }
 
-// errSize is what the body's buffer returns once the message limit is exceeded.
+// errSize is what the body's buffer returns above the message limit.
 var errSize = errors.New("the body is above the message limit")

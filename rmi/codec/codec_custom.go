@@ -114,7 +114,7 @@ const customElement = 64
 // and what they write is scanned.
 func (c *compiler) fillCodec(p *plan) bool {
 	if isFace(p.typ) {
-		c.cannot("%s is a proxy, which stands for an object and is no data: use the remote interface itself, or refs.Ref", typeName(p.typ))
+		c.cannot("%s is a proxy, which stands for an object and is not data: use the remote interface itself, or refs.Ref", typeName(p.typ))
 		return true
 	}
 	form, missing := codecOf(p.typ)

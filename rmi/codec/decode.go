@@ -124,7 +124,7 @@ func (d *Decoder) head() (valueHead, error) {
 	return h, nil
 }
 
-// null consumes a nil, if that is what comes next.
+// null consumes a nil if one comes next.
 func (d *Decoder) null() bool {
 	if d.r.pos < len(d.r.b) && d.r.b[d.r.pos] == 0xc0 {
 		d.r.pos++
@@ -133,8 +133,8 @@ func (d *Decoder) null() bool {
 	return false
 }
 
-// payload returns the bytes that follow the head of a string, binary data or
-// ext. They belong to the body.
+// payload returns the bytes after the head of a string, binary data or ext. They belong to the
+// body.
 func (d *Decoder) payload(h valueHead) ([]byte, error) {
 	if h.n > uint64(len(d.r.b)-d.r.pos) {
 		return nil, refuse(fault.KindBadArguments, "the body ends too early")
@@ -155,8 +155,8 @@ func (d *Decoder) raw() ([]byte, Shape, error) {
 	return rest[:end], shape, nil
 }
 
-// length reads the head of an array or map. Scan made sure that the count is at most the bytes
-// that are left.
+// length reads the head of an array or map. Scan made sure that the count is at most the bytes that
+// are left.
 func (d *Decoder) length(class valueClass, t reflect.Type) (int, error) {
 	h, err := d.head()
 	if err != nil {
@@ -171,8 +171,7 @@ func (d *Decoder) length(class valueClass, t reflect.Type) (int, error) {
 	return int(h.n), nil
 }
 
-// charge takes the bytes of n values of a size out of the memory budget, before
-// they are allocated.
+// charge takes n values of a size out of the memory budget, before they are allocated.
 func (d *Decoder) charge(n int, size uintptr) error {
 	if size > 0 && uint64(n) > uint64(d.memory)/uint64(size) {
 		return refuse(fault.KindTooLarge, "decoding takes more memory than the limit of %d bytes (Options.Limits.Memory)", d.limits.Memory)
@@ -181,7 +180,7 @@ func (d *Decoder) charge(n int, size uintptr) error {
 	return nil
 }
 
-// unexpected says that the value whose head was read does not fit.
+// unexpected returns the error for a value whose head was read and does not fit.
 func unexpected(h valueHead, t reflect.Type) error {
 	got := h.class.String()
 	if h.class == classExt {
@@ -225,7 +224,7 @@ func (d *Decoder) openValues(m *Method, what string, want int, kind fault.Kind, 
 	return nil
 }
 
-// valueFailure is the error of value i, whose malformed forms are of the kind given.
+// valueFailure returns the error of value i. For a malformed form, its kind is the one given.
 func valueFailure(err error, what string, i int, kind fault.Kind, outcome fault.Outcome) *fault.Error {
 	f := failure(err, numbered(what, i), kind, outcome)
 	if f.Kind == fault.KindBadArguments {

@@ -10,7 +10,7 @@ import (
 // maxCompared bounds the pairs of types that one comparison looks at.
 const maxCompared = 1 << 18
 
-// shownMismatches is how many methods the error of Accepts tells of.
+// shownMismatches is how many methods the error of Accepts shows.
 const shownMismatches = 8
 
 // Accepts returns nil if a program that knows the interface as caller says
@@ -53,21 +53,21 @@ func (d *Description) Accepts(caller *Description) error {
 		fault.Brief(caller.Name), fault.Brief(d.Name), strings.Join(wrong, "\n"))
 }
 
-// A comparison walks two descriptions side by side, up to the first
-// difference in each method. A pair of types that was compared before counts as
-// equal: a difference was reported where it was compared first.
+// A comparison walks two descriptions side by side, up to the first difference in each method. A
+// pair of types that was compared before counts as equal, because its difference was reported
+// there.
 type comparison struct {
 	caller, owner *Description // of the whole comparison, for words
 	seen          map[comparedPair]bool
 	path          []comparedStep
 	// why says where the first difference is and what it is.
 	why string
-	// spell are the types on the way to it, to be written out, and which of their
-	// members lead there.
+	// spell has the types on the way to it, which are to be written out, and which of their members
+	// lead there.
 	spell map[*Description]map[int][]string
 }
 
-// A comparedPair is two types, one of them in the description of who calls.
+// A comparedPair is two types, one of them in the caller's description.
 type comparedPair struct {
 	user               *Description
 	userType, provType int
@@ -107,8 +107,8 @@ func (c *comparison) differ(user, prov *Description, ofUser, ofProv string) {
 	c.why = join(where, fmt.Sprintf("%s for the caller, %s for the owner", ofUser, ofProv))
 }
 
-// method compares a method of the side that calls, the user, with that of the
-// side that provides the object.
+// method compares a method of the user, which is the side that calls, with that of the side that
+// provides the object.
 func (c *comparison) method(user, prov *Description, mu, mp DescribedMethod) {
 	if len(mu.Params) != len(mp.Params) {
 		c.differ(user, prov, counted(len(mu.Params), "argument"), counted(len(mp.Params), "argument"))
@@ -117,7 +117,7 @@ func (c *comparison) method(user, prov *Description, mu, mp DescribedMethod) {
 		c.differ(user, prov, counted(len(mu.Results), "result"), counted(len(mp.Results), "result"))
 	}
 	for i := 0; i < len(mu.Params) && c.why == ""; i++ {
-		// What is passed is used, if it can be called, by who provides.
+		// If an argument can be called, the side that provides the object calls it.
 		c.at(comparedStep{numbered("argument", i), prov, user, [2]int{-1, -1}}, mp.Params[i], mu.Params[i])
 	}
 	for i := 0; i < len(mu.Results) && c.why == ""; i++ {

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// maxText bounds the text of a description in bytes: a hostile one can refer
-// to its types so often that writing them all out would never end.
+// maxText bounds the text of a description in bytes. A hostile description can refer to its types
+// so often that writing them all out would never end.
 const maxText = 256 << 10
 
-// String writes the interface as Go code: methods without context and error,
-// then every struct and every further interface that it mentions.
+// String writes the interface as Go code. The methods come first, without context and error. Then
+// comes every struct and every further interface that it mentions.
 func (d *Description) String() string {
 	p := printer{d: d}
 	p.declare(d.Name, DescribedType{Kind: KindRemote, Methods: d.Methods})
@@ -29,11 +29,10 @@ type printer struct {
 	d    *Description
 	b    strings.Builder
 	open []int // types being written out: one within itself becomes "…"
-	// spell are named types that are written out all the same, with the members that
-	// are of interest: the others are left out.
+	// spell has named types that are written out all the same, with their members of interest. The
+	// other members are left out.
 	spell map[int][]string
-	// brief: of other types that are written out, as they have no name, only the first
-	// members are.
+	// brief: other types without a name are written out with their first members only.
 	brief bool
 }
 
@@ -145,10 +144,10 @@ func (p *printer) typ(at int) {
 	p.open = p.open[:len(p.open)-1]
 }
 
-// briefMembers is how many fields or methods a brief text has of a type without a name.
+// briefMembers is how many fields or methods of a type without a name a brief text has.
 const briefMembers = 4
 
-// members writes the n fields or methods of a type, or those of them that matter.
+// members writes the n fields or methods of a type, or only those that matter.
 func (p *printer) members(at, n int, name func(int) string, write func(int)) {
 	some := p.spell[at]
 	left := false // out, since the last that was written
@@ -172,8 +171,8 @@ func (p *printer) members(at, n int, name func(int) string, write func(int)) {
 	}
 }
 
-// Signature writes a method without its context and error, and briefly where a type has
-// no name and many fields.
+// Signature writes a method without its context and error. A type that has no name and many fields
+// is shortened.
 func (d *Description) Signature(m DescribedMethod) string { return d.signature(m, nil) }
 
 // signature writes a method with the types in spell written out.

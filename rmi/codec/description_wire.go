@@ -22,7 +22,8 @@ const (
 //
 //	description: [1, name, [type...], [method...]]
 //	type:        [kind, name, elem, key, len, [[field name, type]...], [method...]]
-//	method:      [name, variadic, [type of each parameter...], [type of each result...], [flags, timeout]]
+//	method:      [name, variadic, [type of each parameter...], [type of each result...],
+//	              [flags, timeout]]
 //
 // The last part of a method, its semantics, is left out if all of it is 0.
 // A type is an index into the list of types. A type's array may be shorter.
@@ -62,7 +63,7 @@ func (d *Description) MarshalBinary() ([]byte, error) {
 	return appendMethods(b, d.Methods), nil
 }
 
-// same reports whether the part of t's array numbered part equals o's.
+// same reports whether element number part of t's array equals that of o's.
 func (t *DescribedType) same(o DescribedType, part int) bool {
 	switch part {
 	case 1:
@@ -167,7 +168,7 @@ func ParseDescription(b []byte) (*Description, error) {
 	return out, nil
 }
 
-// parts reads the scanned parts of a form; after an error it reads zeros.
+// parts reads the scanned parts of a form. After an error it reads zeros.
 type parts struct {
 	d   *Decoder
 	err error
@@ -265,7 +266,7 @@ func (p *descriptionParser) describedType() (t DescribedType) {
 	if n < 1 {
 		p.fail("a type without a kind")
 	}
-	// Kinds of later versions are kept: they match themselves only.
+	// Kinds of later versions are kept. They match themselves only.
 	t.Kind = TypeKind(p.below(math.MaxUint8 + 1))
 	if p.err == nil && t.Kind == 0 {
 		p.fail("a type of kind 0")
@@ -291,8 +292,8 @@ func (p *descriptionParser) describedType() (t DescribedType) {
 	return t
 }
 
-// index reads an index into the table of types. Their number bounds the work
-// that a fingerprint is.
+// index reads an index into the table of types. The number of indices bounds the work of a
+// fingerprint.
 func (p *descriptionParser) index() int {
 	if p.indexed++; p.indexed > maxIndices {
 		p.fail("more than %d types of parameters, results, fields and elements", maxIndices)

@@ -33,12 +33,12 @@ type Encoder struct {
 	track         // of typed calls
 }
 
-// bodyWriter is the buffer of an Encoder. It offers msgpack the methods that
-// keep it from wrapping the writer, and stops at max bytes.
+// bodyWriter is the buffer of an Encoder. It has the methods that keep msgpack from wrapping the
+// writer. It stops at max bytes.
 type bodyWriter struct {
 	buf   []byte
 	limit int
-	// over is how long the body would have become, when it passed max.
+	// over is how long the body would have become when it passed max.
 	over int
 }
 
@@ -70,7 +70,7 @@ func write[T []byte | string](w *bodyWriter, p T) error {
 // copyAtOnce is how many bytes are copied before others get their turn.
 const copyAtOnce = 64 << 10
 
-// grow makes room for n bytes, in memory that another large body had.
+// grow makes room for n bytes, in memory that another large body had used.
 func (w *bodyWriter) grow(n int) {
 	b := append(mempool.Get(n), w.buf...)
 	mempool.Put(w.buf)
@@ -136,8 +136,21 @@ func (e *Encoder) Body() []byte { return e.w.buf }
 // so that the caller can release that.
 func (e *Encoder) Refs() []refs.Ref { return e.refs }
 
-// enter counts an array or map of n values that is about to be written.
-// The caller decrements depth when it is complete.
+// Copy writes a body that another encoder made for nobody in particular, with its table, in
+// place of values. The exporter must be a Forwarder: it makes the references fit.
+func (e *Encoder) Copy(body []byte, table []refs.Ref) error {
+	forward := e.exporter.(Forwarder)
+	for _, r := range table {
+		e.refs = append(e.refs, forward.ForwardRef(r))
+	}
+	if err := write(&e.w, body); err != nil {
+		return failure(e.sized(err), "arguments", fault.KindInvalid, fault.OutcomeNotExecuted)
+	}
+	return nil
+}
+
+// enter counts an array or map of n values that is about to be written. The caller decrements depth
+// when it is complete.
 func (e *Encoder) enter(n int) error {
 	if e.depth >= e.limits.Depth {
 		return refuse(fault.KindTooLarge, "nests deeper than the limit of %d (Options.Limits.Depth); does the value contain itself?", e.limits.Depth)
@@ -163,7 +176,7 @@ func (e *Encoder) bytes(b []byte) error {
 	return write(&e.w, b)
 }
 
-// reference writes the index of r, which joins the table unless it is there.
+// reference writes the index of r. It adds r to the table unless it is there.
 func (e *Encoder) reference(r refs.Ref) error {
 	i, err := e.tableIndex(r)
 	if err != nil {
@@ -227,7 +240,7 @@ func (e *Encoder) export(v reflect.Value, i *Interface) error {
 	return e.reference(r)
 }
 
-// object is what an interface that is not nil holds.
+// object returns what an interface that is not nil holds.
 func object(v reflect.Value) reflect.Value {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -266,7 +279,7 @@ func (e *Encoder) encodeValues(m *Method, what string, plans []*plan, values []r
 	return nil
 }
 
-// accept makes v a value of p's type, which an interface's value may need.
+// accept makes v a value of p's type. The value of an interface may need that.
 func (p *plan) accept(v *reflect.Value) error {
 	switch {
 	case !v.IsValid():

@@ -15,7 +15,7 @@ const (
 	maxErrorText       = 64 << 10 // bytes of an error's text; the rest is cut off
 	maxErrorPayload    = 64 << 10 // bytes of all typed errors in one error
 	maxErrorIdentities = 16
-	maxErrorNodes      = 256 // nodes of a tree of wrapped errors that are looked at
+	maxErrorNodes      = 256 // nodes of a tree of wrapped errors that are looked at, by fault.Public too
 	// maxErrorNesting is how deep typed errors may be nested.
 	// Their values are bodies of their own, which Scan of the outer one sees as
 	// binary data. Their causes are found again at each level.
@@ -42,12 +42,14 @@ const (
 // *fault.Error, the caller must wrap it in one of kind Application. Otherwise
 // it would look like an error of this call itself.
 //
+// What is fault.Private in err is left out.
+//
 // The text is cut after 64 KiB, the list after 16 entries or 64 KiB of payload.
 func AppendError(b []byte, err error) []byte {
 	e := NewEncoder(nil, nil)
 	defer e.Release()
 	if werr := e.errorForm(err, fault.KindApplication, fault.OutcomeExecuted); werr != nil {
-		// It fits any limit, so this is a defect; the peer still gets an answer.
+		// It fits any limit, so this is a defect. The peer still gets an answer.
 		b = append(appendArray(b, 5), byte(fault.KindInternal), byte(fault.OutcomeUnknown))
 		b = appendString(appendString(b, "the error could not be encoded: "+werr.Error()), "")
 		return appendArray(b, 0)
@@ -55,8 +57,19 @@ func AppendError(b []byte, err error) []byte {
 	return append(b, e.Body()...)
 }
 
-// errorForm writes an error. kind and outcome are for one that is not a *fault.Error.
+// public is fault.Public, for errors whose methods may panic.
+func public(err error) (p error) {
+	defer func() {
+		if recover() != nil {
+			p = err
+		}
+	}()
+	return fault.Public(err)
+}
+
+// errorForm writes an error. kind and outcome are for an error that is not a *fault.Error.
 func (e *Encoder) errorForm(err error, kind fault.Kind, outcome fault.Outcome) error {
+	err = public(err)
 	var text, op string
 	cause := err
 	if f, ok := err.(*fault.Error); ok && f != nil {
@@ -80,8 +93,8 @@ func numberPair(kind fault.Kind, outcome fault.Outcome) []byte {
 	return appendNumber(appendNumber(nil, int(kind)), int(outcome))
 }
 
-// safely runs the method of a user's error that returns its text. On a nil
-// pointer in an error, the method panics.
+// safely calls the method of a user's error that returns its text. On a nil pointer in an error,
+// the method panics.
 func safely(text func() string) (s string) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -122,7 +135,7 @@ func (e *Encoder) identities(err error) (entries [][]byte) {
 	}
 	queue := []error{err}
 	seen := map[error]bool{}
-	for n := 0; len(queue) > 0 && n < maxErrorNodes && len(entries) < maxErrorIdentities; n++ {
+	for n := 0; len(queue) > 0 && n < maxErrorNodes-fault.PublicNodes && len(entries) < maxErrorIdentities; n++ {
 		node := queue[0]
 		queue = queue[1:]
 		if node == nil {
@@ -133,7 +146,7 @@ func (e *Encoder) identities(err error) (entries [][]byte) {
 			again, seen[node] = seen[node], true
 		}
 		if again {
-			// Its causes count towards the nodes all the same: they may lead back.
+			// Its causes count towards the nodes all the same, because they may lead back to it.
 		} else if f, ok := node.(*fault.Error); ok && f != nil {
 			if f.Kind != fault.KindApplication { // each hop of a chain adds one of those: they would push out what they wrap
 				value := append(appendArray(nil, 4), numberPair(f.Kind, f.Outcome)...)
@@ -194,7 +207,7 @@ func CheckErrorType(t reflect.Type) error {
 	return nil
 }
 
-// reference returns the path to a reference that values may hold, or nothing.
+// reference returns the path to a reference that values may hold, or "".
 func (p *plan) reference(seen map[*plan]bool) string {
 	if seen[p] {
 		return ""
@@ -271,7 +284,8 @@ func (d *Decoder) errorForm() (*fault.Error, error) {
 	return f, nil
 }
 
-// failed reads kind and outcome. Those of later versions are kept, and count as Unknown.
+// failed reads kind and outcome. Values of later versions are kept. Such an outcome counts as
+// Unknown.
 func (p *parts) failed() *fault.Error {
 	f := &fault.Error{Kind: fault.Kind(p.below(256)), Outcome: fault.Outcome(p.below(256)), Origin: fault.OriginPeer}
 	if f.Outcome > fault.OutcomeExecuted {
@@ -320,8 +334,8 @@ func (p *parts) identity() error {
 	return p.d.errorValue(t, payload)
 }
 
-// inner returns a decoder for a payload. What it decodes counts against d's
-// memory: give is called with it at the end.
+// inner returns a decoder for a payload. What it decodes counts against d's memory. The caller
+// calls give at the end.
 func (d *Decoder) inner(payload []byte) (in *Decoder, give func(), err error) {
 	if d.errors == maxErrorNesting {
 		return nil, nil, errors.New("typed errors nest too deep")

@@ -138,13 +138,13 @@ func (m *Method) DecodeResults(d *Decoder) ([]reflect.Value, error) {
 	return d.decodeValues(m, "result", m.out, fault.KindMismatch, fault.OutcomeExecuted)
 }
 
-// fault puts the method's name into an error that was just made.
+// fault adds the method's name to an error that was just made.
 func (m *Method) fault(e *fault.Error) error {
 	e.Interface, e.Method = m.Interface.Name, m.Name
 	return e
 }
 
-// iface compiles t as a remote interface; problems are reported, not returned.
+// iface compiles t as a remote interface. It reports problems, and does not return them.
 func (c *compiler) iface(t reflect.Type) *Interface {
 	if i, ok := interfaces.Load(t); ok {
 		return i.(*Interface)
@@ -205,9 +205,9 @@ func (c *compiler) iface(t reflect.Type) *Interface {
 	return i
 }
 
-// isFace recognises the types of proxies: stubs, and what structs of funcs may embed, by the
-// method by which package proxy knows them, and those made at run time by what no declared
-// type has, a name without a package.
+// isFace recognises the types of proxies. Stubs, and what structs of funcs may embed, have the
+// method by which package proxy knows them. Types made at run time have what no declared type has,
+// a name without a package.
 func isFace(t reflect.Type) bool {
 	_, ok := t.MethodByName("RMICore")
 	return t.Kind() == reflect.Struct && (ok || t.Name() != "" && t.PkgPath() == "")
@@ -258,7 +258,7 @@ func (c *compiler) method(i *Interface, prefix, name string, t reflect.Type) {
 	i.byID[m.ID] = m
 }
 
-// notRemote returns what a func lacks to be called remotely, "" if nothing.
+// notRemote returns what keeps a func from being called remotely, "" if nothing does.
 func notRemote(t reflect.Type) string {
 	ctx := t.NumIn() > 0 && t.In(0) == typeContext
 	err := t.NumOut() > 0 && t.Out(t.NumOut()-1) == typeError
@@ -273,8 +273,8 @@ func notRemote(t reflect.Type) string {
 	return ""
 }
 
-// remoteMethods sorts the methods of an interface type into those of remote
-// shape and, with what they lack, the others.
+// remoteMethods sorts the methods of an interface type into those of remote shape and the others,
+// with what these lack.
 func remoteMethods(t reflect.Type) (remote, local []string) {
 	for i := range t.NumMethod() {
 		m := t.Method(i)
@@ -319,8 +319,8 @@ func callText(name string, in, out []string) string {
 	return s
 }
 
-// typeName writes a type for people: short package names also within type
-// parameters, and remote funcs without context and error.
+// typeName writes a type for people. It uses short package names, also within type parameters, and
+// remote funcs without context and error.
 func typeName(t reflect.Type) string {
 	if t.Name() == "" {
 		switch t.Kind() {
@@ -345,7 +345,7 @@ func typeName(t reflect.Type) string {
 	return shortPaths(t.String())
 }
 
-// elemName is typeName, but for the bytes of []byte, which reflect calls uint8.
+// elemName is typeName, except for the bytes of []byte, which reflect calls uint8.
 func elemName(t reflect.Type) string {
 	if t == reflect.TypeFor[byte]() {
 		return "byte"
@@ -353,8 +353,7 @@ func elemName(t reflect.Type) string {
 	return typeName(t)
 }
 
-// shortPaths cuts "example.com/x/bank.Account" to "bank.Account", wherever in
-// s it stands.
+// shortPaths cuts "example.com/x/bank.Account" to "bank.Account" everywhere in s.
 func shortPaths(s string) string {
 	var b strings.Builder
 	start := 0

@@ -202,7 +202,7 @@ func TestWhatAnErrorCarriesIsBounded(t *testing.T) {
 	}
 }
 
-// endlessly wraps a new error each time that it is asked.
+// endlessly wraps a new error each time that Unwrap is called.
 type endlessly struct{ asked *int }
 
 func (e endlessly) Error() string { return "endless" }

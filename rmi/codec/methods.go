@@ -64,28 +64,26 @@ func isWrapper(pc uintptr) bool {
 	return false
 }
 
-// isZeroer reports whether a method IsZero of the type itself decides when a
-// value is left out.
+// isZeroer reports whether a method IsZero of the type itself decides when a value is left out.
 func isZeroer(t reflect.Type) bool {
 	return t.Kind() != reflect.Interface && t.Implements(typeIsZeroer) && declares(t, "IsZero")
 }
 
-// valueTag is the tag, on any field, of a struct that has remote methods and is
-// data all the same: `rmi:"value"`.
+// valueTag is a tag, `rmi:"value"`, on any field of a struct. Such a struct is data, although it
+// has remote methods.
 const valueTag = "value"
 
-// remoteNames returns the methods of remote shape (context first, error last)
-// that t, which is no interface and no func, or a pointer to it has: by them it
-// looks like a remote object. Those that an embedded interface lends do not
-// count, for that travels by itself, by reference.
+// remoteNames returns the methods of remote shape (context first, error last) that t or a pointer
+// to it has. t is no interface and no func. By these methods it looks like a remote object. Those
+// that an embedded interface lends do not count, because that travels by itself, by reference.
 func remoteNames(t reflect.Type) []string {
 	names := map[string]bool{}
 	addRemoteNames(names, t, nil)
 	return slices.Sorted(maps.Keys(names))
 }
 
-// addRemoteNames adds remoteNames of t. open are the structs that embed each other down to t: one
-// may embed a pointer to itself, and has no other methods by that.
+// addRemoteNames adds remoteNames of t. open has the structs that embed each other down to t. A
+// struct that embeds a pointer to itself gets no other methods by that.
 func addRemoteNames(names map[string]bool, t reflect.Type, open []reflect.Type) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -130,8 +128,8 @@ func isData(t reflect.Type) bool {
 	return false
 }
 
-// servant reports a type that looks like a remote object where values are
-// copied. Mostly its interface was meant.
+// servant reports a type that looks like a remote object where values are copied. Mostly its
+// interface was meant.
 func (c *compiler) servant(t reflect.Type) bool {
 	names := remoteNames(t)
 	if len(names) == 0 {

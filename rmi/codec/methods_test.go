@@ -137,7 +137,7 @@ func TestStructsThatEmbedATypeWithACodecKeepTheirOtherFields(t *testing.T) {
 	}{N: 1})
 }
 
-// fickle tells by what it points to whether it is zero.
+// fickle is zero or not depending on what it points to.
 type fickle struct {
 	p *int
 	N int
@@ -249,7 +249,7 @@ type textForm struct{ N int }
 func (textForm) MarshalText() ([]byte, error)  { return nil, nil }
 func (*textForm) UnmarshalText(b []byte) error { return nil }
 
-// An embedded pointer that is not nil arrives so, whatever is behind it.
+// An embedded pointer that is not nil arrives like that, whatever it points to.
 func TestEmbeddedPointersArriveAsTheyWere(t *testing.T) {
 	type Behind struct {
 		N    int `msgpack:",omitempty"`

@@ -66,9 +66,9 @@ func planOf(t reflect.Type) (*plan, error) {
 	return p, nil
 }
 
-// A compiler makes the plans of one interface or type, and of all types in them.
-// It notes all problems on the way. The plans become
-// visible to others when finish has found no problem. It runs under compiling.
+// A compiler makes the plans of one interface or type, and of all types in them. It notes all
+// problems on the way. finish makes the plans visible to others if there is no problem. It runs
+// under compiling.
 type compiler struct {
 	plans    map[reflect.Type]*plan
 	ifaces   map[reflect.Type]*Interface
@@ -81,7 +81,7 @@ func newCompiler() *compiler {
 	return &compiler{plans: map[reflect.Type]*plan{}, ifaces: map[reflect.Type]*Interface{}}
 }
 
-// finish publishes what was compiled, or reports every problem, one a line.
+// finish publishes what was compiled, or reports every problem, one per line.
 func (c *compiler) finish() error {
 	if len(c.problems) == 0 {
 		for _, i := range c.ifaces {
@@ -131,8 +131,8 @@ func (c *compiler) planInside(step string, t reflect.Type) (p *plan) {
 	return p
 }
 
-// plan returns the plan of t, which may still be under way when t contains
-// itself: closures look up what they need from it when they run.
+// plan returns the plan of t. If t contains itself, that plan may not be complete yet. So closures
+// look up what they need from it when they run.
 func (c *compiler) plan(t reflect.Type) *plan {
 	if p, ok := plans.Load(t); ok {
 		return p.(*plan)
@@ -196,9 +196,8 @@ func (c *compiler) fill(p *plan) {
 	}
 }
 
-// fillInterface tells remote interfaces, which travel by reference, from
-// those that hold data, which travel as the name of a registered type and the
-// value.
+// fillInterface tells apart two kinds of interfaces. Remote interfaces travel by reference. Others
+// hold data, and travel as the name of a registered type and the value.
 func (c *compiler) fillInterface(p *plan) {
 	t := p.typ
 	remote, local := remoteMethods(t)
@@ -228,7 +227,7 @@ func (c *compiler) fillFunc(p *plan) {
 	c.fillRemote(p)
 }
 
-// isStream recognizes what will travel as a stream one day.
+// isStream recognises what will travel as a stream one day.
 func isStream(t reflect.Type) bool {
 	if t.PkgPath() == "iter" {
 		return true
@@ -266,8 +265,7 @@ func (c *compiler) fillRemote(p *plan) {
 	}
 }
 
-// imported reads a reference and returns what it stands for, which can be
-// assigned to i's type.
+// imported reads a reference and returns its value, which can be assigned to i's type.
 func (d *Decoder) imported(i *Interface) (reflect.Value, error) {
 	r, err := d.reference(i.Type)
 	if err != nil {
@@ -370,7 +368,7 @@ func (d *Decoder) time() (time.Time, error) {
 	return d.mp.DecodeTime()
 }
 
-// emptyByMethod asks the value's own IsZero. One that panics says nothing: the value travels.
+// emptyByMethod calls the value's own IsZero. If that panics, the value is not empty: it travels.
 func emptyByMethod(v reflect.Value) (empty bool) {
 	defer func() {
 		if recover() != nil {

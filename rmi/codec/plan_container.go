@@ -6,8 +6,8 @@ import (
 	"gormi/rmi/fault"
 )
 
-// maxPointers is how many pointers may follow each other in a type. A type
-// made of pointers only (type P *P) would otherwise never end.
+// maxPointers is how many pointers may follow each other in a type. Otherwise a type made of
+// pointers only (type P *P) would never end.
 const maxPointers = 8
 
 func (c *compiler) fillPointer(p *plan) {
@@ -76,7 +76,7 @@ func (c *compiler) fillSlice(p *plan) {
 	}
 }
 
-// sliceLength reads the head of a list whose elements have a size.
+// sliceLength reads the head of a list. size is that of an element in memory.
 func (d *Decoder) sliceLength(t reflect.Type, size uintptr) (int, error) {
 	n, err := d.length(classArray, t)
 	if err == nil {
@@ -126,7 +126,7 @@ func fillBytes(p *plan) {
 	}
 }
 
-// ownBytes reads binary data as the receiver's own; nil for a nil.
+// ownBytes reads binary data as the receiver's own. It returns nil for a nil.
 func (d *Decoder) ownBytes(t reflect.Type) ([]byte, error) {
 	b, err := d.binary(t)
 	if b == nil || err != nil {
@@ -142,11 +142,11 @@ func (d *Decoder) ownBytes(t reflect.Type) ([]byte, error) {
 	return append([]byte{}, b...), nil // not nil for none
 }
 
-// ownAbove is the size in bytes above which binary data is not copied, if it is most of a body:
-// then it keeps the body's memory.
+// ownAbove is the size in bytes above which binary data is not copied if it is most of a body. It
+// then keeps the body's memory.
 const ownAbove = 16 << 10
 
-// binary reads binary data and returns it inside the body; nil for a nil.
+// binary reads binary data and returns it inside the body. It returns nil for a nil.
 func (d *Decoder) binary(t reflect.Type) ([]byte, error) {
 	h, err := d.head()
 	if err != nil || h.class == classNil {
@@ -221,8 +221,8 @@ func addressable(v reflect.Value) reflect.Value {
 	return a
 }
 
-// mapEntry is what an entry of a map costs beyond key and value, in bytes: a
-// control byte at a load between 7/16 and 7/8, and its share of the table.
+// mapEntry is what an entry of a map costs besides key and value, in bytes. That is a control byte,
+// at a load between 7/16 and 7/8, and its share of the table.
 const mapEntry = 16
 
 func (c *compiler) fillMap(p *plan) {
@@ -304,11 +304,11 @@ func (p *plan) decodeMap(d *Decoder, v reflect.Value) error {
 
 func errTwice() error { return refuse(fault.KindBadArguments, "the key comes twice") }
 
-// mapLength reads the head of a map whose keys and values have a size together.
+// mapLength reads the head of a map. size is that of a key and a value together in memory.
 func (d *Decoder) mapLength(t reflect.Type, size uintptr) (int, error) {
 	n, err := d.length(classMap, t)
 	if err == nil {
-		// Tables are at most 7/8 full and double: twice the entries.
+		// Tables are at most 7/8 full, and double. So count twice the entries.
 		err = d.charge(n, 2*(size+mapEntry))
 	}
 	return n, err

@@ -70,7 +70,7 @@ func decodeInt(d *Decoder, v reflect.Value) error {
 	return err
 }
 
-// int reads a number of so many bits. t is for errors.
+// int reads a number of a width in bits. t is for errors.
 func (d *Decoder) int(t reflect.Type, bits int) (int64, error) {
 	if n, size := quickUint(d.r.b[d.r.pos:]); n < 1<<(bits-1) && size > 0 {
 		d.r.pos += size
@@ -127,8 +127,8 @@ func decodeFloat(d *Decoder, v reflect.Value) error {
 	return err
 }
 
-// float takes integers too, as long as they are exact: clients in languages
-// without integers, or without floats of their own, send them.
+// float accepts integers too, as long as they are exact. Clients in languages without integers, or
+// without floats of their own, send them.
 func (d *Decoder) float(t reflect.Type) (f float64, err error) {
 	if b := d.r.b[d.r.pos:]; len(b) >= 9 && b[0] == 0xcb && t.Kind() == reflect.Float64 {
 		d.r.pos += 9
@@ -194,8 +194,8 @@ func (d *Decoder) string(t reflect.Type) (string, error) {
 	return d.text.String()[from:], nil
 }
 
-// Strings of up to maxShared bytes are cut out of blocks of up to textBlock
-// bytes: that is one allocation for many, and a string that is kept keeps little else.
+// Strings of up to maxShared bytes are cut out of blocks of up to textBlock bytes. So there is one
+// allocation for many, and a string that stays in use keeps little else.
 const (
 	maxShared = 64
 	textBlock = 512

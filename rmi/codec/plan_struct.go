@@ -25,8 +25,8 @@ type field struct {
 	omitEmpty bool
 }
 
-// fillStruct plans a struct: a map by field name, or, with an as_array tag on a
-// field `_msgpack struct{}`, a tuple: the fields' values in order.
+// fillStruct plans a struct. It is a map by field name, or, with an as_array tag on a field
+// `_msgpack struct{}`, a tuple of the fields' values in order.
 func (c *compiler) fillStruct(p *plan) {
 	l := fields.Of(reflected{}, p.typ, c.cannotField)
 	for _, f := range l.Fields {
@@ -102,8 +102,8 @@ func (reflected) IsWhole(t reflect.Type) bool {
 	return form != nil || t == typeTime || t == typeRef
 }
 
-// of returns the field's value in the struct v; false when an embedded
-// pointer on the way is nil.
+// of returns the field's value in the struct v. It returns false if an embedded pointer on the way
+// is nil.
 func (f *field) of(v reflect.Value) (reflect.Value, bool) {
 	if len(f.index) == 1 {
 		return v.Field(f.index[0]), true
@@ -159,10 +159,10 @@ func (e *Encoder) openStruct(p *plan) (head int, err error) {
 	return head, e.mapLen(n)
 }
 
-// closeStruct corrects the head of a map of which not all fields were written.
+// closeStruct corrects the head of a map if some fields were not written.
 func (e *Encoder) closeStruct(p *plan, head, written int) {
 	if n := len(p.fields); written != n {
-		// The head keeps its width; shorter ones exist, but this is legal.
+		// The head keeps its width. Shorter heads exist, but this one is legal.
 		b := e.w.buf[head:]
 		if n < 16 {
 			b[0] = 0x80 | byte(written)
@@ -200,9 +200,8 @@ func (p *plan) decodeStruct(d *Decoder, v reflect.Value) error {
 	return nil
 }
 
-// field reads the key of one entry of a struct's map and returns the number of
-// the field, or skips the entry and returns -1. next is the field that is
-// expected.
+// field reads the key of one entry of a struct's map and returns the number of the field. If it
+// knows none, it skips the entry and returns -1. next is the field that is expected.
 func (d *Decoder) field(p *plan, next int, seen *fieldSet) (int, error) {
 	start := d.r.pos
 	if next < len(p.fields) {
@@ -245,8 +244,8 @@ func errFieldTwice(p *plan, i int) error {
 	return withinField(refuse(fault.KindBadArguments, "the field comes twice"), p.fields[i].goes)
 }
 
-// key is a field's name as a msgpack string. One of up to 8 bytes is copied and
-// compared as a number.
+// key is a field's name as a msgpack string. A key of up to 8 bytes is copied and compared as a
+// number.
 type key struct {
 	all        []byte
 	word, mask uint64 // its bytes, little-endian, and which bits they are; 0 of a longer one
@@ -280,13 +279,13 @@ func (k *key) begins(b []byte) bool {
 	return bytes.HasPrefix(b, k.all)
 }
 
-// fieldSet is a set of field numbers; small structs need no allocation.
+// fieldSet is a set of field numbers. Small structs need no allocation.
 type fieldSet struct {
 	first uint64
 	rest  []uint64
 }
 
-// add puts i into the set of numbers below size and tells whether it was there.
+// add puts i into the set of numbers below size. It reports whether i was there.
 func (s *fieldSet) add(i, size int) (was bool) {
 	word := &s.first
 	if i >= 64 {
@@ -301,8 +300,8 @@ func (s *fieldSet) add(i, size int) (was bool) {
 	return was
 }
 
-// decode fills the field in, making the embedded structs that pointers on the
-// way lack: where one is nil, none of its fields is sent.
+// decode fills the field in. It makes the embedded structs of pointers on the way: if such a
+// pointer is nil, none of its fields is sent.
 func (f *field) decode(d *Decoder, v reflect.Value) error {
 	if !f.pointers {
 		fv, _ := f.of(v)
@@ -343,7 +342,7 @@ func (p *plan) encodeTuple(e *Encoder, v reflect.Value) error {
 	return nil
 }
 
-// decodeTuple takes tuples of other lengths too: later versions append fields.
+// decodeTuple accepts tuples of other lengths too, because later versions append fields.
 func (p *plan) decodeTuple(d *Decoder, v reflect.Value) error {
 	if d.null() {
 		return nil

@@ -5,11 +5,11 @@ import (
 	"math"
 )
 
-// Heads and scalars are appended here and not by msgpack's encoder, which gives
-// the same bytes (TestPutAsMsgpack) through an interface, one or two writes each:
-// an array of numbers took three times as long.
+// Heads and scalars are appended here and not by msgpack's encoder. The bytes are the same
+// (TestPutAsMsgpack). The encoder takes one or two writes through an interface for each: an array
+// of numbers took three times as long.
 
-// put takes b, which is the buffer and a few bytes more, for the buffer.
+// put makes b the buffer. b is the buffer and a few bytes more.
 func (w *bodyWriter) put(b []byte) error {
 	if len(b) > w.limit {
 		w.over = len(b)
@@ -49,9 +49,9 @@ func (e *Encoder) string(v string) error {
 	return write(&e.w, v)
 }
 
-// appendLen appends a length: into code fixed if it is below fits, and else with
-// 1, 2 or 4 bytes behind code sized, the next one, or the one after that. Arrays
-// and maps have no length of 1 byte.
+// appendLen appends a length. If it is below fits, it goes into code fixed. Else it follows in 1, 2
+// or 4 bytes, after code sized, the next code, or the one after that. Arrays and maps have no
+// length of 1 byte.
 func appendLen(b []byte, n int, fixed byte, fits int, sized byte) []byte {
 	switch {
 	case n < fits:
@@ -64,7 +64,7 @@ func appendLen(b []byte, n int, fixed byte, fits int, sized byte) []byte {
 	return binary.BigEndian.AppendUint32(append(b, sized+2), uint32(n))
 }
 
-// appendInt appends an integer in as few bytes as it takes.
+// appendInt appends an integer in as few bytes as possible.
 func appendInt(b []byte, v int64) []byte {
 	switch {
 	case v >= 0:

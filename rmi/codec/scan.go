@@ -30,7 +30,7 @@ const (
 	classExt
 )
 
-// String names the class as an error message needs it: "got a string".
+// String names the class as error messages need it: "got a string".
 func (c valueClass) String() string {
 	return [...]string{"nil", "a bool", "an integer", "an integer", "a float32", "a float64",
 		"a string", "binary data", "an array", "a map", "an extension"}[c]
@@ -41,14 +41,14 @@ type valueHead struct {
 	class valueClass
 	ext   int8 // type of a classExt
 	size  int  // bytes of the head; the payload, if any, follows
-	// n is the number itself for bools, integers (two's complement) and
-	// floats (IEEE bits); the payload's length in bytes for strings, binary
-	// data and exts; the count of elements or pairs for arrays and maps.
+	// n is the number itself for bools, integers (two's complement) and floats (IEEE bits). It is
+	// the payload's length in bytes for strings, binary data and exts. It is the count of elements
+	// or pairs for arrays and maps.
 	n uint64
 }
 
-// readHead decodes the head of the value at the start of b. It reports false
-// when b ends inside it or when its first byte is no msgpack code.
+// readHead decodes the head of the value at the start of b. It returns false when b ends inside the
+// head or when the first byte is no msgpack code.
 func readHead(b []byte) (valueHead, bool) {
 	if len(b) == 0 {
 		return valueHead{}, false
@@ -129,8 +129,8 @@ func sizedHead(b []byte, class valueClass, width int) (valueHead, bool) {
 	return h, true
 }
 
-// sizes has, for each first byte of a value that contains no others and is no
-// ext, and that tells how long it is, that length.
+// sizes has the length of a value by its first byte. It covers values that contain no others and
+// are no ext, where that byte alone tells the length.
 var sizes = func() (t [256]uint8) {
 	for c := range t {
 		switch c := byte(c); {
@@ -151,28 +151,27 @@ var sizes = func() (t [256]uint8) {
 	return t
 }()
 
-// Shape tells how much a scanned body declares.
+// Shape says how much a scanned body declares.
 type Shape struct {
 	Elements int // array elements, map keys and map values, in total
 	Depth    int // deepest nesting of arrays and maps
 }
 
-// Scan checks a body from a peer in one pass, without recursion and without
-// allocating, before anything else looks at it: it holds exactly one msgpack
-// value of known codes and ext types, no declared length exceeds the bytes
-// that are left, and nesting and the number of elements stay within l (nil
-// means the defaults).
+// Scan checks a body from a peer in one pass, without recursion and without allocating. Nothing
+// else looks at the body before. The body must hold exactly one msgpack value, of known codes and
+// ext types. No declared length may exceed the bytes that are left. Nesting and the number of
+// elements must stay within l (nil means the defaults).
 //
-// The error is a *fault.Error of kind TooLarge (a limit is exceeded) or
-// BadArguments (the body is malformed). Its outcome is Unknown: the same scan
-// guards arguments and results, and only the caller knows which these are.
+// The error is a *fault.Error of kind TooLarge (a limit is exceeded) or BadArguments (the body is
+// malformed). Its outcome is Unknown: Scan checks both arguments and results, and only the caller
+// knows which these are.
 func Scan(body []byte, l *wire.Limits) (Shape, error) {
 	lim := l.Effective()
 	var stack [wire.MaxNesting]uint32
 	return scanBody(body, &lim, stack[:])
 }
 
-// scanBody is Scan with the stack lent by the caller.
+// scanBody is Scan with a stack that the caller lends.
 func scanBody(body []byte, lim *wire.Limits, stack []uint32) (Shape, error) {
 	if len(body) > lim.Message {
 		return Shape{}, fault.New(fault.KindTooLarge, fault.OutcomeUnknown,
@@ -192,13 +191,12 @@ func malformed(format string, a ...any) error {
 	return fault.New(fault.KindBadArguments, fault.OutcomeUnknown, "the body is malformed: "+format, a...)
 }
 
-// scanValue checks the value at the start of b and tells where it ends. stack
-// holds, for every open array or map, how many values it still lacks; it has
-// at least lim.Depth entries.
+// scanValue checks the value at the start of b and returns where it ends. stack holds, for every
+// open array or map, how many values it still lacks. It has at least lim.Depth entries.
 func scanValue(b []byte, lim *wire.Limits, stack []uint32) (shape Shape, end int, err error) {
 	depth := 0
-	// missing = values announced and not yet met. Each takes a byte or more,
-	// which bounds all counts by the length of b, however they nest.
+	// missing counts values that are announced and were not met yet. Each takes a byte or more.
+	// That bounds all counts by the length of b, however they nest.
 	missing := uint64(1)
 	for {
 		if depth > 0 { // a run of scalars; the last value of what is open is left to what follows

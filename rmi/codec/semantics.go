@@ -16,15 +16,15 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Semantics say what becomes of a method's calls when messages are lost. The
-// zero value is at-most-once. The owner of an object chooses them; they stand in
-// the object's description, and its fingerprint, by which callers learn them.
+// Semantics say what becomes of a method's calls when messages are lost. The zero value is
+// at-most-once. The owner of an object chooses them. They stand in the object's description and
+// count in its fingerprint, by which callers learn them.
 type Semantics struct {
-	// Idempotent: at-least-once. The method may run twice for one call: a call of
-	// which nobody knows whether it ran is made again.
+	// Idempotent: at-least-once. The method may run twice for one call. If nobody knows whether a
+	// call ran, it is made again.
 	Idempotent bool
-	// OneWay: maybe. A call is over when it was sent. The method has no results,
-	// and its error is dropped.
+	// OneWay: maybe. A call is over when it is sent. The method has no results, and its error is
+	// dropped.
 	OneWay bool
 	// Timeout is the deadline of calls whose context has none. If zero, the node's.
 	Timeout time.Duration
@@ -47,7 +47,7 @@ func (s Semantics) flags() byte {
 	return b
 }
 
-// String lists what differs from at-most-once, as the directives say it.
+// String lists what differs from at-most-once, in the words of the directives.
 func (s Semantics) String() string {
 	var words []string
 	if s.Idempotent {
@@ -64,17 +64,17 @@ func (s Semantics) String() string {
 
 var declared sync.Map // reflect.Type → map[string]Semantics
 
-// Declare gives the methods of an interface or func type their semantics,
-// wherever objects are exported or called as that type. It must come before the
-// type is used, for an Interface stays as it was made: if one has other semantics
-// already, Declare changes nothing and returns an error that says which.
+// Declare gives the methods of an interface or func type their semantics, wherever objects are
+// exported or called as that type. It must come before the type is used, because an Interface never
+// changes. If there is one with other semantics already, Declare changes nothing and returns an
+// error that says which.
 func Declare(t reflect.Type, methods map[string]Semantics) error {
 	compiling.Lock()
 	defer compiling.Unlock()
 	if i, ok := interfaces.Load(t); ok {
 		for _, m := range i.(*Interface).Methods {
 			if want := methods[m.Name]; m.Semantics != want {
-				return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s was used before it was known that %s is declared %q", typeName(t), m.Name, want)
+				return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s was used before %s was declared %q", typeName(t), m.Name, want)
 			}
 		}
 	}
@@ -112,8 +112,8 @@ func (i *Interface) With(methods map[string]Semantics) (*Interface, error) {
 	return &c, nil
 }
 
-// Check tells what is wrong with the semantics of a method with so many results
-// besides its error.
+// Check returns what is wrong with the semantics of a method with so many results besides its
+// error.
 func (s Semantics) Check(results int) error {
 	switch {
 	case s.OneWay && results > 0:
@@ -129,8 +129,8 @@ func (d *Description) special() bool {
 	return slices.ContainsFunc(d.Methods, func(m DescribedMethod) bool { return m.Semantics != Semantics{} })
 }
 
-// withSemantics is the fingerprint of an interface whose methods have semantics
-// of their own, made of its fingerprint without.
+// withSemantics returns the fingerprint of an interface whose methods have semantics of their own.
+// f is its fingerprint without them.
 func (d *Description) withSemantics(f refs.Fingerprint) refs.Fingerprint {
 	b := append([]byte("semantics"), f[:]...)
 	for _, m := range d.Methods {
@@ -144,8 +144,7 @@ func (d *Description) withSemantics(f refs.Fingerprint) refs.Fingerprint {
 	return refs.Fingerprint(sum[:16])
 }
 
-// SemanticsFor returns what the description says of each method of an interface
-// that it accepts.
+// SemanticsFor returns what the description says about each method of i, which d accepts.
 func (d *Description) SemanticsFor(i *Interface) []Semantics {
 	out := make([]Semantics, len(i.Methods))
 	for _, m := range d.Methods {
@@ -173,7 +172,7 @@ func (p *descriptionParser) semantics() (s Semantics) {
 	return s
 }
 
-// comment is what the text of a description says behind a method.
+// comment returns what the text of a description has after a method.
 func (s Semantics) comment() string {
 	if s == (Semantics{}) {
 		return ""

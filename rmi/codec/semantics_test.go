@@ -163,8 +163,7 @@ func TestFingerprintsAreOfTheSemanticsToo(t *testing.T) {
 	}
 }
 
-// What later versions put behind the parts of today is skipped, and what is not
-// what it says is refused.
+// Further parts of later versions are skipped. A part in the wrong form is refused.
 func TestDescribedSemanticsAreParsedStrictly(t *testing.T) {
 	number := func(n int) []byte { return appendNumber(nil, n) }
 	list := func(elements ...[]byte) []byte {

@@ -1,8 +1,8 @@
 package codec
 
-// SoleBytes returns the string (class str) or binary data that is all that a
-// body of one argument holds. ok is false for anything else, which the Decoder
-// reads. It saves messages of plain bytes the work of a Decoder.
+// SoleBytes returns the string (class str) or binary data that is the only argument in a body. ok
+// is false for any other body; use the Decoder for those. SoleBytes spares messages of plain bytes
+// the work of a Decoder.
 func SoleBytes(body []byte, str bool) (b []byte, ok bool) {
 	if len(body) < 2 || body[0] != 0x91 { // an array of one
 		return nil, false

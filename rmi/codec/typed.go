@@ -11,10 +11,9 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Typed calls write and read values without reflection: generated code makes
-// them. They lead to the same bytes as the plans, by the same primitives. An
-// error sticks: what follows it does nothing, and the call that closes the
-// arguments or results returns it, with the place where it happened.
+// Typed calls write and read values without reflection. Generated code makes them. They lead to the
+// same bytes as the plans, by the same primitives. After an error, further calls do nothing. The
+// call that closes the arguments or results returns the error, with the place where it happened.
 
 // track is where a typed Encoder or Decoder is in the value, and its error.
 type track struct {
@@ -22,7 +21,7 @@ type track struct {
 	err    error   // *valueError, or a *fault.Error that says all
 }
 
-// place is an array, map, struct or tuple that is open.
+// place is an open array, map, struct or tuple.
 type place struct {
 	s     *plan // of a struct or tuple; nil for arrays and maps
 	index int   // of the value, element or field; -1: none yet
@@ -49,8 +48,8 @@ func (t *track) top() *place { return &t.places[len(t.places)-1] }
 
 func (t *track) pop() { t.places = t.places[:len(t.places)-1] }
 
-// fail notes the first error and its place. The path ends at the value itself,
-// which place 0 counts.
+// fail notes the first error and its place. The path ends at the value itself, which place 0
+// counts.
 func (t *track) fail(err error) {
 	if err != nil && t.err == nil {
 		t.failed(err)
@@ -95,10 +94,9 @@ func (t *track) atKey(key any) {
 	}
 }
 
-// A Struct says how the fields of a struct type travel, a Remote what a remote
-// interface or func is. Both are found out when they are first needed, for the
-// interfaces that a type mentions must be declared before (Declare), and
-// variables that hold these are made earlier.
+// A Struct says how the fields of a struct type travel. A Remote says what a remote interface or
+// func is. Both are found out when they are first needed, because the variables that hold them are
+// made early: the interfaces that a type mentions must be declared before (Declare).
 type (
 	Struct struct {
 		typ  reflect.Type
@@ -110,8 +108,8 @@ type (
 	}
 )
 
-// StructOf returns how structs of type t travel. layout is what the caller's
-// code expects, as Layout writes it. The error says how it differs.
+// StructOf returns how structs of type t travel. layout is what the caller's code expects, in the
+// form of Layout. The error says how it differs.
 func StructOf(t reflect.Type, layout string) (*Struct, error) {
 	if is := Layout(t); is != layout {
 		return nil, fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s travels as %s", typeName(t), is)

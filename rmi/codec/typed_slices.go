@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Slices of numbers and bools are written and read as a whole. Most of the cost of one element
-// is to say which one it is.
+// Slices of numbers and bools are written and read as a whole. For a single element, most of the
+// cost would be to note which one it is.
 
 // The kinds of numbers. Slices of bytes have a form of their own: see Encoder.Bytes.
 type (
@@ -34,8 +34,8 @@ func (e *Encoder) openSlice(n int, null bool) (b []byte, ok bool) {
 	return slices.Grow(e.w.buf, min(n, keepBuffer)), true
 }
 
-// closeSlice takes the buffer back. The body is too large for its element i, if
-// i is one.
+// closeSlice takes the buffer back. i is the element at which the body became too large, if there
+// is one.
 func (e *Encoder) closeSlice(b []byte, i int) {
 	e.top().index = i
 	e.fail(e.w.put(b))
@@ -108,9 +108,9 @@ func EncodeBools[S ~[]E, E ~bool](e *Encoder, v S) {
 	e.closeSlice(b, i-1)
 }
 
-// decodeSlice makes the slice that comes next and reads it. quick reads elements
-// in their usual forms, from the start of a body, and returns how many and how
-// long they were; an element that it stops at is read by one.
+// decodeSlice makes the slice that comes next and reads it. quick reads elements in their usual
+// forms from the start of a body. It returns how many they were and how long. one reads an element
+// at which quick stops.
 func decodeSlice[S ~[]E, E any](d *Decoder, p *S, quick func(b []byte, v []E) (n, size int), one func(*Decoder, *E) error) {
 	n := d.Slice(reflect.TypeFor[S](), reflect.TypeFor[E]().Size())
 	if n < 0 {
@@ -223,8 +223,8 @@ func DecodeBools[S ~[]E, E ~bool](d *Decoder, p *S) {
 	})
 }
 
-// quickUint reads an unsigned integer from the start of b. Its size is 0 if
-// something else is there.
+// quickUint reads an unsigned integer from the start of b. Its size is 0 if there is something
+// else.
 func quickUint(b []byte) (n uint64, size int) {
 	switch {
 	case len(b) == 0:

@@ -47,7 +47,7 @@ var namedTypes = func() *struct{ byName, byType sync.Map } {
 // start with '*'. Registering a type again under its name does nothing.
 func RegisterType(name string, t reflect.Type) {
 	fail := func(format string, a ...any) {
-		panic(fmt.Sprintf("wire: RegisterType(%q, %v): ", name, t) + fmt.Sprintf(format, a...))
+		panic(fmt.Sprintf("rmi: RegisterType(%q, %v): ", name, t) + fmt.Sprintf(format, a...))
 	}
 	switch {
 	case t == nil || t.Kind() == reflect.Interface:

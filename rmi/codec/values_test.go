@@ -185,7 +185,7 @@ func TestTypesWithACodecOfTheirOwnArriveAsTheyWere(t *testing.T) {
 	}
 }
 
-// What is reachable by very many paths is refused before it fills the memory.
+// A value that is reachable by very many paths is refused before it fills the memory.
 func TestAValueOfVeryManyPathsIsRefused(t *testing.T) {
 	v := &tree{}
 	for range 40 { // 2^40 paths

@@ -40,7 +40,7 @@ func TestAddKeepsWhatTheErrorSays(t *testing.T) {
 	}
 }
 
-// The text shows a cause that was added, and that of an error which holds its cause already only once.
+// The text shows a cause that was added. The cause of an error that holds it already is shown once.
 func TestAddedCausesInTexts(t *testing.T) {
 	inner := fault.New(fault.KindClosed, fault.OutcomeNotExecuted, "the node is closed")
 	if got := fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "lost"), fault.Cause(inner)).Error(); got != "rmi: connection to the peer lost: lost: closed: the node is closed" {

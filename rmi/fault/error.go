@@ -9,8 +9,9 @@ import (
 	"gormi/refs"
 )
 
-// Error is a failure of a remote call, or of what prepares one. Fields that do not apply are zero. It is not to be
-// changed once it was returned; whoever adds what it knows (the reference, the method) does so on a copy.
+// Error is a failure of a remote call, or of what prepares one. Fields that do not apply are zero.
+// Do not change an Error that was returned. To add what you know (the reference, the method), use a
+// copy: see [Add].
 type Error struct {
 	Op        string   // what was tried: "call", "lookup", "bind", "export", "dial", ...
 	Ref       refs.Ref // the object concerned
@@ -22,12 +23,14 @@ type Error struct {
 	Msg       string // what happened and what the user can do about it
 	Err       error  // the cause
 
-	// said: Msg ends with, or otherwise includes, what Err says, so the text does not repeat it.
+	// said: Msg includes what Err says, mostly at its end. So the text does not repeat it.
 	said bool
+
+	private bool // see Private
 }
 
-// New returns an Error whose Msg is the formatted text. What the format wraps by %w is the cause; several are one
-// cause with several of its own.
+// New returns an Error whose Msg is the formatted text. What the format wraps by %w is the cause.
+// If it wraps several errors, the cause is one error that wraps them.
 func New(k Kind, o Outcome, format string, a ...any) *Error {
 	e := &Error{Kind: k, Outcome: o}
 	f := fmt.Errorf(format, a...)
@@ -45,15 +48,18 @@ func New(k Kind, o Outcome, format string, a ...any) *Error {
 // Error returns a text such as
 //
 //	rmi: call Account.Deposit: insufficient funds
-//	rmi: call Account.Deposit at rmi+ref://host:7000/6ba7b810/…/bank.Account: no such object (not executed, said by the peer)
+//	rmi: call Account.Deposit at rmi+ref://host:7000/6ba7b810/…/bank.Account: no such object
+//	(not executed, said by the peer)
 //
-// The first is of kind Application: the method's own words. The outcome is told of calls only; the origin if it is the
-// peer. Object numbers are left out.
+// The second is one line. The first is of kind Application: it has the method's own words. The
+// outcome is told of calls only, the origin only if it is the peer. Object numbers are left out.
 func (e *Error) Error() string {
-	return "rmi: " + e.text()
+	return prefix + e.text()
 }
 
-// text is Error without the prefix, which stands once however deep errors nest.
+const prefix = "rmi: "
+
+// text is Error without the prefix. The prefix stands once, however deep errors are nested.
 func (e *Error) text() string {
 	var b strings.Builder
 	word := func(s string) {
@@ -111,7 +117,8 @@ func (e *Error) text() string {
 	return b.String()
 }
 
-// Brief cuts the name of an interface that has none of its own, and so is all that it consists of, for a text.
+// Brief cuts the name of an interface to at most 64 bytes. The name of an interface type that has
+// none is all that it consists of, and may be long.
 func Brief(name string) string {
 	const most = 64
 	if len(name) <= most {
@@ -124,8 +131,8 @@ func Brief(name string) string {
 	return name[:end] + "…"
 }
 
-// Detail returns Msg and, unless Msg says it already, the text of Err: all of the error's text that its other fields
-// do not hold. This is what travels.
+// Detail returns Msg and, unless Msg includes it, the text of Err. That is all of the error's text
+// that its other fields do not hold. Detail is what travels.
 func (e *Error) Detail() string {
 	if e.Err == nil || e.said {
 		return e.Msg
@@ -145,8 +152,9 @@ func (e *Error) Detail() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports whether target is e's kind or an error of the standard library that the kind stands for: Deadline for
-// context.DeadlineExceeded and os.ErrDeadlineExceeded, Cancelled for context.Canceled, Closed for net.ErrClosed.
+// Is reports whether target is e's kind, or an error of the standard library that the kind stands
+// for. Deadline stands for context.DeadlineExceeded and os.ErrDeadlineExceeded, Cancelled for
+// context.Canceled, Closed for net.ErrClosed.
 func (e *Error) Is(target error) bool {
 	if k, ok := target.(Kind); ok {
 		return e.Kind == k
@@ -154,7 +162,7 @@ func (e *Error) Is(target error) bool {
 	return e.Kind.Is(target)
 }
 
-// Remote is the error that a peer's method returned, made anew on this side.
+// Remote is the error that a peer's method returned, as this side made it again.
 type Remote struct {
 	Text   string  // what it said
 	Causes []error // the registered errors in it, values of this process
@@ -166,15 +174,17 @@ func (r *Remote) Error() string { return r.Text }
 // Unwrap returns the causes, for errors.Is and errors.As.
 func (r *Remote) Unwrap() []error { return r.Causes }
 
-// OutcomeOf returns what the call that failed with err may have done: what the outermost *Error in err says. Where errors
-// were joined, the parts that hold an *Error must agree, or the answer is Unknown. It is Unknown too when there is none,
-// and of nil: a call without an error was executed, unless it was one-way, of which nobody knows that.
+// OutcomeOf returns what the call that failed with err may have done. The outermost *Error in err
+// says it. If errors were joined, the parts that hold an *Error must agree, or the answer is
+// Unknown. It is also Unknown if err holds no *Error, and for nil. A nil of a call means that it
+// was executed, unless the call was one-way: then nobody knows.
 func OutcomeOf(err error) Outcome {
 	o, _ := outcome(err)
 	return o
 }
 
-// outcome reports whether the tree below err holds an *Error, and what the outermost ones together say.
+// outcome reports whether the tree below err holds an *Error, and what the outermost ones together
+// say.
 func outcome(err error) (Outcome, bool) {
 	switch e := err.(type) {
 	case nil:
@@ -203,8 +213,8 @@ func outcome(err error) (Outcome, bool) {
 	return OutcomeUnknown, false
 }
 
-// KindOf returns the kind of the outermost *Error in err (where errors were joined, of the first) or, without one, the
-// first Kind that stands in err itself. It is 0 when there is neither.
+// KindOf returns the kind of the outermost *Error in err. If errors were joined, that is the first
+// one. Without an *Error, KindOf returns the first Kind that stands in err itself, or 0.
 func KindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {
 		if e == nil {

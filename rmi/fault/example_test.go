@@ -32,7 +32,8 @@ var errNoFunds = errors.New("insufficient funds")
 
 func init() { fault.Register("bank.ErrNoFunds", errNoFunds) }
 
-// Both programs register the error in an init function; the caller of the method then finds it in what it got.
+// Both programs register the error in an init function. The caller of the method then finds it in
+// what it got.
 func ExampleRegister() {
 	got := &fault.Error{Kind: fault.KindApplication, Err: &fault.Remote{Text: "alice: insufficient funds", Causes: []error{errNoFunds}}}
 	fmt.Println(errors.Is(got, errNoFunds))

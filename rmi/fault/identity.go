@@ -17,15 +17,16 @@ import (
 )
 
 const (
-	// ErrorName is the name by which an *Error within an application's error travels. It cannot be registered.
+	// ErrorName is the name by which an *Error within an application's error travels. It cannot be
+	// registered.
 	ErrorName = "rmi.Error"
 
 	// maxIdentity is the longest name of a registered error, in bytes.
 	maxIdentity = 255
 )
 
-// identities is what Register and RegisterType fill. Programs register while they start; lookups happen on every error
-// that is sent or received.
+// identities is what Register and RegisterType fill. Programs register while they start. Every
+// error that is sent or received leads to lookups.
 var identities = struct {
 	sync.RWMutex // guards the fields below
 	sentinels    map[string]error
@@ -41,7 +42,8 @@ var identities = struct {
 	typeNames: map[reflect.Type]string{},
 }
 
-// known are the sentinels that need no registration. os.ErrNotExist and its like are those of io/fs.
+// known are the sentinels that need no registration. os.ErrNotExist and its like are those of
+// io/fs.
 var known = map[string]error{
 	"context.Canceled":         context.Canceled,
 	"context.DeadlineExceeded": context.DeadlineExceeded,
@@ -66,9 +68,10 @@ func invert(m map[string]error) map[error]string {
 	return inv
 }
 
-// Register gives a sentinel error a name on the wire, so that errors.Is finds it in what a peer's method returned. Both
-// sides register it under the same name, best where the sentinel is declared. It is for program start, and panics
-// if the name is illegal or taken (1 to 255 bytes of printable UTF-8), or the sentinel nil, not comparable or registered.
+// Register gives a sentinel error a name on the wire. Then errors.Is finds it in what a peer's
+// method returned. Both sides register it under the same name, best where the sentinel is declared.
+// Call it at program start. A name has 1 to 255 bytes of printable UTF-8. Register panics if the
+// name is illegal or taken, or if the sentinel is nil, not comparable, or registered already.
 func Register(name string, sentinel error) {
 	if sentinel == nil {
 		panic(fmt.Sprintf("rmi: RegisterError(%q): the sentinel is nil", name))
@@ -87,9 +90,9 @@ func Register(name string, sentinel error) {
 	identities.sorted = slices.Sorted(maps.Keys(identities.sentinels))
 }
 
-// RegisterType gives the error type E a name on the wire, so that errors.As finds its values, fields included, in what
-// a peer's method returned. E is the type as the method returns it, often a pointer; its values must be able to travel.
-// The rules of [Register] hold; E is no interface.
+// RegisterType gives the error type E a name on the wire. Then errors.As finds its values, fields
+// included, in what a peer's method returned. E is the type as the method returns it, often a
+// pointer, and no interface. Its values must be able to travel. The rules of [Register] hold.
 func RegisterType[E error](name string) {
 	t := reflect.TypeFor[E]()
 	if t.Kind() == reflect.Interface {
@@ -130,7 +133,8 @@ func SentinelByName(name string) (error, bool) {
 	return err, ok
 }
 
-// NameOfSentinel returns the name of err if err itself, not something in it, is a registered sentinel.
+// NameOfSentinel returns the name of err if err itself, not something in it, is a registered
+// sentinel.
 func NameOfSentinel(err error) (string, bool) {
 	if err == nil || !reflect.ValueOf(err).Comparable() {
 		return "", false
@@ -141,9 +145,10 @@ func NameOfSentinel(err error) (string, bool) {
 	return name, ok
 }
 
-// SentinelsOf returns, sorted, the names of all registered sentinels that errors.Is finds in err. That is more than
-// stand in its tree: a missing file's syscall.ENOENT is fs.ErrNotExist only by its own word. It calls the Is methods of
-// err's tree, which are the application's code.
+// SentinelsOf returns the names of all registered sentinels that errors.Is finds in err, sorted.
+// These can be more than stand in its tree: a missing file's syscall.ENOENT is fs.ErrNotExist only
+// by its own Is method. SentinelsOf calls the Is methods of err's tree, which are the application's
+// code.
 func SentinelsOf(err error) []string {
 	identities.RLock()
 	all := identities.sorted

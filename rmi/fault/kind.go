@@ -7,12 +7,13 @@ import (
 	"os"
 )
 
-// Kind says what went wrong. The numbers are wire values: kinds are added at the end and never change. A Kind is an
-// error, so that it can be the target of errors.Is.
+// Kind says what went wrong. The numbers are wire values: new kinds are added at the end, and no
+// number changes. A Kind is an error, so that it can be the target of errors.Is.
 type Kind uint8
 
 const (
-	// KindInvalid: the program asked for what can never work, such as exporting an interface that breaks a rule.
+	// KindInvalid: the program asked for what can never work, such as exporting an interface that
+	// breaks a rule.
 	KindInvalid Kind = 1 + iota
 	// KindNotBound: the registry knows no such name.
 	KindNotBound
@@ -24,7 +25,8 @@ const (
 	KindStaleReference
 	// KindNoSuchMethod: the object's interface has no such method.
 	KindNoSuchMethod
-	// KindBadArguments: number or types of the arguments or results are not what the method has.
+	// KindBadArguments: the number or the types of the arguments or results are not those of the
+	// method.
 	KindBadArguments
 	// KindTooLarge: a message or a part of it is over a limit.
 	KindTooLarge
@@ -32,9 +34,10 @@ const (
 	KindDenied
 	// KindOverloaded: the peer has no room for the call now.
 	KindOverloaded
-	// KindDeadline: the time for the call is over. Matches context.DeadlineExceeded and os.ErrDeadlineExceeded.
+	// KindDeadline: the time for the call is over. It matches context.DeadlineExceeded and
+	// os.ErrDeadlineExceeded.
 	KindDeadline
-	// KindCancelled: the caller gave the call up. Matches context.Canceled.
+	// KindCancelled: the caller gave the call up. It matches context.Canceled.
 	KindCancelled
 	// KindConnectFailed: the peer could not be reached.
 	KindConnectFailed
@@ -44,9 +47,10 @@ const (
 	KindPanic
 	// KindApplication: the method ran and returned an error. That error is what Unwrap leads to.
 	KindApplication
-	// KindMismatch: caller's and owner's idea of the interface do not agree.
+	// KindMismatch: caller and owner do not agree about the interface.
 	KindMismatch
-	// KindClosed: the node, the object or the connection was closed on purpose. Matches net.ErrClosed.
+	// KindClosed: the node, the object or the connection was closed on purpose. It matches
+	// net.ErrClosed.
 	KindClosed
 	// KindProtocol: the peer broke the protocol, or is no node.
 	KindProtocol
@@ -77,7 +81,8 @@ var kinds = [...]struct{ name, phrase string }{
 	KindInternal:       {"Internal", "internal error"},
 }
 
-// String returns the name of the constant, "none" for 0, or "Kind(77)" for a value of a later version.
+// String returns the name of the constant, "none" for 0, or "Kind(77)" for a value of a later
+// version.
 func (k Kind) String() string {
 	if k == 0 {
 		return "none"
@@ -91,7 +96,7 @@ func (k Kind) String() string {
 // Error is String.
 func (k Kind) Error() string { return k.String() }
 
-// phrase is the kind in the words of a message.
+// phrase names the kind in the words of a message.
 func (k Kind) phrase() string {
 	if k == 0 {
 		return "failed"
@@ -102,7 +107,7 @@ func (k Kind) phrase() string {
 	return kinds[k].phrase
 }
 
-// Is reports whether k stands for an error of the standard library, as the constants say.
+// Is reports whether k stands for an error of the standard library: see the constants.
 func (k Kind) Is(target error) bool {
 	switch k {
 	case KindDeadline:
@@ -140,7 +145,7 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }
 
-// phrase is the outcome in the words of a message.
+// phrase names the outcome in the words of a message.
 func (o Outcome) phrase() string {
 	switch o {
 	case OutcomeNotExecuted:

@@ -1,5 +1,5 @@
-// Package inventory is what rmi.Node.Inventory and rmi.Node.Stats return: the objects that a node
-// exports and holds, and counts of what it has.
+// Package inventory has the results of rmi.Node.Inventory and rmi.Node.Stats: the objects that
+// a node exports and holds, and counts of what it has.
 package inventory
 
 import (
@@ -11,52 +11,52 @@ import (
 	"gormi/refs"
 )
 
-// Inventory lists which objects a node exports, and for whom, and which objects of other
-// nodes it holds. Look at it when an object is not collected, or was collected too early.
-// Objects that nodes hold in a circle are not collected; they are found here.
+// Inventory lists the objects that a node exports, with their holders, and the objects of other
+// nodes that it holds. Look at it when an object is not collected, or was collected too early.
+// Objects that nodes hold in a circle are not collected: you find them here.
 type Inventory struct {
 	Time    time.Time
 	Exports []Exported // the oldest first
 	Held    []Held     // by owner, the oldest first
 }
 
-// Exported is an object that a node exports. It is collected when it has
-// neither handles nor holders.
+// Exported is an object that a node exports. It is collected when it has neither handles nor
+// holders.
 type Exported struct {
 	Object    refs.ObjNum
 	Interface string
 	Since     time.Time
-	Handles   int // of Export and bindings, not closed
+	Handles   int // of Export and bindings, those not closed
 	Holders   []HeldBy
 }
 
-// HeldBy is a session whose peer holds references, or handed them out.
+// HeldBy is a session whose peer holds references, or gave them to this node.
 type HeldBy struct {
 	Node    refs.NodeID
 	Session SessionID
 	Count   uint32    // references that were not given back
 	Since   time.Time // of a holder of an export
 
-	// Lingers is not zero if the session is over and was closed by a node that
-	// had handed the references on: until then others can register.
+	// Lingers is zero unless the session is over. Then a node closed it that had handed the
+	// references on, and until Lingers others can register.
 	Lingers time.Time
 }
 
 // SessionID names a session between two nodes. Both use the same one.
 type SessionID [16]byte
 
-// Held is another node's object that a node holds, or that it handed on.
+// Held is another node's object that this node holds, or that it handed on.
 type Held struct {
 	Ref    refs.Ref
 	Since  time.Time
 	Pins   int      // proxies, packets, and calls under way that use it here
 	From   []HeldBy // who gave the reference; nobody: it was resolved, or its session is over
-	To     []HeldBy // to whom it was handed on and who did not give it back
+	To     []HeldBy // to whom it was handed on, if it was not given back
 	Direct bool     // the owner knows of this holder
 	Relay  bool     // this node relays calls to it
 }
 
-// String is the inventory as tables for people. Object numbers are left out.
+// String returns the inventory as tables for people. Object numbers are left out.
 func (inv *Inventory) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)

@@ -14,7 +14,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// What a peer may write on a stream for packets, and what becomes of it.
+// What a peer may write on a stream for packets, and what happens then.
 func TestHostileStreamsOfPackets(t *testing.T) {
 	packet := func(b ...byte) string {
 		return string(append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...))

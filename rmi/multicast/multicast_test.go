@@ -98,8 +98,8 @@ func TestMulticastReachesItsReceiversInOrder(t *testing.T) {
 	}
 }
 
-// A value with references: its own objects stay exported for the receivers, and
-// a packet that nobody got gives them back.
+// A value with references: its own objects stay exported for the receivers, and a packet that
+// nobody got gives them back.
 func TestMulticastCarriesReferences(t *testing.T) {
 	type call = func(ctx context.Context, n int) (int, error)
 	type message struct{ F call }
@@ -237,8 +237,8 @@ func TestPacketsCount(t *testing.T) {
 	t.Error("what nobody can send any more is pinned for ever")
 }
 
-// An error that is not about the size of a packet is told by the Send that meets
-// it, and by each one after it: nothing is sent any more.
+// An error that is not about the size of a packet is returned by the Send that meets it, and by
+// each one after it: nothing is sent any more.
 func TestSendErrorsAreForGood(t *testing.T) {
 	for _, sentBefore := range []bool{false, true} {
 		t.Run(fmt.Sprintf("with a stream %t", sentBefore), func(t *testing.T) {
@@ -306,8 +306,8 @@ func TestCodecOfWhatCannotTravel(t *testing.T) {
 	}
 }
 
-// A value that is larger than the peer accepts stops a Send there: what is before
-// it was sent, what is behind it was not, and the next Send goes on.
+// A value that is larger than the peer accepts stops a Send. What is before it was sent, what
+// is behind it was not, and the next Send goes on.
 func TestSendOfWhatIsTooLarge(t *testing.T) {
 	type message struct {
 		Text string
@@ -389,7 +389,7 @@ func TestSendOfWhatIsTooLarge(t *testing.T) {
 	t.Errorf("%d objects of values that were not sent are still exported", from.Stats().Exports)
 }
 
-// A packet has a bounded number of receivers; more are told by more packets.
+// A packet has a bounded number of receivers. More receivers need more packets.
 func TestMulticastToVeryManyReceivers(t *testing.T) {
 	from, to, p := connected(t)
 	const n = 2*4096 + 1
@@ -438,7 +438,8 @@ func (c *counting) Receive(d *multicast.Delivery) {
 
 func (c *counting) Flush(*multicast.Peer) { c.flushed.Add(1) }
 
-// Receivers are flushed once for what came together, and at the latest after 128 packets.
+// Receivers are flushed once for packets that came together, and after 128 packets at the
+// latest.
 func TestReceiversAreFlushedNowAndThen(t *testing.T) {
 	from, to, p := connected(t)
 	codec, err := multicast.CodecOf[int]()

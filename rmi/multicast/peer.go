@@ -15,20 +15,21 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Host is what an Exchange needs of its node: sessions, and the count of the references that
-// travel in packets.
+// Host is what an Exchange needs of its node: sessions, and the counts of the references in
+// packets.
 type Host interface {
 	// Limits bound what peers send.
 	Limits() *wire.Limits
-	// Live returns the session with a node, nil if there is none.
+	// Live returns the session with a node, or nil.
 	Live(refs.NodeID) *transport.Session
 
 	// Pin returns the reference of a remote value. The object stays exported, or held, until
 	// unpin is called.
 	Pin(v reflect.Value, i *codec.Interface) (r refs.Ref, unpin func(), err error)
-	// Give counts a reference that is about to be sent on s, and makes it fit for the receiver.
+	// Give counts a reference that is about to be sent on s. It returns the form for the
+	// receiver.
 	Give(s *transport.Session, r refs.Ref) refs.Ref
-	// Ungive takes Give back: the references are not sent.
+	// Ungive undoes Give: the references are not sent.
 	Ungive(s *transport.Session, rs ...refs.Ref)
 
 	// Receive reads and counts a table of references that came on s. Decoded ends the hold that
@@ -45,14 +46,14 @@ type Exchange struct {
 	receivers receivers
 }
 
-// NewExchange returns the exchange of a node. The node's transport calls its Connected, Disconnected and
-// Opened.
+// NewExchange returns the exchange of a node. The node's transport calls its Connected,
+// Disconnected and Opened.
 func NewExchange(h Host) *Exchange { return &Exchange{host: h} }
 
-// Sender is a session as an Exchange sees it. What Session.Attached returns has a
-// method Multicast that returns it. The zero value is ready for use.
+// Sender is the part of a session that belongs to an Exchange. The value that Session.Attached
+// returns has a method Multicast that returns it. The zero value is ready for use.
 type Sender struct {
-	peer atomic.Pointer[Peer] // of the connection that the session has, or had last
+	peer atomic.Pointer[Peer] // of the present connection, or of the last one
 	end  hooks
 }
 
@@ -81,9 +82,9 @@ type Peer struct {
 // ConnectionID names a connection. Both of its ends use the same one.
 type ConnectionID [16]byte
 
-// PeerOf returns the peer that made the call to which ctx belongs. If the call was relayed, that is
-// the relay. The Peer is the current connection, or the last one. PeerOf returns nil if ctx is not
-// of a remote call.
+// PeerOf returns the peer that made the call to which ctx belongs. If the call was relayed,
+// that is the relay. The Peer is the current connection, or the last one. PeerOf returns nil if
+// ctx does not belong to a remote call.
 func PeerOf(ctx context.Context) *Peer {
 	s := transport.SessionOf(ctx)
 	if s == nil {
@@ -109,12 +110,12 @@ func (x *Exchange) Peer(id refs.NodeID) *Peer {
 // Connected makes the Peer of a new connection.
 func (x *Exchange) Connected(l *transport.Link) any {
 	s := l.Session()
-	p := &Peer{exchange: x, session: s, sender: senderOf(s), link: l}
+	p := &Peer{exchange: x, session: s, sender: senderOf(s), link: l, out: outlet{turn: make(chan struct{}, 1)}}
 	p.sender.peer.Store(p)
 	return p
 }
 
-// Disconnected is called when a connection is lost and no goroutine of it is left.
+// Disconnected is called when a connection is lost and all its goroutines have ended.
 func (x *Exchange) Disconnected(l *transport.Link) { l.Attached().(*Peer).end.run() }
 
 // Opened reads a stream that a peer opened.
@@ -140,18 +141,18 @@ func (p *Peer) Local() bool { return p.session.Local() }
 // Connection names the connection.
 func (p *Peer) Connection() ConnectionID {
 	id := ConnectionID(p.session.ID())
-	e := p.link.Epoch() - 1 // the first has the session's own
+	e := p.link.Epoch() - 1 // the first connection has the session's own id
 	binary.BigEndian.PutUint32(id[12:], binary.BigEndian.Uint32(id[12:])^uint32(e))
 	return id
 }
 
-// TakesStreams reports whether the peer takes streams: else Send cannot reach it.
+// TakesStreams reports whether the peer takes streams. If not, Send cannot reach it.
 func (p *Peer) TakesStreams() bool { return p.session.TakesStreams() }
 
 // Done is closed when the connection is lost.
 func (p *Peer) Done() <-chan struct{} { return p.link.Done() }
 
-// Err tells why the connection is lost; nil while it is not.
+// Err returns why the connection is lost; nil while it is not.
 func (p *Peer) Err() error { return p.link.Err() }
 
 // Detached reports whether the session with the peer has no connection now.
@@ -161,24 +162,22 @@ func (p *Peer) Detached() bool { return p.session.Detached() }
 // ctx ends or the session is over.
 func (p *Peer) Await(ctx context.Context) error { return p.session.Await(ctx) }
 
-// OnEnd has f called when the connection is lost and nothing more will be received
-// from it, or at once if it is so already. f must not block. The returned
-// function takes f back.
+// OnEnd calls f when the connection is lost and nothing more will be received from it. If that
+// is so already, it calls f at once. f must not block. The returned function removes f.
 func (p *Peer) OnEnd(f func()) (remove func()) { return p.end.add(f) }
 
-// OnGone is OnEnd for the session, which outlives its connections: f is called
-// when it is over for good.
+// OnGone is OnEnd for the session, which outlives its connections. It calls f when the session
+// is over.
 func (p *Peer) OnGone(f func()) (remove func()) { return p.sender.end.add(f) }
 
-// hooks are called once, at an end.
+// hooks are functions that are called once, at an end.
 type hooks struct {
 	mu   sync.Mutex // guards the fields below
 	over bool
 	fs   map[*func()]struct{}
 }
 
-// add has f called at the end, or at once if that was. The returned function
-// takes f back.
+// add calls f at the end, or at once if the end was before. The returned function removes f.
 func (h *hooks) add(f func()) (remove func()) {
 	h.mu.Lock()
 	if h.over {
@@ -198,7 +197,7 @@ func (h *hooks) add(f func()) (remove func()) {
 	}
 }
 
-// run is the end.
+// run is called at the end.
 func (h *hooks) run() {
 	h.mu.Lock()
 	h.over = true

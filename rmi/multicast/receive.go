@@ -28,24 +28,24 @@ type Receiver interface {
 // Delivery is a packet that arrived.
 type Delivery struct {
 	Peer *Peer  // the sender
-	Head []byte // as the sender made it
+	Head []byte // chosen by the sender
 
 	packet   wire.Multicast
-	table    []refs.Ref // the packet's, counted; tableErr says why it could not be read
+	table    []refs.Ref // of the packet, counted; tableErr says why it could not be read
 	tableErr error
-	value    any // what was decoded, for the other receivers
+	value    any // the decoded value, for the other receivers
 	err      error
 }
 
-// receivers are those of an Exchange.
+// receivers are the receivers of an Exchange.
 type receivers struct {
 	last atomic.Uint64
 	mu   sync.RWMutex // guards byID
 	byID map[ReceiverID]Receiver
 }
 
-// Register gives r an id by which peers can send to it, until stop is called. A call of r.Receive
-// or r.Flush that is under way then may still end later.
+// Register gives r an id by which peers can send to it, until stop is called. A call of
+// r.Receive or r.Flush that is under way then may return after stop.
 func (e *Exchange) Register(r Receiver) (id ReceiverID, stop func()) {
 	x := &e.receivers
 	id = ReceiverID(x.last.Add(1))
@@ -107,11 +107,11 @@ type inlet struct {
 	reading atomic.Bool // a stream of packets is being read
 	ids     []ReceiverID
 
-	delivery Delivery  // the packet that is being handed out; Receive does not keep it
+	delivery Delivery  // the packet that is being delivered; Receive does not keep it
 	touched  []touched // Receive was called and Flush is due
 }
 
-// touched is a receiver with its id, by which it is compared: receivers may be of types
+// touched is a receiver with its id. The ids are compared, because receivers may be of types
 // that cannot be.
 type touched struct {
 	id ReceiverID
@@ -121,21 +121,21 @@ type touched struct {
 const (
 	idleBuffer  = 4 << 10  // while there is little to read
 	burstBuffer = 64 << 10 // while there is much
-	// preambleTime is how long the sender of a stream may take to say what it is for.
+	// preambleTime is how long the sender of a stream may take to say what the stream is for.
 	preambleTime = 10 * time.Second
-	// flushAfter is after how many packets receivers are flushed even if there
-	// is more: a receiver must not have to keep a whole buffer of packets.
+	// flushAfter is the number of packets after which receivers are flushed even if there is
+	// more. So a receiver need not store a whole buffer of packets.
 	flushAfter = 128
 )
 
-// read takes packets from a stream until it fails. An error is the peer's
-// breach of the protocol.
+// read takes packets from a stream until the stream fails. An error means that the peer broke
+// the protocol.
 func (in *inlet) read(p *Peer, st streams.Stream) error {
 	defer st.Reset()
 	var preamble [len(wire.MulticastPreamble)]byte
 	st.SetReadDeadline(time.Now().Add(preambleTime))
 	if _, err := io.ReadFull(st, preamble[:]); err != nil || string(preamble[:]) != wire.MulticastPreamble {
-		return nil // of a purpose that is not known here: reset
+		return nil // of a purpose that is unknown here: reset
 	}
 	st.SetReadDeadline(time.Time{})
 	if in.reading.Swap(true) {
@@ -180,7 +180,7 @@ func (in *inlet) read(p *Peer, st streams.Stream) error {
 			r = 0
 		}
 		if w == len(buf) {
-			// Grows with what has arrived, not with what was announced.
+			// The buffer grows with what has arrived, not with what was announced.
 			b := make([]byte, min(max(2*len(buf), burstBuffer), max(need, burstBuffer)))
 			copy(b, buf[:w])
 			buf = b
@@ -220,7 +220,7 @@ func (in *inlet) packet(p *Peer, b []byte, l *wire.Limits) (err error) {
 		r := rs.byID[id]
 		rs.mu.RUnlock()
 		if r == nil {
-			continue // it has just been closed, and the sender does not know yet
+			continue // it has just been closed, and the sender does not know that yet
 		}
 		in.touch(p, touched{id, r})
 		r.Receive(d)
@@ -228,7 +228,7 @@ func (in *inlet) packet(p *Peer, b []byte, l *wire.Limits) (err error) {
 	return nil
 }
 
-// touch notes that a receiver is to be flushed.
+// touch notes that a receiver must be flushed.
 func (in *inlet) touch(p *Peer, r touched) {
 	n := len(in.touched)
 	if n > 0 && in.touched[n-1].id == r.id {

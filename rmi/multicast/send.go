@@ -5,7 +5,6 @@ import (
 	"errors"
 	"reflect"
 	"runtime"
-	"sync"
 
 	"gormi/refs"
 	"gormi/rmi/codec"
@@ -20,7 +19,7 @@ type ReceiverID = wire.ReceiverID
 // Codec encodes and decodes the values of one type. It is immutable.
 type Codec[T any] struct{ m *codec.Method }
 
-// CodecOf returns the codec of T, or tells why values of T cannot travel.
+// CodecOf returns the codec of T. The error says why values of T cannot be sent.
 func CodecOf[T any]() (*Codec[T], error) {
 	// A func that takes a T describes it as a call's argument.
 	i, err := codec.InterfaceOf(reflect.TypeFor[func(context.Context, T) error]())
@@ -58,18 +57,17 @@ func (c *Codec[T]) Packet(x *Exchange, v T) (*Packet, error) {
 	return p, nil
 }
 
-// unpin gives up what a packet held.
+// unpin releases what a packet held.
 func unpin(pins []func()) {
 	for _, f := range pins {
 		f()
 	}
 }
 
-// packing is the codec's view of a packet under construction, which is for no session in
-// particular.
+// packing is the codec's view of a packet under construction, which belongs to no session.
 type packing struct {
 	host Host
-	pins []func() // take back what was pinned
+	pins []func() // they undo the pins
 }
 
 var _ codec.Exporter = (*packing)(nil)
@@ -83,8 +81,8 @@ func (x *packing) ExportRef(v reflect.Value, i *codec.Interface) (refs.Ref, erro
 	return r, err
 }
 
-// table makes the references of a packet fit to be sent on a session, and
-// counts them as given once for each of a number of frames.
+// table returns the table of a packet's references for a session. It counts each as given once
+// for each of a number of frames.
 func (p *Packet) table(to *Peer, frames int) ([]byte, error) {
 	if len(p.refs) == 0 {
 		return nil, nil
@@ -99,7 +97,7 @@ func (p *Packet) table(to *Peer, frames int) ([]byte, error) {
 	return wire.AppendTable(nil, on)
 }
 
-// untable takes the counts of table back: the frames are not sent.
+// untable undoes the counts of table: the frames are not sent.
 func (p *Packet) untable(to *Peer, frames int) {
 	for range frames {
 		to.exchange.host.Ungive(to.session, p.refs...)
@@ -110,7 +108,7 @@ func (p *Packet) untable(to *Peer, frames int) {
 type Message struct {
 	To     []ReceiverID // ascending, each once
 	Head   []byte       // at most MaxHead bytes, for the receivers to interpret
-	Packet *Packet      // nil: the head is all
+	Packet *Packet      // nil: there is only the head
 }
 
 // MaxHead bounds Message.Head, in bytes.
@@ -118,16 +116,17 @@ const MaxHead = wire.MaxHead
 
 // outlet is the sending end of a peer's packets.
 type outlet struct {
-	mu     sync.Mutex // guards the fields below; held while the stream takes bytes
+	turn chan struct{} // has room for one: who has sent to it may use the fields below
+
 	stream streams.Stream
 	buf    []byte
 	err    error // why nothing can be sent any more
 }
 
-// batchSize is how many bytes of packets are given to the stream at once.
+// batchSize is how many bytes of packets are written to the stream at once.
 const batchSize = 32 << 10
 
-// MaxMessage is how many bytes of one encoded value the peer accepts.
+// MaxMessage is the largest encoded value that the peer accepts, in bytes.
 func (p *Peer) MaxMessage() int { return p.session.PeerMessage() }
 
 // Send sends messages, in order. It waits while the stream's window is full, at most until the
@@ -136,8 +135,8 @@ func (p *Peer) MaxMessage() int { return p.session.PeerMessage() }
 // sent is the number of messages before it. After any other error nothing can be sent any more.
 func (p *Peer) Send(ms []Message) (sent int, err error) {
 	o := &p.out
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.turn <- struct{}{} // at most until the connection is lost, as those before end then
+	defer func() { <-o.turn }()
 	if o.err != nil {
 		return 0, o.err
 	}
@@ -185,8 +184,7 @@ func (o *outlet) open(p *Peer) error {
 	return nil
 }
 
-// append appends a message to the buffer, in packets of at most
-// wire.MaxReceivers receivers.
+// append appends a message to the buffer, in packets of at most wire.MaxReceivers receivers.
 func (o *outlet) append(p *Peer, m *Message) error {
 	var body []byte
 	var table []byte
@@ -215,7 +213,7 @@ func (o *outlet) append(p *Peer, m *Message) error {
 	return nil
 }
 
-// flush gives the buffer to the stream.
+// flush writes the buffer to the stream.
 func (o *outlet) flush() error {
 	if len(o.buf) == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// Package port is what the other packages of this module need of a node, beyond what programs
-// call: packages registry and callback build on it. It may change at any time.
+// Package port is what packages registry and callback need of a node, beyond what programs
+// call. It may change at any time.
 package port
 
 import (
@@ -11,8 +11,9 @@ import (
 
 // Port is a node as the packages of this module see it. rmi.Node.Port returns it.
 type Port interface {
-	// Attachment returns what a package stores in the node, under a key of a type of its own. The
-	// first call for a key creates the value with create, which must not use the node.
+	// Attachment returns what a package stores in the node, under a key of the package's own
+	// type. The first call for a key creates the value with create, which must not use the
+	// node.
 	Attachment(key any, create func() any) any
 
 	// BeforeClose calls f when the node begins to shut down or to close, while calls can still be

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// patience is how long goroutines that are about to end get for it.
+// patience is how long goroutines that are about to end may take.
 const patience = 2 * time.Second
 
-// labels are the labels in use, one per test: its networks share it, and the
-// last that ends looks for what is left.
+// labels are the labels in use, one per test. The networks of a test share it, and the last that
+// ends looks for what is left.
 var labels struct {
 	sync.Mutex
 	byTest map[testing.TB]*ownLabel
@@ -48,9 +48,9 @@ func label(tb testing.TB) *ownLabel {
 	return l
 }
 
-// release waits for the test's goroutines that serve or make calls, and returns
-// the stacks of those that are left. It does nothing while the test has another
-// network. It runs on the test's goroutine.
+// release waits for the test's goroutines that serve or make calls, and returns the stacks of those
+// that are left. It does nothing while the test has another network. It runs on the test's
+// goroutine.
 func (l *ownLabel) release() (left string) {
 	labels.Lock()
 	l.networks--

@@ -80,9 +80,9 @@ func (n *Network) ClientWith(o *rmi.Options) *rmi.Node {
 	return n.add(fmt.Sprintf("node-%d", len(n.names)+1), o)
 }
 
-// Restart closes a node and returns a new one in its place: another process, as
-// it were, on the same host, that listens at the same address if the old one
-// did. Objects of the old node are gone. o may be nil.
+// Restart closes a node and returns a new one in its place, as if a new process ran on the same
+// host. The new node listens at the same address if the old one did. Objects of the old node are
+// gone. o may be nil.
 func (n *Network) Restart(node *rmi.Node, o *rmi.Options) *rmi.Node {
 	n.tb.Helper()
 	host, at := n.host(node), node.Endpoint()
@@ -132,8 +132,8 @@ func (n *Network) host(node *rmi.Node) string {
 	return name
 }
 
-// Cut fails every connection between two nodes at once. What was on its way is
-// lost; new connections can be made.
+// Cut fails every connection between two nodes at once. What was on its way is lost. New
+// connections can be made.
 func (n *Network) Cut(a, b *rmi.Node) {
 	n.tb.Helper()
 	n.net.Cut(n.host(a), n.host(b))
@@ -146,7 +146,7 @@ func (n *Network) Far(node *rmi.Node) {
 	n.net.Far(n.host(node))
 }
 
-// Partition stops the bytes between two nodes without telling either.
+// Partition stops the bytes between two nodes. Neither is told.
 func (n *Network) Partition(a, b *rmi.Node) {
 	n.tb.Helper()
 	n.net.Partition(n.host(a), n.host(b))
@@ -166,7 +166,7 @@ func (n *Network) Delay(a, b *rmi.Node, d time.Duration) {
 	n.net.Delay(y, x, d)
 }
 
-// close closes the nodes, all at a time: each may have to wait for its methods.
+// close closes the nodes concurrently, because each may have to wait for its methods.
 func (n *Network) close() {
 	n.mu.Lock()
 	n.ended = true
@@ -182,8 +182,8 @@ func (n *Network) close() {
 	wg.Wait()
 }
 
-// testLog writes to the test's log as long as the test runs; a goroutine that
-// is left may still log after it, which would end the process.
+// testLog writes to the test's log while the test runs. A goroutine that is left may log after
+// that, which would panic.
 type testLog struct {
 	mu sync.Mutex
 	to io.Writer // nil when the test is over

@@ -12,12 +12,12 @@ import (
 	"gormi/skeleton"
 )
 
-// FilesOfVersion1 is what generated files of the current form mention. If your
-// compiler does not find the constant that a file mentions, the file is too old
-// or too new for this version of the module: run rmigen again.
+// FilesOfVersion1 is the constant that generated files of the current form mention. If your
+// compiler does not find the constant that a file mentions, the file does not fit this version of
+// the module: run rmigen again.
 const FilesOfVersion1 = true
 
-// Semantics are what a method's directives say of its calls.
+// Semantics are what a method's directives say about its calls.
 type Semantics = codec.Semantics
 
 // Method is a method of an interface as a generated file knows it.
@@ -26,7 +26,7 @@ type Method struct {
 	Semantics
 }
 
-// Generated is what a generated file offers for T, an interface or a func type.
+// Generated is what a generated file offers for T. T is an interface or a func type.
 type Generated[T any] struct {
 	Proxy func(Object) T
 	// Serve runs a method of v: see skeleton.Served.
@@ -35,10 +35,10 @@ type Generated[T any] struct {
 	Methods []Method
 }
 
-// Register puts g to use, in every node of the process. It is called to
-// initialize a variable, so before all init functions, but perhaps after other
-// variables of the package. It panics if T has other methods than g, or if such
-// a variable used T already and missed its directives.
+// Register puts g to use in every node of the process. The generated file calls it to initialize a
+// variable. That is before all init functions, but perhaps after other variables of the package.
+// Register panics if T has other methods than g. It also panics if such a variable used T already,
+// and so missed its directives.
 func (g Generated[T]) Register() struct{} {
 	t := reflect.TypeFor[T]()
 	var want, have []string
@@ -74,7 +74,7 @@ func (g Generated[T]) Register() struct{} {
 	return struct{}{}
 }
 
-// stale says that the file of the caller's caller does not fit its types.
+// stale panics: the file of the caller's caller does not fit its types.
 func stale(how string) {
 	_, file, _, _ := runtime.Caller(2)
 	panic(fmt.Sprintf("%s is stale: %s; run rmigen again", file, how))
@@ -88,17 +88,17 @@ type Call struct {
 	d   *Decoder
 }
 
-// Begin begins a call of the method of a number, in the order of the names.
+// Begin begins a call of a method, by its number in the order of the names.
 func (o Object) Begin(ctx context.Context, method int) Call {
 	c := o.RMICore()
 	m := c.Interface.Methods[method]
 	return Call{inv: c.Caller.Begin(ctx, c, m), m: m}
 }
 
-// Attempt reports whether the arguments are to be encoded and sent (again).
+// Attempt reports whether the arguments must be encoded and sent, the first time or again.
 func (c *Call) Attempt() bool { return c.inv.Attempt() }
 
-// Args is where the arguments of an attempt go.
+// Args returns the encoder for the arguments of an attempt.
 func (c *Call) Args() *Encoder {
 	c.e = c.inv.Encoder()
 	c.e.OpenArgs(c.m)
@@ -108,7 +108,7 @@ func (c *Call) Args() *Encoder {
 // Send makes the call, unless the arguments could not be encoded.
 func (c *Call) Send() { c.inv.Send(c.e.CloseArgs(c.m)) }
 
-// Results is where the results are, nil if the call failed.
+// Results returns the decoder for the results, or nil if the call failed.
 func (c *Call) Results() *Decoder {
 	if c.d = c.inv.Results(); c.d != nil {
 		c.d.OpenResults(c.m)
@@ -116,7 +116,7 @@ func (c *Call) Results() *Decoder {
 	return c.d
 }
 
-// End ends the call and returns its error, or that of its results.
+// End ends the call and returns its error, or an error in its results.
 func (c *Call) End() error {
 	var err error
 	if c.d != nil {

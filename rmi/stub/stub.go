@@ -1,10 +1,9 @@
-// Package stub is what linked stubs are made of, the only package that they
-// import. A stub is code written or generated for one interface; registering it
-// when the program starts is all it takes.
+// Package stub is the only package that stubs import. A stub is code for one interface, written by
+// hand or generated. It registers itself when the program starts; nothing else is needed.
 //
 // # Stubs by hand
 //
-// A stub by hand is a proxy type. It needs nothing from the platform:
+// A stub by hand is a proxy type. It needs no support from the platform:
 //
 //	type accountStub struct{ stub.Object }
 //
@@ -17,9 +16,9 @@
 //
 // # Generated stubs
 //
-// The command rmigen writes a proxy and a skeleton that use no reflection where
-// Go's types are known when they are generated. Either side of a call may have
-// one; the bytes between them are the same. Such code looks like this:
+// The command rmigen writes a proxy and a skeleton. They use no reflection for types that are known
+// when they are generated. Each side of a call may have one or not: the bytes are the same. Such
+// code looks like this:
 //
 //	const _ = stub.FilesOfVersion1
 //
@@ -41,7 +40,8 @@
 //		return r0, nil
 //	}
 //
-//	func serveAccount(ctx context.Context, v Account, method int, d *stub.Decoder, e *stub.Encoder) error {
+//	func serveAccount(ctx context.Context, v Account, method int,
+//		d *stub.Decoder, e *stub.Encoder) error {
 //		switch method {
 //		case 0: // Deposit
 //			var a0 int64
@@ -66,12 +66,12 @@
 //		Methods: []stub.Method{{Name: "Deposit"}},
 //	}.Register()
 //
-// An error of an Encoder or Decoder sticks: what follows it does nothing, and
-// whoever opened it finds the error. Decoders fill values that are zero before.
+// An Encoder or Decoder keeps its first error. What follows the error does nothing, and whoever
+// opened the Encoder or Decoder finds the error. Decoders fill values that are zero before.
 //
-// A generated file knows its types as they were. One that has fallen behind them
-// does not compile, or the program says at its start which file is to be
-// generated anew; rmigen -check finds it before that.
+// A generated file expects its types to be as they were. If they changed, the file does not
+// compile, or the program says at its start which file to generate again. rmigen -check finds such
+// files before that.
 package stub
 
 import (
@@ -83,15 +83,15 @@ import (
 	"gormi/rmi/fault"
 )
 
-// Object is the remote object behind a stub, which embeds it. It is comparable:
-// two stubs of the same object are equal. Its Face has the stub print as what it
-// is, and not pass for data, but for methods of such names that the interface has.
+// Object is the remote object behind a stub. The stub embeds it. It is comparable: two stubs of the
+// same object are equal. Through its Face, the stub prints as what it is and is not taken for data.
+// If the interface has a method of the same name, that one counts.
 type Object struct{ proxy.Face }
 
 func objectOf(c *proxy.Core) Object { return Object{proxy.FaceOf(c)} }
 
-// Register makes stubs of T by newStub, in every node of the process. It is
-// called from an init function. It panics if T is not an interface.
+// Register makes newStub the maker of the stubs of T, in every node of the process. Call it from an
+// init function. It panics if T is not an interface.
 func Register[T any](newStub func(Object) T) {
 	t := reflect.TypeFor[T]()
 	if t.Kind() != reflect.Interface {
@@ -103,13 +103,13 @@ func Register[T any](newStub func(Object) T) {
 // Args lists a call's arguments.
 func Args(args ...any) []any { return args }
 
-// Invoke calls a method. results are pointers to where the results go, in
-// order; they are left alone when the call fails.
+// Invoke calls a method. results are pointers to where the results go, in order. When the call
+// fails, what they point to does not change.
 func (o Object) Invoke(ctx context.Context, method string, args []any, results ...any) error {
 	c := o.RMICore()
 	m := c.Interface.ByName(method)
 	if m == nil || len(args) != len(m.In) || len(results) != len(m.Out) {
-		return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it anew", c.Interface.Name, method)
+		return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "the stub of %s does not fit the interface in method %s: generate or write it again", c.Interface.Name, method)
 	}
 	misfit := func(what string, at int, want reflect.Type, is any) error {
 		return fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, "%s.%s: %s %d of the stub is a %T, want a %v", c.Interface.Name, method, what, at+1, is, want)

@@ -26,7 +26,7 @@ type used interface {
 	Ask(ctx context.Context) error
 }
 
-// What was registered late loses no directives without a word.
+// A registration that comes too late is told: it would lose directives.
 func TestDirectivesComeBeforeTheInterfaceIsUsed(t *testing.T) {
 	if _, err := codec.InterfaceOf(reflect.TypeFor[used]()); err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func TestDirectivesComeBeforeTheInterfaceIsUsed(t *testing.T) {
 		return nil
 	}
 	got := fmt.Sprint(register(stub.Semantics{}, stub.Semantics{OneWay: true}))
-	for _, want := range []string{"stub_test.go comes too late", `stub_test.used was used before it was known that Tell is declared "oneway"`, "in main or in an init function"} {
+	for _, want := range []string{"stub_test.go comes too late", `stub_test.used was used before Tell was declared "oneway"`, "in main or in an init function"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s, want %s", got, want)
 		}
@@ -81,7 +81,7 @@ type lookup interface {
 	Lookup(ctx context.Context, id int64) (string, error)
 }
 
-// A stub by hand that has other types than its interface learns it from its calls.
+// The calls of a stub by hand fail if its types are not those of the interface.
 func TestInvokeRefusesValuesOfOtherTypes(t *testing.T) {
 	stub.Register(func(o stub.Object) lookup { return lookupStub{o} })
 	i, err := codec.InterfaceOf(reflect.TypeFor[lookup]())
@@ -228,7 +228,7 @@ func TestAGeneratedProxyReturnsEveryError(t *testing.T) {
 	}
 }
 
-// What generated code makes is taken from the memory that a body may use.
+// Values that generated code makes count against the memory limit of a body.
 func TestGeneratedCodecsStayWithinTheMemory(t *testing.T) {
 	const n = 100
 	list := "\x91\xdc\x00\x64" // of a hundred

@@ -20,8 +20,8 @@ type Struct = codec.Struct
 // RemoteType is a remote interface, or a func type, that travels by reference.
 type RemoteType = codec.Remote
 
-// StructOf returns how structs of type T travel. It panics if that is not as
-// layout says: the file that calls it is stale.
+// StructOf returns how structs of type T travel. It panics if that is not as layout says, because
+// the file that calls it is stale.
 func StructOf[T any](layout string) *Struct {
 	s, err := codec.StructOf(reflect.TypeFor[T](), layout)
 	if err != nil {
@@ -30,8 +30,8 @@ func StructOf[T any](layout string) *Struct {
 	return s
 }
 
-// Plain panics if values of T, which is no struct, do not travel as layout says:
-// it got a codec of its own since the file that calls this was made.
+// Plain panics if values of T do not travel as layout says. T is no struct. It got a codec of its
+// own after the file that calls Plain was generated.
 func Plain[T any](layout string) struct{} {
 	t := reflect.TypeFor[T]()
 	if is := codec.Layout(t); is != layout {
@@ -43,7 +43,7 @@ func Plain[T any](layout string) struct{} {
 // RemoteOf returns the remote interface, or func, that T is.
 func RemoteOf[T any]() *RemoteType { return codec.RemoteOf(reflect.TypeFor[T]()) }
 
-// IsZero asks a value's own IsZero. One that panics says nothing: the value travels.
+// IsZero calls a value's own IsZero. If that panics, IsZero returns false: the value travels.
 func IsZero[T interface{ IsZero() bool }](v T) (zero bool) {
 	defer func() {
 		if recover() != nil {
@@ -53,8 +53,8 @@ func IsZero[T interface{ IsZero() bool }](v T) (zero bool) {
 	return v.IsZero()
 }
 
-// Slice makes the slice that comes next, within the limits, and returns the
-// number of its first element, or -1. Decoder.Next goes on.
+// Slice makes the slice that comes next, within the limits. It returns the number of the first
+// element, or -1. Decoder.Next returns the next ones.
 //
 //	for i := stub.Slice(d, &v); i >= 0; i = d.Next() {
 //		d.String(&v[i])
@@ -111,7 +111,7 @@ func Map[M ~map[K]V, K comparable, V any](d *Decoder, p *M) int {
 	return d.Next()
 }
 
-// Put enters what was read into a map.
+// Put sets the entry of a map that was read.
 func Put[M ~map[K]V, K comparable, V any](d *Decoder, m M, key K, elem V) {
 	if d.Ok() {
 		m[key] = elem
@@ -127,12 +127,12 @@ func New[P ~*T, T any](d *Decoder, p *P) {
 	*p = new(T)
 }
 
-// elemsBlock is how many bytes the elements have that NewElem makes at once.
+// elemsBlock is the size in bytes of the block of elements that NewElem makes at once.
 const elemsBlock = 512
 
-// NewElem makes an element of a slice of pointers point to a new value, within
-// the limits, unless a nil comes next, and reports whether it does. Small values
-// are made in blocks, so that one that is kept keeps at most elemsBlock bytes.
+// NewElem makes an element of a slice of pointers point to a new value, within the limits. If a nil
+// comes next, it does not, and returns false. Small values are made in blocks, so one that stays in
+// use keeps at most elemsBlock bytes.
 func NewElem[S ~[]P, P ~*T, T any](d *Decoder, v S, i int) bool {
 	if d.Null() {
 		v[i] = nil
@@ -157,7 +157,7 @@ func NewElem[S ~[]P, P ~*T, T any](d *Decoder, v S, i int) bool {
 	return true
 }
 
-// Remote reads a remote interface's value, or a func.
+// Remote reads a value of a remote interface or func type.
 func Remote[T any](d *Decoder, r *RemoteType, p *T) {
 	got, ok := d.Remote(r)
 	if !ok {

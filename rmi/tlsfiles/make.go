@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Lifetimes of what Make makes. A certificate is valid from an hour before it was made, for
+// Lifetimes of what Make makes. A certificate is valid from an hour before it was made, because
 // clocks differ.
 const (
 	AuthorityLifetime   = 10 * 365 * 24 * time.Hour
@@ -38,17 +38,16 @@ const AuthorityFile = "ca.pem"
 
 const authorityKey = "ca-key.pem"
 
-// Make writes to dir an authority (ca.pem, ca-key.pem), and certificates that it made for a
-// registry, servers and clients (registry.pem, registry-key.pem, ...). They are good for
-// both ends of connections, since nodes call each other. names are the DNS names and IP
-// addresses by which the registry and the servers are reached; localhost, its addresses and
-// the name of this machine are added. A certificate's principal is the URI in it,
-// spiffe://gormi/ROLE.
+// Make writes an authority to dir (ca.pem, ca-key.pem), and certificates of this authority for a
+// registry, servers and clients (registry.pem, registry-key.pem, ...). Each is valid for both ends
+// of a connection, because nodes call each other. names are the DNS names and IP addresses by which
+// the registry and the servers are reached. Make adds localhost, its addresses and the name of this
+// machine. A certificate's principal is the URI in it, spiffe://gormi/ROLE.
 //
-// If dir has an authority already it is kept, and the certificates are made anew: that is
-// how they are renewed before a year is over. The authority lasts ten. Keys can be read by
-// their owner only; ca-key.pem is needed for nothing but to make certificates, and whoever
-// has it can be anybody.
+// If dir has an authority already, Make keeps it and makes new certificates. So call Make again
+// before a year is over: certificates are valid for a year, the authority for ten. Only their owner
+// can read the keys. ca-key.pem is needed only to make certificates. Whoever has it can pose as
+// anybody.
 func Make(dir string, names ...string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -81,7 +80,7 @@ func authority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	switch {
 	case err == nil:
 		if time.Now().After(ca.NotAfter) {
-			return nil, nil, fmt.Errorf("%s expired on %s: remove it and %s to make another, which all nodes must then be given", file, ca.NotAfter.Format(time.DateOnly), keyFile)
+			return nil, nil, fmt.Errorf("%s expired on %s: remove it and %s to make another, and give that to all nodes", file, ca.NotAfter.Format(time.DateOnly), keyFile)
 		}
 		key, err := readKey(keyFile)
 		if err != nil {
@@ -95,7 +94,7 @@ func authority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 		return nil, nil, err
 	}
 	if _, err := os.Stat(keyFile); err == nil {
-		return nil, nil, fmt.Errorf("%s is there, and %s is not: remove the key, or put the certificate back", keyFile, file)
+		return nil, nil, fmt.Errorf("%s exists, and %s does not: remove the key, or put the certificate back", keyFile, file)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -210,7 +209,7 @@ func writeKey(file string, key *ecdsa.PrivateKey) error {
 	return write(file, 0o600, "PRIVATE KEY", der)
 }
 
-// write puts a file in its place at once: who reads it gets the old one or the new one.
+// write replaces a file in one step: a reader gets the old one or the new one.
 func write(file string, mode fs.FileMode, kind string, der []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
 	if err != nil {

@@ -1,17 +1,16 @@
 // Package tlsfiles secures nodes with certificates that are files, and makes such files.
 //
-// A node that has a certificate proves by it who it is, both to those who call it and to
-// those whom it calls. Load makes the *tls.Config of such a node. Its peers are trusted if
-// an authority in the file CA made their certificates.
+// A node proves by its certificate who it is, both to those who call it and to those whom it calls.
+// Load makes the *tls.Config of such a node. It trusts peers whose certificates an authority in the
+// file CA made.
 //
-// The certificate and its key may be replaced on disk while they are in use. Every handshake
-// uses what the files hold. A replacement that cannot be used, because a file is missing or
-// the key is another certificate's, is logged and ignored: the node goes on with what it had.
-// The authorities of those who call are taken up likewise. The authorities of those who are
-// called are those of the start.
+// The certificate and its key may be replaced on disk while they are in use. Every handshake uses
+// what the files hold. A replacement that cannot be used, because a file is missing or the key is
+// another certificate's, is logged and ignored: the node goes on with what it had. A change of the
+// authorities takes effect in the same way for peers that call the node. For peers that the node
+// calls, the authorities stay those of the start.
 //
-// Make writes an authority and certificates that it made, for those who have no authority
-// of their own.
+// Make writes an authority and certificates for users who have no authority of their own.
 package tlsfiles
 
 import (
@@ -33,23 +32,23 @@ const (
 	EnvCA   = "RMI_TLS_CA"
 )
 
-// Files names what a node's TLS is made of, all in PEM form.
+// Files names the files of a node's TLS, all in PEM form.
 type Files struct {
-	// Cert is the certificate of the node, and those between it and its authority. Key is
-	// its private key. Both or none are given. A node without only calls.
+	// Cert is the node's certificate, and those between it and its authority. Key is its private
+	// key. Both or none are given. A node without them can dial, but not listen.
 	Cert, Key string
 
-	// CA has the certificates of the authorities that the node trusts. Who calls the node
-	// must then have a certificate of theirs. Without, the system's authorities are trusted
-	// when the node calls, and anybody may call it.
+	// CA has the certificates of the authorities that the node trusts. A peer that calls the node
+	// must then have a certificate of one of them. If CA is empty, the node trusts the system's
+	// authorities when it calls, and anybody may call it.
 	CA string
 
-	// Logger hears of replacements. Default: slog.Default().
+	// Logger logs replacements. If nil, slog.Default().
 	Logger *slog.Logger
 }
 
-// FromEnv is Load of the files that $RMI_TLS_CERT, $RMI_TLS_KEY and $RMI_TLS_CA name. If none
-// of them is set it returns nil: no TLS.
+// FromEnv is Load of the files that $RMI_TLS_CERT, $RMI_TLS_KEY and $RMI_TLS_CA name. If none of
+// them is set, it returns nil: no TLS.
 func FromEnv() (*tls.Config, error) {
 	f := Files{Cert: os.Getenv(EnvCert), Key: os.Getenv(EnvKey), CA: os.Getenv(EnvCA)}
 	if f == (Files{}) {
@@ -62,8 +61,8 @@ func FromEnv() (*tls.Config, error) {
 	return c, nil
 }
 
-// Load returns the configuration of a node that uses files. An error names the file and what
-// is wrong with it. TLS is of version 1.3.
+// Load returns the configuration of a node that uses files. It requires TLS 1.3. An error names the
+// file and what is wrong with it.
 func Load(f Files) (*tls.Config, error) {
 	switch {
 	case f == Files{Logger: f.Logger}:
@@ -123,7 +122,7 @@ func (f *Files) read() (*contents, error) {
 	return in, nil
 }
 
-// mark tells one state of a file from another.
+// mark distinguishes states of a file.
 type mark struct {
 	at   time.Time
 	size int64
@@ -147,13 +146,13 @@ type source struct {
 	state atomic.Pointer[state]
 }
 
-// state is what the files held, or held last when they could be used, and what marks them.
+// state is what the files held when they could last be used, and their marks.
 type state struct {
 	*contents
 	marks [3]mark
 }
 
-// now returns what the files hold. Of those who find that they were replaced, one says so.
+// now returns what the files hold. If they were replaced, one of its concurrent callers logs that.
 func (s *source) now() *contents {
 	was, marks := s.state.Load(), s.files.marks()
 	if marks == was.marks {
@@ -167,7 +166,7 @@ func (s *source) now() *contents {
 	switch {
 	case !s.state.CompareAndSwap(was, &state{in, marks}):
 	case err != nil:
-		log.Warn("certificate files that were replaced cannot be used; those from before are", "err", err)
+		log.Warn("replaced certificate files cannot be used; the node goes on with the earlier ones", "err", err)
 	default:
 		log.Info("certificate files were replaced", "cert", s.files.Cert, "expires", in.cert.Leaf.NotAfter)
 	}

@@ -216,7 +216,7 @@ func TestMakeKeepsTheAuthority(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 	for name, spoil := range map[string]func() error{
-		"is there, and":      func() error { return os.Remove(of("client").CA) },
+		"exists, and":        func() error { return os.Remove(of("client").CA) },
 		"is not the key of":  func() error { return os.WriteFile(of("client").CA, authorityOf(t), 0o644) },
 		"no CERTIFICATE in ": func() error { return os.WriteFile(of("client").CA, []byte("junk"), 0o644) },
 	} {

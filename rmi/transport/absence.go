@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"syscall"
 	"time"
 
+	"gormi/refs"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
 )
@@ -17,68 +19,67 @@ import (
 //
 // # Gone: its address refuses
 //
-// A node's key lives in its process, so when that has ended nobody can come back
-// under its id. The system of a machine tells that a process has ended: its sockets
-// close, and who dials its port is refused. That is ECONNREFUSED over TCP and over a
-// unix socket, for datagrams by way of ICMP, and ENOENT where a unix socket was. So
-// the side that dialled, which dials again when the connection is lost, ends the
-// session when it is refused twice, refusalGap apart, and by nothing else in between.
-// Twice, because once may be a port that changes hands, or one forged packet.
+// A node's key lives in its process. So when the process has ended, nobody can come back under
+// its id. The operating system tells that a process has ended: its sockets close, and dials to
+// its port are refused. That is ECONNREFUSED over TCP and over a unix socket, for datagrams by
+// way of ICMP, and ENOENT where a unix socket was. The side that dialled dials again when the
+// connection is lost. If two of its dials are refused, refusalGap apart, with nothing else in
+// between, it ends the session. One refusal is not enough: it may be a port that changes hands,
+// or a forged packet.
 //
-// It concludes only from the address at which it reached this very peer in this very
-// session. A name may have several addresses: if one that is not the peer's refuses,
-// the peer's own is asked too (open). The side that was dialled concludes nothing from
-// refusals, and does not ask for them: the address that its peer advertises may be one
-// that it cannot be reached at, behind a NAT or a tunnel, while the peer lives and is
-// about to dial again.
+// Only the address counts at which it reached this very peer in this very session. A name may
+// have several addresses: if one that is not the peer's refuses, the peer's own is asked too
+// (open). The side that was dialled concludes nothing from refusals, and does not ask for them.
+// It may be unable to reach the address that its peer advertises, behind a NAT or a tunnel,
+// while the peer lives and is about to dial again.
 //
-// What is not a refusal: no answer, an unreachable network, a connection that is
-// accepted and ends, or on which nobody says anything. A process that stands still
-// (SIGSTOP, a debugger) is not refused: its system accepts connections for it. A
-// machine that is cut off answers nothing. Their sessions live for their lease.
+// These are not refusals: no answer, an unreachable network, a connection that is accepted and
+// ends, or on which nothing is sent. A process that stands still (SIGSTOP, a debugger) does not
+// refuse: its system accepts connections for it. A machine that is cut off answers nothing.
+// Their sessions live for their lease.
 //
-// A node that shuts down closes its listeners before its connections. If a connection
-// is lost in between, the peer's dials are refused although the process lives; and the
-// session is over in truth, for it can be taken up nowhere.
+// A node that shuts down closes its listeners before its connections. If a connection is lost
+// in between, the peer's dials are refused although the process lives. The session is over all
+// the same, because it cannot be resumed anywhere.
 //
-// Config.RefusalsPass is for nodes that dial through what refuses for a while although
-// the process behind it lives: a load balancer without a healthy backend, a firewall
-// that rejects, a tunnel that restarts. (So do, rarely, a unix socket on macOS and a
-// port on Windows whose queue of connections is full.) Then a refusal is no answer.
+// Config.RefusalsPass is for nodes that dial through something that refuses for a while
+// although the process behind it lives: a load balancer without a healthy backend, a firewall
+// that rejects, a tunnel that restarts. (Rarely, a unix socket on macOS and a port on Windows
+// also do so, if their queue of connections is full.) Then a refusal counts as no answer.
 //
 // # Away: only it can dial
 //
-// The side that was dialled waits. A living peer notices the loss when this side does,
-// or within the seconds of a keepalive, dials at once, and is back in a second or two.
-// After Config.Grace it is away: calls that wait for it fail with PeerGone, those that
-// were sent with Unknown (and are cancelled there when it is back), and so do new ones
-// at once. The session itself lives for its lease, with all that is held on it, and
-// when the peer comes back everything goes on.
+// The side that was dialled waits. A living peer notices the loss when this side does, or
+// within the seconds of a keepalive. It dials at once, and is back in a second or two. After
+// Config.Grace it is away. Then calls that wait for it fail with PeerGone, and so do new calls,
+// at once. Calls that were sent fail with Unknown, and are cancelled there when it is back. The
+// session itself lives for its lease, with all that is held on it. When the peer comes back,
+// everything goes on.
 //
-// The side that dials has no grace: its calls wait for as long as they may, because
-// every attempt says more than time does, and one that has an answer ends the wait.
+// The side that dials has no grace. Its calls wait until their deadlines, because an attempt
+// says more than time does, and one that is answered ends the wait.
 //
-// Chosen against: asking every address that a peer is known to advertise, see above;
-// and a grace that begins with the last byte of a silent connection, in which a living
-// peer, which is as slow to notice, would have no time to come back.
+// Rejected: asking every address that a peer is known to advertise, for the reason above. Also
+// rejected: a grace that begins with the last byte of a silent connection. A living peer
+// notices as late, and would have no time to come back.
 
-// refusalGap is how far apart the two refusals are that end a session.
+// refusalGap is the time between the two refusals that end a session.
 const refusalGap = 200 * time.Millisecond
 
-// DefaultGrace is for how long calls wait for a peer that only itself can dial.
+// DefaultGrace is how long calls wait for a peer that this node cannot dial.
 const DefaultGrace = 5 * time.Second
 
-// reachedTimeout bounds a dial to the peer's own address where its name led to others.
+// reachedTimeout bounds a dial to the peer's own address, when its name led to others.
 const reachedTimeout = time.Second
 
-// ErrRefused is in the chain of the errors of a session that is over because the
-// peer's address refuses connections: nobody will come back under the peer's id.
+// ErrRefused is in the chain of the errors of a session that is over because the peer's address
+// refuses connections. Nobody will come back under the peer's id.
 var ErrRefused = errors.New("the peer's process ended")
 
-// refusals counts those in a row of one redial.
-type refusals struct{ since time.Time } // the first; zero: the last attempt was not refused
+// refusals counts the refusals in a row of one redial.
+type refusals struct{ since time.Time } // time of the first; zero: the last attempt was not refused
 
-// settle takes in what an attempt met, and reports whether the peer is gone.
+// settle notes the error of an attempt, and reports whether the peer is gone.
 func (r *refusals) settle(err error, now time.Time) bool {
 	switch {
 	case !isRefusal(err):
@@ -91,7 +92,7 @@ func (r *refusals) settle(err error, now time.Time) bool {
 	return false
 }
 
-// wait is how long the next attempt may wait at most.
+// wait is the longest pause before the next attempt.
 func (r *refusals) wait(now time.Time) time.Duration {
 	if left := refusalGap - now.Sub(r.since); !r.since.IsZero() && left > 0 {
 		return left
@@ -117,14 +118,28 @@ func (s *Session) refused(err error) *fault.Error {
 	s.mu.Unlock()
 	var f *fault.Error
 	cause := err
-	if errors.As(err, &f) && f.Err != nil {
+	if s.chosenBy != refs.OriginProgram {
+		cause = errors.New("as its system says")
+	} else if errors.As(err, &f) && f.Err != nil {
 		cause = f.Err
 	}
 	return fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "%w: the connection was lost (%s), and its address %s refuses others (%v); if it is one that refuses for a while, set Options.RefusalsPass",
 		ErrRefused, reason(lost), s.endpoint, cause)
 }
 
-// detail is the text of an error without what an error around it says.
+// DialFailed logs what a dial met whose error is not passed on.
+func (t *Transport) DialFailed(ep refs.Endpoint, err error) {
+	t.remark(slog.LevelDebug, "dial failed", "address", ep.String(), "reason", detail(err))
+}
+
+// unsaid takes the place of what a dial met, in errors of a session whose address a peer chose.
+// Callers pass these errors on, perhaps to that peer: see fault.Private. The log tells it.
+func (s *Session) unsaid(err error) error {
+	s.transport.remark(slog.LevelDebug, "dial failed", "peer", s.peer.String(), "reason", text(err))
+	return fault.Public(fault.Add(err, fault.Private))
+}
+
+// detail is the text of an error without that of the error around it.
 func detail(err error) string {
 	var f *fault.Error
 	switch {
@@ -136,13 +151,13 @@ func detail(err error) string {
 	return err.Error()
 }
 
-// reason is detail without what absent says before it.
+// reason is detail without the words with which absent begins.
 func reason(lost error) string {
 	return strings.TrimPrefix(detail(lost), "the connection was lost: ")
 }
 
-// checkAbsence looks after a session without a connection: it ends one that was so
-// for as long as its lease, and has nobody wait for a peer that is away.
+// checkAbsence handles a session without a connection. It ends one whose lease is over, and
+// ends the waits for a peer that is away.
 func (s *Session) checkAbsence(now int64) {
 	t := s.transport
 	st := s.mu.Lock()
@@ -161,8 +176,8 @@ func (s *Session) checkAbsence(now int64) {
 	}
 }
 
-// absence is for how long a session that goes on has had no connection, and why. tell is
-// true once; away says that nobody waits for the peer any more.
+// absence is how long a session that is not over has had no connection, and why. tell is true
+// once. away says that nobody waits for the peer any more.
 func (st *lockedSession) absence(now int64) (absent time.Duration, tell, away bool, lost error) {
 	s, t := st.of, st.of.transport
 	if s.link.Load() != nil || st.epoch == 0 || st.over {
@@ -182,17 +197,17 @@ func (st *lockedSession) absence(now int64) (absent time.Duration, tell, away bo
 	return absent, tell, away, st.lost
 }
 
-// awayError is the error of a call that does not wait for a peer which is away.
+// awayError is the error of a call that does not wait, because the peer is away.
 func (s *Session) awayError() *fault.Error {
 	msg := s.absent()
-	if msg == "" { // it is back just now
+	if msg == "" { // it has just come back
 		msg = "the connection was lost, and the peer was away"
 	}
 	return fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "%s", msg)
 }
 
-// unreached is the error of a call whose time ended before it was sent: most
-// likely for want of a connection.
+// unreached is the error of a call whose time ended before it was sent, most likely because
+// there was no connection.
 func (s *Session) unreached() *fault.Error {
 	return fault.Add(notSent(context.DeadlineExceeded), fault.Msg(s.absent()))
 }
@@ -205,8 +220,8 @@ func (s *Session) expired() *fault.Error {
 	return fault.New(fault.KindDeadline, fault.OutcomeUnknown, "no reply within the default deadline; give the context a longer one if the method needs it")
 }
 
-// absent says since when a session has had no connection, why, and what was done
-// about it. It is blank if there is one.
+// absent says since when a session has had no connection, why, and what the dials met. It is
+// blank if there is a connection.
 func (s *Session) absent() string {
 	st := s.mu.Lock()
 	why, at, met := st.lost, st.lostAt, st.met
@@ -231,8 +246,8 @@ func (s *Session) Await(ctx context.Context) error {
 	return err
 }
 
-// waitLink waits until the session has a connection, and unless it is to be patient
-// not for a peer that is away.
+// waitLink waits until the session has a connection. If it is not patient, it does not wait for
+// a peer that is away.
 func (s *Session) waitLink(ctx context.Context, patient bool) (*Link, error) {
 	for {
 		if l := s.link.Load(); l != nil {

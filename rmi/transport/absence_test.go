@@ -21,13 +21,13 @@ import (
 	"gormi/rmi/wire"
 )
 
-// kill has a node's place refuse connections from now on, and loses those that it has with another.
+// kill makes a node's place refuse connections from now on, and cuts those that it has.
 func kill(mem *memnet.Network, b *node) {
 	b.stopListening()
 	mem.Cut("a", "b")
 }
 
-// waitsFor makes a call that ends in one way or the other.
+// waitsFor makes a call, and returns how it ends.
 func waitsFor(ctx context.Context, s *Session, m wire.MethodID, set ...func(*Request)) <-chan error {
 	end := make(chan error, 1)
 	r := request(ctx, m, nil)
@@ -104,7 +104,7 @@ func TestWhatRefusesForAWhileEndsNothingIfThatIsSaid(t *testing.T) {
 	})
 }
 
-// The refusals that count are in a row, and some way apart.
+// Only refusals in a row, and some time apart, count.
 func TestRefusalsAreTwoInARow(t *testing.T) {
 	refusal, other := connectFailed(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}), errors.New("no answer")
 	type attempt struct {
@@ -137,7 +137,7 @@ func TestRefusalsAreTwoInARow(t *testing.T) {
 	}
 }
 
-// What the system says of a port, or a socket, that is nobody's is a refusal.
+// What the system returns for a port, or a socket, on which nobody listens is a refusal.
 func TestWhatTheSystemSaysOfNobodysPortIsARefusal(t *testing.T) {
 	dir := t.TempDir()
 	stale := filepath.Join(dir, "stale")
@@ -197,7 +197,7 @@ func TestWhatTheSystemSaysOfNobodysPortIsARefusal(t *testing.T) {
 	}
 }
 
-// names is a network in which a name leads to whatever answer says.
+// names is a network in which answer says where a name leads.
 type names struct {
 	tcp
 	name   string
@@ -218,7 +218,8 @@ func (n *names) DialContext(ctx context.Context, network, address string) (net.C
 	return n.tcp.Dialer.DialContext(ctx, network, address)
 }
 
-// A name leads to several addresses, and the error of a dial is that of another than the peer's.
+// A name has several addresses, and the error of a dial is that of another address than the
+// peer's.
 func TestTheRefusalOfAnotherAddressEndsNothing(t *testing.T) {
 	b := newNode(t, new(tcp), "127.0.0.1")
 	f := &names{name: "bank.example:7000"}
@@ -262,8 +263,8 @@ func away(t *testing.T, mem *memnet.Network, s *Session) {
 	synctest.Wait()
 }
 
-// A node that was dialled cannot dial: what waits for its peer fails after the grace,
-// what is new at once, and when the peer is back everything goes on.
+// A node that was dialled cannot dial. Calls that wait for its peer fail after the grace, new
+// calls at once, and when the peer is back everything goes on.
 func TestNobodyWaitsLongForAPeerThatOnlyCanDialItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem, a, b, mine := linked(t)
@@ -320,7 +321,7 @@ func TestNobodyWaitsLongForAPeerThatOnlyCanDialItself(t *testing.T) {
 	})
 }
 
-// Who waits for a slot waits for the peer.
+// A caller that waits for a slot waits for the peer.
 func TestNobodyWaitsForASlotOfAPeerThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem, a, b, _ := linked(t, func(c *Config) { c.Limits.Slots = wire.LeastSlots })
@@ -360,7 +361,7 @@ func TestWithoutAGraceCallsWaitForTheLease(t *testing.T) {
 	})
 }
 
-// A call that was sent, and whose connection is lost at its deadline, says so.
+// A call was sent, and its connection is lost at its deadline: the error says so.
 func TestADeadlineWithoutAConnectionSaysSinceWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, coarse := range []bool{false, true} {
@@ -387,7 +388,8 @@ func TestADeadlineWithoutAConnectionSaysSinceWhen(t *testing.T) {
 
 // A first connection that is cut anywhere in its handshake is made again.
 func TestAFirstHandshakeThatIsCutIsTriedAgain(t *testing.T) {
-	// Bytes that the dialling side reads before the connection ends: in the listener's magic, hello, proof, and welcome.
+	// How many bytes the dialling side reads before the connection ends: in the listener's
+	// magic, hello, proof, and welcome.
 	for _, bytes := range []int{0, 1, 8, 20, 100, 200, 230} {
 		synctest.Test(t, func(t *testing.T) {
 			mem := memnet.New()
@@ -434,7 +436,7 @@ func (c *shortConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// It is tried for as long as somebody waits, and whoever goes hears what it met.
+// A first connection is tried as long as somebody waits, and the callers get the last error.
 func TestAHandshakeThatIsAlwaysCutEndsWithItsCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memnet.New()
@@ -466,7 +468,7 @@ func TestAHandshakeThatIsAlwaysCutEndsWithItsCallers(t *testing.T) {
 	})
 }
 
-// A stranger that says hello byte by byte has its time, once.
+// A stranger that sends its hello byte by byte gets the time of one attempt.
 func TestAStrangerThatDripsIsTriedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memnet.New()
@@ -510,7 +512,7 @@ func TestAStrangerThatDripsIsTriedOnce(t *testing.T) {
 	})
 }
 
-// Somebody who ends connections without a word may be no node.
+// A stranger that ends connections without a word may not be a node.
 func TestAStrangerThatEndsConnectionsIsNotTriedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memnet.New()
@@ -529,7 +531,7 @@ func TestAStrangerThatEndsConnectionsIsNotTriedForLong(t *testing.T) {
 	})
 }
 
-// Where a session was there is a node.
+// Where there was a session, there is a node.
 func TestASilentPeerThatWasThereIsNotTakenForAStranger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memnet.New()

@@ -39,8 +39,8 @@ func (l exhaustedListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// While a process has no descriptors for more connections, it does not burn its processor to get
-// them, and the connections that there are go on. Later it accepts again.
+// A process without descriptors for more connections does not use its processor up to get them,
+// and its connections go on. Later it accepts again.
 func TestANodeWithoutDescriptorsAcceptsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memnet.New()

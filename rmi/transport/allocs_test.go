@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// An empty call on a session that stands allocates what it did before sessions
-// could be resumed: the callee's context, and what the system's network costs.
+// An empty call on an established session allocates no more than before sessions could be
+// resumed: the callee's context, and what the system's network costs.
 func TestAllocationsOfAnEmptyCall(t *testing.T) {
 	a, b := newNode(t, &tcp{}, ""), newNode(t, &tcp{}, "127.0.0.1")
 	b.handler.methods[first] = func(in *Incoming) { in.Reply(0, nil, nil) }

@@ -13,8 +13,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Nodes make their key when they start, but a node of another make may keep its own.
-// Whether it is taken back after a restart is no matter of whose id is smaller.
+// Nodes make their key when they start, but another implementation may keep its own. Whether it
+// is accepted after a restart does not depend on whose id is smaller.
 func TestANodeThatKeepsItsKeyIsTakenBackAfterItsRestart(t *testing.T) {
 	for decides := range 2 {
 		t.Run(fmt.Sprint("decides: ", decides), func(t *testing.T) {
@@ -59,7 +59,8 @@ func TestANodeThatKeepsItsKeyIsTakenBackAfterItsRestart(t *testing.T) {
 				wantKind(t, err, fault.KindDenied, fault.OutcomeNotExecuted, "W-19: a node with the same key that was started later is connected")
 				works(t, s)
 
-				// A clock was set back: once the later one's connection is lost, the earlier one may come.
+				// A clock was set back: once the later one's connection is lost, the earlier
+				// one may come.
 				mem.Partition("a", "anew")
 				mem.Cut("a", "anew")
 				synctest.Wait()
@@ -118,8 +119,8 @@ func TestASessionIsNotResumedByALaterStart(t *testing.T) {
 	}
 }
 
-// Who leaves the extension out does not know what it offered; who sends it without the
-// feature would be taken for somebody who did.
+// A peer that leaves the extension out does not know what it offered. A peer that sends it
+// without the feature would be taken for one that knows.
 func TestAProofHasItsConnectionIfTheSessionIsResumable(t *testing.T) {
 	for _, feature := range []bool{false, true} {
 		b := alone(t)

@@ -5,47 +5,48 @@ import (
 	"gormi/rmi/wire"
 )
 
-// A payload of up to oneBlock bytes, the default limit, is taken into one piece of memory. A
-// larger one is taken into blocks. The goroutine that wants the payload joins them when it is
-// complete: on the reading goroutine that would delay all other calls.
+// A payload of up to oneBlock bytes, the default limit, is received into one piece of memory. A
+// larger one is received into blocks. The goroutine that wants the payload joins them when it
+// is complete: on the reading goroutine that would delay all other calls.
 const (
 	oneBlock = 4 << 20
 	block    = 1 << 20
 )
 
-// assembly takes in a payload that arrives in fragments. Its memory grows with what arrives,
-// not with what was announced. What it holds counts against the limits of the session and
-// of the transport until the payload was used.
+// assembly receives a payload that arrives in fragments. Its memory grows with what arrives,
+// not with what was announced. Its memory counts against the limits of the session and of the
+// transport until the payload was used.
 type assembly struct {
 	link    *Link
 	size    int // announced
 	table   int // bytes of it that are the table of references
 	got     int
 	blocks  [][]byte // each but the last is as full as fragments fill it
-	discard bool     // nobody wants it: only the table is kept, because its references count
+	discard bool     // nobody wants it: only the table is received, because its references count
 	refused bool     // there was no room for it
 	charged int
 }
 
-// assemble begins an assembly. The peer may announce no more than the budget
-// that it was told; more is a protocol error. It runs on the reading goroutine.
+// assemble begins an assembly. A peer that announces more than the budget that it was told
+// breaks the protocol. It runs on the reading goroutine.
 func (l *Link) assemble(p wire.Payload, discard bool) (*assembly, error) {
 	size := int64(p.Len())
 	limit := int64(l.session.transport.Limits.Assembly)
-	if l.assembling+size > limit {
-		return nil, wire.ProtocolError("W-66: %d bytes under assembly and %d more: the announced budget is %d", l.assembling, size, limit)
+	if l.assembling.Load()+size > limit {
+		return nil, wire.ProtocolError("W-66: %d bytes under assembly and %d more: the announced budget is %d", l.assembling.Load(), size, limit)
 	}
-	l.assembling += size
+	l.assembling.Add(size)
 	return &assembly{link: l, size: p.Len(), table: int(p.Table), discard: discard}, nil
 }
 
-// part returns where the next n bytes go; nil if they go nowhere.
+// part returns where the next n bytes go; nil if they are discarded.
 func (a *assembly) part(n int) ([]byte, error) {
 	if n > a.size-a.got {
 		return nil, wire.ProtocolError("W-65: a fragment of %d bytes: %d of %d are left", n, a.size-a.got, a.size)
 	}
 	had := a.got
 	a.got += n
+	a.link.pieces.Add(int64(n))
 	if a.refused || a.discard && had >= a.table {
 		return nil, nil
 	}
@@ -79,16 +80,25 @@ func (a *assembly) part(n int) ([]byte, error) {
 func (a *assembly) charge(n int) bool {
 	s, t := a.link.session, a.link.session.transport
 	limit := int64(t.Limits.AssemblyTotal)
+	// A quarter for one peer, so that a peer with slow servants leaves room for others.
+	if s.held.Add(int64(n)) > max(limit/4, int64(t.Limits.Assembly)) {
+		s.held.Add(-int64(n))
+		return false
+	}
+	if !both(&t.held, limit, &s.account.assembled, max(t.Limits.share(t.Limits.AssemblyTotal), int64(t.Limits.Assembly)), int64(n)) {
+		s.held.Add(-int64(n))
+		return false
+	}
 	a.charged += n
-	// A quarter for one peer, so that one with slow servants leaves the others room.
-	all, mine := t.held.Add(int64(n)), s.held.Add(int64(n))
-	return all <= limit && mine <= max(limit/4, int64(t.Limits.Assembly))
+	return true
 }
 
-// release forgets the memory, and no longer counts it.
+// release drops the memory, and no longer counts it.
 func (a *assembly) release() {
-	a.link.session.held.Add(-int64(a.charged))
-	a.link.session.transport.held.Add(-int64(a.charged))
+	s, n := a.link.session, int64(a.charged)
+	s.held.Add(-n)
+	s.transport.held.add(-n)
+	s.account.assembled.add(-n)
 	a.charged, a.blocks = 0, nil
 }
 
@@ -109,5 +119,5 @@ func (a *assembly) counted() (table []byte, ok bool) {
 // end is called after the last fragment, or when no more will come. It runs on the reading
 // goroutine.
 func (a *assembly) end() {
-	a.link.assembling -= int64(a.size)
+	a.link.assembling.Add(-int64(a.size))
 }

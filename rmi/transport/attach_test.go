@@ -13,7 +13,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// slowLinks is a Config whose OnConnect waits, from the second connection on, until it is let.
+// slowLinks is a Config whose OnConnect waits, from the second connection on, until it may go
+// on.
 type slowLinks struct {
 	let  chan struct{} // one OnConnect returns for each
 	mu   sync.Mutex
@@ -55,8 +56,7 @@ func (g *slowLinks) wants(t *testing.T, told ...string) {
 	}
 }
 
-// Nobody finds a connection at its session before OnConnect has returned, and no lock is
-// held meanwhile.
+// A session has a connection only when OnConnect has returned, and no lock is held meanwhile.
 func TestAConnectionIsFoundWithItsAttachment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g slowLinks
@@ -151,7 +151,7 @@ func TestConnectionsAreAttachedOneAfterTheOther(t *testing.T) {
 	})
 }
 
-// The same with whoever looks, while connections come and go.
+// The same with concurrent observers, while connections come and go.
 func TestEveryConnectionThatIsSeenHasItsAttachment(t *testing.T) {
 	b := alone(t, func(c *Config) { c.OnConnect = func(l *Link) any { return l.Epoch() } })
 	p := enter(t, b)

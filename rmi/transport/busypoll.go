@@ -43,10 +43,10 @@ type busyPoll struct {
 	since atomic.Int64         // since when bytes came only there
 	even  atomic.Int64         // the account: the time at which it is, or was, even
 
-	rewarded, vain atomic.Int64 // see Counters
+	rewarded, vain atomic.Int64 // see type Counters
 }
 
-// look is a reader's part. Times are those of Transport.nanotime.
+// look is a reader's part of the state. Times are those of Transport.nanotime.
 type look struct {
 	polling bool
 	began   int64 // when the socket was emptied
@@ -61,7 +61,7 @@ func (p *busyPoll) init(limit time.Duration) {
 	p.even.Store(-int64(pollSaving) * pollShare)
 }
 
-// came notes that bytes came on a connection.
+// came notes that bytes arrived on a connection.
 func (p *busyPoll) came(l *look, now int64) {
 	if p.limit < 0 {
 		return
@@ -78,7 +78,7 @@ func (p *busyPoll) came(l *look, now int64) {
 }
 
 // emptied notes that a read emptied the socket, and how many records it completed. It reports
-// whether to poll instead of waiting. one says that there is one processor.
+// whether to poll instead of waiting. one says that there is only one processor.
 func (p *busyPoll) emptied(l *look, records int, one bool, now int64) bool {
 	stint := int64(pollStint)
 	if one {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// polling is a transport whose time goes by in looks, and what its readers did.
+// polling is a transport whose clock advances by looks, and what its readers did.
 type polling struct {
 	busyPoll
 	one    bool
@@ -27,8 +27,8 @@ func newPolling(limit time.Duration) *polling {
 	return p
 }
 
-// bytes has some come on a connection, and the next after gap, and returns for how
-// long its reader polls in between.
+// bytes makes some bytes come on a connection, and the next after gap. It returns how long its
+// reader polls in between.
 func (p *polling) bytes(l *look, gap time.Duration) time.Duration {
 	next, polled := p.now+int64(gap), int64(0)
 	p.came(l, p.now)
@@ -43,7 +43,7 @@ func (p *polling) bytes(l *look, gap time.Duration) time.Duration {
 	return time.Duration(polled)
 }
 
-// alone has a connection be the only one for long enough.
+// alone makes a connection the only one for long enough.
 func (p *polling) alone(l *look) { p.bytes(l, pollAlone) }
 
 func TestBusyPollingBeginsWhenAConnectionIsTheOnlyOne(t *testing.T) {
@@ -79,8 +79,8 @@ func TestBusyPollingEndsAtTheLimit(t *testing.T) {
 	}
 }
 
-// Whenever a peer sends, and on however many connections, polling costs no more than
-// the waiting that it saved and a share of the time.
+// Whenever a peer sends, and on however many connections, polling costs no more than the
+// waiting that it saved and a share of the time.
 func TestBusyPollingKeepsItsAccount(t *testing.T) {
 	us := time.Microsecond
 	for name, gaps := range map[string][]time.Duration{
@@ -210,7 +210,7 @@ func TestNobodyPollsInACrowd(t *testing.T) {
 	}
 }
 
-// Connections that are not polled count when it is asked whether one is the only one.
+// Bytes on a connection that is not polled count, too: another is not the only one then.
 func TestBytesOnOtherNetworksAreNoted(t *testing.T) {
 	_, b, s := pair(t)
 	works(t, s)
@@ -237,8 +237,8 @@ func TestAReaderThatNeverWaitsHearsOfACut(t *testing.T) {
 	}
 }
 
-// callUntil makes calls until there is what is looked for. Where other processes want
-// the processors, readers rest for much of the time.
+// callUntil makes calls until there returns true. Where other processes want the processors,
+// readers rest for much of the time.
 func callUntil(t *testing.T, s *Session, there func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)

@@ -105,7 +105,7 @@ func TestACallContextCostsNothingUntilItIsLookedAt(t *testing.T) {
 	})
 }
 
-// What a method derived from its context and did not cancel ends with the call.
+// A context that a method derived and did not cancel ends with the call.
 func TestContextsOfACallEndWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b, s := pair(t)

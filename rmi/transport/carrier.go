@@ -38,8 +38,8 @@ import (
 //   - Link.came, Session.arrive: calls that take turns are put back in order.
 //   - lockedInbound.occupy: a call may come again on the connection on which it came before.
 //   - lockedInbound.replyAgain: the return of such a call is sent again.
-//   - lockedInbound.retain, lockedInbound.cancel: on a new connection, a return is sent only when its call,
-//     or a cancel in its place, came again there.
+//   - lockedInbound.retain, lockedInbound.cancel: on a new connection, a return is sent only when
+//     its call, or a cancel in its place, came again there.
 //
 // And its Close may wait: see closeBeside.
 type carrier struct {
@@ -162,8 +162,8 @@ func reachedAt(conn net.Conn) string {
 	return ""
 }
 
-// How much of what a peer still sends is read before its connection is closed: a stranger's,
-// and one's that may be in the middle of large payloads.
+// How many bytes that a peer still sends are read before its connection is closed: of a
+// stranger, and of a peer that may be in the middle of large payloads.
 const (
 	lingerRefused = 16 << 10
 	lingerEnded   = 16 << 20

@@ -86,7 +86,7 @@ func sources(t *testing.T) map[string]*ast.File {
 	return files
 }
 
-// The comment of carrier lists the functions that do something else over datagrams.
+// The comment of carrier lists the functions that behave differently over datagrams.
 func TestALossyCarrierChangesWhatIsListed(t *testing.T) {
 	uses, listed := make(map[string]bool), make(map[string]bool)
 	for _, f := range sources(t) {
@@ -119,7 +119,7 @@ func TestALossyCarrierChangesWhatIsListed(t *testing.T) {
 	}
 }
 
-// What a connection is, is asked once, by carry.
+// Only carry asks what a connection is, once.
 func TestOnlyACarrierAsksWhatAConnectionIs(t *testing.T) {
 	ofConns := regexp.MustCompile(`^(net|tls|syscall)\.`)
 	for name, f := range sources(t) {

@@ -90,8 +90,8 @@ func TestAnAddressThatIsTaken(t *testing.T) {
 	wantKind(t, err, fault.KindConnectFailed, fault.OutcomeNotExecuted, "another program has the address already")
 }
 
-// inTheMiddle is a host with a certificate of its own that both sides take: it ends TLS and hands what each
-// side says to the other, in the clear for itself.
+// inTheMiddle is a host with a certificate of its own that both sides accept. It ends TLS and
+// forwards what each side sends, which it can read.
 func inTheMiddle(t *testing.T, cfg *tls.Config, to refs.Endpoint) refs.Endpoint {
 	t.Helper()
 	l, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
@@ -134,7 +134,7 @@ func inTheMiddle(t *testing.T, cfg *tls.Config, to refs.Endpoint) refs.Endpoint 
 	return at
 }
 
-// A proof holds for the TLS channel on which it is given: relayed to another it proves nothing.
+// A proof holds only for the TLS channel on which it is given. On another it proves nothing.
 func TestAProofIsOfItsTLSChannel(t *testing.T) {
 	cfg := certificate(t)
 	withTLS := func(c *Config) { c.TLS = cfg }
@@ -143,7 +143,7 @@ func TestAProofIsOfItsTLSChannel(t *testing.T) {
 	_, err := a.Session(t.Context(), middle, b.Node())
 	wantKind(t, err, fault.KindDenied, fault.OutcomeNotExecuted, "could not prove that it is node "+b.Node().String())
 
-	// A dialling side that asks nobody for a proof is no help: its own is refused, too.
+	// A dialling side that checks no proof does not help: its own is refused, too.
 	for _, straight := range []bool{true, false} {
 		at := middle
 		if straight {

@@ -11,7 +11,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// tables counts what OnTable is told.
+// tables counts the calls of OnTable.
 type tables struct {
 	references, bytes, times atomic.Int64
 }
@@ -130,8 +130,8 @@ func TestTablesOfCallsThatNobodyDecodes(t *testing.T) {
 			p.givenUp(0)
 		}, 0},
 		{"a call without room", 3 << 20, func(t *testing.T, b *node, p *raw, size int) {
-			b.held.Add(int64(b.Limits.AssemblyTotal))
-			defer b.held.Add(-int64(b.Limits.AssemblyTotal))
+			b.held.add(int64(b.Limits.AssemblyTotal))
+			defer b.held.add(-int64(b.Limits.AssemblyTotal))
 			p.write(p.tableCall(0, echo, size))
 			if flags, _ := p.whole(0); flags != wire.FlagError|wire.FlagUncounted {
 				t.Errorf("flags %d", flags)
@@ -228,7 +228,8 @@ func TestTablesOfReturnsThatNobodyReads(t *testing.T) {
 	}
 }
 
-// The table of a reply for which there is no room is thrown away with it: what it gave stays given until the session ends.
+// The table of a reply for which there is no room is discarded with it: the references in it
+// stay given until the session ends.
 func TestTheTableOfAReplyWithoutRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got tables
@@ -238,7 +239,7 @@ func TestTheTableOfAReplyWithoutRoom(t *testing.T) {
 		s, p := r.session(a)
 		end, _ := called(t.Context(), s, 10)
 		h, _ := p.wholeCall()
-		a.held.Add(int64(a.Limits.AssemblyTotal) - 1<<20)
+		a.held.add(int64(a.Limits.AssemblyTotal) - 1<<20)
 		ret := wire.ReturnHeader{Slot: h.Slot, Seq: h.Seq, Payload: wire.Payload{References: 3, Table: tableSize, Body: 3<<20 - tableSize}}
 		p.write(wire.AppendReturn(nil, &ret, wire.FlagFragmented, nil))
 		for left := 3 << 20; left > 0; left -= 30000 {
@@ -246,7 +247,7 @@ func TestTheTableOfAReplyWithoutRoom(t *testing.T) {
 			p.write(append(wire.AppendFragment(nil, h.Slot, h.Seq, true, n), make([]byte, n)...))
 		}
 		wantKind(t, <-end, fault.KindOverloaded, fault.OutcomeExecuted, "had no room")
-		a.held.Add(-int64(a.Limits.AssemblyTotal) + 1<<20)
+		a.held.add(-int64(a.Limits.AssemblyTotal) + 1<<20)
 		p.next(wire.FrameAck) // it arrived all the same
 		synctest.Wait()
 		got.want(t, 0)

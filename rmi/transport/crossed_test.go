@@ -105,8 +105,8 @@ func couple(t *testing.T) (n [2]*node, g [2]*gated) {
 	return n, g
 }
 
-// meet has both nodes call each other several times at once, and returns when
-// all calls have succeeded.
+// meet makes both nodes call each other several times concurrently, and returns when all calls
+// have succeeded.
 func meet(t *testing.T, n [2]*node) {
 	t.Helper()
 	var calls sync.WaitGroup
@@ -148,8 +148,8 @@ func one(t *testing.T, n [2]*node) {
 	works(t, b[0])
 }
 
-// Each node's dial is held up at some moment; the schedule says which of them
-// goes on, and everything that can happen happens before the next step.
+// Each node's dial waits at some moment. The schedule says which of them goes on, and
+// everything that can happen happens before the next step.
 func TestCrossedDialsLeaveOneSession(t *testing.T) {
 	schedules := []string{
 		"aaabbb", "bbbaaa", // one after the other
@@ -244,8 +244,8 @@ func TestOneDialForManyFirstCalls(t *testing.T) {
 	})
 }
 
-// One dial knows the node, the other only its address: they are not joined,
-// and neither may end the other's session.
+// One dial knows the node, the other only its address. They are not joined, and neither may end
+// the other's session.
 func TestTwoDialsToOneNodeLeaveOneSession(t *testing.T) {
 	for decides := range 2 {
 		for last := range 2 {

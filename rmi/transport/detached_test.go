@@ -333,7 +333,7 @@ func TestShutdownWaitsForCallsOfADetachedSession(t *testing.T) {
 	})
 }
 
-// Whoever cuts all the time leaves nothing behind.
+// A peer that cuts all the time leaves nothing behind.
 func TestAPeerThatCutsInALoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t, func(c *Config) { c.Limits.Connections = 4 })
@@ -387,7 +387,7 @@ func TestAPeerThatCutsInALoop(t *testing.T) {
 	})
 }
 
-// redials returns when a node dialled while nobody answered.
+// redials returns when a node dialled, while nobody answered.
 func redials(t *testing.T, until time.Duration) (after []time.Duration, s *Session) {
 	mem := memnet.New()
 	g := &gated{Network: mem.Host("a")}

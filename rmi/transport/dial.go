@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
+	"syscall"
 	"time"
 
 	"gormi/refs"
 	"gormi/rmi/backoff"
+	"gormi/rmi/dialpolicy"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
 )
@@ -23,12 +26,27 @@ type dials struct {
 // lockedDials is the state of dials.
 type lockedDials struct {
 	underWay  map[dialKey]*dial
-	byAddress map[refs.Endpoint]*Session
+	byAddress map[target]*Session
+}
+
+// target is what is dialled, and who chose it. Dials to one address by the choice of different
+// parties are not joined: other rules hold for them.
+type target struct {
+	endpoint refs.Endpoint
+	from     refs.Origin
+}
+
+// guard marks the error of a dial whose address a peer chose as fault.Private.
+func (to target) guard(err error) error {
+	if err == nil || to.from == refs.OriginProgram {
+		return err
+	}
+	return fault.Add(err, fault.Private)
 }
 
 type dialKey struct {
-	endpoint refs.Endpoint
-	node     refs.NodeID
+	target
+	node refs.NodeID
 }
 
 type dial struct {
@@ -38,12 +56,19 @@ type dial struct {
 
 	// Guarded by dials' lock.
 	waiting int   // callers
-	met     error // what the last attempt met
+	met     error // of the last attempt
 }
 
-// Session returns the session with the node expected, or, if that is zero,
-// with whichever node answers at the endpoint. It dials if there is none.
+// Session is SessionFor an endpoint that the program itself chose.
 func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
+	return t.SessionFor(ctx, ep, expected, refs.OriginProgram)
+}
+
+// SessionFor returns the session with the node expected, or, if that is zero, with whichever
+// node answers at the endpoint. It dials if there is none and the dial policy allows it. from says
+// who chose the endpoint. If it was a peer, errors are fault.Private.
+func (t *Transport) SessionFor(ctx context.Context, ep refs.Endpoint, expected refs.NodeID, from refs.Origin) (*Session, error) {
+	to := target{ep, from}
 	if !expected.IsZero() {
 		if s := t.peers.live(expected); s != nil {
 			return s, nil
@@ -56,8 +81,11 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 		return nil, fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted,
 			"the owner listens nowhere and has no session with this node: it can only be called while it is connected")
 	}
+	if err := t.Dial.Asked(ep, from); err != nil {
+		return nil, to.guard(err)
+	}
 	d := &t.dials
-	key := dialKey{ep, expected}
+	key := dialKey{to, expected}
 	st := d.mu.Lock()
 	s, job, begun, err := st.join(t, key)
 	d.mu.Unlock()
@@ -67,11 +95,11 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 	if begun {
 		go func() {
 			defer t.wg.Done()
-			job.session, job.err = t.dial(job, ep, expected)
+			job.session, job.err = t.dial(job, to, expected)
 			st := d.mu.Lock()
 			delete(st.underWay, key)
 			if job.err == nil && expected.IsZero() {
-				st.remember(ep, job.session)
+				st.remember(to, job.session)
 			}
 			d.mu.Unlock()
 			close(job.done)
@@ -79,7 +107,7 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 	}
 	select {
 	case <-job.done:
-		return job.session, job.err
+		return job.session, to.guard(job.err)
 	case <-ctx.Done():
 		e := notSent(ctx.Err())
 		e.Msg = "while dialling " + ep.String()
@@ -90,15 +118,15 @@ func (t *Transport) Session(ctx context.Context, ep refs.Endpoint, expected refs
 		if met != nil {
 			e.Msg += "; the last attempt met: " + detail(met)
 		}
-		return nil, e
+		return nil, to.guard(e)
 	}
 }
 
-// join returns the session, if there is one by now, or the dial that leads to it, which
-// one more waits for. If that is begun, the caller is to dial.
+// join returns the session, if there is one by now. Otherwise it returns the dial that leads to
+// it, and counts the caller among those that wait for it. If begun, the caller must dial.
 func (d *lockedDials) join(t *Transport, key dialKey) (s *Session, job *dial, begun bool, err error) {
 	if key.node.IsZero() {
-		if s := d.byAddress[key.endpoint]; s != nil && s.live() {
+		if s := d.byAddress[key.target]; s != nil && s.live() {
 			return s, nil, false, nil
 		}
 	}
@@ -115,7 +143,7 @@ func (d *lockedDials) join(t *Transport, key dialKey) (s *Session, job *dial, be
 		job, begun = &dial{done: make(chan struct{})}, true
 		if d.underWay == nil {
 			d.underWay = make(map[dialKey]*dial)
-			d.byAddress = make(map[refs.Endpoint]*Session)
+			d.byAddress = make(map[target]*Session)
 		}
 		d.underWay[key] = job
 	}
@@ -123,7 +151,8 @@ func (d *lockedDials) join(t *Transport, key dialKey) (s *Session, job *dial, be
 	return nil, job, begun, nil
 }
 
-// begin counts a goroutine that the transport waits for, unless it is closed.
+// begin adds a goroutine that the transport waits for. It reports false if the transport is
+// closed.
 func (t *Transport) begin() bool {
 	st := t.mu.Lock()
 	defer t.mu.Unlock()
@@ -134,7 +163,7 @@ func (t *Transport) begin() bool {
 	return true
 }
 
-// met notes what an attempt met, and reports whether somebody still waits for the next.
+// met notes the error of an attempt, and reports whether somebody still waits for the next.
 func (d *dials) met(job *dial, err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -142,38 +171,38 @@ func (d *dials) met(job *dial, err error) bool {
 	return job.waiting > 0
 }
 
-// known reports whether there was a session with a node, or with who is at an address.
-func (t *Transport) known(ep refs.Endpoint, node refs.NodeID) bool {
+// known reports whether there was a session with a node, or with the node at an address.
+func (t *Transport) known(to target, node refs.NodeID) bool {
 	if !node.IsZero() {
 		return t.peers.met(node)
 	}
 	st := t.dials.mu.Lock()
 	defer t.dials.mu.Unlock()
-	return st.byAddress[ep] != nil
+	return st.byAddress[to] != nil
 }
 
-// remember keeps the session that an address led to, and forgets those that are over.
-func (d *lockedDials) remember(ep refs.Endpoint, s *Session) {
+// remember stores the session that an address led to, and forgets those that are over.
+func (d *lockedDials) remember(to target, s *Session) {
 	for k, v := range d.byAddress {
 		if !v.live() {
 			delete(d.byAddress, k)
 		}
 	}
-	d.byAddress[ep] = s
+	d.byAddress[to] = s
 }
 
-// strangerTries is how long a dial is repeated if its connections end before a hello came.
-// The network may end them, or a program that is no node.
+// strangerTries is how long a dial is repeated whose connections end before a hello arrived.
+// The network may end them, or a program that is not a node.
 const strangerTries = 2 * time.Second
 
 // dial dials until a connection stands or an attempt fails for good. An attempt whose
 // connection was cut in the handshake is repeated while somebody waits, for SessionLease at
-// most. One that took too long is repeated only if there was a session with the node
-// before: a stranger that sends byte after byte is no node.
-func (t *Transport) dial(job *dial, ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
+// most. An attempt that took too long is repeated only if there was a session with the node
+// before: a stranger that sends byte after byte is not a node.
+func (t *Transport) dial(job *dial, to target, expected refs.NodeID) (*Session, error) {
 	start := time.Now()
 	for failures := 1; ; failures++ {
-		s, err := t.dialFor(ep, expected)
+		s, err := t.dialFor(to, expected)
 		var cut *cutError
 		if err == nil || !errors.As(err, &cut) || !t.dials.met(job, err) {
 			return s, err
@@ -194,11 +223,12 @@ const lastFirstDial = time.Second
 var firstDials = backoff.Policy{Min: firstRedial, Max: lastFirstDial, Jitter: 0.5}
 
 // dialFor dials until a connection stands or the dial's own time is over.
-func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, error) {
+func (t *Transport) dialFor(to target, expected refs.NodeID) (*Session, error) {
+	ep := to.endpoint
 	ctx, cancel := context.WithTimeout(t.ctx, dialTimeout)
 	defer cancel()
 	for {
-		s, peer, err := t.dialOnce(ctx, ep, expected)
+		s, peer, err := t.dialOnce(ctx, to, expected)
 		if err == nil {
 			return s, nil
 		}
@@ -217,7 +247,7 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 			return nil, err
 		}
 		// The peer's own connection is on its way, or it just came.
-		arrival := t.peers.wait(peer) // not before: the end of our own dial is no news
+		arrival := t.peers.wait(peer) // not before: the end of our own dial is not what we wait for
 		if s := t.peers.live(peer); s != nil {
 			return s, nil
 		}
@@ -233,12 +263,12 @@ func (t *Transport) dialFor(ep refs.Endpoint, expected refs.NodeID) (*Session, e
 	}
 }
 
-// dialOnce makes one connection. peer is who answered, if anybody did.
-func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected refs.NodeID) (s *Session, peer refs.NodeID, err error) {
-	err = t.connect(ctx, ep, "", func(h *handshake, host string) (*Link, error) {
-		h.met = t.known(ep, expected)
+// dialOnce makes one connection. peer is the node that answered, if one did.
+func (t *Transport) dialOnce(ctx context.Context, to target, expected refs.NodeID) (s *Session, peer refs.NodeID, err error) {
+	err = t.connect(ctx, to, "", func(h *handshake, host string) (*Link, error) {
+		h.met = t.known(to, expected)
 		h.known = h.met
-		l, existing, err := h.dial(expected, host, ep)
+		l, existing, err := h.dial(expected, host, to)
 		if h.peers != nil {
 			peer = h.peers.Node()
 		}
@@ -250,15 +280,16 @@ func (t *Transport) dialOnce(ctx context.Context, ep refs.Endpoint, expected ref
 	return s, peer, err
 }
 
-// connect makes a connection to an endpoint and has run do the dialling side's
-// handshake on it. Without a link the connection is closed again. reached is the
-// address at which an earlier dial to the same peer ended, if that is known.
-func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached string, run func(h *handshake, host string) (*Link, error)) error {
-	raw, err := t.open(ctx, ep, reached)
+// connect makes a connection to an endpoint. run does the dialling side's handshake on it. If
+// run returns no link, connect closes the connection. reached is the address at which an
+// earlier dial to the same peer ended, if it is known.
+func (t *Transport) connect(ctx context.Context, to target, reached string, run func(h *handshake, host string) (*Link, error)) error {
+	ep := to.endpoint
+	raw, err := t.open(ctx, to, reached)
 	if err != nil {
 		return connectFailed(err)
 	}
-	if !t.beginHandshake(raw) {
+	if !t.beginHandshake(raw, nil) {
 		raw.Close()
 		if t.ctx.Err() != nil {
 			return errClosed()
@@ -291,21 +322,74 @@ func (t *Transport) connect(ctx context.Context, ep refs.Endpoint, reached strin
 }
 
 // open opens a connection to an endpoint. If no address of its name answers, it tries the
-// address that was reached before, and that one's error counts.
-func (t *Transport) open(ctx context.Context, ep refs.Endpoint, reached string) (net.Conn, error) {
+// address that was reached before, and returns the error of that attempt.
+func (t *Transport) open(ctx context.Context, to target, reached string) (net.Conn, error) {
+	ep := to.endpoint
 	if reached == "" || reached == ep.Address() {
-		return t.Network.DialContext(ctx, ep.Network(), ep.Address())
+		return t.dialNetwork(ctx, to, ep.Address())
 	}
 	most, cancel := context.WithTimeout(ctx, dialTimeout-reachedTimeout)
 	defer cancel()
-	raw, err := t.Network.DialContext(most, ep.Network(), ep.Address())
+	raw, err := t.dialNetwork(most, to, ep.Address())
 	var op *net.OpError
-	if err == nil || errors.As(err, &op) && op.Addr != nil && op.Addr.String() == reached {
+	if err == nil || fault.KindOf(err) == fault.KindDenied || errors.As(err, &op) && op.Addr != nil && op.Addr.String() == reached {
 		return raw, err
 	}
 	least, cancel := context.WithTimeout(ctx, reachedTimeout)
 	defer cancel()
-	return t.Network.DialContext(least, ep.Network(), reached)
+	return t.dialNetwork(least, to, reached)
+}
+
+// permission is what CheckDial asks. A dial carries it in its context.
+type permission struct {
+	rules *dialpolicy.Rules
+	to    target
+}
+
+type permissionKey struct{}
+
+// CheckDial tells why a dial of this module may not connect to an address that its host was resolved
+// to. ctx is that of Network.DialContext. A net.Dialer calls it before it connects if it stands in
+// its ControlContext, as in the network of the system. A program's own network should do likewise.
+// For other dials CheckDial returns nil.
+func CheckDial(ctx context.Context, _, address string, _ syscall.RawConn) error {
+	p, ok := ctx.Value(permissionKey{}).(permission)
+	if !ok || p.to.endpoint.IsUnix() {
+		return nil
+	}
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil // it is a name still
+	}
+	return p.rules.Resolved(p.to.endpoint, at.Addr(), p.to.from)
+}
+
+// dialNetwork connects to an address of a target, if the policy allows it. It asks before the
+// dial, and for a network that does not call CheckDial, once more when the connection
+// stands, before anything is sent on it.
+func (t *Transport) dialNetwork(ctx context.Context, to target, address string) (net.Conn, error) {
+	ep := to.endpoint
+	if err := t.Dial.Asked(ep, to.from); err != nil {
+		return nil, err
+	}
+	ctx = context.WithValue(ctx, permissionKey{}, permission{t.Dial, to})
+	if err := CheckDial(ctx, ep.Network(), address, nil); err != nil {
+		return nil, err
+	}
+	raw, err := t.Network.DialContext(ctx, ep.Network(), address)
+	if err != nil {
+		return nil, err
+	}
+	if at := reachedAt(raw); at != "" {
+		err = CheckDial(ctx, ep.Network(), at, nil)
+	} else if !ep.IsUnix() {
+		err = t.Dial.Unresolved(ep, to.from)
+	}
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return raw, nil
 }
 
 // connectFailed is the error of a dial that reached nobody.
@@ -325,7 +409,7 @@ func connectFailed(err error) *fault.Error {
 		hint = "no answer within " + dialTimeout.String() + ": is the host up, does a firewall let the port through?"
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		// The dial's own time: not the caller's deadline.
+		// This is the dial's own time-out, not the caller's deadline.
 		err = nil
 	}
 	return fault.Add(fault.New(fault.KindConnectFailed, fault.OutcomeNotExecuted, "%s", hint), fault.Cause(err))

@@ -10,6 +10,7 @@
 //   - peers: how only one session remains when two nodes dial each other.
 //   - busyPoll: when a reader waits.
 //   - outbox: how frames get to the socket.
+//   - account: how much of the node's room one owner's peers may use.
 //   - outbound and inbound: the two ends of a slot.
 //
 // # What busy polling costs
@@ -50,13 +51,13 @@
 // and then a call could run twice. A slot has one call. The next call in the slot
 // acknowledges the one before. A long call delays nobody.
 //
-// Replies are kept until they are acknowledged. They are never evicted, because an evicted
+// Replies are retained until they are acknowledged. They are never evicted, because an evicted
 // reply would make exactly-once a matter of luck. Memory is bounded by refusing new calls
 // (Limits.Retained). Slots are reused last in, first out, so small replies need no
-// acknowledgement of their own: an idle session keeps one of at most 4 KiB for each slot that
+// acknowledgement of their own: an idle session retains one of at most 4 KiB for each slot that
 // it ever used at once. Larger replies are acknowledged when their slot is idle for a tick.
-// The slot keeps a copy of the reply, so that its encoder can be reused. But the memory of a
-// reply that is large enough to travel in fragments is kept itself, and reused once the reply
+// The slot retains a copy of the reply, so that its encoder can be reused. But the memory of a
+// reply that is large enough to travel in fragments is retained itself, and reused once the reply
 // is acknowledged. (Keeping the memory of replies of 4 to 32 KiB made the encoders grow again
 // from nothing. Of what a call with 8 KiB each way took on both sides, that was 34 KB of 54 KB
 // and a fifth of its time.)
@@ -114,7 +115,7 @@
 //   - With two cores, yielding to other processes makes polling useless (18,000), and so does
 //     not yielding to goroutines.
 //
-// Tried and not kept: waiting in a blocking read, or in a poll by the system call of at most
+// Tried and rejected: waiting in a blocking read, or in a poll by the system call of at most
 // 100 µs, instead of in Go's poller. If the goroutine that waits for the reply does that
 // itself, with nothing else in the process, a ping-pong went from 41,000 to 51,000 a second.
 // With one goroutine that reads and another that calls, it fell from 38,000 to 35,000
@@ -122,15 +123,15 @@
 // monitor takes the processor away and looks for other work, and other connections of the
 // process wait for up to 10 ms.
 //
-// Also not kept: a handler on the reading goroutine, which saves a switch of goroutines. One
+// Also rejected: a handler on the reading goroutine, which saves a switch of goroutines. One
 // caller made 1 % more calls on one core and 15 % more on two. 64 callers made less than half
 // as many (130,000 instead of 340,000 a second), because their calls no longer gather.
 //
 // Large bodies: one system call writes four fragments, and their memory is reused
 // (mempool.Put). A value decoded from a body that came in fragments keeps the body's memory if
-// the value is most of the body. Echo of 1 MiB by four callers went from 0.85 to 1.5 of net/rpc's calls per
-// second. The caller's own bytes are not sent without a copy, because a caller that gives up
-// may change them while they are sent.
+// the value is most of the body. Echo of 1 MiB by four callers went from 0.85 to 1.5 times
+// net/rpc's calls per second. The caller's own bytes are not sent without a copy, because a
+// caller that gives up may change them while they are sent.
 //
 // Small calls beside transfers of 64 MiB (BenchmarkSmallCallsBesideBulk, both nodes in one
 // process of two processors): most of the wait was for a buffer on the reading goroutine that

@@ -12,35 +12,35 @@ import (
 	"gormi/rmi/wire"
 )
 
-// A node that shuts down lets finish what it began: the calls that it serves, from
-// the first byte of their headers on; the replies, until the callers say that they
-// have them; and its own calls. So a caller learns what became of its call, and the
-// peer's end of the connection closes it behind the last reply.
+// A node that shuts down finishes what it began: the calls that it serves, from the first byte
+// of their headers on; the replies, until the callers acknowledge them; and its own calls. So a
+// caller learns the outcome of its call, and the peer closes the connection behind the last
+// reply.
 //
-// That a reply was written says little: on a slow link it is in the buffers of two
-// kernels for seconds, and closing the connection loses it. So the peer, told that
-// this node goes away, acknowledges every reply as soon as it has it (wire, "The other
-// records"); until then that is left to the next use of the slot.
+// It is not enough that a reply was written. On a slow link it is in the buffers of two kernels
+// for seconds, and closing the connection loses it. So a peer that was told that this node goes
+// away acknowledges every reply as soon as it has it (package wire, "The other records").
+// Otherwise the next use of the slot acknowledges it.
 //
-// The listeners stay until all that is done, for a connection that is cut meanwhile is
-// made again, as at any other time; other peers are refused. A session without a
-// connection is waited for as long as a living peer takes to come back (comeBack).
+// The listeners stay open until all that is done, because a connection that is cut meanwhile is
+// made again, as at any other time. Other peers are refused. A session without a connection is
+// waited for as long as a living peer takes to come back (comeBack).
 
-// comeBack is how long a living peer takes to dial again, at most.
+// comeBack is the longest time that a living peer takes to dial again.
 const comeBack = 2 * time.Second
 
-// settled is for how long a reply may be on its way to a peer that reads: older ones
-// are not asked for any more, when a node shuts down beside a peer that stands still.
-// Those that wait in the outbox do not get older.
+// settled is how long a reply may be on its way to a peer that reads. A node that shuts down
+// does not wait for older replies: the peer stands still. Replies that wait in the outbox do
+// not get older.
 const settled = 2 * time.Second
 
-// Unfinished is what a transport gave up when it was shut down and its time was over.
+// Unfinished is what a transport gave up when its time to shut down was over.
 type Unfinished struct {
-	Serving  []Call // being served, or waiting for it
-	Arriving int    // whose arguments have not come in full
-	Replies  int    // made, and not known to have arrived
+	Serving  []Call // being served, or waiting to be
+	Arriving int    // calls whose arguments are not complete
+	Replies  int    // made, and not acknowledged
 	Calls    []Call // this node's own
-	Reason   error  // the context's, if its end was waited for
+	Reason   error  // why: the context's error, or that the node was closed meanwhile
 }
 
 // Call names a call in flight.
@@ -48,7 +48,7 @@ type Call struct {
 	Peer   refs.NodeID
 	Object refs.ObjNum
 	Method wire.MethodID
-	Relay  bool   // for the object of another node
+	Relay  bool   // for an object of another node
 	Name   string // Request.Name
 }
 
@@ -57,16 +57,24 @@ func (u *Unfinished) None() bool {
 	return len(u.Serving) == 0 && u.Arriving == 0 && u.Replies == 0 && len(u.Calls) == 0
 }
 
-// Error implements error. The node tells names instead of numbers.
+// add adds what another has.
+func (u *Unfinished) add(v *Unfinished) {
+	u.Serving = append(u.Serving, v.Serving...)
+	u.Arriving += v.Arriving
+	u.Replies += v.Replies
+	u.Calls = append(u.Calls, v.Calls...)
+}
+
+// Error implements error. It gives numbers; the node's error gives names.
 func (u *Unfinished) Error() string {
 	return fmt.Sprintf("shutdown: gave up %d calls being served, %d whose arguments were arriving, %d replies and %d calls of this node's own",
 		len(u.Serving), u.Arriving, u.Replies, len(u.Calls))
 }
 
-// Unwrap returns why it was given up: the context's error.
+// Unwrap returns Reason.
 func (u *Unfinished) Unwrap() error { return u.Reason }
 
-// signal tells whoever waits that something changed. Its zero value is ready.
+// signal tells those who wait that something changed. Its zero value is ready.
 type signal struct{ c atomic.Pointer[chan struct{}] }
 
 // next returns a channel that is closed at the next send.
@@ -82,8 +90,8 @@ func (s *signal) next() <-chan struct{} {
 	}
 }
 
-// send wakes those who wait. It is called wherever a session comes nearer to having
-// nothing to do, and costs a load where nobody waits. Locks may be held.
+// send wakes those who wait. It is called wherever a session has less left to do. Without
+// waiters it costs one load. Locks may be held.
 func (s *signal) send() {
 	if s.c.Load() == nil {
 		return
@@ -100,9 +108,16 @@ func (t *Transport) goingOff() bool {
 	return st.leaving
 }
 
-// Shutdown ends the transport in good order: no new sessions and calls, those in
-// flight finish, at most until ctx ends. It does not wait for the call that ctx
-// belongs to, nor for others of its chain. The error is an *Unfinished. It does not Close.
+// isClosed reports whether Close was called.
+func (t *Transport) isClosed() bool {
+	st := t.mu.Lock()
+	defer t.mu.Unlock()
+	return st.closed
+}
+
+// Shutdown ends the transport in good order. There are no new sessions and calls; those in
+// flight finish, at most until ctx ends. It does not wait for the call that ctx belongs to, nor
+// for others of its chain. The error is an *Unfinished. Shutdown does not Close.
 func (t *Transport) Shutdown(ctx context.Context) error {
 	st := t.mu.Lock()
 	st.leaving = true
@@ -116,7 +131,7 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 			s.GoAway()
 		}
 		for _, s := range t.Sessions() {
-			again = s.drain(ctx, begun, chain, inside) || again // another may have got something to do meanwhile
+			again = s.drain(ctx, left, begun, chain, inside) || again // another session may have got something to do meanwhile
 		}
 	}
 	t.stopListening()
@@ -126,33 +141,44 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	if left.None() {
 		return nil
 	}
-	if left.Reason = ctx.Err(); left.Reason == nil {
+	left.Reason = ctx.Err()
+	switch {
+	case left.Reason != nil:
+	case t.isClosed():
+		left.Reason = errClosed()
+	default:
 		left.Reason = fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost and not made again")
 	}
 	return left
 }
 
-// drain waits until the session has nothing to do any more, or nothing that waiting
-// is good for. It reports whether it waited.
-func (s *Session) drain(ctx context.Context, begun int64, chain wire.ChainID, inside bool) (waited bool) {
-	for {
+// drain waits until the session has nothing left to do, or nothing that waiting helps. It
+// reports whether it waited. If the transport is closed meanwhile, it adds to
+// left what it waited for. (A session that ends because its peer died leaves nothing that a
+// caller could miss.)
+func (s *Session) drain(ctx context.Context, left *Unfinished, begun int64, chain wire.ChainID, inside bool) (waited bool) {
+	var last Unfinished
+	for ctx.Err() == nil {
 		changed := s.changed.next()
-		if !s.busy(begun, chain, inside) {
+		var u Unfinished
+		if !s.busy(&u, begun, chain, inside) {
+			if !s.live() && s.transport.isClosed() {
+				left.add(&last)
+			}
 			return waited
 		}
-		waited = true
+		waited, last = true, u
 		select {
 		case <-changed:
 		case <-s.done:
-			return waited
 		case <-ctx.Done():
-			return waited
 		}
 	}
+	return waited
 }
 
-// busy reports whether to wait for the session.
-func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
+// busy reports whether to wait for the session, and tells in u what for.
+func (s *Session) busy(u *Unfinished, begun int64, chain wire.ChainID, inside bool) bool {
 	if !s.live() {
 		return false
 	}
@@ -161,11 +187,10 @@ func (s *Session) busy(begun int64, chain wire.ChainID, inside bool) bool {
 	absent := time.Duration(s.transport.now.Load()-st.since) * tick
 	s.mu.Unlock()
 	if detached && absent < comeBack {
-		return true // it is not told yet
+		return true // the peer has not heard of the shutdown
 	}
-	var u Unfinished
-	s.inbound.unfinished(&u, begun, chain, inside)
-	s.outbound.unfinished(&u, chain, inside)
+	s.inbound.unfinished(u, begun, chain, inside)
+	s.outbound.unfinished(u, chain, inside)
 	if detached { // calls can end by themselves, a reply cannot arrive
 		return len(u.Serving)+len(u.Calls) > 0
 	}
@@ -184,8 +209,8 @@ func (s *Session) unfinished(u *Unfinished, begun int64, chain wire.ChainID, ins
 	}
 }
 
-// unfinished adds the calls that are served, but those of the chain if inside is
-// true, and the replies that the peer may not have.
+// unfinished adds the calls that are served, and the replies that the peer may not have. If
+// inside is true, it leaves out the calls of the chain.
 func (c *inbound) unfinished(u *Unfinished, begun int64, chain wire.ChainID, inside bool) {
 	l, now := c.session.link.Load(), c.session.transport.now.Load()
 	attached, behind := l != nil, l != nil && l.out.behind(now)
@@ -203,7 +228,7 @@ func (c *inbound) unfinished(u *Unfinished, begun int64, chain wire.ChainID, ins
 		st.replied = now
 	}
 	fresh := time.Duration(begun-st.replied)*tick < settled
-	begunOf := st.running + st.queued + len(st.held) // of which some are answered, and their replies not in the outbox
+	begunOf := st.running + st.queued + len(st.held) // some of these are answered, and their replies not in the outbox
 	for _, chunk := range st.slots {
 		for i := range chunk {
 			s := &chunk[i]
@@ -228,22 +253,22 @@ func (c *inbound) unfinished(u *Unfinished, begun int64, chain wire.ChainID, ins
 	}
 }
 
-// unfinished adds the calls of this side that somebody waits for, and those that are
-// one-way and not answered; but those of the chain if inside is true.
+// unfinished adds the calls of this side that somebody waits for, and one-way calls that are
+// not answered. If inside is true, it leaves out those of the chain.
 func (c *outbound) unfinished(u *Unfinished, chain wire.ChainID, inside bool) {
 	first := len(u.Calls)
 	st := c.mu.Lock()
 	names := st.unfinished(u, chain, inside)
 	c.mu.Unlock()
 	for i, name := range names {
-		if name != nil { // it is another package's, so it is asked here
+		if name != nil { // code of another package, so not under the lock
 			guard.NoneHeld()
 			u.Calls[first+i].Name = name.String()
 		}
 	}
 }
 
-// unfinished adds the calls without their names, and returns those.
+// unfinished adds the calls without their names, and returns the names.
 func (c *lockedOutbound) unfinished(u *Unfinished, chain wire.ChainID, inside bool) (names []fmt.Stringer) {
 	for _, s := range c.slots {
 		call := Call{Peer: c.of.session.peer}
@@ -269,7 +294,7 @@ func (c *lockedOutbound) unfinished(u *Unfinished, chain wire.ChainID, inside bo
 	return names
 }
 
-// behind reports whether something waits for the peer to take what is before it.
+// behind reports whether something waits until the peer has read what is before it.
 func (o *outbox) behind(now int64) bool {
 	q := o.mu.Lock()
 	defer o.mu.Unlock()

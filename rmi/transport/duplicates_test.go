@@ -11,7 +11,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// counting has a method count how often it runs, and wait for open if that is not nil.
+// counting makes a method count its runs, and wait for open if that is not nil.
 func counting(n *node, m wire.MethodID, open chan struct{}, serve func(*Incoming)) *atomic.Int64 {
 	runs := new(atomic.Int64)
 	n.handler.methods[m] = func(in *Incoming) {
@@ -215,7 +215,7 @@ func (p *raw) callAgain(slot wire.Slot, m wire.MethodID) []byte {
 	return p.call(slot, m, "")
 }
 
-// On a connection that neither loses nor doubles, a call comes once.
+// On a connection that neither loses nor duplicates, a call comes once.
 func TestACallThatComesTwiceOnAConnectionBreaksTheProtocol(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -304,7 +304,7 @@ func TestACallCutInTheMiddleBeginsAnew(t *testing.T) {
 	}
 }
 
-// A call comes again in fragments, and its caller changes its mind.
+// A call comes again in fragments, and its caller gives it up in the middle.
 func TestACallThatComesAgainIsCancelledInItsMiddle(t *testing.T) {
 	for _, done := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -332,13 +332,13 @@ func TestACallThatComesAgainIsCancelledInItsMiddle(t *testing.T) {
 				p.returned(0)
 			}
 			synctest.Wait()
-			if l.assembling != 100000 {
-				t.Errorf("%d bytes are under assembly", l.assembling)
+			if l.assembling.Load() != 100000 {
+				t.Errorf("%d bytes are under assembly", l.assembling.Load())
 			}
 			p.write(wire.AppendCancel(nil, 0, 1))
 			synctest.Wait()
-			if l.assembling != 0 {
-				t.Errorf("%d bytes are under assembly", l.assembling)
+			if l.assembling.Load() != 0 {
+				t.Errorf("%d bytes are under assembly", l.assembling.Load())
 			}
 			if !done {
 				close(open)

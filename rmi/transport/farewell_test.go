@@ -20,8 +20,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// closed reads records up to the close record, which must be the last, and returns
-// what it says and how many bytes of payloads came before it.
+// closed reads records up to the close record, which must be the last. It returns its content,
+// and how many bytes of payloads came before it.
 func (p *raw) closed() (kind fault.Kind, text string, before int) {
 	p.t.Helper()
 	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
@@ -94,8 +94,8 @@ func TestWhoBreaksTheProtocolIsToldWhy(t *testing.T) {
 	}
 }
 
-// What was begun is sent to the end of its record first, or the peer would take the
-// close record for a piece of it.
+// A record that was begun is completed first. Otherwise the peer would take the close record
+// for a piece of it.
 func TestACloseRecordDoesNotInterruptAnother(t *testing.T) {
 	for range 20 {
 		b := newNode(t, &tcp{}, "127.0.0.1")
@@ -140,7 +140,7 @@ func TestWhoBreaksTheProtocolOverDatagramsIsToldWhy(t *testing.T) {
 	toldWhy(t, a, b, at, served)
 }
 
-// noteFirst makes method first of a node close served, and linger.
+// noteFirst makes method first of a node close served, and run on for a while.
 func noteFirst() (served chan struct{}, set func(*Config)) {
 	served = make(chan struct{})
 	return served, func(c *Config) {
@@ -151,7 +151,8 @@ func noteFirst() (served chan struct{}, set func(*Config)) {
 	}
 }
 
-// toldWhy has node a break the protocol while b serves a call, and checks that it hears of it.
+// toldWhy makes node a break the protocol while b serves a call, and checks that a is told the
+// rule.
 func toldWhy(t *testing.T, a, b *node, at refs.Endpoint, served <-chan struct{}) {
 	t.Helper()
 	s, err := a.Session(t.Context(), at, b.Node())
@@ -176,7 +177,7 @@ func toldWhy(t *testing.T, a, b *node, at refs.Endpoint, served <-chan struct{})
 	a.logs.wait(t, "level=WARN msg=\"session ended\"")
 }
 
-// A close record is not answered, and what it says is fit to be read.
+// A close record is not answered, and its text is made safe to print.
 func TestWhatAPeerSaysIsCleanedAndNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memnet.New()
@@ -271,8 +272,8 @@ func TestALateBreachOfASessionThatIsClosedIsNotToldAgain(t *testing.T) {
 	})
 }
 
-// What a stream has to say is for nobody behind a close record, and does not end the
-// connection before the peer closes it.
+// Behind a close record nobody reads what a stream sends. It does not end the connection before
+// the peer closes it.
 func TestAClosingNodeDoesNotTripOverStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t)
@@ -296,8 +297,8 @@ func TestAClosingNodeDoesNotTripOverStreams(t *testing.T) {
 	})
 }
 
-// Bytes that the node has not read when it closes a TCP connection would take the close
-// record back: the peer would read of a reset instead.
+// Bytes that the node has not read when it closes a TCP connection would take the close record
+// back: the peer would see a reset instead.
 func TestACloseRecordIsNotTakenBackByWhatThePeerStillSends(t *testing.T) {
 	for range 10 {
 		b := newNode(t, &tcp{}, "127.0.0.1")

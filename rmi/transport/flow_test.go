@@ -208,7 +208,7 @@ func TestNestedCallsAreBounded(t *testing.T) {
 	})
 }
 
-// A slot that becomes free for a caller who goes away at that moment goes to the next one.
+// A slot becomes free for a caller that gives up at that moment. It goes to the next one.
 func TestASlotIsNotLostWithTheCallerItWasFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, s := pair(t, func(c *Config) { c.Limits.Slots = 16 })
@@ -287,7 +287,7 @@ func TestALargeReplyForACallerThatLeftIsDiscarded(t *testing.T) {
 		if err := <-end; err != nil {
 			t.Error(err)
 		}
-		if held := a.held.Load(); held != 0 {
+		if held := a.held.now(); held != 0 {
 			t.Errorf("%d bytes are still charged", held)
 		}
 	}
@@ -319,8 +319,8 @@ func TestLargeBodiesBothWays(t *testing.T) {
 	}
 }
 
-// Bodies above the default limit are taken in in blocks, which fragments do not
-// fill to the last byte, and arrive as they were.
+// Bodies above the default limit are received in blocks, which fragments do not fill to the
+// last byte. They arrive unchanged.
 func TestBodiesOfManyBlocks(t *testing.T) {
 	set := func(c *Config) { c.Limits.Message, c.Limits.Assembly, c.Limits.AssemblyTotal = 12<<20, 64<<20, 256<<20 }
 	mem := memnet.New()
@@ -380,7 +380,7 @@ func TestBodiesOfManyBlocks(t *testing.T) {
 	if counted.Load() != 14 {
 		t.Errorf("%d references of refused calls were counted, want 14", counted.Load())
 	}
-	if held := a.held.Load() + b.held.Load(); held != 0 {
+	if held := a.held.now() + b.held.now(); held != 0 {
 		t.Errorf("%d bytes are still charged", held)
 	}
 }
@@ -407,7 +407,8 @@ func TestNoRoomForABody(t *testing.T) {
 	}
 }
 
-// A peer may have a quarter of the bytes for all of them, so that slow methods for one leave others room.
+// A peer may have a quarter of the bytes for all of them, so that slow methods for one leave
+// room for the others.
 func TestAPeerHasAQuarterOfTheRoomForBodies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memnet.New()
@@ -467,7 +468,7 @@ func TestTheLimitOnAllCallsPassesRoomOn(t *testing.T) {
 			t.Errorf("it waited %v", d)
 		}
 		synctest.Wait()
-		if n := b.workers.total.Load(); n != 0 {
+		if n := b.workers.serving(); n != 0 {
 			t.Errorf("%d calls are counted", n)
 		}
 	})
@@ -516,8 +517,8 @@ func TestCallsOfOneConnectionInOrder(t *testing.T) {
 	}
 }
 
-// However many objects a peer calls, the turns of those that are in use stay: also of one whose call waits for
-// a handler.
+// However many objects a peer calls, the turns that are in use stay, also that of a call that
+// waits for a handler.
 func TestATurnInUseIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t, func(c *Config) { c.Limits.Handlers = 2 })

@@ -79,12 +79,12 @@ func TestWhatACancelFinds(t *testing.T) {
 		p.returned(2)
 		synctest.Wait() // both are with their method
 		p = p.again(b)
-		// Settled, a running call goes on; cancelled, its context ends.
+		// A settled call goes on. The context of a cancelled call ends.
 		p.write(wire.AppendSettle(nil, 0, 1))
 		p.taken()
 		p.write(wire.AppendCancel(nil, 1, 1))
 		p.taken()
-		// Either way one that was answered gets its reply again, once on a connection.
+		// Either way a call that was answered gets its reply again, once on a connection.
 		p.write(wire.AppendSettle(nil, 2, 1))
 		if got, err := p.returned(2); got != "answered" || err != nil {
 			t.Errorf("returned %q, %v", got, err)
@@ -147,8 +147,8 @@ func TestSettledIsNotCancelled(t *testing.T) {
 	}
 }
 
-// A caller that left may be slow to say so. By then the reply may have come, and the
-// connection may be another: a cancel would ask there for a reply that nobody expects.
+// A caller that gave up may be slow to say so. By then the reply may have come, and the
+// connection may be another. There a cancel would request a reply that nobody expects.
 func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem, a, b, s := linked(t)
@@ -169,7 +169,7 @@ func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
 		if got, err := do(t.Context(), s, request(t.Context(), echo, []byte("x"))); string(got) != "x" || err != nil || a.Counters().Resumes != 2 {
 			t.Errorf("%q, %v, %+v", got, err, a.Counters())
 		}
-		// Of two calls in a slot, only the one that is given up is.
+		// Of two calls in a slot, only the one that is given up is cancelled.
 		ctx, leave := context.WithCancel(t.Context())
 		end, _ := called(ctx, s, 10, func(r *Request) { r.Header.Method = first })
 		synctest.Wait()
@@ -258,7 +258,8 @@ func (c *caller) again() {
 	c.p = c.r.welcome()
 }
 
-// What a caller that left says to its peer on the next connection, and whether it learns that its references were not counted.
+// What is sent on the next connection for a call whose caller gave up, and whether the caller
+// learns that its references were not counted.
 func TestWhatACallerLearnsOfItsReferences(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -430,11 +431,11 @@ func TestAReplyUnderWayIsTakenAnew(t *testing.T) {
 			p.write(wire.AppendReturn(nil, &ret, wire.FlagFragmented, nil))
 			p.write(append(wire.AppendFragment(nil, h.Slot, h.Seq, true, 30000), make([]byte, 30000)...))
 			synctest.Wait()
-			if a.held.Load() == 0 {
+			if a.held.now() == 0 {
 				t.Error("nothing is charged")
 			}
 			p.cut(s)
-			if n := a.held.Load(); n != 0 {
+			if n := a.held.now(); n != 0 {
 				t.Errorf("%d bytes are still charged", n)
 			}
 			p = r.welcome()
@@ -450,8 +451,8 @@ func TestAReplyUnderWayIsTakenAnew(t *testing.T) {
 	})
 }
 
-// A payload that waits for its turn on the second connection began on the first,
-// where the peer may have got it: leaving it needs a cancel.
+// A payload waits for its turn on the second connection. It began on the first, where the peer
+// may have got it. So giving it up needs a cancel.
 func TestACallerLeavesAPayloadThatWaitsToBeSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memnet.New()

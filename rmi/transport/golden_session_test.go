@@ -119,8 +119,8 @@ type speech struct {
 	magic, proved, welcomed bool
 }
 
-// write writes the transcript for people. Everything that was written at once begins
-// with a line that says by whom, on which connection.
+// write writes the transcript for people. Everything that was written at once begins with a
+// line that says by whom, on which connection.
 func (r *transcript) write(t *testing.T) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -320,8 +320,8 @@ var methodNames = map[wire.MethodID]string{}
 // words is the body of a call or return of one string.
 func words(s string) []byte { return append([]byte{0x91, 0xa0 | byte(len(s))}, s...) }
 
-// A whole session, with a connection that is cut and another in its place: what two
-// nodes say to each other, byte by byte. The specification shows it.
+// A whole session, with a connection that is cut and another in its place: what two nodes send
+// each other, byte by byte. The specification shows it.
 func TestGoldenSession(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 1)
 	r := new(transcript)

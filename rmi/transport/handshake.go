@@ -24,11 +24,11 @@ import (
 //	PROOF               →
 //	                    ←    WELCOME
 //
-// The proof of the dialling side says which session the connection is for: a new
-// one, or one whose connection was lost.
+// The proof of the dialling side says which session the connection is for: a new one, or one
+// whose connection was lost.
 //
-// Either side may send REFUSE instead and close. Until a peer's proof was checked, it costs
-// its carrier, this struct, and at most wire.MaxHandshake bytes.
+// Either side may send REFUSE instead and close. Until a peer's proof was checked, it costs its
+// carrier, this struct, and at most wire.MaxHandshake bytes.
 type handshake struct {
 	carrier
 	t       *Transport
@@ -39,7 +39,7 @@ type handshake struct {
 	myBytes, itsBytes []byte // of the hello messages
 	binding           []byte // the TLS channel's exporter value
 	proved            bool   // the dialling side's proof may have been sent
-	known             bool   // the peer is a node: it said so, or there was a session with it
+	known             bool   // the peer said that it is a node, or there was a session with it
 	met               bool   // there was a session with it
 	principal         string // of the peer
 }
@@ -81,8 +81,8 @@ func (h *handshake) hello(expected refs.NodeID) *wire.Hello {
 	return m
 }
 
-// readMagic reads the first bytes of the peer. If they are not those of a node, the error
-// says what the peer seems to be.
+// readMagic reads the first bytes of the peer. If they are not those of a node, the error says
+// what the peer seems to be.
 func (h *handshake) readMagic() error {
 	got := make([]byte, len(wire.Magic))
 	n, err := io.ReadFull(h.conn, got)
@@ -122,15 +122,15 @@ func isTimeout(err error) bool {
 // cutError says that the connection ended during the handshake. Another attempt may succeed.
 type cutError struct {
 	error
-	node bool // the peer is one
+	node bool // the peer is a node
 }
 
 func (c *cutError) Unwrap() error { return c.error }
 
-// cut makes a cutError of the error of a connection that ended. It returns other errors as
-// they are.
+// cut makes a cutError of the error of a connection that ended. It returns other errors
+// unchanged.
 func (h *handshake) cut(err error) error {
-	var op *net.OpError // of TLS its alerts are such errors too
+	var op *net.OpError // TLS alerts are such errors too
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && !op.Timeout() && (op.Op == "read" || op.Op == "write") {
 		return &cutError{err, h.known}
 	}
@@ -321,7 +321,7 @@ func (h *handshake) greet(expected refs.NodeID) (peer refs.NodeID, err error) {
 	return peer, h.identify()
 }
 
-// resumable reports whether both sides can take a session up again.
+// resumable reports whether both sides can resume a session.
 func (h *handshake) resumable() bool {
 	return h.mine.Features&h.peers.Features&wire.FeatureResume != 0
 }
@@ -348,9 +348,9 @@ func (h *handshake) prove(id, previous wire.SessionID, c wire.Connection) error 
 	return err
 }
 
-// dial runs the dialling side for a new session. If the two nodes have a session already, it
-// is existing, and the connection is not needed.
-func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l *Link, existing *Session, err error) {
+// dial runs the dialling side for a new session. If the two nodes have a session already, it is
+// returned as existing, and the connection is not needed.
+func (h *handshake) dial(expected refs.NodeID, host string, at target) (l *Link, existing *Session, err error) {
 	peer, err := h.greet(expected)
 	if err != nil {
 		return nil, nil, err
@@ -365,7 +365,7 @@ func (h *handshake) dial(expected refs.NodeID, host string, at refs.Endpoint) (l
 		return nil, nil, err
 	}
 	s := h.session(begin.id, peer, host)
-	s.dialled, s.endpoint, s.resumable = true, at, h.resumable()
+	s.dialled, s.endpoint, s.chosenBy, s.resumable = true, at.endpoint, at.from, h.resumable()
 	if err := t.peers.dialled(s); err != nil {
 		return nil, nil, err
 	}
@@ -382,7 +382,7 @@ func (h *handshake) resume(s *Session, epoch wire.Epoch) (*Link, error) {
 		return nil, err
 	}
 	if !h.resumable() {
-		return nil, staleNode(s.peer, s.peer) // what answers cannot be what the session was with
+		return nil, staleNode(s.peer, s.peer) // the process that answers cannot be the one that the session was with
 	}
 	if err := h.prove(s.id, wire.SessionID{}, wire.Connection{Epoch: epoch}); err != nil {
 		return nil, err
@@ -390,14 +390,14 @@ func (h *handshake) resume(s *Session, epoch wire.Epoch) (*Link, error) {
 	return h.link(s, epoch), nil
 }
 
-// staleNode is the error of a reference to a node that is no longer there.
+// staleNode is the error for a reference to a node that no longer exists.
 func staleNode(expected, found refs.NodeID) error {
 	return fault.New(fault.KindStaleReference, fault.OutcomeNotExecuted,
 		"node %.8s is wanted and node %.8s answers at its address: the owner was restarted or another program took its port; look the name up again", expected, found)
 }
 
-// accept runs the accepting side. The session of the link is registered in peers. The first
-// bytes that the link writes are the welcome.
+// accept runs the accepting side. It registers the link's session in peers. The first bytes
+// that the link writes are the welcome.
 func (h *handshake) accept() (*Link, error) {
 	if err := h.readMagic(); err != nil {
 		return nil, err
@@ -458,8 +458,8 @@ func (h *handshake) accept() (*Link, error) {
 	return h.welcome(s, epoch), nil
 }
 
-// ofAnother reports whether another node has a session with this id. A second session of
-// the same id would be found when the first is resumed.
+// ofAnother reports whether another node has a session with this id. A second session with the
+// same id would be found when the first is resumed.
 func (t *Transport) ofAnother(id wire.SessionID, peer refs.NodeID) bool {
 	st := t.mu.Lock()
 	defer t.mu.Unlock()
@@ -467,7 +467,7 @@ func (t *Transport) ofAnother(id wire.SessionID, peer refs.NodeID) bool {
 	return s != nil && s.peer != peer
 }
 
-// welcome makes a link on which the welcome goes first.
+// welcome makes a link whose first bytes are the welcome.
 func (h *handshake) welcome(s *Session, epoch wire.Epoch) *Link {
 	l := h.link(s, epoch)
 	l.out.mu.Lock().small = wire.AppendWelcome(nil, s.id)

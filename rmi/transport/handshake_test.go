@@ -331,7 +331,7 @@ func TestADialEndsWithItsCallersContextOrItsOwnTime(t *testing.T) {
 
 func TestConnectionLimit(t *testing.T) {
 	net := memnet.New()
-	b := newNode(t, net.Host("b"), "b", func(c *Config) { c.Limits.Connections = 2 })
+	b := newNode(t, net.Host("b"), "b", func(c *Config) { c.Limits.Connections, c.Limits.Share = 2, 100 })
 	one := rawTo(t, b, net.Host("raw")).join()
 	rawTo(t, b, net.Host("raw")).join()
 	if told := refusal(rawTo(t, b, net.Host("raw")).ended()); !strings.Contains(told, "as many connections as it accepts") {

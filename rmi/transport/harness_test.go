@@ -61,7 +61,7 @@ func (h *handler) Serve(in *Incoming) {
 	}
 }
 
-// logs keeps what a node logged and lets tests wait for it.
+// logs stores what a node logged and lets tests wait for it.
 type logs struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
@@ -192,16 +192,16 @@ func do(ctx context.Context, s *Session, r *Request) ([]byte, error) {
 	return bytes.Clone(reply.Body), nil
 }
 
-// uncharged waits until no payload is charged to a node. A call's is until its
-// handler has let go of the arguments, shortly after it answered; the session that
-// serves it tells of that.
+// uncharged waits until no payload is charged to a node. A call's payload is charged until its
+// handler has released the arguments, shortly after the answer. The session that serves the
+// call signals that.
 func uncharged(t *testing.T, n *node, serving *Session) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		changed := serving.changed.next()
-		held := n.held.Load()
+		held := n.held.now()
 		if held == 0 {
 			return
 		}
@@ -478,7 +478,7 @@ func (p *raw) ended() []byte {
 	return b
 }
 
-// serveRawOnce listens for one connection and hands it over as a raw peer.
+// serveRawOnce listens for one connection and passes it on as a raw peer.
 func serveRawOnce(t *testing.T, network Network, host string, to chan<- *raw) refs.Endpoint {
 	t.Helper()
 	l, err := network.Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))

@@ -18,8 +18,8 @@ import (
 // idleSessions is how many sessions are measured together.
 const idleSessions = 10_000
 
-// BenchmarkIdleSession reports what a session that was used and is idle costs
-// each side: heap and stacks.
+// BenchmarkIdleSession reports what a session that was used and is idle costs each side, in
+// heap and stacks.
 func BenchmarkIdleSession(b *testing.B) {
 	b.Run("tcp", func(b *testing.B) { // in two processes: one may not have so many files
 		for b.Loop() {

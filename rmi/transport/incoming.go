@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -18,14 +19,15 @@ type Incoming struct {
 	Session    *Session
 	ctx        *callContext
 	payload    []byte // the table, then the body
-	buf        []byte // memory of small payloads, kept from use to use
+	buf        []byte // memory of small payloads, reused
 
 	deadline  time.Time
 	number    wire.CallNum // on its connection, over datagrams
 	perCaller bool         // the peer's calls of the object take turns; inbound has the turn
 	turn      *Turn        // nil: it takes none, or has not entered
-	refused   *fault.Error // why it will not be served although its payload must be taken in
+	refused   *fault.Error // why it will not be served, although its payload must be received
 	answered  bool
+	reserved  int       // bytes of the reply for which there is room in the account
 	uncounted bool      // the table had no room, or will never come
 	asm       *assembly // of a payload that came in fragments; holds its charge
 	next      *Incoming // in inbound's queue
@@ -34,10 +36,16 @@ type Incoming struct {
 // Context is the context that the method gets.
 func (in *Incoming) Context() context.Context { return in.ctx }
 
-// Table is the table of references, to be parsed by wire.ParseTable.
+// Metadata came with the call.
+func (in *Incoming) Metadata() wire.Metadata { return in.Extensions.Metadata }
+
+// size is what the call takes while it waits: bytes of its payload and of its metadata.
+func (in *Incoming) size() int { return in.Header.Payload.Len() + len(in.Extensions.Metadata) }
+
+// Table is the encoded table of references: see wire.ParseTable.
 func (in *Incoming) Table() []byte { return in.payload[:in.Header.Payload.Table] }
 
-// join makes one piece of a payload that came in fragments.
+// join makes a payload that came in fragments one piece of memory.
 func (in *Incoming) join() {
 	if in.asm != nil && in.payload == nil {
 		in.asm.blocks = [][]byte{mempool.Join(in.asm.blocks)}
@@ -45,34 +53,59 @@ func (in *Incoming) join() {
 	}
 }
 
-// Body is the encoded arguments. It is valid until Serve returns, or for as long
-// as somebody has it if it is Owned.
+// Body is the encoded arguments. It is valid until Serve returns. If it is Owned, it stays
+// valid.
 func (in *Incoming) Body() []byte { return in.payload[in.Header.Payload.Table:] }
 
-// Owned says that nothing else is in the memory of Body, nor will be.
+// Owned says that the memory of Body holds nothing else, and never will.
 func (in *Incoming) Owned() bool { return in.asm != nil }
 
-// Reply answers the call. If it reports that the reply is kept, table and body
-// must not be used again; else they may.
+// Reserve makes room for a reply of n bytes. Its error is what the call is to fail with if
+// there is none. Reply does the same; whoever gave something with the results that must be taken
+// back then asks before.
+func (in *Incoming) Reserve(n int) *fault.Error {
+	s := in.Session
+	t, l := s.transport, &s.transport.Limits
+	if in.reserved == n {
+		return nil
+	}
+	if in.reserved > 0 { // for another reply
+		t.retained.add(-int64(in.reserved))
+		s.account.retained.add(-int64(in.reserved))
+		in.reserved = 0
+	}
+	if n <= ackAbove || !s.resumable {
+		return nil
+	}
+	if !both(&t.retained, int64(l.RetainedTotal), &s.account.retained, l.share(l.RetainedTotal), int64(n)) {
+		return t.crowded(fault.OutcomeExecuted, fmt.Sprintf("the reply of %d bytes has no room beside those that wait for their callers to say that they have them", n), "RetainedTotal", l.RetainedTotal)
+	}
+	in.reserved = n
+	return nil
+}
+
+// Reply answers the call. kept reports that the reply is retained in table and body: then the
+// caller must not use them again.
 func (in *Incoming) Reply(references int, table, body []byte) (kept bool) {
-	return in.answer(0, references, table, body)
+	return in.answer(0, references, table, body, "")
 }
 
 // Fail answers the call with an error.
 func (in *Incoming) Fail(err *fault.Error) {
-	in.answer(wire.FlagError, 0, nil, codec.AppendError(nil, err))
+	in.answer(wire.FlagError, 0, nil, codec.AppendError(nil, err), "")
 }
 
-// Relay answers the call with another's reply, as it came.
-func (in *Incoming) Relay(failed bool, references int, table, body []byte) (kept bool) {
+// Relay answers the call with the reply of another call, unchanged.
+func (in *Incoming) Relay(failed bool, references int, table, body []byte, m wire.Metadata) (kept bool) {
 	var flags uint8
 	if failed {
 		flags = wire.FlagError
 	}
-	return in.answer(flags, references, table, body)
+	return in.answer(flags, references, table, body, m)
 }
 
-func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kept bool) {
+// answer answers the call. Metadata that the method set goes before m.
+func (in *Incoming) answer(flags uint8, references int, table, body []byte, m wire.Metadata) (kept bool) {
 	if in.answered {
 		return false
 	}
@@ -85,8 +118,16 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte) (kep
 		in.Fail(fault.New(fault.KindTooLarge, fault.OutcomeExecuted, "%d references among the results: the caller accepts %d in one message (its Options.Limits.References)", references, s.limits.References))
 		return false
 	}
+	if own := in.ctx.takeReplyMetadata(); own != "" {
+		m = own
+	}
+	extensions := wire.AppendMetadata(nil, m)
+	if err := in.Reserve(len(table) + len(body) + len(extensions)); err != nil {
+		in.Fail(err)
+		return false
+	}
 	in.answered = true
-	r := reply{flags: flags, parts: [2][]byte{table, body},
+	r := reply{flags: flags, extensions: extensions, reserved: in.reserved > 0, parts: [2][]byte{table, body},
 		payload: wire.Payload{References: uint32(references), Table: uint32(len(table)), Body: uint32(len(body))}}
 	// From here on the peer may use the slot again.
 	l, many := s.inbound.answered(in, &r)
@@ -130,21 +171,26 @@ func (in *Incoming) recycle() {
 
 // reply is what a call is answered with.
 type reply struct {
-	flags    uint8
-	payload  wire.Payload
-	parts    [2][]byte // table and body
-	retained bool      // parts are the slot's own, and no copy
-	copied   []byte    // what parts are in, if that is memory of package mempool's
-	sending  *outBody  // of one that travels in fragments
+	flags      uint8
+	payload    wire.Payload
+	parts      [2][]byte // table and body
+	extensions []byte    // its own
+	retained   bool      // the slot retains parts themselves, not a copy
+	copied     []byte    // the memory of parts, if it is package mempool's
+	sending    *outBody  // of a reply that travels in fragments
+	reserved   bool      // it is counted in the account
 }
+
+// size is what the reply takes while it is kept, in bytes.
+func (r *reply) size() int { return r.payload.Len() + len(r.extensions) }
 
 // append appends the return record of a reply that needs no fragments.
 func (r *reply) append(b []byte, h *wire.ReturnHeader) []byte {
-	b = wire.AppendReturn(b, h, r.flags, nil)
+	b = wire.AppendReturn(b, h, r.flags, r.extensions)
 	return append(append(b, r.parts[0]...), r.parts[1]...)
 }
 
-// copyTo copies the parts, which are then in what it returns.
+// copyTo copies the parts to b and returns it. The parts are then in that memory.
 func (r *reply) copyTo(b []byte) []byte {
 	b = append(append(b, r.parts[0]...), r.parts[1]...)
 	t := r.payload.Table
@@ -152,9 +198,9 @@ func (r *reply) copyTo(b []byte) []byte {
 	return b
 }
 
-// body is a large reply as the outbox takes it.
+// body makes the outBody of a large reply.
 func (r *reply) body(h *wire.ReturnHeader) *outBody {
-	return &outBody{header: wire.AppendReturn(nil, h, r.flags|wire.FlagFragmented, nil),
+	return &outBody{header: wire.AppendReturn(nil, h, r.flags|wire.FlagFragmented, r.extensions),
 		parts: r.parts, slot: h.Slot, seq: h.Seq, ofReturn: true, done: make(chan struct{})}
 }
 

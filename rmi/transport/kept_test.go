@@ -94,7 +94,7 @@ func TestKeptRepliesEndWithTheSession(t *testing.T) {
 	})
 }
 
-// What a node says of replies that it has.
+// Which replies a node acknowledges, and when.
 func TestRepliesAreAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, b, s := linked(t)
@@ -146,7 +146,8 @@ func TestAcknowledgementsAreLostWithTheConnection(t *testing.T) {
 	})
 }
 
-// Nobody reads the replies of callers that left, and still they must not fill what the peer keeps.
+// Nobody reads the replies of calls that were given up. They must not fill what the peer
+// retains.
 func TestRepliesThatNobodyReadsAreAcknowledged(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -203,15 +204,15 @@ func TestRepliesThatNobodyReadsAreAcknowledged(t *testing.T) {
 	}
 }
 
-// A reply for which the caller has no room was received all the same.
+// A reply for which the caller has no room was received nevertheless.
 func TestARefusedReplyIsAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b, s := linked(t)
 		counting(b, first, nil, func(in *Incoming) { in.Reply(0, nil, make([]byte, 1<<20)) })
-		a.held.Add(int64(a.Limits.AssemblyTotal))
+		a.held.add(int64(a.Limits.AssemblyTotal))
 		_, err := do(t.Context(), s, request(t.Context(), first, nil))
 		wantKind(t, err, fault.KindOverloaded, fault.OutcomeExecuted, "had no room")
-		a.held.Add(-int64(a.Limits.AssemblyTotal))
+		a.held.add(-int64(a.Limits.AssemblyTotal))
 		<-time.After(2 * tick)
 		b.kept(t, 0, 0)
 	})
@@ -238,7 +239,7 @@ func TestAnUnusedSlotStillOwes(t *testing.T) {
 	})
 }
 
-// Of the sessions without a connection those that are so for longest end first.
+// Of the sessions without a connection, those that have been without for longest end first.
 func TestDetachedSessionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t, func(c *Config) { c.Limits.Detached = 2 })

@@ -21,6 +21,7 @@ import (
 type Link struct {
 	carrier
 	session  *Session
+	account  *account // on which it was accepted; nil: this node dialled
 	epoch    wire.Epoch
 	attached any
 
@@ -31,8 +32,10 @@ type Link struct {
 	pinged   atomic.Int64 // tick of the last ping sent
 	nudged   int64        // lastRead at the last nudge; the clock's
 
-	order      order // of the calls that come, over datagrams; the reader's
-	assembling int64 // bytes of payloads announced and not complete; the reader's
+	order      order        // of the calls that come, over datagrams; the reader's
+	assembling atomic.Int64 // bytes of payloads announced and not complete; the reader changes it
+	pieces     atomic.Int64 // bytes that came of such payloads
+	slow       slowness     // of them; the clock's
 
 	cutOnce sync.Once
 	err     error         // set before done is closed
@@ -176,7 +179,26 @@ func (l *Link) run() {
 	}()
 }
 
-// onTick is the connection's part in the transport's clock.
+// slowness finds a peer that begins messages and does not send them, whose room others would
+// have to do without.
+type slowness struct {
+	since, had int64 // tick and pieces of the last look at which there was progress
+}
+
+// slowBytes is what must come of payloads under assembly within deadAfter.
+const slowBytes = 8 << 10
+
+// looks notes what has come of the payloads under assembly, and reports whether that is too
+// little for the time.
+func (s *slowness) looks(now, assembling, pieces int64) bool {
+	if assembling == 0 || s.since == 0 || pieces-s.had >= slowBytes {
+		s.since, s.had = now, pieces
+	}
+	return time.Duration(now-s.since)*tick >= deadAfter
+}
+
+// onTick is the connection's part in the transport's clock. It sees to pings, and cuts a connection whose peer is silent, takes nothing, or sends a
+// message too slowly.
 func (l *Link) onTick(now int64) {
 	s := l.session
 	silent := time.Duration(now-l.lastRead.Load()) * tick
@@ -187,6 +209,9 @@ func (l *Link) onTick(now int64) {
 		return
 	case time.Duration(l.out.stalled(now))*tick >= deadAfter:
 		l.cut(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the peer took no byte for %v", deadAfter))
+		return
+	case l.slow.looks(now, l.assembling.Load(), l.pieces.Load()):
+		l.cut(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "less than %d bytes of a message came in %v", slowBytes, deadAfter))
 		return
 	case silent >= ping && time.Duration(now-l.pinged.Load())*tick >= ping:
 		l.pinged.Store(now)

@@ -2,9 +2,9 @@ package transport
 
 import "gormi/rmi/internal/guard"
 
-// nestings are the locks of this package that are taken while another is held: no
-// others are. The tests hold it without a cycle, and with the tag rmi_locks they find
-// each of these nestings and no other.
+// nestings lists every lock of this package that is taken while another is held. A test checks
+// that there is no cycle. With the tag rmi_locks the tests find each of these nestings and no
+// other.
 var nestings = []guard.Nesting{
 	guard.Nest[lockedDials, lockedPeers]("a dial begins unless one that ended just now left a session"),
 	guard.Nest[lockedDials, lockedTransport]("a dial begins unless the transport is closed"),

@@ -14,8 +14,8 @@ func TestLocksHaveAnOrder(t *testing.T) {
 	}
 }
 
-// nestingsSeen runs tests and, in a build that checks locks, has them fail if all of them
-// together did not come upon each of the nestings: the table is to say no more than is so.
+// nestingsSeen runs tests. In a build that checks locks, they fail if all of them together did
+// not meet each of the nestings: the table must not list more than there is.
 type nestingsSeen struct{ *testing.M }
 
 func (m nestingsSeen) Run() int {

@@ -7,38 +7,38 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Over datagrams a call may come before others that were sent earlier. That is
-// what they are for, except where calls take turns: an object that is exported as
-// PerConnection or Serial gets the calls of one peer in the order in which they
-// were sent, whatever carries them.
+// Over datagrams a call may arrive before others that were sent earlier. That is wanted, except
+// where calls take turns. An object that is exported as PerConnection or Serial gets the calls
+// of one peer in the order in which they were sent, over any carrier.
 //
-// So a call has a number there, its place among the calls sent on its connection
-// (wire.ExtOrder), in the record that completes it: its own, or the last fragment of
-// its payload. The callee holds a call that takes turns back while one with a
-// smaller number has not come. All others begin when they come.
+// So over datagrams a call has a number, its place among the calls sent on its connection
+// (wire.ExtOrder). The number is in the record that completes the call: its own, or the last
+// fragment of its payload. The callee holds a call that takes turns back while one with a
+// smaller number has not arrived. All others begin when they arrive.
 //
 //	held back ⇒ it takes turns, and a number below its own is in order.missing
 //
-// Whatever is sent on a connection arrives, or the connection is lost: the carrier
-// repeats a call until it hears that it is there, or its return. Therefore a return
-// must not come before its call: on a new connection a callee sends one that it has
-// only when the call, or a cancel in its place, has come again. Arriving never waits
-// for a call that runs, so holding back cannot lock up, and lasts as long as the
-// carrier takes to repeat what was lost.
+// Whatever is sent on a connection arrives, or the connection is lost. The carrier repeats a
+// call until it learns that the call arrived, or until its return comes. Therefore a return
+// must not come before its call. So on a new connection a callee sends a return that it has
+// only when the call, or a cancel in its place, has come again. An arriving call never
+// waits for a running one. So holding back cannot deadlock, and lasts as long as the carrier
+// takes to repeat what was lost.
 //
-// When the connection is lost, what is held back is forgotten as if it had not come:
-// the caller sends all of it again on the next one, in the order in which it was made.
+// When the connection is lost, calls that are held back are forgotten as if they had not
+// arrived. The caller sends all of them again on the next one, in the order in which they were
+// made.
 
-// order tells which calls of a connection have not come. It is the reader's.
+// order knows which calls of a connection have not arrived. The reader owns it.
 //
-//	missing = the numbers below next that did not come, ascending
+//	missing = the numbers below next that did not arrive, ascending
 type order struct {
-	next    wire.CallNum // one more than the largest that came; 0: none came
+	next    wire.CallNum // one more than the largest that arrived; 0: none has
 	missing []wire.CallNum
 }
 
-// came takes a number in. most is how many calls the peer may have in flight: more
-// cannot be missing, for each is in a slot of its own.
+// came notes the number of a call that arrived. most is how many calls the peer may have in
+// flight. No more can be missing, because each is in a slot of its own.
 func (o *order) came(n wire.CallNum, most int) error {
 	o.next = max(o.next, 1)
 	if n < o.next {
@@ -60,10 +60,10 @@ func (o *order) came(n wire.CallNum, most int) error {
 	return nil
 }
 
-// early reports whether a call with a smaller number has not come.
+// early reports whether a call with a smaller number has not arrived.
 func (o *order) early(n wire.CallNum) bool { return len(o.missing) > 0 && o.missing[0] < n }
 
-// hold holds a call back that came early, as long as there is room.
+// hold holds back a call that came early, as long as there is room.
 func (s *Session) hold(in *Incoming) {
 	st := s.inbound.mu.Lock()
 	held := st.hold(in)
@@ -78,7 +78,7 @@ func (s *Session) hold(in *Incoming) {
 // hold reports whether there was room to hold a call back.
 func (c *lockedInbound) hold(in *Incoming) bool {
 	limits := &c.session.transport.Limits
-	n := in.Header.Payload.Len()
+	n := in.size()
 	if len(c.held) >= limits.Queue || c.holds+n > limits.Assembly {
 		return false
 	}
@@ -93,7 +93,7 @@ func (c *lockedInbound) hold(in *Incoming) bool {
 	return true
 }
 
-// release returns the first call that is held back and need not be any more, or nil.
+// release returns the first held call if it no longer has to wait, or nil.
 func (c *inbound) release(o *order) *Incoming {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,11 +104,11 @@ func (c *inbound) release(o *order) *Incoming {
 	if st.held = slices.Delete(st.held, 0, 1); len(st.held) == 0 {
 		st.held = nil
 	}
-	st.holds -= in.Header.Payload.Len()
+	st.holds -= in.size()
 	return in
 }
 
-// number is the next call's.
+// number returns the number of the next call.
 func (o *outbox) number() wire.CallNum {
 	q := o.mu.Lock()
 	defer o.mu.Unlock()
@@ -116,8 +116,8 @@ func (o *outbox) number() wire.CallNum {
 	return q.numbered
 }
 
-// extensions are a call's, with its place over datagrams. They are valid until the
-// next call.
+// extensions returns a call's extensions, over datagrams with its number. They are valid until
+// the next use.
 func (q *lockedOutbox) extensions(ext []byte) []byte {
 	if !q.of.link.lossy {
 		return ext

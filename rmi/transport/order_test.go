@@ -13,8 +13,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// lossyNetwork is a network whose accepted connections are said to lose, double and
-// reorder records: the raw peer does that.
+// lossyNetwork is a network whose accepted connections claim to lose, duplicate and reorder
+// records. The raw peer does that.
 type lossyNetwork struct{ Network }
 
 type lossyListener struct{ net.Listener }
@@ -36,8 +36,8 @@ func (l lossyListener) Accept() (net.Conn, error) {
 
 func (lossyConn) Lossy() bool { return true }
 
-// aloneLossy returns a node that only raw peers talk to, over connections that are lossy. Calls of
-// method first take turns, and are noted by their bodies; the calls of others do not.
+// aloneLossy returns a node to which only raw peers talk, over lossy connections. Calls of
+// method first take turns, and their bodies are noted. Other calls do not.
 func aloneLossy(t *testing.T, set ...func(*Config)) (b *node, ran *[]string) {
 	b = newNode(t, lossyNetwork{memnet.New().Host("b")}, "b", set...)
 	ran = new([]string)
@@ -98,7 +98,7 @@ func TestCallsThatComeEarlyWaitIfTheyTakeTurns(t *testing.T) {
 	})
 }
 
-// What waits for a call that was lost is forgotten with the connection, and comes again.
+// Calls that wait for a call that was lost are forgotten with the connection, and come again.
 func TestHeldCallsBeginAnewOnANewConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, ran := aloneLossy(t)
@@ -212,8 +212,9 @@ func TestAHeldCallIsWaitedFor(t *testing.T) {
 	})
 }
 
-// A call that runs when its connection is lost is answered on the next one once it, or a cancel in its place,
-// has come there: else the caller would not send it any more, and its number would be missing for ever.
+// A call that runs when its connection is lost is answered on the next one only when the call,
+// or a cancel in its place, has come there. Otherwise the caller would not send it any more,
+// and its number would be missing for ever.
 func TestAReturnDoesNotComeBeforeItsCall(t *testing.T) {
 	for name, in := range map[string]func(p *raw) []byte{
 		"the call":  func(p *raw) []byte { p.seq[0]--; return p.nth(1, 0, first+1, "") },
@@ -328,7 +329,8 @@ func TestNumbersThatBreakTheProtocol(t *testing.T) {
 	})
 }
 
-// In whatever order numbers come, none is called early once all smaller ones are here, and each is before.
+// In whatever order numbers come, a call is early until all smaller ones are here, and not
+// afterwards.
 func TestOrder(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 2))
 	for range 200 {

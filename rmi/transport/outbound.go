@@ -12,12 +12,12 @@ import (
 	"gormi/rmi/wire"
 )
 
-// slot is one place for a call in flight to the peer.
+// slot is the place of one call in flight to the peer.
 type slot struct {
 	num wire.Slot
 
 	// Guarded by outbound's lock; once done was received from, the caller's.
-	done      chan error // capacity 1: nil: the call in it was completed; an error: it was given up, and the slot is another's
+	done      chan error // capacity 1: nil: the call was completed; an error: it was given up, and the slot belongs to another call
 	seq       wire.Seq
 	state     slotState
 	nested    bool
@@ -29,27 +29,27 @@ type slot struct {
 	buf       []byte
 	blocks    [][]byte // of a large reply, instead of buf
 	payload   wire.Payload
+	metadata  wire.Metadata // of the reply
 	failed    bool
 	owned     bool // buf was made for this reply
 	err       error
 	in        *assembly // of the reply's payload, while its fragments arrive
-	last      int       // of a free slot: bytes of the last reply, whoever read it
+	last      int       // of a free slot: size of the last reply, whoever read it
 	owed      int       // of a free slot: the same, until the peer was told that the reply arrived
 
-	// How the call was sent. Written under the connection's outbox.mu, and where
-	// that is not the caller's own doing under outbound's lock too.
+	// How the call was sent. Written under the connection's outbox.mu. Whoever writes it and is
+	// not the caller holds outbound's lock too.
 	made  uint64        // counts the session's calls: the order in which slots were taken
 	sent  atomic.Uint32 // the wire.Epoch of the connection on which it was sent last; 0: never
 	sends int
 	body  *outBody // its payload, if that travels in fragments
 }
 
-// waitsLong stands in slot.expires of a call whose caller waits for a connection
-// without a coarse deadline.
+// waitsLong is the value of slot.expires of a call without a coarse deadline whose caller waits
+// for a connection.
 const waitsLong = -1
 
-// crowd is the number of calls under way from which on frames are left to the
-// flusher.
+// crowd is the number of calls in flight from which the flusher writes all frames.
 const crowd = 4
 
 type slotState uint8
@@ -63,10 +63,10 @@ const (
 
 // outbound is the caller's half of a session: its slots.
 //
-// A slot is one call's from before it is sent until its reply was read, so
-// using it again tells the peer that the reply arrived. Calls from outside
-// (depth 0) may have rootMax slots and wait for one; nested calls never wait,
-// because what they would wait for may be waiting for them.
+// A slot belongs to one call from before the call is sent until its reply was read. So using
+// the slot again tells the peer that the reply arrived. Calls from outside (depth 0) may have
+// rootMax slots, and wait for one. Nested calls never wait: the calls that have the slots may
+// be waiting for them.
 type outbound struct {
 	session      *Session
 	rootMax, max int
@@ -88,7 +88,7 @@ type lockedOutbound struct {
 	waiting []chan struct{}
 	err     error // why no call can be made any more
 	over    error // the same, for calls that were not sent
-	away    bool  // the peer is (absence.go): no call waits for it
+	away    bool  // the peer is away (absence.go): no call waits for it
 }
 
 func (c *outbound) init(s *Session, max int) {
@@ -97,15 +97,15 @@ func (c *outbound) init(s *Session, max int) {
 	c.mu.Unlock()
 }
 
-// A reply of more than ackAbove bytes is acknowledged if its slot is not used
-// again within a tick; all are, at once, when together they have ackAtOnce bytes.
+// A reply of more than ackAbove bytes is acknowledged if its slot is not used again within a
+// tick. All replies are acknowledged at once when together they have ackAtOnce bytes.
 const (
 	ackAbove  = 4 << 10
 	ackAtOnce = 1 << 20
 )
 
-// acquire returns a slot for r, its sequence number advanced, waiting for one if
-// the call is of depth 0, at most until the end of ctx or, if it is not zero, until.
+// acquire returns a slot for r and advances its sequence number. A call of depth 0 waits for a
+// slot, at most until the end of ctx and, if it is not zero, until.
 func (c *outbound) acquire(ctx context.Context, r *Request, until time.Time) (*slot, error) {
 	for {
 		st := c.mu.Lock()
@@ -135,13 +135,13 @@ func (c *outbound) acquire(ctx context.Context, r *Request, until time.Time) (*s
 	}
 }
 
-// enter returns a slot for r, or its turn in the line for one, which is closed when it is
-// to try again. It returns neither if the peer is away.
+// enter returns a slot for r, or its turn in the line for one. The turn is closed when r is to
+// try again. If the peer is away, enter returns neither.
 func (c *lockedOutbound) enter(r *Request) (s *slot, turn chan struct{}, err error) {
 	if c.err != nil {
 		return nil, nil, c.over
 	}
-	if c.away && c.of.session.link.Load() == nil { // else resend is about to know
+	if c.away && c.of.session.link.Load() == nil { // if there is a connection, resend is about to end the absence
 		return nil, nil, nil
 	}
 	nested := r.Header.Depth > 0
@@ -159,7 +159,7 @@ func (c *lockedOutbound) enter(r *Request) (s *slot, turn chan struct{}, err err
 	return nil, turn, nil
 }
 
-// leaveLine gives a turn up. If it has come already, it is passed on.
+// leaveLine gives a turn up. If the turn has come already, the next in line gets it.
 func (c *lockedOutbound) leaveLine(turn chan struct{}) {
 	if i := slices.Index(c.waiting, turn); i >= 0 {
 		c.waiting = slices.Delete(c.waiting, i, i+1)
@@ -183,7 +183,7 @@ func (c *lockedOutbound) take(r *Request, nested bool) *slot {
 	c.made++
 	s.made = c.made
 	s.state, s.nested, s.oneWay, s.err, s.failed = slotWaiting, nested, false, nil, false
-	s.payload = wire.Payload{}
+	s.payload, s.metadata = wire.Payload{}, ""
 	s.req, s.uncounted, s.sends, s.body = r, r.Uncounted, 0, nil
 	s.sent.Store(0)
 	r.Header.Slot, r.Header.Seq = s.num, s.seq
@@ -210,7 +210,7 @@ func (c *outbound) release(s *slot) {
 	}
 }
 
-// paid notes that the peer hears, or will, that a slot's last reply arrived.
+// paid notes that the peer has been told, or will be, that a slot's last reply arrived.
 func (c *lockedOutbound) paid(s *slot) {
 	c.owed -= s.owed
 	if s.owed > ackAbove {
@@ -222,10 +222,11 @@ func (c *lockedOutbound) paid(s *slot) {
 // release frees a slot whose reply was read or will never come.
 func (c *lockedOutbound) release(s *slot) {
 	if s.sent.Load() == 0 {
-		s.seq-- // it was never used, and last is still that of the call before
+		s.seq-- // it was never used: last still belongs to the call before
 	} else {
-		s.last = s.payload.Len()
+		s.last = s.payload.Len() + len(s.metadata)
 	}
+	s.metadata = ""
 	if c.of.session.resumable {
 		s.owed = s.last
 		c.owed += s.owed
@@ -249,14 +250,15 @@ func (c *lockedOutbound) release(s *slot) {
 	c.of.session.changed.send()
 }
 
-// owesLarge reports whether the peer keeps a large reply whose slot nobody uses.
+// owesLarge reports whether the peer retains a large reply whose slot is free.
 func (c *outbound) owesLarge() bool {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
 	return st.large > 0
 }
 
-// acks appends the acknowledgements of replies above a size whose slots are free.
+// acks appends the acknowledgements of the replies of more than above bytes whose slots are
+// free.
 func (c *lockedOutbound) acks(b []byte, above int) []byte {
 	if c.owed == 0 {
 		return b
@@ -277,11 +279,10 @@ func (c *lockedOutbound) wakeOne() {
 	}
 }
 
-// abandon leaves the call that waits on done to its fate. left is false if the
-// call was completed meanwhile. sent tells whether the peer may know the call; if
-// not, the slot is free again. body is what the caller has taken back of the
-// payload's sending, and begun whether any of it was sent; if the payload was
-// sent anew meanwhile, again is true and nothing was done.
+// abandon gives up the call that waits on done. left is false if the call was completed
+// meanwhile. sent tells whether the peer may know the call; if not, the slot is free again.
+// body is the sending of the payload that the caller has aborted, and begun whether any of it
+// was sent. If the payload was sent again meanwhile, again is true and nothing was done.
 func (c *outbound) abandon(s *slot, done chan error, body *outBody, begun bool) (left, sent, again bool) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
@@ -303,14 +304,14 @@ func (c *outbound) abandon(s *slot, done chan error, body *outBody, begun bool) 
 	return true, true, false
 }
 
-// bodyOf is the sending of the call's payload, if that travels in fragments.
+// bodyOf returns the outBody of the call's payload, if it travels in fragments.
 func (c *outbound) bodyOf(s *slot) *outBody {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return s.body
 }
 
-// sentOneWay leaves a one-way call that was sent.
+// sentOneWay gives up the wait for a one-way call, once it was sent.
 func (c *outbound) sentOneWay(s *slot) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
@@ -322,16 +323,16 @@ func (c *outbound) sentOneWay(s *slot) {
 	st.release(s)
 }
 
-// complete hands the slot to its caller.
+// complete wakes the slot's caller: the reply is in the slot.
 func (c *lockedOutbound) complete(s *slot) {
 	s.state = slotDone
 	s.done <- nil
 	c.of.session.changed.send()
 }
 
-// returned takes a return record in. It runs on the reading goroutine. uncounted,
-// if it is not nil, is to be called, and table, of a reply that nobody reads,
-// to be counted.
+// returned handles a return record. It runs on the reading goroutine. If uncounted is not nil,
+// it must be called. table is that of a reply that nobody reads: its references must be
+// counted.
 func (c *outbound) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest []byte) (uncounted func(), table []byte, err error) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
@@ -342,7 +343,7 @@ func (c *outbound) returned(l *Link, p wire.Prefix, h *wire.ReturnHeader, rest [
 	if sl.seq != h.Seq || (sl.state != slotWaiting && sl.state != slotAbandoned) || sl.in != nil || sl.sent.Load() == 0 {
 		return nil, nil, wire.ProtocolError("W-54: return for call %d of slot %d, which is not in flight", h.Seq, h.Slot)
 	}
-	sl.payload, sl.failed = h.Payload, p.Flags&wire.FlagError != 0
+	sl.payload, sl.metadata, sl.failed = h.Payload, h.Metadata, p.Flags&wire.FlagError != 0
 	if p.Flags&wire.FlagUncounted != 0 {
 		uncounted, sl.uncounted = sl.uncounted, nil
 	}
@@ -370,8 +371,8 @@ func (c *outbound) fragment(num wire.Slot, seq wire.Seq) (*assembly, error) {
 	return st.slots[num].in, nil
 }
 
-// assembled completes the call whose reply's last fragment is here. It returns
-// the table of a reply that nobody reads.
+// assembled completes a call when the last fragment of its reply is here. It returns the table
+// of a reply that nobody reads.
 func (c *outbound) assembled(num wire.Slot) (references uint32, table []byte) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
@@ -401,7 +402,7 @@ func (c *outbound) assembled(num wire.Slot) (references uint32, table []byte) {
 	return references, table
 }
 
-// fail ends every call in flight with err; those made later get it at once.
+// fail ends every call in flight with err. Later calls get err at once.
 func (c *outbound) fail(err error) {
 	over := errOver(err)
 	st := c.mu.Lock()
@@ -439,9 +440,9 @@ func (c *outbound) cut() {
 	}
 }
 
-// resend appends to a new connection's frames what the peer may not have heard
-// of: the calls in flight, in the order in which they were made, that those whose
-// callers left are given up, and that large replies arrived.
+// resend appends to a new connection's frames what the peer may not know: the calls in flight,
+// in the order in which they were made, cancels for the calls that were given up, and
+// acknowledgements of large replies.
 func (c *outbound) resend(q *lockedOutbox) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
@@ -475,7 +476,7 @@ func (c *outbound) resend(q *lockedOutbox) {
 	}
 }
 
-// abandoned reports whether a call that the peer may know was given up, and no reply came yet.
+// abandoned reports whether a call that the peer may know was given up and has no reply yet.
 func (c *outbound) abandoned(num wire.Slot, seq wire.Seq) bool {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
@@ -489,8 +490,8 @@ type callID struct {
 	seq  wire.Seq
 }
 
-// expire abandons the calls whose coarse deadline has come, tells their
-// callers, and returns the calls of which the peer is to be told.
+// expire abandons the calls whose coarse deadline has passed, wakes their callers, and returns
+// the calls that the peer must be told of.
 func (c *outbound) expire(now int64) []callID {
 	st := c.mu.Lock()
 	late := st.anyLate(now)
@@ -498,14 +499,14 @@ func (c *outbound) expire(now int64) []callID {
 	if !late {
 		return nil
 	}
-	// Their texts say what a connection met: other code's errors, so not under the lock.
+	// Their texts contain errors of other packages, so they are made before the lock.
 	unreached, expired := c.session.unreached(), c.session.expired()
 	st = c.mu.Lock()
 	defer c.mu.Unlock()
 	return st.expire(now, unreached, expired)
 }
 
-// late reports whether the coarse deadline of the call in s has come.
+// late reports whether the coarse deadline of the call in s has passed.
 func (s *slot) late(now int64) bool {
 	e := s.expires.Load()
 	return s.state == slotWaiting && e != 0 && e != waitsLong && e <= now
@@ -516,8 +517,8 @@ func (c *lockedOutbound) anyLate(now int64) bool {
 	return c.busy > 0 && slices.ContainsFunc(c.slots, func(s *slot) bool { return s.late(now) })
 }
 
-// expire abandons the calls that are late and returns those of which the peer is to be
-// told. The errors are those of a call that was not sent, and of one that was.
+// expire abandons the calls that are late and returns those that the peer must be told of.
+// unreached is the error of a call that was not sent, expired of one that was.
 func (c *lockedOutbound) expire(now int64, unreached, expired error) (late []callID) {
 	for _, s := range c.slots {
 		switch {
@@ -533,7 +534,7 @@ func (c *lockedOutbound) expire(now int64, unreached, expired error) (late []cal
 	return late
 }
 
-// giveUp tells the caller of a call that was sent to wait no longer.
+// giveUp ends the wait of the caller of a call that was sent.
 func (c *lockedOutbound) giveUp(s *slot, err error) {
 	s.state, s.req, s.body = slotAbandoned, nil, nil
 	c.of.session.changed.send()
@@ -541,21 +542,21 @@ func (c *lockedOutbound) giveUp(s *slot, err error) {
 	s.done = make(chan error, 1) // for the next call
 }
 
-// peerAway has nobody wait for the peer any more: those who do get an error, of
-// the outcome that is true of their call. It does nothing if there is a connection.
+// peerAway ends all waits for the peer. The callers get an error with the outcome that is true
+// of their call. It does nothing if there is a connection.
 func (c *outbound) peerAway(unknown, notExecuted error) {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if st.away || st.err != nil || c.session.link.Load() != nil { // resend, which comes after the link, ends it
+	if st.away || st.err != nil || c.session.link.Load() != nil { // the link comes before resend, which ends the absence
 		return
 	}
 	st.away = true
 	for _, s := range st.slots {
 		switch {
-		case s.state != slotWaiting, s.req.OneWay: // of these, who waits does so in waitLink
+		case s.state != slotWaiting, s.req.OneWay: // callers of one-way calls wait in waitLink
 		case s.sent.Load() != 0:
 			st.giveUp(s, unknown)
-		case s.expires.Load() != 0: // else its caller is about to look
+		case s.expires.Load() != 0: // if it is 0, its caller is about to look
 			s.err = notExecuted
 			st.complete(s)
 		}

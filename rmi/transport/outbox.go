@@ -12,15 +12,15 @@ import (
 	"gormi/rmi/wire"
 )
 
-// outbox is the writing half of a connection. Frames are appended under its lock to
-// small; whoever finds nobody writing may write one batch itself, if the socket
-// takes it without blocking. What is left over, and everything where such a
-// write is not possible (TLS, congestion, frames made by the reader), is the
-// flusher's, the one goroutine that may block in a write.
+// outbox is the writing half of a connection. Small frames are appended to small under its
+// lock. If nobody is writing, whoever appended may write one batch itself, as far as the socket
+// takes it without blocking. The flusher writes the rest, and everything where such a write is
+// not possible (TLS, congestion, frames made by the reader). It is the one goroutine that may
+// block in a write.
 //
-// Large payloads are cut into fragments, which go one at a time between batches
-// of small frames, the payloads in turn. A payload begins only while the sum of
-// those begun fits the peer's assembly budget; its header is sent when it begins.
+// Large payloads are cut into fragments. The payloads take turns, and one fragment goes after
+// each batch of small frames. A payload begins only while the sum of those begun fits the
+// peer's assembly budget. Its header is sent when it begins.
 type outbox struct {
 	link   *Link
 	try    func([]byte) (int, error) // writes what the socket takes at once; nil: not possible here
@@ -36,18 +36,18 @@ type lockedOutbox struct {
 	of        *outbox
 	small     []byte // whole small frames, in order
 	spare     []byte // the other buffer, empty
-	rest      []byte // the tail of a batch that try did not take; goes before all else
-	writing   bool   // somebody owns the socket: a caller in try, or the flusher
+	rest      []byte // the tail of a batch that try did not take; written before all else
+	writing   bool   // somebody is writing: a caller in try, or the flusher
 	bodies    []*outBody
 	waiting   []*outBody    // not begun yet
 	assembled int           // bytes of the payloads in bodies, in full
 	room      chan struct{} // closed when small was taken; nil if nobody waits
 	since     int64         // tick at which the write under way began; 0: none
 	err       error         // why nothing is sent any more
-	parting   bool          // but for what is in rest and small, of which a close record is the last
-	end       time.Time     // until when a peer that goes on reading may take that; see fail
+	parting   bool          // except what is in rest and small, of which a close record is the last
+	end       time.Time     // until when a peer that goes on reading may take it; see fail
 
-	numbered wire.CallNum // calls sent that have a place, over datagrams: see order.go
+	numbered wire.CallNum // of the last call sent, over datagrams: see order.go
 	ext      []byte       // scratch of extensions
 }
 
@@ -66,7 +66,7 @@ type outBody struct {
 	done     chan struct{} // closed when nothing of it will be read any more
 }
 
-// over reports whether nothing of b will be read any more.
+// over reports whether nothing of b will be read any more: whether done is closed.
 func (b *outBody) over() bool {
 	select {
 	case <-b.done:
@@ -83,9 +83,9 @@ func (o *outbox) init(l *Link, try func([]byte) (int, error), bound, budget int)
 	o.mu.Unlock()
 }
 
-// lock locks the outbox once there is room for a small frame. The wait ends with ctx
-// and, if it is not zero, at until. The error is the session's or the
-// context's; nothing is locked then.
+// lock locks the outbox once there is room for a small frame. The wait ends with ctx and, if it
+// is not zero, at until. The error is the session's or the context's. If there is one, nothing
+// is locked.
 func (o *outbox) lock(ctx context.Context, until time.Time) (*lockedOutbox, error) {
 	for {
 		q := o.mu.Lock()
@@ -127,8 +127,8 @@ func (o *outbox) waitForRoom(ctx context.Context, until time.Time, room <-chan s
 	return nil
 }
 
-// send appends a call's frame, or queues its payload. again says that time has
-// passed since the call was made.
+// send appends a call's frame, or queues its payload. again says that the call was made a while
+// ago: then less of its time is left.
 func (q *lockedOutbox) send(sl *slot, r *Request, again bool) {
 	sl.sent.Store(uint32(q.of.link.epoch))
 	sl.sends++
@@ -150,16 +150,16 @@ func (q *lockedOutbox) send(sl *slot, r *Request, again bool) {
 	q.queueBody(sl.body)
 }
 
-// due is what whoever appended frames has to do after the lock: write a batch, or wake
-// the flusher, or nothing.
+// due is what is to be done after the lock, once frames were appended: write a batch, wake the
+// flusher, or nothing.
 type due struct {
 	batch []byte
 	kick  bool
 }
 
-// appended gets frames that were appended on their way: by a write of the caller's own if
-// that can be done without blocking. In a crowd, where more frames are about to come, it
-// leaves them to the flusher, which writes many at once.
+// appended says how the frames that were appended get sent. The caller writes them itself if a
+// write need not block. In a crowd more frames are about to come: then the flusher writes many
+// at once.
 func (q *lockedOutbox) appended(crowd bool) (d due) {
 	switch {
 	case q.writing:
@@ -189,8 +189,8 @@ func (o *outbox) do(d due) {
 	}
 }
 
-// tried takes in what came of a batch, of which try wrote n bytes. It reports whether to
-// wake the flusher: for the rest, or if that waits for its turn to write a close record.
+// tried notes the result of a batch, of which try wrote n bytes. It reports whether to wake the
+// flusher: to write the rest, or a close record that waits.
 func (q *lockedOutbox) tried(batch []byte, n int, err error) (kick bool) {
 	if err != nil {
 		q.writing = false
@@ -213,8 +213,8 @@ func (o *outbox) kick() {
 	}
 }
 
-// recycle keeps a written batch's memory for the next one, and tells those who
-// wait for room.
+// recycle retains the memory of a written batch for the next one, and wakes those who wait for
+// room.
 func (q *lockedOutbox) recycle(batch []byte) {
 	if batch != nil && cap(batch) <= 64<<10 && q.spare == nil {
 		q.spare = batch[:0]
@@ -225,13 +225,13 @@ func (q *lockedOutbox) recycle(batch []byte) {
 	}
 }
 
-// fromReader appends a frame that the reading goroutine made; it neither waits
-// nor writes. A peer that makes us owe it more than the bound loses its connection.
+// fromReader appends a frame that the reading goroutine made. It neither waits nor writes. A
+// peer for which more answers wait than twice the bound loses its connection.
 func (o *outbox) fromReader(appendTo func([]byte) []byte) error {
 	q := o.mu.Lock()
 	defer o.mu.Unlock()
 	if q.err != nil {
-		return nil // what is lost with a connection is made good on the next
+		return nil // resume repeats on the next connection what is lost with this one
 	}
 	if len(q.small) > 2*o.bound {
 		return wire.ProtocolError("W-67: the peer makes answers necessary and does not read them: %d bytes wait", len(q.small))
@@ -241,8 +241,8 @@ func (o *outbox) fromReader(appendTo func([]byte) []byte) error {
 	return nil
 }
 
-// control appends a frame that this side's own calls bound, at most one for
-// each slot: a cancel. It neither waits nor writes.
+// control appends a frame whose number this side's own calls bound: at most one cancel for each
+// slot. It neither waits nor writes.
 func (o *outbox) control(appendTo func([]byte) []byte) {
 	q := o.mu.Lock()
 	defer o.mu.Unlock()
@@ -261,8 +261,8 @@ func (o *outbox) sendBody(b *outBody) {
 	q.handOver()
 }
 
-// queueBody queues a payload. On a connection that is lost, or closed, nothing
-// is sent: the payload is let go at once.
+// queueBody queues a payload. On a connection that is lost or closed nothing is sent, and done
+// is closed at once.
 func (q *lockedOutbox) queueBody(b *outBody) {
 	b.out, b.size = q.of, len(b.parts[0])+len(b.parts[1])
 	if q.err != nil {
@@ -273,7 +273,7 @@ func (q *lockedOutbox) queueBody(b *outBody) {
 	q.begin()
 }
 
-// handOver hands the socket to the flusher if nobody has it and there is something to write.
+// handOver lets the flusher write, if nobody is writing and there is something to write.
 func (q *lockedOutbox) handOver() {
 	if !q.writing && (len(q.small) > 0 || len(q.bodies) > 0) {
 		q.writing = true
@@ -293,9 +293,9 @@ func (q *lockedOutbox) begin() {
 	}
 }
 
-// abort takes a call's payload back. begun tells whether its header may have
-// been sent, told that the peer needs no cancel record from the caller: it is on
-// its way, before whatever takes the payload's room in the budget.
+// abort takes a call's payload back. begun tells whether its header may have been sent. told
+// says that the caller need not send a cancel record. If the peer needs one, it is on its way,
+// before anything that takes the payload's room in the budget.
 func (o *outbox) abort(b *outBody) (begun, told bool) {
 	q := o.mu.Lock()
 	defer o.mu.Unlock()
@@ -326,19 +326,19 @@ func (q *lockedOutbox) finish(b *outBody) {
 	q.begin()
 }
 
-// fail ends the outbox: nothing is sent any more, and the payloads are let go. If last, a
-// close record, is not nil, the flusher first sends the frames that wait, and then last; a
-// payload under way is not sent to its end, for nobody takes it in behind a close record.
+// fail ends the outbox. Nothing is sent any more, and the payloads are dropped. If last, a
+// close record, is not nil, the flusher first sends the frames that wait, and then last. A
+// payload under way is not completed: nobody reads it behind a close record.
 //
-// There are two who end it so. When this side closes the session in good order, the
-// connection stays meanwhile, and the peer gets more time with all that it takes, until
-// end (Session.Close). After a breach of the protocol the connection ends at once for
-// everybody but the flusher, and end is zero: its time is fixed (Link.cutAfter).
+// Two callers give a last record. Session.Close ends a session in good order: the connection
+// stays open meanwhile, and a peer that goes on reading gets more time, until end. After a
+// breach of the protocol (Link.cutAfter) the connection ends at once for everybody but the
+// flusher. Its time is fixed then, and end is zero.
 func (o *outbox) fail(err error, last []byte, end time.Time) {
 	q := o.mu.Lock()
 	defer o.mu.Unlock()
 	if last == nil {
-		q.parting = false // what was to be sent had its time
+		q.parting = false // a close record has had its time
 	}
 	if q.err != nil {
 		return
@@ -377,7 +377,7 @@ func (o *outbox) stalled(now int64) int64 {
 	return now - q.since
 }
 
-// progress notes that the peer took something.
+// progress notes that the peer took bytes.
 func (o *outbox) progress() {
 	q := o.mu.Lock()
 	q.since = o.link.session.transport.now.Load()
@@ -404,7 +404,7 @@ func (o *outbox) flush(conn net.Conn) {
 			if !o.link.parting {
 				return
 			}
-			<-o.wake // by fail, or by whoever has the socket
+			<-o.wake // sent by fail, or by whoever is writing
 		}
 		for yielded := false; ; yielded = true {
 			if !yielded {
@@ -439,7 +439,7 @@ func (o *outbox) flush(conn net.Conn) {
 				runtime.Gosched() // large payloads go on for long
 			}
 			if err != nil {
-				if body != nil { // it is out of bodies: nobody else lets it go
+				if body != nil { // it is not in bodies, so nobody else closes done
 					close(body.done)
 				}
 				o.link.cut(connectionLost(err))
@@ -447,7 +447,7 @@ func (o *outbox) flush(conn net.Conn) {
 			}
 
 			if !small {
-				batch = nil // a tail: not worth keeping
+				batch = nil // a tail: its memory is not reused
 			}
 			q = o.mu.Lock()
 			q.wrote(batch, body, n)
@@ -456,9 +456,9 @@ func (o *outbox) flush(conn net.Conn) {
 	}
 }
 
-// next takes what to write next: the rest of a batch or all small frames (then
-// small is true), and a fragment's payload. If there is nothing, the flusher gives the
-// socket back. over says that nothing is to be sent any more.
+// next returns what to write next: the rest of a batch, or all small frames (then small is
+// true), and a payload of which to write fragments. If there is nothing, the flusher stops
+// writing. over says that nothing is to be sent any more.
 func (q *lockedOutbox) next(now int64) (batch []byte, small bool, body *outBody, over bool) {
 	if q.err != nil && !q.parting {
 		return nil, false, nil, true
@@ -484,7 +484,7 @@ func (q *lockedOutbox) next(now int64) (batch []byte, small bool, body *outBody,
 	return batch, small, body, false
 }
 
-// wrote takes in that the flusher wrote a batch, and n bytes of a payload.
+// wrote notes that the flusher wrote a batch, and n bytes of a payload.
 func (q *lockedOutbox) wrote(batch []byte, body *outBody, n int) {
 	q.recycle(batch)
 	if body == nil {
@@ -498,15 +498,15 @@ func (q *lockedOutbox) wrote(batch []byte, body *outBody, n int) {
 	}
 }
 
-// pieces is how many fragments of a payload are written at once: more cost fewer
-// system calls, and make small frames wait for longer.
+// pieces is how many fragments of a payload are written at once. More of them need fewer system
+// calls, but small frames wait for longer.
 const pieces = 4
 
-// fragmentWriter writes fragments, headers and pieces in one system call.
+// fragmentWriter writes fragments, with their headers, in one system call.
 type fragmentWriter struct {
 	conn     net.Conn
 	vectored bool                // net.Buffers become one writev
-	number   func() wire.CallNum // of a call whose last fragment this is; nil: it has none
+	number   func() wire.CallNum // numbers a call, for its last fragment; nil: calls have no number
 	heads    []byte
 	bufs     net.Buffers
 	buf      []byte // of all of it, where there is no writev

@@ -12,7 +12,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// deadlined tells of read deadlines.
+// deadlined reports read deadlines.
 type deadlined struct {
 	net.Conn
 	told func()
@@ -77,8 +77,8 @@ func TestTheClockLeavesAConnectionAloneThatIsClosed(t *testing.T) {
 	}
 }
 
-// Two connections of a peer may come at once, and the second session end the first in
-// the moment before that is entered.
+// Two connections of a peer may come at the same time. The second session may end the first one
+// in the moment before that is registered.
 func TestASessionThatIsReplacedBeforeItHasAConnectionIsNotCounted(t *testing.T) {
 	b := alone(t)
 	l, conn := unattached(t, b)
@@ -86,7 +86,7 @@ func TestASessionThatIsReplacedBeforeItHasAConnectionIsNotCounted(t *testing.T) 
 	if err := b.peers.accepted(b.Node(), s, wire.SessionID{}); err != nil {
 		t.Fatal(err)
 	}
-	if !b.beginHandshake(conn) {
+	if !b.beginHandshake(conn, nil) {
 		t.Fatal("no room")
 	}
 	replaced(s, "another came")

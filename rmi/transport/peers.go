@@ -10,47 +10,47 @@ import (
 	"gormi/rmi/wire"
 )
 
-// peers keeps one session with each node. Two nodes that dial each other at
-// the same time must leave the same one of the two connections, and a node
-// whose connection broke must not be turned away because its peer has not
-// noticed. So of each pair the node with the smaller id decides:
+// peers keeps one session with each node. When two nodes dial each other at the same time, both
+// must keep the same one of the two connections. And a node whose connection broke must not be
+// turned away because its peer has not noticed. So of each pair the node with the smaller id
+// decides:
 //
-//   - When it dials and has proved who it is, it holds to that dial: until that
-//     ended, and while the session that came of it lives, it refuses connections
-//     from that peer as crossed.
-//   - Unless the peer says that the session which stands in the way is over
-//     (Proof.Previous): then that session is ended and the new one taken.
-//   - The other node takes whatever the deciding one dials.
+//   - When it dials and has proved who it is, it holds to that dial. Until that dial has ended,
+//     and while the session that it made lives, it refuses connections from that peer as
+//     crossed.
+//   - The peer may say that the session which stands in the way is over (Proof.Previous). Then
+//     that session is ended and the new one accepted.
+//   - The other node accepts whatever the deciding one dials.
 //
-// All that is between two processes. A node that was started anew under its old key
-// knows nothing of its sessions, and its peer may not have noticed that it was gone. It
-// is told by the time in its hello, which is when it started: a later one ends the
-// session that stands in the way, whoever decides. An earlier one is refused while that
-// session has a connection, so that two programs with one key do not push each other
-// out for ever; without one it counts as later, for clocks can be set back.
+// All that is between two processes. A node that was started anew under its old key knows
+// nothing of its sessions, and its peer may not have noticed that it was gone. The peer sees it
+// by the time in the hello, which is when the node started. A later time ends the session that
+// stands in the way, whoever decides. An earlier time is refused while that session has a
+// connection, so that two programs with one key do not push each other out for ever. If it has
+// no connection, an earlier time counts as later, because clocks can be set back.
 //
-// A node's session with itself (a proxy by address in the process of the owner)
-// has its dialling end here; the accepting end is not looked up by anybody.
+// A node's session with itself (a proxy by address in the process of the owner) has its
+// dialling end here. Nobody looks its accepting end up.
 type peers struct {
 	mu guard.Mutex[lockedPeers]
 }
 
-// lockedPeers is the state of peers, that of each peer included.
+// lockedPeers is the state of peers and of each peer.
 type lockedPeers struct {
 	byNode map[refs.NodeID]*peer
 	closed bool
 }
 
-// peer is what is known of one other node.
+// peer is what is known about one other node.
 type peer struct {
 	session  *Session
 	last     wire.SessionID // of the last session that is over; for Proof.Previous
-	begun    wire.SessionID // that a dial proposed, and that the peer may have, for all this node knows
+	begun    wire.SessionID // that a dial proposed, and that the peer may have begun
 	begins   wire.Epoch     // how many connections were tried for it
 	proving  bool           // a dial under way has sent its proof
 	holding  int            // dials under way that this node holds to; only if it decides
-	arrival  chan struct{}  // closed when a session arrives or a held dial ends; nil if nobody waits
-	forgetAt int64          // tick after which an entry without a session is dropped; 0: not known yet
+	arrival  chan struct{}  // closed when a session arrives or a dial that is held to ends; nil if nobody waits
+	forgetAt int64          // tick after which an entry without a session is dropped; 0: not set yet
 }
 
 // decides reports whether node a decides for the pair.
@@ -89,7 +89,7 @@ func (p *peers) met(n refs.NodeID) bool {
 	return e != nil && (e.session != nil || e.last != wire.SessionID{})
 }
 
-// ticket is a dial that has proved who it is; held says that its node holds to it.
+// ticket is a dial that has proved who it is. held says that its node holds to it.
 type ticket struct {
 	p    *peers
 	node refs.NodeID
@@ -101,7 +101,7 @@ func (t ticket) done() {
 	defer t.p.mu.Unlock()
 	if e := st.byNode[t.node]; e != nil {
 		e.proving = false
-		if t.held { // the other dials may wait for their crossed ones: waking them is for the one that decides
+		if t.held { // a node that does not decide waits for the peer's connection instead
 			e.holding--
 			e.arrived()
 		}
@@ -122,11 +122,11 @@ type beginning struct {
 	epoch        wire.Epoch
 }
 
-// dialling is asked before the dialling side proves itself. It returns a
-// session that makes the dial unnecessary, or what to propose: the same session
-// again if the last attempt failed after the peer may have agreed to it. The
-// error is errCrossed if another dial to the same node (by another address,
-// say) has come as far already. started is when the node says that it started.
+// dialling is called before the dialling side proves itself. It returns a session that makes
+// the dial unnecessary, or what to propose. That is the same session again if the last attempt
+// failed after the peer may have agreed to it. The error is errCrossed if another dial to the
+// same node (by another address, say) has come as far. started is when the node says that it
+// started.
 func (p *peers) dialling(self, node refs.NodeID, started refs.Time) (b beginning, existing *Session, t ticket, err error) {
 	t = ticket{p: p, node: node, held: decides(self, node)}
 	st := p.mu.Lock()
@@ -136,7 +136,7 @@ func (p *peers) dialling(self, node refs.NodeID, started refs.Time) (b beginning
 	return b, existing, t, err
 }
 
-// dialling returns a session too that is over because its peer was started anew.
+// dialling is peers.dialling. over is a session that is over because its peer was started anew.
 func (p *lockedPeers) dialling(t ticket, started refs.Time) (b beginning, existing, over *Session, err error) {
 	e := p.get(t.node)
 	if e.session != nil && e.session.live() {
@@ -146,7 +146,7 @@ func (p *lockedPeers) dialling(t ticket, started refs.Time) (b beginning, existi
 		over = e.session
 	}
 	if e.proving {
-		return b, nil, over, errCrossed // with a dial of our own
+		return b, nil, over, errCrossed // by a dial of our own
 	}
 	e.proving = true
 	if t.held {
@@ -181,7 +181,7 @@ func (p *peers) dialled(s *Session) error {
 	return nil
 }
 
-// accepted registers a session that the peer dialled, or tells why not.
+// accepted registers a session that the peer dialled, or says why it is refused.
 func (p *peers) accepted(self refs.NodeID, s *Session, previous wire.SessionID) error {
 	if s.peer == self {
 		return nil
@@ -193,7 +193,7 @@ func (p *peers) accepted(self refs.NodeID, s *Session, previous wire.SessionID) 
 	return err
 }
 
-// accepted returns the session that s takes the place of, if there is one, and why.
+// accepted returns the session that s replaces, if there is one, and why.
 func (p *lockedPeers) accepted(self refs.NodeID, s *Session, previous wire.SessionID) (old *Session, why string, err error) {
 	if p.closed {
 		return nil, "", errClosed()
@@ -216,12 +216,12 @@ func (p *lockedPeers) accepted(self refs.NodeID, s *Session, previous wire.Sessi
 	return p.put(s), why, nil
 }
 
-// startedAnew is why a session is over whose peer came again as another process.
+// startedAnew is why a session is over whose peer came back as another process.
 const startedAnew = "the peer was started anew"
 
-// startedAnew tells whether a peer that proved to be s's, and says that it started at
-// a time, is not the process that s is with but one that came after it; or an earlier
-// one, though s is in use.
+// startedAnew compares s with a peer that proved to be s's and says that it started at a time.
+// anew says that the peer is not s's process but a later one. earlier says that it is an
+// earlier one, and s is in use.
 func (s *Session) startedAnew(at refs.Time) (anew, earlier bool) {
 	switch {
 	case at == s.peerTime:
@@ -232,18 +232,18 @@ func (s *Session) startedAnew(at refs.Time) (anew, earlier bool) {
 	return false, true
 }
 
-// errEarlier is why the dial of a node is refused of which a later start is connected.
+// errEarlier is why a dial is refused while a later start of the same node is connected.
 var errEarlier = fault.New(fault.KindDenied, fault.OutcomeNotExecuted,
 	"W-19: a node with the same key that was started later is connected: a key is one process's at a time")
 
-// replaced ends a session in whose place another one stands.
+// replaced ends a session that another one replaces.
 func replaced(old *Session, why string) {
 	if old != nil {
 		old.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "%s", why))
 	}
 }
 
-// put makes s the session with its peer and returns the one that was.
+// put makes s the session with its peer and returns the one before.
 func (p *lockedPeers) put(s *Session) (old *Session) {
 	e := p.get(s.peer)
 	if old = e.session; old != nil {
@@ -255,7 +255,8 @@ func (p *lockedPeers) put(s *Session) (old *Session) {
 	return old
 }
 
-// wait returns a channel that is closed when something about a node changed.
+// wait returns the channel that is closed when a session with n arrives, or may be dialled
+// anew.
 func (p *peers) wait(n refs.NodeID) <-chan struct{} {
 	st := p.mu.Lock()
 	defer p.mu.Unlock()
@@ -266,24 +267,25 @@ func (p *peers) wait(n refs.NodeID) <-chan struct{} {
 	return e.arrival
 }
 
-// remove takes a session that is over out.
+// remove removes a session that is over.
 func (p *peers) remove(s *Session) {
 	st := p.mu.Lock()
 	defer p.mu.Unlock()
 	if e := st.byNode[s.peer]; e != nil && e.session == s {
 		e.session, e.last = nil, s.id
 		e.forgetAt = s.transport.now.Load() + forgetAfter
-		if len(st.byNode) > maxForgotten && !e.proving { // keys are free: anybody can come as many nodes
+		if len(st.byNode) > maxForgotten && !e.proving { // keys are free: anybody can come as any number of nodes
 			e.arrived()
 			delete(st.byNode, s.peer)
 		}
 	}
 }
 
-// forgetAfter is for how many ticks the id of a session that is over, or may have begun, is kept.
+// forgetAfter is how many ticks the id is kept of a session that is over, or may have begun.
 const forgetAfter = 120 * 4
 
-// maxForgotten is the number of nodes from which on those without a session are forgotten at once.
+// maxForgotten is the number of nodes above which those without a session are forgotten at
+// once.
 const maxForgotten = 1 << 16
 
 // forget drops the entries of nodes that were not heard of for long.
@@ -296,7 +298,7 @@ func (p *peers) forget(now int64) {
 		case e.forgetAt == 0:
 			e.forgetAt = now + forgetAfter
 		case e.forgetAt < now:
-			e.arrived() // who waits asks again
+			e.arrived() // those who wait ask again
 			delete(st.byNode, n)
 		}
 	}

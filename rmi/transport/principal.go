@@ -4,18 +4,20 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 
+	"gormi/refs"
 	"gormi/rmi/fault"
 )
 
-// Anonymous is the principal of a peer of which nothing but its node id is proved.
+// Anonymous is the principal of a peer of which only the node id is proved.
 const Anonymous = "anonymous"
 
-// peerPrincipal tells who is at the other end of a connection: the name in a certificate that
+// peerPrincipal says who is at the other end of a connection: the name in a certificate that
 // was verified, or the user of a process of this machine. So a principal is proved before the
-// first byte of the protocol is read. It is the session's too: no connection of another
-// principal may take a session up.
+// first byte of the protocol is read. It is the session's too: a connection of another
+// principal cannot resume the session.
 func (c *carrier) peerPrincipal() string {
 	switch {
 	case c.tls != nil:
@@ -40,8 +42,8 @@ func userOf(c *net.UnixConn) (uid uint32, ok bool) {
 	return uid, ok && err == nil
 }
 
-// nameIn is the principal that a certificate is for: the first URI, or else the first DNS
-// name, or else the common name. A name that would read as one of another kind is none.
+// nameIn is the principal of a certificate: the first URI, or else the first DNS name, or else
+// the common name. A name that reads like a principal of another kind does not count.
 func nameIn(c *x509.Certificate) string {
 	switch {
 	case len(c.URIs) > 0:
@@ -60,7 +62,8 @@ func nameIn(c *x509.Certificate) string {
 	return Anonymous
 }
 
-// identify tells who the peer is, once the TLS handshake is over, and whether that is enough.
+// identify fails if this node requires a principal and the peer has none. It is called when the
+// TLS handshake is over.
 func (h *handshake) identify() error {
 	if h.t.RequirePrincipal && h.principal == Anonymous {
 		return fault.New(fault.KindDenied, fault.OutcomeNotExecuted,
@@ -69,7 +72,7 @@ func (h *handshake) identify() error {
 	return nil
 }
 
-// same tells whether the peer may go on with a session that was begun with a principal.
+// same fails if the peer's principal is not the one with which the session began.
 func (h *handshake) same(s *Session) error {
 	switch {
 	case h.principal == s.principal:
@@ -81,11 +84,32 @@ func (h *handshake) same(s *Session) error {
 	}
 }
 
-// Principal tells who the peer is: see peerPrincipal.
+// Principal says who the peer is: see peerPrincipal.
 func (s *Session) Principal() string { return s.principal }
 
 // Local reports whether the peer is on this machine, by its newest connection: see carrier.local.
 func (s *Session) Local() bool { return s.local.Load() }
+
+// Remote reports whether the peer is on another machine, as far as the newest connection tells. It
+// is not if it is Local, or if the two ends of the connection have the same address.
+func (s *Session) Remote() bool {
+	far, l := s.RemoteAddr(), s.link.Load()
+	if far == nil || s.Local() {
+		return far == nil
+	}
+	at, err := netip.ParseAddrPort(far.String())
+	if err != nil {
+		return false // a path, or a name in memory
+	}
+	if l == nil {
+		return true
+	}
+	near, err := netip.ParseAddrPort(l.raw.LocalAddr().String())
+	return err != nil || near.Addr().Unmap() != at.Addr().Unmap()
+}
+
+// ChosenBy is who chose the address that was dialled, if this node dialled.
+func (s *Session) ChosenBy() refs.Origin { return s.chosenBy }
 
 // RemoteAddr is the address from which the peer came, or that was dialled, for the newest
 // connection. It is nil before the first.

@@ -24,7 +24,7 @@ func TestTheNameInACertificate(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	// What reads as a user of this machine, or as nobody, is none.
+	// A name that reads like a user of this machine, or like nobody, does not count.
 	for _, c := range []*x509.Certificate{
 		{}, {URIs: []*url.URL{uri("uid:0")}}, {URIs: []*url.URL{uri("/relative")}}, {DNSNames: []string{"uid:0"}}, {DNSNames: []string{""}},
 		{Subject: pkix.Name{CommonName: "uid:0"}}, {Subject: pkix.Name{CommonName: "spiffe://bank/teller"}}, {DNSNames: []string{"anonymous"}},

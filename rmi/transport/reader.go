@@ -12,9 +12,9 @@ import (
 )
 
 // The reader of a connection, from bytes to calls that arrived: read takes bytes, took finds
-// the records in them, and record takes each in. A record of the peer's calls goes on to
-// its slot (inbound.go) and then to a handler (workers.go). A reply goes to the slot of the
-// call (outbound.go). Session tells what a reader may do.
+// the records in them, and record handles each. A record of the peer's calls goes on to its
+// slot (inbound.go) and then to a handler (workers.go). A reply goes to the slot of the call
+// (outbound.go). The comment of Session says what a reader may do.
 
 const (
 	readBuffer    = 4 << 10  // while there is little to read
@@ -177,7 +177,7 @@ func (x *intake) lost(err error) error {
 	return connectionLost(err)
 }
 
-// record takes in one whole record; rec is what follows its prefix. An error ends the
+// record handles one whole record; rec is what follows its prefix. An error ends the
 // connection. If over is true, it ends the session too.
 func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 	s := l.session
@@ -226,7 +226,7 @@ func (l *Link) record(p wire.Prefix, rec []byte) (over bool, err error) {
 		}
 		return true, l.out.fromReader(func(b []byte) []byte { return wire.AppendPing(b, wire.FramePong, token) })
 	case wire.FramePong:
-		_, err := wire.ParsePing(p, rec) // that a byte came is all it says
+		_, err := wire.ParsePing(p, rec) // the byte that came is all that matters
 		return true, err
 	case wire.FrameStream:
 		chunk, err := wire.ParseStream(p, rec)
@@ -272,7 +272,7 @@ func (s *Session) dropTable(references uint32, table []byte) {
 	}
 }
 
-// call takes in a call record.
+// call handles a call record.
 func (l *Link) call(p wire.Prefix, rec []byte) error {
 	s := l.session
 	limits := &s.transport.Limits
@@ -293,7 +293,7 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 			err = wire.ProtocolError("W-45: extension %d is for datagrams", wire.ExtOrder)
 		}
 		if err != nil {
-			in.refused = &fault.Error{Kind: fault.KindProtocol, Outcome: fault.OutcomeNotExecuted, Msg: text(err)} // which begins with the rule
+			in.refused = &fault.Error{Kind: fault.KindProtocol, Outcome: fault.OutcomeNotExecuted, Msg: text(err)} // this text begins with the rule
 		}
 	}
 	if h.Depth > wire.MaxDepth {
@@ -304,6 +304,9 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	}
 	in.deadline = time.Now().Add(timeout(h.Timeout))
 	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, relayed: h.Hops > 0, deadline: in.deadline}
+	if in.Extensions.Metadata != "" {
+		in.ctx.metadata.Store(&callMetadata{came: in.Extensions.Metadata})
+	}
 	if in.number = in.Extensions.Order; l.lossy && in.number == 0 && p.Flags&wire.FlagFragmented == 0 {
 		return wire.ProtocolError("W-63: a call without its place among those sent on this connection")
 	}
@@ -332,9 +335,9 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	return l.came(in.number, in)
 }
 
-// came is called when a call is complete. in is nil if the call came before. n is its place
-// among the calls of the connection, over a lossy carrier (order.go). It runs on the
-// reading goroutine.
+// came is called when a call is complete. in is nil if the call came before. Over a lossy
+// carrier n is its place among the calls of the connection (order.go). It runs on the reading
+// goroutine.
 func (l *Link) came(n wire.CallNum, in *Incoming) error {
 	s := l.session
 	if l.lossy {
@@ -353,7 +356,7 @@ func (l *Link) came(n wire.CallNum, in *Incoming) error {
 	return nil
 }
 
-// timeout converts microseconds from the wire; a day and more is a day.
+// timeout converts microseconds from the wire. A day is the most.
 func timeout(us uint64) time.Duration {
 	const day = 24 * time.Hour
 	if us > uint64(day/time.Microsecond) {
@@ -373,8 +376,8 @@ type piece struct {
 	rest     int          // bytes that are not here yet
 }
 
-// fragment begins to take in a fragment. rec may be incomplete: then the rest of the record
-// goes to x.dst when it arrives.
+// fragment handles the beginning of a fragment. rec may be incomplete: then the rest of the
+// record goes to x.dst when it arrives.
 func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err error) {
 	s := l.session
 	f, err := wire.ParseFragment(p, rec)
@@ -406,7 +409,8 @@ func (l *Link) fragment(p wire.Prefix, rec []byte) (x piece, over bool, err erro
 	return x, err != nil, err
 }
 
-// fragmented ends what fragment began, when the piece is complete. An error ends the session.
+// fragmented handles the end of a fragment, when its piece is complete. An error ends the
+// session.
 func (l *Link) fragmented(x *piece) error {
 	s, a, in := l.session, x.asm, x.in
 	if a.got < a.size {

@@ -128,14 +128,14 @@ func TestWhoBreaksTheProtocolLosesItsConnection(t *testing.T) {
 			}
 			works(t, s)
 			b.Close(time.Second) // waits for methods that ran
-			if held := b.held.Load(); held != 0 {
+			if held := b.held.now(); held != 0 {
 				t.Errorf("%d bytes are still charged", held)
 			}
 		})
 	}
 }
 
-// calledRaw has a node call a raw peer and returns the peer and the call's end.
+// calledRaw makes a node call a raw peer. It returns the peer and the call's end.
 func calledRaw(t *testing.T, a *node, network *memnet.Network, m wire.MethodID) (p *raw, s *Session, h wire.CallHeader, end chan error) {
 	t.Helper()
 	peer := make(chan *raw)
@@ -175,6 +175,18 @@ func TestReturnsThatBreakTheProtocol(t *testing.T) {
 			r := wire.ReturnHeader{Slot: h.Slot, Seq: h.Seq}
 			return wire.AppendReturn(nil, &r, 0, wire.AppendExtension(nil, 0x11, nil))
 		}, "may not be skipped", false},
+		{"metadata with a key of a control character", func(p *raw, h wire.CallHeader) []byte {
+			r := wire.ReturnHeader{Slot: h.Slot, Seq: h.Seq}
+			return wire.AppendReturn(nil, &r, 0, wire.AppendMetadata(nil, "\x00\x01\n\x00\x00"))
+		}, "has a control character", false},
+		{"metadata with a key twice", func(p *raw, h wire.CallHeader) []byte {
+			r := wire.ReturnHeader{Slot: h.Slot, Seq: h.Seq}
+			return wire.AppendReturn(nil, &r, 0, wire.AppendMetadata(nil, "\x00\x01k\x00\x00\x00\x01k\x00\x00"))
+		}, "W-47: the metadata key", false},
+		{"more metadata than there may be", func(p *raw, h wire.CallHeader) []byte {
+			r := wire.ReturnHeader{Slot: h.Slot, Seq: h.Seq}
+			return wire.AppendReturn(nil, &r, 0, wire.AppendMetadata(nil, wire.Metadata("\x00\x01k\x1f\xbd"+strings.Repeat("v", wire.MaxMetadata-4))))
+		}, "W-47: 8129 bytes of metadata", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			net := memnet.New()
@@ -229,7 +241,7 @@ func TestWhatASessionPutsUpWith(t *testing.T) {
 	if got, err := p.returned(1); got != "whole" || err != nil {
 		t.Errorf("the slot's next call returned %q, %v", got, err)
 	}
-	if held := b.held.Load(); held != 0 {
+	if held := b.held.now(); held != 0 {
 		t.Errorf("%d bytes are still charged", held)
 	}
 
@@ -243,6 +255,20 @@ func TestWhatASessionPutsUpWith(t *testing.T) {
 	p.write(wire.AppendCall(nil, &wire.CallHeader{Slot: 3, Seq: 1, Timeout: 1e6}, 0, ext))
 	_, err = p.returned(3)
 	wantKind(t, err, fault.KindProtocol, fault.OutcomeNotExecuted, "extension 17 is not known here and may not be skipped")
+
+	for i, c := range []struct{ metadata, want string }{
+		{"\x00\x00\x00\x00", `W-47: the metadata key "" is empty`},
+		{"\x00\x01\xff\x00\x00", "W-47: the metadata key \"\\xff\" is not UTF-8"},
+		{"\x00\x01\x7f\x00\x00", "has a control character"},
+		{"\x00\x01k\x00\x00\x00\x01k\x00\x00", `the metadata key "k" after "k"`},
+		{"\x00\x01k\xff\xff", "a metadata value of 65535 bytes: only 0 are left"},
+	} {
+		slot := wire.Slot(3000 + i)
+		p.seq[slot]++
+		p.write(wire.AppendCall(nil, &wire.CallHeader{Slot: slot, Seq: 1, Timeout: 1e6}, 0, wire.AppendMetadata(nil, wire.Metadata(c.metadata))))
+		_, err = p.returned(slot)
+		wantKind(t, err, fault.KindProtocol, fault.OutcomeNotExecuted, c.want)
+	}
 
 	p.write(p.call(4, echo, "x", func(h *wire.CallHeader) { h.Timeout = 1<<64 - 1 }))
 	if got, err := p.returned(4); got != "x" || err != nil {

@@ -7,8 +7,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Request is a call to make. Session.Call fills in slot, sequence number,
-// timeout and sizes of the header. It must stay as it is until Call returns.
+// Request is a call to make. Session.Call fills in slot, sequence number, time-out and sizes of
+// the header. It must not be changed until Call returns.
 type Request struct {
 	Header     wire.CallHeader
 	Extensions []byte
@@ -16,34 +16,34 @@ type Request struct {
 	Table      []byte // see wire.AppendTable
 	Body       []byte
 
-	// Deadline is when the caller gives up. Coarse says that it is a default,
-	// which the context does not know of and which the session's clock, exact
-	// to half a second, looks after.
+	// Deadline is when the caller gives up. Coarse says that it is a default deadline. The
+	// context does not know it, and the session's clock, exact to half a second, enforces it.
 	Deadline time.Time
 	Coarse   bool
 
-	// Name tells people what is called. May be nil. It may be asked after Call has returned.
+	// Name names the call for people. May be nil. It may be used after Call has returned.
 	Name fmt.Stringer
 
-	// OneWay says that nobody waits for the reply: Call returns when the call was
-	// sent, and a call that is lost with its connection is not sent again.
+	// OneWay says that nobody waits for the reply. Call returns when the call was sent. A call
+	// that is lost with its connection is not sent again.
 	OneWay bool
 
-	// Uncounted is called, if it is not nil, once it turns out that the peer did
-	// not take Table in and never will, although the call was sent. That may be
-	// long after Call returned, and on the reading goroutine: it must not block.
+	// Uncounted, if it is not nil, is called once it is known that the peer did not take Table
+	// in and never will, although the call was sent. That may be long after Call returned, and
+	// on the reading goroutine: it must not block.
 	Uncounted func()
 }
 
-// Reply is what came back. Its parts are valid until Release.
+// Reply is the reply to a call. Its parts are valid until Release.
 type Reply struct {
 	Failed     bool // Body is an error form
 	References uint32
 	Table      []byte
 	Body       []byte
+	Metadata   wire.Metadata
 
-	// Owned says that nothing else is in the memory of Body: who decodes it may
-	// keep that, and then calls Detach instead of Release.
+	// Owned says that the memory of Body holds nothing else. Whoever decodes it may keep that
+	// memory, and then calls Detach instead of Release.
 	Owned bool
 
 	table *outbound
@@ -57,7 +57,7 @@ func (r *Reply) Release() {
 	}
 }
 
-// Detach gives the slot back and leaves the memory to whoever has it.
+// Detach gives the slot back and leaves the memory to the caller.
 func (r *Reply) Detach() {
 	if r.slot != nil {
 		r.slot.buf = nil

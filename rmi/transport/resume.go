@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gormi/refs"
 	"gormi/rmi/backoff"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
@@ -13,42 +14,40 @@ import (
 
 // A session whose connection is lost goes on as follows.
 //
-// Nothing is saved of what was on its way: each side knows from its slots what
-// the other may not have heard of, and sends that again on the next connection
-// (outbound.resend): calls in flight, with the time that is left to them, and
-// for calls whose callers went away a cancel. The callee's slots tell a call
-// that comes again from a new one (inbound.occupy): it attaches to the call that
-// runs, or gets the reply that was kept. Everything else on the call lane is
-// either said again (goaway), cumulative, or of no use any more (ping). Streams
-// are lost with their connection, and their users begin new ones.
+// Nothing that was on its way is stored. Each side knows from its slots what the other may not
+// have heard of, and sends that again on the next connection (outbound.resend): calls in
+// flight, with the time that they have left, and cancels for calls that were given up. From its
+// slots a callee tells a new call from one that comes again (inbound.occupy). One that comes
+// again joins the running call, or gets the retained reply. Everything else on the call lane is
+// said again (goaway), is cumulative, or is not needed any more (ping). Streams are lost with
+// their connection, and their users begin new ones.
 //
-// The side that dialled dials again, at once and then with growing pauses, for
-// as long as the lease of the detached session runs; the other side waits for as
-// long. The proof names the session and numbers the connection, so that a newer
-// connection takes the place of an older one, of which the accepting side may
-// think that it lives, and never the other way round. If the peer does not know
-// the session any more, or another node answers at its address, or nobody does, it is
-// over (absence.go).
+// The side that dialled dials again, at once and then with growing pauses, until the lease of
+// the detached session is over. The other side waits as long. The proof names the session and
+// numbers the connection. So a newer connection replaces an older one, even if the accepting
+// side thinks that the older one lives, and never the other way round. The session is over if
+// the peer no longer knows it, or another node answers at its address, or nobody does
+// (absence.go).
 
 const (
 	firstRedial = 50 * time.Millisecond // pause after the first dial that failed
 	lastRedial  = 5 * time.Second       // longest pause
 )
 
-// redialPauses are the pauses between dials. They are partly random, so that many clients do not
-// come at once.
+// redialPauses are the pauses between dials. They are partly random, so that many clients do
+// not dial at the same time.
 var redialPauses = backoff.Policy{Min: firstRedial, Max: lastRedial, Jitter: 0.5}
 
-// errFenced is why a connection is cut whose session has a newer one.
+// errFenced is why a connection is cut when its session has a newer one.
 var errFenced = fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "the session has a newer connection")
 
-// detach notes that l is lost and all its goroutines are gone, but the calling
-// one, which is the last. The session goes on without, or is over.
+// detach notes that l is lost. The caller is the last goroutine of l. The session goes on
+// without a connection, or is over.
 func (s *Session) detach(l *Link) {
 	t := s.transport
 	s.outbound.cut()
 	s.inbound.cut()
-	t.conns.Add(-1)
+	t.disconnected(l.account)
 	st := s.mu.Lock()
 	s.link.Store(nil)
 	st.lost, st.lostAt, st.since, st.met, st.told = l.err, time.Now(), t.now.Load(), nil, false
@@ -82,14 +81,14 @@ func (s *Session) detach(l *Link) {
 	}
 }
 
-// attach makes l the session's connection, in the place of an older one, and
-// sends again what was in flight.
+// attach makes l the session's connection, in place of an older one, and sends again what was
+// in flight.
 //
-// Config.OnConnect is called before anybody finds l at the session, and without a lock:
+// Config.OnConnect is called before the session has l, and without a lock:
 //
 //	attaching != nil ⇒ the session has no connection, and no other becomes it
 //
-// If the session ends meanwhile, l is cut as it would have been a moment later.
+// If the session ends meanwhile, l is cut, as it would have been a moment later.
 func (s *Session) attach(l *Link) error {
 	t := s.transport
 	old, other, err := s.beginAttach(l)
@@ -132,8 +131,8 @@ func (s *Session) attach(l *Link) error {
 	return nil
 }
 
-// beginAttach keeps the session's place for a connection for l, if nothing is in the way:
-// an older connection, or another that is being attached.
+// beginAttach reserves the session for l. If it cannot, it returns what is in the way: an older
+// connection, or another that is being attached.
 func (s *Session) beginAttach(l *Link) (old *Link, other <-chan struct{}, err error) {
 	st := s.mu.Lock()
 	switch old, other = s.link.Load(), st.attaching; {
@@ -162,11 +161,11 @@ func (st *lockedSession) endAttach(l *Link) {
 	}
 }
 
-// ErrOver is in the chain of the errors of calls that could not be made because
-// the session they were to be made on is over: another may be begun.
+// ErrOver is in the chain of the errors of calls that could not be made because their session
+// is over. A new session may be begun.
 var ErrOver = errors.New("the session is over")
 
-// errOver is the error of what was not sent because the session ended with err.
+// errOver is the error of a call that was not sent because the session ended with err.
 func errOver(err error) *fault.Error {
 	if err == nil {
 		return fault.Add(nil, fault.KindPeerGone, fault.OutcomeNotExecuted, fault.Cause(ErrOver))
@@ -209,6 +208,9 @@ func (s *Session) redial() {
 			s.end(fault.Add(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the peer did not take the session up again: %s", f.Msg), fault.OriginPeer))
 			return
 		}
+		if s.chosenBy != refs.OriginProgram {
+			err = s.unsaid(err)
+		}
 		s.mu.Lock().met = err
 		s.mu.Unlock()
 	}
@@ -222,18 +224,18 @@ func (t *Transport) dialAgain(ctx context.Context, s *Session) error {
 	st.dials = max(st.dials, st.epoch) + 1
 	epoch, reached := st.dials, st.reached
 	s.mu.Unlock()
-	return t.connect(ctx, s.endpoint, reached, func(h *handshake, _ string) (*Link, error) { return h.resume(s, epoch) })
+	return t.connect(ctx, target{s.endpoint, s.chosenBy}, reached, func(h *handshake, _ string) (*Link, error) { return h.resume(s, epoch) })
 }
 
-// Counters tell what happened to a transport's sessions and connections.
+// Counters say what happened to a transport's sessions and connections.
 type Counters struct {
 	Cuts, Resumes      int64 // connections lost, and made again
 	DuplicatesRunning  int64 // calls that came again while they ran
-	DuplicatesRetained int64 // calls that came again after they were answered, and got the kept reply
-	RetainedReplies    int64 // now: replies of which the caller has not said that it has them
-	RetainedBytes      int64 // now: what of those counts against Limits.Retained
-	Polled             int64 // times that bytes came while a reader looked for them; see busyPoll
-	PolledInVain       int64 // times that none came for so long as it does
+	DuplicatesRetained int64 // calls that came again after they were answered, and got the retained reply
+	RetainedReplies    int64 // now: replies that the callers have not acknowledged
+	RetainedBytes      int64 // now: their bytes, which count against Limits.Retained
+	Polled             int64 // times that bytes came while a reader polled; see busyPoll
+	PolledInVain       int64 // times that a reader polled to the end and none came
 	Detached           int   // now: sessions without a connection
 	Sessions           int   // now
 }

@@ -46,7 +46,7 @@ func TestASessionIsOnlyItsOwnNodesToResume(t *testing.T) {
 					p.taken()
 					p.cut(s)
 				}
-				// Nothing happened to the session that it was of.
+				// The session that it belonged to is unchanged.
 				p = p.resume(b)
 				p.write(call)
 				p.write(wire.AppendCancel(nil, 0, p.seq[0]))
@@ -163,7 +163,7 @@ func TestASessionThatTheNodeDoesNotKnow(t *testing.T) {
 	})
 }
 
-// The peer retries a session of which it does not know whether it began.
+// The peer retries a session without knowing whether it began.
 func TestABeginningIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t)
@@ -210,8 +210,8 @@ func TestALostWelcomeLeavesOneSession(t *testing.T) {
 	})
 }
 
-// A peer that decides must not turn a node away because of a session that the
-// node never heard began.
+// A peer that decides must not turn a node away because of a session whose beginning the node
+// never heard of.
 func TestANodeWhoseWelcomeWasLostComesIn(t *testing.T) {
 	for decides := range 2 {
 		synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ func alone(t testing.TB, set ...func(*Config)) *node {
 	return newNode(t, memnet.New().Host("b"), "b", set...)
 }
 
-// linked returns two nodes, their network, and the session that a dialled.
+// linked returns two nodes, their network, and the session that a dialled. They are connected.
 func linked(t testing.TB, set ...func(*Config)) (mem *memnet.Network, a, b *node, s *Session) {
 	t.Helper()
 	mem = memnet.New()
@@ -58,9 +58,15 @@ func (p *raw) welcomed() *raw {
 // enter begins a session that may be resumed.
 func enter(t testing.TB, n *node) *raw {
 	t.Helper()
+	return enterFrom(t, n, n.Network)
+}
+
+// enterFrom is enter from another host.
+func enterFrom(t testing.TB, n *node, network Network) *raw {
+	t.Helper()
 	var id wire.SessionID
 	rand.Read(id[:])
-	p := rawTo(t, n, n.Network)
+	p := rawTo(t, n, network)
 	p.propose(id, wire.Connection{Epoch: 1, Begin: true})
 	return p.welcomed()
 }
@@ -73,7 +79,7 @@ func (p *raw) another(n *node) *raw {
 	return q
 }
 
-// resume takes the session up on a new connection.
+// resume resumes the session on a new connection.
 func (p *raw) resume(n *node) *raw {
 	p.t.Helper()
 	q := p.another(n)
@@ -106,7 +112,7 @@ func (p *raw) refusal() (fault.Kind, string) {
 	return k, text
 }
 
-// taken returns when the node has taken in what was written, and checks that it had nothing to say.
+// taken returns when the node has handled what was written, and checks that it did not answer.
 func (p *raw) taken() {
 	p.t.Helper()
 	p.write(wire.AppendPing(nil, wire.FramePing, 1))
@@ -191,7 +197,7 @@ func (r *rawAcceptor) next() (*raw, *wire.Proof) {
 	return p, pr
 }
 
-// welcome takes the next connection in.
+// welcome accepts the next connection.
 func (r *rawAcceptor) welcome() *raw {
 	r.t.Helper()
 	p, pr := r.next()
@@ -199,7 +205,7 @@ func (r *rawAcceptor) welcome() *raw {
 	return p
 }
 
-// session has a node dial the peer.
+// session makes a node dial the peer.
 func (r *rawAcceptor) session(a *node) (*Session, *raw) {
 	r.t.Helper()
 	got := make(chan *Session, 1)
@@ -229,13 +235,13 @@ func (p *raw) wholeCall() (wire.CallHeader, string) {
 	return h, body
 }
 
-// idle checks that nothing is in flight and nothing charged any more, once every
-// goroutine of the bubble has done what it was about to.
+// idle checks that nothing is in flight and nothing is charged any more, once every goroutine
+// of the bubble is idle.
 func idle(t *testing.T, nodes ...*node) {
 	t.Helper()
 	synctest.Wait()
 	for _, n := range nodes {
-		if held := n.held.Load(); held != 0 {
+		if held := n.held.now(); held != 0 {
 			t.Errorf("%d bytes are still charged", held)
 		}
 		for _, s := range n.Sessions() {
@@ -250,8 +256,8 @@ func idle(t *testing.T, nodes ...*node) {
 			}
 			s.inbound.mu.Unlock()
 			if l := s.Link(); l != nil {
-				if l.assembling != 0 {
-					t.Errorf("%d bytes are under assembly", l.assembling)
+				if l.assembling.Load() != 0 {
+					t.Errorf("%d bytes are under assembly", l.assembling.Load())
 				}
 				q := l.out.mu.Lock()
 				if q.assembled != 0 || len(q.bodies)+len(q.waiting) != 0 {

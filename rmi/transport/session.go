@@ -15,64 +15,61 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Session is the talk between two nodes, in both directions, whoever dialled. It
-// rides on one connection at a time (Link) and outlives it: when a connection is
-// lost the session is detached, the side that dialled dials again, and the calls
-// in flight go on where they were (resume.go).
+// Session is what two nodes have in common, whichever of them dialled. Calls go both ways. A
+// session has one connection at a time (Link) and outlives it. When a connection is lost, the
+// session is detached. Then the side that dialled dials again, and the calls in flight go on
+// (resume.go).
 //
 // # Who does what
 //
-// A link's goroutines are the reader, the flusher and the stream lane's:
+// A link has these goroutines:
 //
-//   - The reader (reader.go) takes records from the connection. It completes
-//     calls, hands incoming ones to handlers, and appends what the transport
-//     itself has to answer to the outbox. It never runs user code, never writes
-//     and never waits for anything but the socket, so replies always get in and
-//     a cycle of calls cannot stop at a reader. It is the last to go, waits for
-//     the others and detaches the session.
+//   - The reader (reader.go) takes records from the connection. It completes calls, hands the
+//     peer's calls to handlers, and appends the transport's own answers to the outbox. It never
+//     runs user code, never writes, and waits for nothing but the socket. So replies always get
+//     in, and a cycle of calls cannot stop at a reader. The reader ends last: it waits for the
+//     others and detaches the session.
 //   - The flusher (outbox.go) writes what callers could not write themselves.
-//   - The stream lane's, once a stream was opened (package streams), and those
-//     that read streams which the peer opened (Config.OnStream). They end with
-//     the lane.
+//   - The stream lane has its own (package streams) once a stream was opened. So have the
+//     streams that the peer opened (Config.OnStream). They end with the lane.
 //
-// A detached session has one goroutine, which dials, if this side is to do that.
+// A detached session has one goroutine, which dials, if this side has to dial.
 //
-// Callers run Call on their own goroutines; handlers are the transport's
-// (workers.go), and the transport waits for them. The transport's clock ticks
-// every session: keepalive, coarse deadlines, queued calls that are late, the
-// lease of detached sessions.
+// Callers run Call on their own goroutines. Handlers run on the transport's (workers.go), and
+// the transport waits for them. The transport's clock ticks every session: for keepalive,
+// coarse deadlines, queued calls that are late, and the lease of detached sessions.
 //
 // # Locks
 //
-// What a lock guards is a type of its own, lockedSession for instance, which only Lock
-// returns (package guard). What needs the lock is a method of that type; and what is to be
-// done after the lock, it returns. Who holds a lock takes another only where the table
-// nestings (locks.go) says so. A build with the tag rmi_locks checks that whenever a lock
-// is taken.
+// What a lock guards is a type of its own, lockedSession for instance, which only Lock returns
+// (package guard). Code that needs the lock is a method of that type. It returns what is to be
+// done after the lock. Whoever holds a lock takes another only where the table nestings
+// (locks.go) says so. A build with the tag rmi_locks checks that whenever a lock is taken.
 //
-// No I/O and no logging is done under any lock, and no code of another layer runs: no
-// Config function, no handler, no text of another package's error.
+// No I/O and no logging is done under any lock, and no code of another layer runs: no Config
+// function, no handler, no text of another package's error.
 //
 // # The end
 //
-// end is the one place that decides that a session is over: because of a breach of
-// the protocol, a close record, the lease of a detached session, or because this
-// side wants it. The first error stays; callers in flight get it, contexts of
-// handlers are cancelled, and the connection is cut. finish waits for what is left and takes it
-// out of the transport.
+// Only end decides that a session is over. The reasons are a breach of the protocol, a close
+// record, the lease of a detached session, or this side's wish. The first error stays. Callers
+// in flight get it, the contexts of handlers are cancelled, and the connection is cut. finish
+// waits for the goroutines that are left and removes the session from the transport.
 type Session struct {
 	transport *Transport
 	id        wire.SessionID
 	peer      refs.NodeID
 	peerTime  refs.Time
 	principal string        // who the peer is: see peerPrincipal
-	host      string        // by which this node reached the peer, or from which it was reached
+	host      string        // with which this node reached the peer, or from which the peer dialled
 	dialled   bool          // by this node
 	endpoint  refs.Endpoint // that was dialled
-	resumable bool          // both sides know how
+	chosenBy  refs.Origin   // who chose the endpoint
+	resumable bool          // both sides can resume it
 	noStreams bool          // the peer announced none
 	attached  any
-	limits    wire.Limits // of what the peer accepts
+	account   *account    // set before the session has a connection
+	limits    wire.Limits // what the peer accepts
 
 	link     atomic.Pointer[Link] // nil: detached
 	remote   atomic.Pointer[net.Addr]
@@ -86,28 +83,28 @@ type Session struct {
 	err      error                       // set before done is closed
 	closing  atomic.Pointer[fault.Error] // why this node closes the session; then that is err
 	goingOff atomic.Bool
-	peerOff  atomic.Bool // the peer said goaway: replies are acknowledged at once
-	changed  signal      // something that drain waits for
+	peerOff  atomic.Bool // the peer sent goaway: replies are acknowledged at once
+	changed  signal      // wakes drain
 
 	mu guard.Mutex[lockedSession]
 
-	wg sync.WaitGroup // the reader, and while there is none, who dials
+	wg sync.WaitGroup // the reader, or while there is none, the goroutine that dials
 }
 
-// lockedSession is the state of a session that has to do with its connections. Who has
-// the lock may store Session.link too.
+// lockedSession is the part of a session's state that concerns its connections. Its lock also
+// allows storing Session.link.
 type lockedSession struct {
 	of        *Session
 	over      bool          // end was called
 	epoch     wire.Epoch    // of the newest connection
-	dials     wire.Epoch    // number given to the last attempt at one
-	reached   string        // the address at which the dial ended that made the newest; "" if it has no name
-	attaching chan struct{} // closed when the connection that is being attached is the session's; nil: none is
+	dials     wire.Epoch    // number of the last attempt at one
+	reached   string        // the address at which the dial for the newest ended; "" if it has no name
+	attaching chan struct{} // closed when the connection under attachment is the session's; nil: there is none
 	lost      error         // why there is no connection
 	lostAt    time.Time     // when the session was detached
 	since     int64         // the same, in ticks
-	met       error         // what the last attempt to dial met since; nil: none ended
-	told      bool          // Config.OnAbsent was called since
+	met       error         // error of the last attempt to dial since then; nil: none ended
+	told      bool          // Config.OnAbsent was called since then
 	connected chan struct{} // closed when there is a connection again; nil if nobody waits
 	away      chan struct{} // closed when nobody waits for the peer any more; nil while there is a connection
 }
@@ -115,11 +112,11 @@ type lockedSession struct {
 // Peer is the node at the other end.
 func (s *Session) Peer() refs.NodeID { return s.peer }
 
-// PeerHost is the host by which this node reached the peer or saw it come
-// from; it completes references that the peer sends with a blank host.
+// PeerHost is the host with which this node reached the peer, or from which the peer dialled.
+// References that the peer sends with a blank host get this host.
 func (s *Session) PeerHost() string { return s.host }
 
-// PeerMessage is how many bytes of one message the peer accepts.
+// PeerMessage is the largest message that the peer accepts, in bytes.
 func (s *Session) PeerMessage() int { return s.limits.Message }
 
 // TakesStreams reports whether the peer announced that it takes streams.
@@ -156,8 +153,8 @@ func (s *Session) live() bool {
 // Link is the connection that the session has now, or nil.
 func (s *Session) Link() *Link { return s.link.Load() }
 
-// Detached reports whether the connection is lost and not made again yet. A
-// session that is about to get its first one is not detached.
+// Detached reports whether the connection is lost and there is no new one yet. A session that
+// is about to get its first connection is not detached.
 func (s *Session) Detached() bool {
 	if s.link.Load() != nil {
 		return false
@@ -167,9 +164,8 @@ func (s *Session) Detached() bool {
 	return s.link.Load() == nil && st.epoch != 0
 }
 
-// Call sends a request and waits for its reply, at most until r.Deadline or
-// the end of ctx. On success the caller must Release the reply. An error is a
-// *fault.Error with kind and outcome.
+// Call sends a request and waits for its reply, at most until r.Deadline or the end of ctx. On
+// success the caller must Release the reply. An error is a *fault.Error with kind and outcome.
 func (s *Session) Call(ctx context.Context, r *Request) (Reply, error) {
 	sl, err := s.roundTrip(ctx, r)
 	if err != nil || sl == nil {
@@ -180,13 +176,13 @@ func (s *Session) Call(ctx context.Context, r *Request) (Reply, error) {
 	}
 	t := sl.payload.Table
 	return Reply{
-		Failed: sl.failed, References: sl.payload.References,
+		Failed: sl.failed, References: sl.payload.References, Metadata: sl.metadata,
 		Table: sl.buf[:t:t], Body: sl.buf[t:], Owned: sl.owned, table: &s.outbound, slot: sl,
 	}, nil
 }
 
-// roundTrip returns the slot that holds the reply, or nil if the call is one-way
-// and was sent.
+// roundTrip returns the slot that holds the reply. It returns nil if the call is one-way and
+// was sent.
 func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	h := &r.Header
 	size := len(r.Table) + len(r.Body)
@@ -212,10 +208,11 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, notSent(err)
 	}
-	until := time.Time{} // when waiting before the call is sent ends, besides with ctx
+	until := time.Time{} // when the wait before the call is sent ends, if ctx does not end it
 	if r.Coarse {
 		if until = r.Deadline; size > wire.MaxInline || r.OneWay {
-			// The clock's cancel could overtake a fragment, and a timer is nothing beside such a body.
+			// A cancel by the clock could overtake a fragment. Beside such a body a timer costs
+			// nothing.
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadline(ctx, r.Deadline)
 			defer cancel()
@@ -250,12 +247,12 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 			givenUp = <-done
 		}
 	}
-	if givenUp != nil { // the slot was taken back
+	if givenUp != nil { // the slot belongs to another call now
 		return nil, givenUp
 	}
 	if body := sl.body; body != nil {
-		// The flusher may still look at the caller's bytes, for a moment: or for
-		// longer, if the peer answered before it had them all.
+		// The flusher may still read the caller's bytes for a moment. It may be longer, if the
+		// peer answered before it had all of them.
 		select {
 		case <-body.done:
 		case <-ctx.Done():
@@ -272,8 +269,8 @@ func (s *Session) roundTrip(ctx context.Context, r *Request) (*slot, error) {
 	return sl, nil
 }
 
-// send sends a call on the connection that there is. If there is none, or it is
-// lost at this moment, resume sends it.
+// send sends a call on the present connection. If there is none, or it is lost at this moment,
+// resume sends the call.
 func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Duration, until time.Time) error {
 	l := s.link.Load()
 	expires := int64(0)
@@ -296,8 +293,8 @@ func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Dura
 		q = l.out.mu.Lock()
 	}
 	if sl.sent.Load() != 0 || q.err != nil {
-		// Resume was faster, or will send it. It may have sent it on an earlier connection than
-		// this one, and the reply may be here: then it must not be sent again.
+		// Resume sent the call, or will send it. If it was sent on a connection before this
+		// one, the reply may be here already. Then it must not be sent again.
 		l.out.mu.Unlock()
 		return s.await(sl, expires)
 	}
@@ -316,19 +313,19 @@ func (s *Session) send(ctx context.Context, sl *slot, r *Request, left time.Dura
 	return nil
 }
 
-// await leaves a call to the next connection, unless nobody waits for that any more.
+// await leaves a call to the next connection, unless the peer is away.
 func (s *Session) await(sl *slot, expires int64) error {
 	if expires == 0 {
 		expires = waitsLong
 	}
 	sl.expires.Store(expires)
-	if s.outbound.isAway() { // either peerAway saw that the call waits, or this sees that it was called
+	if s.outbound.isAway() { // either peerAway saw that the call waits, or this sees that peerAway was called
 		return s.awayError()
 	}
 	return nil
 }
 
-// sendOneWay sends a one-way call, on whichever connection there will be until ctx ends.
+// sendOneWay sends a one-way call on the first connection that takes it before ctx ends.
 func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 	for {
 		l, err := s.waitLink(ctx, false)
@@ -379,8 +376,8 @@ func (s *Session) sendOneWay(ctx context.Context, sl *slot, r *Request) error {
 	}
 }
 
-// leave ends the wait for a call because of why. left is false if the call was
-// completed at the same time: then its result counts.
+// leave ends the wait for a call because of why. left is false if the call was completed at the
+// same time: then its result counts.
 func (s *Session) leave(sl *slot, done chan error, why error) (err error, left bool) {
 	num, seq := sl.num, sl.seq
 	e := notSent(why)
@@ -400,7 +397,7 @@ func (s *Session) leave(sl *slot, done chan error, why error) (err error, left b
 			if e.Kind == fault.KindDeadline {
 				e.Msg = s.absent()
 			}
-			if !told || !begun { // of a payload that was not begun here, the peer may know from before
+			if !told || !begun { // of a payload that was not begun here, the peer may know from an earlier connection
 				s.sendCancel(num, seq)
 			}
 		case e.Kind == fault.KindDeadline:
@@ -410,9 +407,9 @@ func (s *Session) leave(sl *slot, done chan error, why error) (err error, left b
 	}
 }
 
-// sendCancel tells the peer that a call is given up, unless its reply came meanwhile: on a
-// later connection than that of the reply, a cancel would ask for the reply again. Without a
-// connection, resume tells the peer.
+// sendCancel tells the peer that a call is given up, unless its reply has arrived. On a later
+// connection than the reply's, a cancel would ask for the reply again. Without a connection,
+// resume tells the peer.
 func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
 	if l := s.link.Load(); l != nil {
 		l.out.control(func(b []byte) []byte {
@@ -424,7 +421,7 @@ func (s *Session) sendCancel(num wire.Slot, seq wire.Seq) {
 	}
 }
 
-// sendAcks acknowledges the replies above a size whose slots are free.
+// sendAcks acknowledges the replies of more than above bytes whose slots are free.
 func (s *Session) sendAcks(above int) {
 	if l := s.link.Load(); l != nil {
 		l.out.control(func(b []byte) []byte {
@@ -435,13 +432,13 @@ func (s *Session) sendAcks(above int) {
 	}
 }
 
-// notSent makes a call's error of err, for a call that was not sent.
+// notSent makes the error of a call that was not sent, because of err.
 func notSent(err error) *fault.Error {
 	return fault.Add(err, fault.ContextKind(err), fault.KindCancelled, fault.OutcomeNotExecuted)
 }
 
-// GoAway tells the peer that this node takes no new calls from outside; those
-// in flight, and calls nested in them, go on.
+// GoAway tells the peer that this node takes no new calls from outside. Calls in flight, and
+// calls nested in them, go on.
 func (s *Session) GoAway() {
 	if s.goingOff.Swap(true) {
 		return
@@ -455,19 +452,18 @@ func appendGoAway(b []byte) []byte {
 	return wire.AppendNotice(b, wire.FrameGoAway, uint8(fault.KindPeerGone), "the node is shutting down")
 }
 
-// Close tells the peer that the session is over, and ends it. Calls in flight
-// fail with err.
+// Close tells the peer that the session is over, and ends it. Calls in flight fail with err.
 func (s *Session) Close(err *fault.Error) {
 	if err.Kind == fault.KindProtocol { // a breach on a stream: end says so
 		s.end(err)
 		return
 	}
-	s.closing.CompareAndSwap(nil, err) // whatever the connection says from now on
+	s.closing.CompareAndSwap(nil, err) // this counts, whatever the connection's error is from now on
 	if l := s.link.Load(); l != nil && s.live() {
-		// The flusher gets a moment to write the notice, and the peer to take it and
-		// close the connection: closing it with bytes unread could take the notice
-		// back, and a peer that did not get it would wait for this node to come back.
-		// While it takes what is before the notice, and says so, it gets more moments.
+		// The flusher gets a second (closeTimeout) to write the notice, and the peer to read it
+		// and close the connection. Closing the connection with bytes unread could take the
+		// notice back. A peer without the notice would wait for this node to come back. While
+		// the peer reads what is before the notice, and answers, it gets more time.
 		end := time.Now().Add(closeLimit)
 		_ = l.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 		l.out.fail(err, wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindPeerGone), "the peer closed its node"), end)
@@ -486,7 +482,7 @@ func (s *Session) Close(err *fault.Error) {
 	s.end(err)
 }
 
-// end ends the session: see the type's comment. It does not wait.
+// end ends the session, as the comment of Session says. It does not wait.
 func (s *Session) end(err error) {
 	st := s.mu.Lock()
 	first, l := !st.over, s.link.Load()
@@ -503,7 +499,7 @@ func (s *Session) end(err error) {
 	}
 	s.err = fault.Add(f, fault.OutcomeUnknown) // a call that was on its way may have run
 	close(s.done)
-	if l != nil { // before the methods hear of it: what they answer now is for nobody
+	if l != nil { // before the methods hear of it: nobody gets what they answer now
 		l.cutAfter(s.err, s.farewell(f))
 	}
 	s.outbound.fail(s.err)
@@ -511,9 +507,8 @@ func (s *Session) end(err error) {
 	go s.finish()
 }
 
-// farewell is the close record with which a session ends whose peer broke the
-// protocol, or nil: whoever writes a peer learns by it what was wrong. There is one
-// for each session, and none in answer to another.
+// farewell is the close record for a peer that broke the protocol, or nil. It tells the authors
+// of the peer what was wrong. There is one for each session, and none in answer to another.
 func (s *Session) farewell(f *fault.Error) []byte {
 	if f.Kind != fault.KindProtocol || f.Origin == fault.OriginPeer {
 		return nil
@@ -521,8 +516,8 @@ func (s *Session) farewell(f *fault.Error) []byte {
 	return wire.AppendNotice(nil, wire.FrameClose, uint8(fault.KindProtocol), text(f))
 }
 
-// finish takes the session out of the transport once its goroutines are gone.
-// The transport waits for it.
+// finish removes the session from the transport once its goroutines have ended. The transport
+// waits for it.
 func (s *Session) finish() {
 	s.wg.Wait()
 	s.inbound.drop()
@@ -530,9 +525,9 @@ func (s *Session) finish() {
 	close(s.gone)
 }
 
-// onTick is the session's part in the transport's clock.
+// onTick does what the transport's clock has to do for the session.
 func (s *Session) onTick(now int64) {
-	s.changed.send() // for what nobody else tells drain
+	s.changed.send() // for changes that nobody else reports to drain
 	if l := s.link.Load(); l != nil {
 		l.onTick(now)
 		switch {

@@ -101,8 +101,8 @@ func TestCloseFailsCallsInFlightOnBothSides(t *testing.T) {
 	}
 }
 
-// A peer that goes away is told of every reply, of whatever size, as soon as it is
-// here: of those from before at once.
+// A peer that goes away gets an acknowledgement of every reply, of whatever size, as soon as it
+// is here. Earlier replies are acknowledged at once.
 func TestAPeerThatGoesAwayHearsOfEveryReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t)
@@ -142,7 +142,7 @@ func TestAPeerThatGoesAwayHearsOfEveryReply(t *testing.T) {
 		if err := <-results; err != nil {
 			t.Error(err)
 		}
-		// Those that nobody waits for, too.
+		// So are those that nobody waits for.
 		ctx, cancel := context.WithCancel(t.Context())
 		r := request(ctx, echo, nil)
 		r.Header.Depth = 1
@@ -156,15 +156,15 @@ func TestAPeerThatGoesAwayHearsOfEveryReply(t *testing.T) {
 		wantKind(t, <-results, fault.KindCancelled, fault.OutcomeUnknown, "")
 		p.write(p.answer(third, "x"))
 		acked(third)
-		// And on the next connection once more: the last may have been lost.
+		// And once more on the next connection: the last acknowledgement may have been lost.
 		p = p.again(b)
 		acked(first)
 		acked(third)
 	})
 }
 
-// Methods of a session without a connection are waited for; their replies are not,
-// once the peer had time to come back.
+// Shutdown waits for the methods of a session without a connection. It does not wait for their
+// replies, once the peer had time to come back.
 func TestShutdownCountsRepliesThatHaveNoConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem, _, b, s := linked(t)
@@ -204,8 +204,8 @@ func TestShutdownCountsRepliesThatHaveNoConnection(t *testing.T) {
 	})
 }
 
-// However long ago replies were made: those that still wait to be written, to a peer that
-// takes them slowly, are waited for, and then for its word that it has them.
+// Replies may have been made long ago. If they still wait to be written, to a peer that reads
+// slowly, shutdown waits for them, and then for their acknowledgement.
 func TestShutdownWaitsForRepliesThatWaitForLong(t *testing.T) {
 	for _, size := range []int{30000, 1 << 20} { // in one record, and in fragments
 		synctest.Test(t, func(t *testing.T) {
@@ -265,8 +265,8 @@ func TestShutdownWaitsForRepliesThatWaitForLong(t *testing.T) {
 	}
 }
 
-// A peer that was lost a moment ago is told of the shutdown when it is back, even if
-// nothing is in flight; one that was lost long ago is not waited for.
+// A peer that was lost a moment ago is told of the shutdown when it is back, even if nothing is
+// in flight. Shutdown does not wait for one that was lost long ago.
 func TestShutdownWaitsAMomentForPeersToComeBack(t *testing.T) {
 	for _, gone := range []time.Duration{0, 10 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -303,7 +303,7 @@ func TestShutdownWaitsAMomentForPeersToComeBack(t *testing.T) {
 	}
 }
 
-// The close record does not wait behind large payloads, which nobody takes in then.
+// The close record does not wait behind large payloads, which nobody would read.
 func TestTheCloseRecordOvertakesPayloads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t)
@@ -340,8 +340,8 @@ func TestTheCloseRecordOvertakesPayloads(t *testing.T) {
 	})
 }
 
-// Close gives a peer more time for the close record that takes, slowly, what is before it,
-// and says nothing meanwhile.
+// Close gives a peer more time that slowly reads what is before the close record, and sends
+// nothing meanwhile.
 func TestCloseWaitsForASlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t, func(c *Config) { c.Limits.Pending = 1 << 20 })
@@ -377,8 +377,7 @@ func TestCloseWaitsForASlowReader(t *testing.T) {
 	})
 }
 
-// Close gives a peer that goes on talking more time to close the connection, and not
-// for ever.
+// Close gives a peer that goes on sending more time to close the connection, but not for ever.
 func TestCloseWaitsLongerForAPeerThatIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := alone(t)

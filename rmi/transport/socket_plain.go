@@ -4,8 +4,8 @@ package transport
 
 import "syscall"
 
-// See socket_linux.go. The race detector and its like know what happens before
-// what by the system calls of package syscall.
+// See socket_linux.go. The race detector and the other sanitizers learn from the system calls
+// of package syscall what happens before what.
 
 func beQuiet() bool { return false }
 

@@ -14,8 +14,8 @@ import (
 	"gormi/rmi/wire"
 )
 
-// Calls of all kinds begin, end, expire and are given up while their connection
-// is cut all the time: each ends, none runs twice, and each error's outcome is true.
+// Calls of all kinds begin, end, expire and are given up while their connection is cut all the
+// time. Each ends, none runs twice, and each error's outcome is true.
 func TestCallsInAStormOfCuts(t *testing.T) {
 	mem, a, b, s := linked(t, func(c *Config) { c.Limits.Retained = 64 << 20 })
 	const callers, each = 64, 25
@@ -131,7 +131,8 @@ func TestCallsInAStormOfCuts(t *testing.T) {
 		t.Errorf("no storm: %+v, %d calls answered, %d left", c, answered.Load(), left.Load())
 	}
 	t.Logf("%d answered, %d left; %+v; %+v", answered.Load(), left.Load(), c, b.Counters())
-	// What is kept is what the slots' last calls returned, and no more than the caller may owe.
+	// The retained replies are those of the slots' last calls, and no more than the caller may
+	// owe.
 	theirs := b.Live(a.Node())
 	served := theirs.inbound.mu.Lock()
 	sum := 0

@@ -49,7 +49,7 @@ func TestAPeerFromWhichBytesComeIsNotDead(t *testing.T) {
 				p := rawTo(t, b, b.Network).join()
 				s := b.Live(p.node())
 				if c.name != "whole records" {
-					p.write(append(p.begin(0, echo, 40000), p.fragment(0, 30000)[:20]...))
+					p.write(p.call(0, echo, strings.Repeat("x", 1000))[:20])
 				}
 				for range 10 {
 					<-time.After(deadAfter - time.Second)
@@ -63,8 +63,8 @@ func TestAPeerFromWhichBytesComeIsNotDead(t *testing.T) {
 	}
 }
 
-// closing is a connection whose Close waits, and with it the clock that ends
-// the session: that is how a stopped process looks from inside.
+// closing is a connection whose Close waits, and so does the clock that ends the session. That
+// is how a stopped process looks from inside.
 type closing struct {
 	net.Conn
 	until chan struct{}
@@ -276,7 +276,7 @@ func TestACoarseDeadlineEndsEveryWait(t *testing.T) {
 		if sent == 0 || sent > 8 {
 			t.Errorf("%d calls were sent", sent)
 		}
-		// Who was not sent used no sequence number, and got no cancel.
+		// Calls that were not sent used no sequence number, and got no cancel.
 		for sent > 0 {
 			switch pre, rec, err := p.record(); {
 			case err != nil:

@@ -17,13 +17,14 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/backoff"
+	"gormi/rmi/dialpolicy"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
-// Transport is a node's part in connections: it listens, dials, keeps one
-// session with each peer, and owns every goroutine that serves them.
+// Transport makes a node's connections. It listens, dials, has one session with each peer, and
+// owns every goroutine that serves them.
 type Transport struct {
 	Config
 	node  refs.NodeID
@@ -31,15 +32,18 @@ type Transport struct {
 
 	unlogged atomic.Int64 // remarks of this second; see remark
 	now      atomic.Int64 // ticks since the beginning; see tick
-	held     atomic.Int64 // bytes of assembled payloads, of all sessions
 	conns    atomic.Int64 // connections, handshakes under way included
 
-	cuts, resumes, duplicatesRunning, duplicatesRetained atomic.Int64 // see Counters
+	// Of all accounts, like the uses of the same name there.
+	handshakes, held, retained use
 
-	busy    busyPoll
-	peers   peers
-	workers workers
-	dials   dials
+	cuts, resumes, duplicatesRunning, duplicatesRetained atomic.Int64 // see type Counters
+
+	accounts accounts
+	busy     busyPoll
+	peers    peers
+	workers  workers
+	dials    dials
 
 	ctx    context.Context // ends with the transport; bounds dials
 	cancel context.CancelFunc
@@ -54,13 +58,12 @@ type lockedTransport struct {
 	listeners map[net.Listener]bool
 	sessions  map[*Session]bool
 	byID      map[wire.SessionID]*Session // those that peers dialled
-	shaking   map[net.Conn]bool           // in the handshake
+	shaking   map[net.Conn]*account       // in the handshake; nil: dialled by this node
 	closed    bool
 	leaving   bool // Shutdown was called: no new sessions
 }
 
-// New returns a transport that neither listens nor has a connection yet. The
-// caller must Close it.
+// New returns a transport that does not listen and has no connection. The caller must Close it.
 func New(c Config) *Transport {
 	c.Limits = c.Limits.WithDefaults()
 	if c.SessionLease <= 0 {
@@ -68,6 +71,9 @@ func New(c Config) *Transport {
 	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
+	}
+	if c.Dial == nil {
+		c.Dial, _ = dialpolicy.Policy{}.Compile()
 	}
 	t := &Transport{
 		Config: c,
@@ -78,12 +84,12 @@ func New(c Config) *Transport {
 		listeners: make(map[net.Listener]bool),
 		sessions:  make(map[*Session]bool),
 		byID:      make(map[wire.SessionID]*Session),
-		shaking:   make(map[net.Conn]bool),
+		shaking:   make(map[net.Conn]*account),
 	}
 	t.mu.Unlock()
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.peers.init()
-	t.workers.handler, t.workers.limit = c.Handler, t.Limits.HandlersTotal
+	t.workers.handler, t.workers.limits = c.Handler, &t.Limits
 	t.dials.t = t
 	t.busy.init(c.BusyPoll)
 	t.now.Store(1) // a tick of 0 stands for never
@@ -101,14 +107,14 @@ func errClosed() *fault.Error {
 	return fault.New(fault.KindClosed, fault.OutcomeNotExecuted, "the node is closed")
 }
 
-// secured reports whether connections of a network are TLS: those over TCP are,
-// if there is a configuration.
+// secured reports whether connections over a network use TLS. TCP does, if there is a
+// configuration.
 func (t *Transport) secured(network string) bool {
 	return t.TLS != nil && network != "unix" && network != "udp"
 }
 
-// Listen begins to accept connections and returns the address at which it
-// does. network is "tcp", "unix" or "udp".
+// Listen begins to accept connections and returns the address on which it listens. network is
+// "tcp", "unix" or "udp".
 func (t *Transport) Listen(ctx context.Context, network, address string) (net.Addr, error) {
 	l, err := t.Network.Listen(ctx, network, address)
 	if err != nil {
@@ -156,11 +162,11 @@ func (t *Transport) acceptLoop(l net.Listener) {
 			continue
 		}
 		failures = 0
-		if !t.beginHandshake(conn) {
+		if !t.admitConnection(conn) {
 			if t.ctx.Err() == nil && !t.secured(l.Addr().Network()) {
 				// It fits the socket's empty buffer.
 				_ = conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.KindOverloaded, "the node has as many connections as it accepts (its Options.Limits.Connections)"))
+				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.KindOverloaded, "the node has as many connections as it accepts, or as many from this address (its Options.Limits.Connections, Handshakes and Share)"))
 			}
 			t.wg.Go(func() { conn.Close() }) // over datagrams that may take a moment
 			continue
@@ -180,9 +186,40 @@ func (t *Transport) remark(level slog.Level, msg string, args ...any) {
 	}
 }
 
-// beginHandshake registers a connection before its handshake. It reports false if there are
-// too many connections, or the transport is closed.
-func (t *Transport) beginHandshake(conn net.Conn) bool {
+// admitConnection is beginHandshake for a connection that was accepted. It reports false too if
+// there are too many of its address.
+func (t *Transport) admitConnection(conn net.Conn) bool {
+	l := &t.Limits
+	a := t.accounts.open(ownerOf(Anonymous, conn.RemoteAddr()))
+	if !a.conns.within(1, l.share(l.Connections)) {
+		t.accounts.close(a)
+		return false
+	}
+	if both(&t.handshakes, int64(l.Handshakes), &a.handshake, l.share(l.Handshakes), 1) {
+		if t.beginHandshake(conn, a) {
+			return true
+		}
+		t.handshakes.add(-1)
+		a.handshake.add(-1)
+	}
+	a.conns.add(-1)
+	t.accounts.close(a)
+	return false
+}
+
+// disconnected takes a connection out of the books that was accepted on an account.
+func (t *Transport) disconnected(a *account) {
+	t.conns.Add(-1)
+	if a != nil {
+		a.conns.add(-1)
+		t.accounts.close(a)
+	}
+}
+
+// beginHandshake registers a connection before its handshake, with the account of who made it;
+// nil if this node did. It reports false if there are too many connections, or the transport
+// is closed.
+func (t *Transport) beginHandshake(conn net.Conn, by *account) bool {
 	if n := t.conns.Add(1); n > int64(t.Limits.Connections) {
 		t.conns.Add(-1)
 		return false
@@ -193,7 +230,7 @@ func (t *Transport) beginHandshake(conn net.Conn) bool {
 		t.conns.Add(-1)
 		return false
 	}
-	st.shaking[conn] = true
+	st.shaking[conn] = by
 	t.wg.Add(1)
 	return true
 }
@@ -202,11 +239,17 @@ func (t *Transport) beginHandshake(conn net.Conn) bool {
 // its session. Else the connection is closed. err is the handshake's error.
 func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 	defer t.wg.Done()
+	var mine *account // of the session, if it is new
+	if l != nil {
+		mine = t.accounts.open(ownerOf(l.session.principal, conn.RemoteAddr()))
+	}
 	st := t.mu.Lock()
+	by := st.shaking[conn]
 	delete(st.shaking, conn)
 	var begun *Session
 	if l != nil && !st.sessions[l.session] && l.session.live() { // else an older session is resumed
 		begun = l.session
+		begun.account, mine = mine, nil
 		st.sessions[begun] = true
 		if !begun.dialled {
 			st.byID[begun.id] = begun
@@ -215,7 +258,13 @@ func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 	}
 	closed, leaving := st.closed, st.leaving
 	t.mu.Unlock()
+	t.accounts.close(mine)
+	if by != nil {
+		t.handshakes.add(-1)
+		by.handshake.add(-1)
+	}
 	if l != nil {
+		l.account = by
 		if closed && begun != nil {
 			begun.end(errClosed())
 		} else if leaving {
@@ -230,7 +279,7 @@ func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 		}
 	}
 	conn.Close()
-	t.conns.Add(-1)
+	t.disconnected(by)
 	return err
 }
 
@@ -306,6 +355,8 @@ func (t *Transport) ended(s *Session) {
 		t.Logger.Debug("session ended", "peer", s.peer.String(), "reason", s.err)
 	}
 	if entered {
+		s.inbound.forget()
+		t.accounts.close(s.account)
 		t.wg.Done()
 	}
 }
@@ -340,8 +391,9 @@ func (t *Transport) clock() {
 	}
 }
 
-// boundDetached ends the sessions that were detached for longest, if there are more than
-// Limits.Detached. Keys cost nothing, so anybody can leave as many as connections allow.
+// boundDetached ends detached sessions, if there are more than Limits.Detached. Keys cost
+// nothing, so anybody can leave as many as connections allow. So of the account that has
+// most of them, the one goes that has been detached for longest.
 func (t *Transport) boundDetached(list []*Session) {
 	detached := slices.DeleteFunc(list, func(s *Session) bool { return !s.Detached() })
 	if len(detached) <= t.Limits.Detached {
@@ -353,7 +405,19 @@ func (t *Transport) boundDetached(list []*Session) {
 		s.mu.Unlock()
 	}
 	slices.SortFunc(detached, func(a, b *Session) int { return cmp.Compare(since[a], since[b]) })
-	for _, s := range detached[:len(detached)-t.Limits.Detached] {
+	has := make(map[*account][]*Session)
+	for _, s := range detached {
+		has[s.account] = append(has[s.account], s)
+	}
+	for range len(detached) - t.Limits.Detached {
+		var most *account
+		for a, own := range has {
+			if most == nil || len(own) > len(has[most]) || len(own) == len(has[most]) && since[own[0]] < since[has[most][0]] {
+				most = a
+			}
+		}
+		s := has[most][0]
+		has[most] = has[most][1:]
 		s.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost, and more than %d sessions were without one (Options.Limits.Detached)", t.Limits.Detached))
 	}
 }
@@ -399,10 +463,9 @@ func (t *Transport) stopListening() {
 	}
 }
 
-// Close ends everything at once: calls in flight fail with a Closed error,
-// handlers' contexts are cancelled. It waits for every goroutine of the
-// transport, for handlers at most grace: a servant that does not look at its
-// context is left behind, and logged.
+// Close ends everything at once. Calls in flight fail with a Closed error, and the contexts of
+// handlers are cancelled. It waits for every goroutine of the transport, but for handlers at
+// most grace. A servant that does not look at its context is left behind, and logged.
 func (t *Transport) Close(grace time.Duration) {
 	st := t.mu.Lock()
 	if st.closed {
@@ -435,6 +498,6 @@ func (t *Transport) Close(grace time.Duration) {
 	select {
 	case <-served:
 	case <-time.After(grace):
-		t.Logger.Warn("methods of this node's objects still run after close; they ignore their context", "calls", t.workers.total.Load())
+		t.Logger.Warn("methods of this node's objects still run after close; they ignore their context", "calls", t.workers.serving())
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"gormi/rmi/internal/guard"
 )
 
-// Turn makes calls take turns: one runs, the others wait in order. A call that
-// comes back in the chain of the one that runs does not wait for it, because
-// the one that runs waits for a call that it made: it is let in, on top. So
-// running is a stack, of which only the top makes progress, and
+// Turn makes calls take turns: one runs, the others wait in order. But a call that comes back
+// in the chain of the running one must not wait for it: the running one waits for a call that
+// it made itself. Such a call is let in, on top. So running is a stack, of which only the top
+// makes progress, and
 //
 //	a call is let in ⇔ nothing runs, or the top waits for a call of the same chain
 //
-// (A call that stopped waiting, because its context ended, may go on while the
-// one that it let in still runs.) The zero value is ready.
+// (A call that stopped waiting, because its context ended, may go on while the one that it let
+// in still runs.) The zero value is ready.
 type Turn struct {
 	mu guard.Mutex[lockedTurn]
 }
@@ -25,7 +25,7 @@ type lockedTurn struct {
 	queue   []*Incoming
 }
 
-// enter reports whether in may run now; if not, leave hands it out later.
+// enter reports whether in may run now. If not, leave returns it later.
 func (t *Turn) enter(in *Incoming) bool {
 	st := t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,7 +47,7 @@ func (t *lockedTurn) lets(in *Incoming) bool {
 	return in.Header.Depth > top.Header.Depth && in.Header.Chain == top.Header.Chain && top.ctx.nested.Load() > 0
 }
 
-// leave ends the turn of in and returns who is next, or nil.
+// leave ends the turn of in and returns the next, or nil.
 func (t *Turn) leave(in *Incoming) *Incoming {
 	st := t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,21 +1,22 @@
 package transport
 
 import (
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
 )
 
-// workers are the goroutines on which calls are served. One that has no call
-// waits, last in first out, and is ended when it was not needed for a while.
+// workers are the goroutines on which calls are served. An idle one waits for the next call.
+// The last to become idle is the first to get one. Those that were not needed for a while end.
 type workers struct {
 	handler Handler
-	limit   int // calls served at once, of all sessions; nested ones pass it
+	limits  *Limits
 
-	total atomic.Int64 // calls handed out and not served
+	// Calls handed out and not served, of all accounts: those of depth 0, and the others.
+	handlers, nested use
 
 	mu guard.Mutex[lockedWorkers]
 	wg sync.WaitGroup
@@ -24,8 +25,8 @@ type workers struct {
 // lockedWorkers is the state of workers.
 type lockedWorkers struct {
 	idle     []chan *Incoming // capacity 1 each
-	least    int              // fewest idle since the last trim: those were not needed
-	waiting  []*Session       // whose queue the limit holds up; each once (lockedInbound.listed)
+	least    int              // fewest idle ones since the last trim: so many were not needed
+	waiting  []*account       // that have sessions in waiting, each once (lockedInbound.listed), in turn
 	draining bool
 }
 
@@ -83,8 +84,8 @@ func (w *workers) serve(in *Incoming) *Incoming {
 	return w.finish(in)
 }
 
-// handle has the call answered. A method may end its goroutine (runtime.Goexit,
-// which a test's FailNow calls): then the call, and this worker, end here.
+// handle answers the call by the handler. A method may end its goroutine (runtime.Goexit, which
+// a test's FailNow calls). Then the call, and this worker, end here.
 func (w *workers) handle(in *Incoming) {
 	returned := false
 	defer func() {
@@ -104,16 +105,15 @@ func (w *workers) handle(in *Incoming) {
 	}
 }
 
-// finish takes an answered call out of the books and returns the next for this
-// goroutine, or nil.
+// finish no longer counts an answered call, and returns the next for this goroutine, or nil.
 func (w *workers) finish(in *Incoming) *Incoming {
 	s := in.Session
 	var next *Incoming
 	if in.turn != nil {
 		next = in.turn.leave(in)
 	}
+	s.account.served(w, in.Header.Depth)
 	in.recycle()
-	w.total.Add(-1)
 	if in := s.admitQueued(next == nil, 1); in != nil {
 		next = in
 	}
@@ -123,9 +123,8 @@ func (w *workers) finish(in *Incoming) *Incoming {
 	return next
 }
 
-// admitListed hands out calls of sessions that the limit on all sessions'
-// calls holds up, while there is room. If keep is true it returns one of them
-// to be served by the caller.
+// admitListed admits calls of sessions that wait for the limit on all sessions' calls, while
+// there is room. If keep is true, it returns one of them for the caller to serve.
 func (w *workers) admitListed(keep bool) (kept *Incoming) {
 	for s := w.unlist(); s != nil; s = w.unlist() {
 		if in := s.admitQueued(keep && kept == nil, 0); in != nil {
@@ -135,16 +134,47 @@ func (w *workers) admitListed(keep bool) (kept *Incoming) {
 	return kept
 }
 
-// unlist takes a session off the waiting list if there is room for a call of its.
+// unlist takes a session off the waiting list if there is room for a call of its. The accounts
+// that have room take turns.
 func (w *workers) unlist() *Session {
 	st := w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(st.waiting) == 0 || w.total.Load() >= int64(w.limit) {
+	if len(st.waiting) == 0 || w.handlers.now() >= int64(w.limits.HandlersTotal) {
 		return nil
 	}
-	s := st.waiting[0]
-	st.waiting = st.waiting[1:]
+	i := slices.IndexFunc(st.waiting, func(a *account) bool { return a.handlers.now() < w.limits.share(w.limits.HandlersTotal) })
+	if i < 0 {
+		return nil
+	}
+	a := st.waiting[i]
+	st.waiting = slices.Delete(st.waiting, i, i+1)
+	s := a.waiting[0]
+	if a.waiting = a.waiting[1:]; len(a.waiting) > 0 {
+		st.waiting = append(st.waiting, a)
+	}
 	return s
+}
+
+// serving counts the calls that are being served.
+func (w *workers) serving() int64 { return w.handlers.now() + w.nested.now() }
+
+// begin counts a call as being served, if there is room for it.
+func (a *account) begin(w *workers, depth uint8) bool {
+	if depth > 0 {
+		return both(&w.nested, int64(w.limits.NestedTotal), &a.nested, w.limits.share(w.limits.NestedTotal), 1)
+	}
+	return both(&w.handlers, int64(w.limits.HandlersTotal), &a.handlers, w.limits.share(w.limits.HandlersTotal), 1)
+}
+
+// served ends what begin began.
+func (a *account) served(w *workers, depth uint8) {
+	if depth > 0 {
+		w.nested.add(-1)
+		a.nested.add(-1)
+		return
+	}
+	w.handlers.add(-1)
+	a.handlers.add(-1)
 }
 
 // trim ends the workers that were not needed since the last trim.
@@ -159,7 +189,7 @@ func (w *workers) trim() {
 	st.least = len(st.idle)
 }
 
-// drain ends the idle workers, and the others when they are done.
+// drain ends the idle workers, and the others when their calls are done.
 func (w *workers) drain() {
 	st := w.mu.Lock()
 	defer w.mu.Unlock()
@@ -170,8 +200,7 @@ func (w *workers) drain() {
 	st.idle = nil
 }
 
-// arrive takes in a call whose payload is complete. It runs on the reading
-// goroutine.
+// arrive handles a call whose payload is complete. It runs on the reading goroutine.
 func (s *Session) arrive(l *Link, in *Incoming) {
 	if in.refused != nil {
 		s.refuse(in, in.refused)
@@ -188,7 +217,7 @@ func (s *Session) arrive(l *Link, in *Incoming) {
 	s.let(in)
 }
 
-// let serves a call whose turn to begin it is, queues it, or refuses it.
+// let serves a call that need not be held back, queues it, or refuses it.
 func (s *Session) let(in *Incoming) {
 	st := s.inbound.mu.Lock()
 	what, why := st.let(in)
@@ -206,7 +235,7 @@ func (s *Session) let(in *Incoming) {
 	}
 }
 
-// verdict is what becomes of a call whose turn to begin it is.
+// verdict is what let decides for a call.
 type verdict uint8
 
 const (
@@ -217,19 +246,19 @@ const (
 	isDropped // the session is over
 )
 
-// let queues a call, or admits it; or says why it is to be refused.
+// let admits a call, queues it, or says why it must be refused.
 func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 	t := c.session.transport
 	if c.over {
-		c.slotOf(in).in = nil // it is another session's from here on
+		c.slotOf(in).in = nil // in is about to be recycled
 		return isDropped, nil
 	}
-	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || t.workers.total.Load() >= int64(t.Limits.HandlersTotal)) {
-		if c.queued >= t.Limits.Queue || c.bytes+in.Header.Payload.Len() > t.Limits.Assembly {
-			return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
+	if in.Header.Depth == 0 && (c.queued > 0 || c.running >= t.Limits.Handlers || !c.session.account.begin(&t.workers, 0)) {
+		if c.queued >= t.Limits.Queue || c.bytes+in.size() > t.Limits.Assembly {
+			return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "no handler is free (Options.Limits.Handlers, HandlersTotal, Share), and %d calls of this peer (Queue) or %d bytes of their arguments (Assembly) wait already", t.Limits.Queue, t.Limits.Assembly)
 		}
 		c.push(in)
-		if c.running == 0 && !c.listed { // nothing of this session's will end and admit it
+		if c.running == 0 && !c.listed { // no call of this session runs whose end would admit it
 			c.listed = true
 			return waitsListed, nil
 		}
@@ -239,33 +268,38 @@ func (c *lockedInbound) let(in *Incoming) (verdict, *fault.Error) {
 		return isRefused, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted,
 			"%d calls of this peer are being served, nested ones included (Options.Limits.Handlers and Nested), and a nested call does not wait", t.Limits.Handlers+t.Limits.Nested)
 	}
+	if in.Header.Depth > 0 && !c.session.account.begin(&t.workers, in.Header.Depth) {
+		return isRefused, t.crowded(fault.OutcomeNotExecuted, "too many nested calls are being served, and a nested call does not wait", "NestedTotal", t.Limits.NestedTotal)
+	}
 	if c.admit(in) {
 		return runs, nil
 	}
 	return waits, nil
 }
 
-// list puts a session on the waiting list of the limit on all sessions' calls.
+// list adds a session to those that wait for the limit on all sessions' calls.
 func (w *workers) list(s *Session) {
 	st := w.mu.Lock()
-	st.waiting = append(st.waiting, s)
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	a := s.account
+	if a.waiting = append(a.waiting, s); len(a.waiting) == 1 {
+		st.waiting = append(st.waiting, a)
+	}
 }
 
-// admit counts a call as running and reports whether it may run now, or waits
-// for its turn. Calls enter a turn in the order in which they are admitted.
+// admit counts a call as running, for which account.begin found room, and reports whether
+// it may run now, or waits for its turn. Calls enter a turn in the order in which they are
+// admitted.
 func (c *lockedInbound) admit(in *Incoming) bool {
 	c.running++
-	c.session.transport.workers.total.Add(1)
 	if in.perCaller {
 		in.turn = c.turnOf(in.Header.Object)
 	}
 	return in.turn == nil || in.turn.enter(in)
 }
 
-// admitQueued hands out queued calls while there is room. If keep is true it
-// returns one of them to be served by the caller. ended calls of the session's have
-// ended.
+// admitQueued admits queued calls while there is room. If keep is true, it returns one of them
+// for the caller to serve. ended is how many calls of the session have ended.
 func (s *Session) admitQueued(keep bool, ended int) (kept *Incoming) {
 	st := s.inbound.mu.Lock()
 	st.running -= ended
@@ -296,7 +330,7 @@ func (c *lockedInbound) admitQueued() (first *Incoming, list bool) {
 	c.listed = false
 	end := &first
 	for c.queued > 0 && c.running < t.Limits.Handlers {
-		if t.workers.total.Load() >= int64(t.Limits.HandlersTotal) {
+		if !c.session.account.begin(&t.workers, 0) {
 			c.listed = true
 			return first, true
 		}
@@ -323,7 +357,7 @@ func (s *Session) refuse(in *Incoming, why *fault.Error) {
 	}
 }
 
-// dropTable has the references counted of a call that nobody will decode.
+// dropTable counts the references of a call that nobody will decode.
 func (in *Incoming) dropTable() {
 	t := in.Session.transport
 	if n := in.Header.Payload.References; n > 0 && !in.uncounted && t.OnTable != nil {

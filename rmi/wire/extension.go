@@ -14,13 +14,13 @@ const (
 	ExtTarget ExtensionType = 0x01
 	// ExtConnection: which connection of the session this is. The dialling side's proof only.
 	ExtConnection ExtensionType = 0x04
-	// ExtOrder: the place of a call among those sent on its connection. Over datagrams only,
-	// in the record that completes the call: its own, or the last fragment of its payload.
+	// ExtOrder: the place of a call among those sent on its connection, over datagrams only. It
+	// stands in the record that completes the call: its own, or the last fragment of its payload.
 	ExtOrder ExtensionType = 0x05
-	// ExtMetadata and ExtTrace are skippable and reserved for key-value pairs
-	// and for a trace context.
+	// ExtMetadata: key-value pairs (Metadata). Calls and returns only. Skippable.
 	ExtMetadata ExtensionType = 0x82
-	ExtTrace    ExtensionType = 0x83
+	// ExtTrace is skippable and reserved for a trace context.
+	ExtTrace ExtensionType = 0x83
 )
 
 const targetSize = 16 + 8
@@ -31,7 +31,8 @@ func AppendExtension(b []byte, t ExtensionType, value []byte) []byte {
 	return append(b, value...)
 }
 
-// AppendTarget appends the extension that names the node and the start time of a relayed call's owner.
+// AppendTarget appends the extension ExtTarget: node and start time of the owner of the object that
+// is called.
 func AppendTarget(b []byte, node refs.NodeID, time refs.Time) []byte {
 	var v [targetSize]byte
 	copy(v[:], node[:])
@@ -69,7 +70,7 @@ func AppendOrder(b []byte, n CallNum) []byte {
 	return AppendExtension(b, ExtOrder, v[:])
 }
 
-// Extensions is what a receiver of today understands of a header's extensions.
+// Extensions are the extensions of a header that this version understands.
 type Extensions struct {
 	Relay bool // Node and Time name the owner of the call's object
 	Node  refs.NodeID
@@ -79,23 +80,35 @@ type Extensions struct {
 	Connection Connection
 
 	Order CallNum // 0: none
+
+	Metadata Metadata
 }
 
-// skipExtensions checks the extensions of a header that has none which this
-// package knows.
+// skipExtensions checks the extensions of a header that has none which this package knows.
 func skipExtensions(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
 	e, err := ParseExtensions(b)
-	if err == nil && (e.Relay || e.Resumable || e.Order != 0) {
-		err = ProtocolError("W-45: extension %d has no place here", b[0])
+	if err == nil && e.Metadata != "" {
+		err = ProtocolError("W-45: metadata has no place here")
+	}
+	if err == nil {
+		err = e.ofCalls(b)
 	}
 	return err
 }
 
-// ParseExtensions reads the extensions of a header or of a proof. A type that is
-// not known and not skippable is an error.
+// ofCalls refuses what only calls and proofs have.
+func (e *Extensions) ofCalls(b []byte) error {
+	if e.Relay || e.Resumable || e.Order != 0 {
+		return ProtocolError("W-45: extension %d has no place here", b[0])
+	}
+	return nil
+}
+
+// ParseExtensions reads the extensions of a header or of a proof. An unknown type that is not
+// skippable is an error.
 func ParseExtensions(b []byte) (Extensions, error) {
 	var e Extensions
 	for len(b) > 0 {
@@ -128,6 +141,14 @@ func ParseExtensions(b []byte) (Extensions, error) {
 			}
 			if e.Order = CallNum(binary.BigEndian.Uint64(v)); e.Order == 0 {
 				return e, ProtocolError("W-45: calls are numbered from 1")
+			}
+		case t == ExtMetadata:
+			if e.Metadata != "" {
+				return e, ProtocolError("W-45: metadata twice")
+			}
+			var err error
+			if e.Metadata, err = ParseMetadata(v); err != nil {
+				return e, err
 			}
 		case t&Skippable == 0:
 			return e, ProtocolError("W-44: extension %d is not known here and may not be skipped", t)

@@ -21,7 +21,8 @@ func TestExtensionsAreUnderstoodSkippedOrRefused(t *testing.T) {
 	}{
 		{"none", nil, false, ""},
 		{"target", target, true, ""},
-		{"metadata", wire.AppendExtension(nil, wire.ExtMetadata, []byte("k=v")), false, ""},
+		{"metadata", wire.AppendMetadata(nil, metadata(t, wire.MetadataPair{Key: "k", Value: "v"})), false, ""},
+		{"metadata twice", bytes.Repeat(wire.AppendExtension(nil, wire.ExtMetadata, []byte("\x00\x01k\x00\x00")), 2), false, "metadata twice"},
 		{"trace, empty", wire.AppendExtension(nil, wire.ExtTrace, nil), false, ""},
 		{"skippable of later versions around a target", append(wire.AppendExtension(target, 0xff, count(0, 300)), 0xfe, 0, 0), true, ""},
 		{"unknown", wire.AppendExtension(nil, 0x02, nil), false, "extension 2 is not known here and may not be skipped"},
@@ -122,6 +123,7 @@ func FuzzExtensions(f *testing.F) {
 	f.Add(append(bytes.Clone(target), target...))
 	f.Add(wire.AppendExtension(target, wire.ExtTrace, count(0, 30)))
 	f.Add(unhex(f, "82ffff"))
+	f.Add(wire.AppendMetadata(bytes.Clone(target), metadata(f, wire.MetadataPair{Key: "a", PassOn: true}, wire.MetadataPair{Key: "b", Value: "1"})))
 	f.Add(unhex(f, "02 0000"))
 	f.Add(bytes.Repeat([]byte{0x80, 0, 0}, 2000))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -135,7 +137,14 @@ func FuzzExtensions(f *testing.F) {
 		if want := wire.AppendTarget(nil, e.Node, e.Time); e.Relay && !bytes.Contains(b, want) {
 			t.Fatalf("%x has no target %x", b, want)
 		}
-		// What was legal stays so behind more that may be skipped.
+		var pairs []wire.MetadataPair
+		for p := range e.Metadata.All() {
+			pairs = append(pairs, p)
+		}
+		if m, err := wire.NewMetadata(pairs); err != nil || m != e.Metadata {
+			t.Fatalf("%v: %x is not legal when written: %x", err, e.Metadata, m)
+		}
+		// Legal extensions stay legal after others that may be skipped.
 		again, err := wire.ParseExtensions(wire.AppendExtension(bytes.Clone(b), 0x80, b[:min(len(b), 0xffff)]))
 		if err != nil || again != e {
 			t.Fatalf("%+v, %v", again, err)

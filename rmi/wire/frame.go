@@ -11,9 +11,8 @@ import (
 // FrameKind says what a record carries. Values are wire values: append only.
 type FrameKind uint8
 
-// Skippable is the bit of a frame kind or an extension type that lets a
-// receiver that does not know it skip it. Without the bit, an unknown one is a
-// protocol error.
+// Skippable is a bit of a frame kind or an extension type. A receiver that does not know the kind
+// or type skips it if it has the bit. Otherwise that is a protocol error.
 const Skippable = 0x80
 
 const (
@@ -42,22 +41,22 @@ func (k FrameKind) String() string {
 func (k FrameKind) Skippable() bool { return k&Skippable != 0 }
 
 const (
-	// FlagFragmented: the payload does not follow in this record but in
-	// fragment records. Call and return.
+	// FlagFragmented, of a call or return: the payload does not follow in this record but in
+	// fragment records.
 	FlagFragmented uint8 = 1 << 0
-	// FlagOfReturn: the fragment belongs to a return. Fragment.
+	// FlagOfReturn, of a fragment: it belongs to a return.
 	FlagOfReturn uint8 = 1 << 0
-	// FlagError: the body is an error form. Return.
+	// FlagError, of a return: the body is an error form.
 	FlagError uint8 = 1 << 1
-	// FlagUncounted: the callee never took the call's payload in, so the entries
-	// of its table count for nothing. Return.
+	// FlagUncounted, of a return: the callee never took the call's payload in, so the entries of
+	// its table count for nothing.
 	FlagUncounted uint8 = 1 << 2
-	// FlagSettle: a call that did not arrive is given up; one that did goes on. Cancel.
+	// FlagSettle, of a cancel: a call that did not arrive is given up; one that did goes on.
 	FlagSettle uint8 = 1 << 0
 )
 
-// flags are those that a record of kind k may have. A later version may add
-// some, which a node sends only to peers that set the feature's bit.
+// flags returns the flags that a record of kind k may have. A later version may add some. A node
+// sends those only to peers that set the feature's bit.
 func (k FrameKind) flags() uint8 {
 	switch k {
 	case FrameCall:
@@ -81,8 +80,8 @@ const (
 	CancelSize         = 8
 	PingSize           = 8
 
-	// MaxInline is the largest payload that travels inside its call or return
-	// record, and the largest piece of one in a fragment or stream record.
+	// MaxInline is the largest payload that travels inside its call or return record. It is also
+	// the largest piece of a payload in a fragment or stream record.
 	MaxInline = 32 << 10
 	// MaxExtensions bounds the extensions of one header.
 	MaxExtensions = 8 << 10
@@ -121,8 +120,8 @@ func (p Prefix) put(b []byte) {
 	binary.BigEndian.PutUint32(b[4:], p.Length)
 }
 
-// ParsePrefix reads the prefix of a record from the first PrefixSize bytes of
-// b and checks the bounds that hold for every kind, known or not.
+// ParsePrefix reads the prefix of a record from the first PrefixSize bytes of b. It checks the
+// bounds that hold for every kind, known or not.
 func ParsePrefix(b []byte) (Prefix, error) {
 	p := Prefix{
 		Kind: FrameKind(b[0]), Flags: b[1],
@@ -140,8 +139,7 @@ func ParsePrefix(b []byte) (Prefix, error) {
 	return p, nil
 }
 
-// Payload describes what follows a call or return header: the table of
-// references, then the body.
+// Payload describes what follows a call or return header: the table of references, then the body.
 type Payload struct {
 	References uint32 // entries in the table
 	Table      uint32 // bytes of the table
@@ -177,8 +175,8 @@ type CallHeader struct {
 	Hops    uint8
 }
 
-// AppendCall appends prefix, header and extensions of a call record. The
-// caller appends the payload, unless flags say that it is fragmented.
+// AppendCall appends prefix, header and extensions of a call record. The caller appends the
+// payload, unless flags say that it is fragmented.
 func AppendCall(b []byte, h *CallHeader, flags uint8, ext []byte) []byte {
 	n := CallHeaderSize + len(ext)
 	if flags&FlagFragmented == 0 {
@@ -198,9 +196,8 @@ func AppendCall(b []byte, h *CallHeader, flags uint8, ext []byte) []byte {
 	return append(b, ext...)
 }
 
-// ParseCall reads the header and extensions of a call from rec, the bytes
-// after the prefix. rest is the payload, empty if it is fragmented. Both alias
-// rec.
+// ParseCall reads the header and extensions of a call from rec, the bytes after the prefix. rest is
+// the payload, empty if it is fragmented. ext and rest alias rec.
 func ParseCall(p Prefix, rec []byte, l *Limits, h *CallHeader) (ext, rest []byte, err error) {
 	if len(rec) < CallHeaderSize+int(p.Extensions) {
 		return nil, nil, ProtocolError("W-43: call record of %d bytes is cut short", len(rec))
@@ -221,9 +218,10 @@ func ParseCall(p Prefix, rec []byte, l *Limits, h *CallHeader) (ext, rest []byte
 
 // ReturnHeader is the header of a return record.
 type ReturnHeader struct {
-	Slot    Slot
-	Seq     Seq
-	Payload Payload
+	Slot     Slot
+	Seq      Seq
+	Payload  Payload
+	Metadata Metadata // which ParseReturn found among the extensions
 }
 
 // AppendReturn appends prefix, header and extensions of a return record.
@@ -250,14 +248,18 @@ func ParseReturn(p Prefix, rec []byte, l *Limits, h *ReturnHeader) (rest []byte,
 	h.Seq = Seq(binary.BigEndian.Uint32(rec[4:]))
 	h.Payload.parse(rec[8:])
 	ext, rest, err := payload(p, rec, ReturnHeaderSize, h.Payload, l)
-	if err == nil {
-		err = skipExtensions(ext)
+	if h.Metadata = ""; err == nil && len(ext) > 0 {
+		var e Extensions
+		if e, err = ParseExtensions(ext); err == nil {
+			err = e.ofCalls(ext)
+		}
+		h.Metadata = e.Metadata
 	}
 	return rest, err
 }
 
-// payload splits what follows a fixed header of size n and checks it against
-// what the header announced.
+// payload splits what follows a fixed header of size n, and checks it against what the header
+// announced.
 func payload(p Prefix, rec []byte, n int, pl Payload, l *Limits) (ext, rest []byte, err error) {
 	if err := pl.check(l); err != nil {
 		return nil, nil, err
@@ -297,8 +299,8 @@ func AppendFragment(b []byte, slot Slot, seq Seq, ofReturn bool, n int) []byte {
 	return appendSlot(b, FrameFragment, flags, slot, seq, n)
 }
 
-// AppendLastFragment appends prefix, header and extension of the fragment of n bytes
-// that completes the payload of a call over datagrams.
+// AppendLastFragment appends prefix, header and extension of a fragment of n bytes. The fragment
+// completes the payload of a call over datagrams.
 func AppendLastFragment(b []byte, slot Slot, seq Seq, n int, order CallNum) []byte {
 	at := len(b)
 	b = AppendOrder(appendSlot(b, FrameFragment, 0, slot, seq, n), order)
@@ -341,7 +343,7 @@ func ParseCancel(p Prefix, rec []byte) (Slot, Seq, error) {
 	return Slot(binary.BigEndian.Uint32(rec)), Seq(binary.BigEndian.Uint32(rec[4:])), nil
 }
 
-// Fragment is a fragment record of which the piece may not be here in full.
+// Fragment is a fragment record. Its piece may not be here in full.
 type Fragment struct {
 	Slot     Slot
 	Seq      Seq
@@ -351,8 +353,7 @@ type Fragment struct {
 	Piece    []byte  // those of them that are here; aliases the record
 }
 
-// ParseFragment reads a fragment record. rec may be cut short behind the
-// header and extensions.
+// ParseFragment reads a fragment record. rec may be cut short after the header and extensions.
 func ParseFragment(p Prefix, rec []byte) (Fragment, error) {
 	n := FragmentHeaderSize + int(p.Extensions)
 	f := Fragment{Size: int(p.Length) - n, OfReturn: p.Flags&FlagOfReturn != 0}
@@ -361,7 +362,7 @@ func ParseFragment(p Prefix, rec []byte) (Fragment, error) {
 	}
 	if ext := rec[FragmentHeaderSize:n]; len(ext) > 0 {
 		e, err := ParseExtensions(ext)
-		if err == nil && (e.Relay || e.Resumable || e.Order != 0 && f.OfReturn) {
+		if err == nil && (e.Relay || e.Resumable || e.Metadata != "" || e.Order != 0 && f.OfReturn) {
 			err = ProtocolError("W-45: extension %d has no place here", ext[0])
 		}
 		if err != nil {

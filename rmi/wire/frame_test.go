@@ -130,8 +130,8 @@ func TestCallsWithoutADeadlineAreRefused(t *testing.T) {
 	wantProtocolError(t, err, "without a deadline")
 }
 
-// No prefix of a record's bytes is taken for the record, and its extensions
-// cannot reach past its end.
+// No prefix of a record's bytes is accepted as the record. Its extensions cannot reach past its
+// end.
 func TestRecordsCutShortAreRefused(t *testing.T) {
 	limits := wire.Limits{}.WithDefaults()
 	whole := map[string][]byte{
@@ -177,8 +177,8 @@ func TestRecordsThatAreTooLongAreRefused(t *testing.T) {
 	wantProtocolError(t, err, "goaway record of 1026 bytes")
 }
 
-// Extensions that may be skipped are, in every record that knows none, and those
-// that have their place elsewhere are refused.
+// Every record that knows no extensions skips those that may be skipped, and refuses those that
+// belong elsewhere.
 func TestRecordsOfASlotAndTheirExtensions(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"cancel": wire.AppendCancel(nil, 5, 9), "settle": wire.AppendSettle(nil, 5, 9), "ack": wire.AppendAck(nil, 5, 9),
@@ -252,9 +252,8 @@ func TestTextsOfPeersAreCleanAndBounded(t *testing.T) {
 	}
 }
 
-// What a parser takes, it takes for what was written: writing it again gives
-// the same bytes, but for unknown flags and for extensions, which today's
-// records other than calls and returns do not write.
+// Writing again what a parser accepted gives the same bytes. The exceptions are unknown flags, and
+// extensions of records other than calls and returns, which this version does not write.
 func FuzzPrefixAndRecord(f *testing.F) {
 	for _, name := range []string{"call", "call_relayed", "call_fragmented", "return", "return_error", "return_fragmented",
 		"return_uncounted", "fragment_of_call", "fragment_of_return", "cancel", "cancel_settle", "ack", "ping", "pong", "stream", "goaway", "close"} {

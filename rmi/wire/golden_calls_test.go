@@ -52,7 +52,7 @@ func (funcs) ExportRef(_ reflect.Value, i *codec.Interface) (refs.Ref, error) {
 		Interface: refs.Interface{Name: i.Name, Fingerprint: i.Fingerprint}}, nil
 }
 
-// message is a call or a return in the making.
+// message is a call or a return that is being made.
 type message struct {
 	body, table []byte
 	refs        []refs.Ref

@@ -267,15 +267,25 @@ func TestGoldenRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	target := wire.AppendTarget(nil, bank.Node, bank.Time)
-	target = wire.AppendExtension(target, wire.ExtMetadata, []byte("k=v"))
+	target = wire.AppendMetadata(target, metadata(t, wire.MetadataPair{Key: "k", Value: "v"}))
 	h := wire.CallHeader{Slot: 3, Seq: 7, Chain: chain, Object: bank.Object, Timeout: 1_500_000, Method: wire.MethodIDOf("Watch"),
 		Payload: payload(1, uint32(len(table)), 5), Depth: 2, Hops: 1}
 	body := []byte{0x91, 0xd5, 0x01, 0, 0}
 	golden(t, "call_relayed", "call of Watch(reference) through a relay",
 		append(append(wire.AppendCall(nil, &h, 0, target), table...), body...),
 		join(callParts, part{1, "extension: target"}, part{2, "its length"}, part{16, "node of the owner"}, part{8, "time of the owner"},
-			part{1, "extension: metadata, may be skipped"}, part{2, "its length"}, part{3, "its value"},
+			part{1, "extension: metadata, may be skipped"}, part{2, "its length"}, part{1, "flags"}, part{2, `length and key: "k"`}, part{3, `length and value: "v"`},
 			part{2, "length of reference 0"}, part{len(table) - 2, "reference 0"}, part{-1, "body: an array of reference 0"})...)
+
+	pairs := metadata(t, wire.MetadataPair{Key: "tenant", Value: "blue", PassOn: true}, wire.MetadataPair{Key: "authorization", Value: "Bearer s3cret"})
+	metadataParts := []part{{1, "extension: metadata, may be skipped"}, {2, "its length"}}
+	h = wire.CallHeader{Slot: 0, Seq: 1, Chain: chain, Object: bank.Object, Timeout: 30_000_000, Method: wire.MethodIDOf("Null"), Payload: payload(0, 0, 1)}
+	golden(t, "call_metadata", "call of Null() with metadata, of which tenant is passed on", append(wire.AppendCall(nil, &h, 0, wire.AppendMetadata(nil, pairs)), 0x90),
+		join(callParts, append(metadataParts, part{1, "flags"}, part{14, `length and key: "authorization"`}, part{15, `length and value: "Bearer s3cret"`},
+			part{1, "flags: passed on"}, part{7, `length and key: "tenant"`}, part{6, `length and value: "blue"`}, part{1, "body: no arguments"})...)...)
+	golden(t, "return_metadata", "return of Null() with metadata", append(wire.AppendReturn(nil, &wire.ReturnHeader{Slot: 0, Seq: 1, Payload: payload(0, 0, 1)}, 0,
+		wire.AppendMetadata(nil, metadata(t, wire.MetadataPair{Key: "version", Value: "7"}))), 0x90),
+		join(returnParts, append(metadataParts, part{1, "flags"}, part{8, `length and key: "version"`}, part{3, `length and value: "7"`}, part{1, "body: no results"})...)...)
 
 	orderParts := []part{{1, "extension: order"}, {2, "its length"}, {8, "number of the call on its connection"}}
 	h = wire.CallHeader{Slot: 0, Seq: 1, Chain: chain, Object: bank.Object, Timeout: 30_000_000, Method: wire.MethodIDOf("Null"), Payload: payload(0, 0, 1)}
@@ -325,6 +335,15 @@ func TestGoldenRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "reference_udp", "table of a reference to an object behind a UDP port", udp, part{2, "length of reference 0"}, part{1, "flags: UDP"}, part{-1, "rest of the reference"})
+}
+
+func metadata(t testing.TB, pairs ...wire.MetadataPair) wire.Metadata {
+	t.Helper()
+	m, err := wire.NewMetadata(pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func tableOfTwo(t testing.TB) []byte {

@@ -13,18 +13,17 @@ import (
 	"gormi/rmi/fault"
 )
 
-// Magic are the first bytes that either side sends on a connection.
+// Magic is what either side sends first on a connection.
 const Magic = "GoRMI\n"
 
-// Version is the newest version of the protocol that this package speaks, and
-// Oldest the oldest.
+// Version is the newest version of the protocol that this package speaks, Oldest the oldest.
 const (
 	Version uint16 = 1
 	Oldest  uint16 = 1
 )
 
-// Feature is a bit that a node sets in its hello; a feature is in use on a
-// session when both sides set its bit.
+// Feature is a bit that a node sets in its hello. A feature is in use on a session when both sides
+// set its bit.
 type Feature uint64
 
 // FeatureResume: sessions outlive their connections.
@@ -60,8 +59,8 @@ const (
 	MaxHandshake = 4 << 10
 )
 
-// LeastSlots is the smallest number of calls in flight that a node may accept:
-// a quarter of them is for calls of depth 0, the others for nested ones.
+// LeastSlots is the smallest number of calls in flight that a node may accept. A quarter of them is
+// for calls of depth 0, the others for nested ones.
 const LeastSlots = 16
 
 // Hello is the first message of both sides.
@@ -131,7 +130,7 @@ func ParseHello(b []byte) (*Hello, error) {
 	return h, nil
 }
 
-// Agree returns the version that both sides speak.
+// Agree returns the version that both sides use.
 func Agree(mine, peers *Hello) (uint16, error) {
 	v := min(mine.Version, peers.Version)
 	if v < mine.Oldest || v < peers.Oldest {
@@ -141,8 +140,8 @@ func Agree(mine, peers *Hello) (uint16, error) {
 	return v, nil
 }
 
-// Proof shows that the sender holds the key of its hello. The dialling side's
-// also says which session begins.
+// Proof shows that the sender holds the key of its hello. The dialling side's proof also says which
+// session begins.
 type Proof struct {
 	Signature [ed25519.SignatureSize]byte
 	Session   SessionID // of the session that begins; zero from the accepting side
@@ -154,8 +153,7 @@ type Proof struct {
 	Connection Connection
 }
 
-// Signed is what the signature is over: the transcript, then what the proof
-// itself says.
+// Signed returns what is signed: the transcript, then what the proof itself says.
 func (p *Proof) Signed(transcript []byte) []byte {
 	b := append([]byte(nil), transcript...)
 	b = append(append(b, p.Session[:]...), p.Previous[:]...)
@@ -180,8 +178,12 @@ func ParseProof(b []byte) (*Proof, error) {
 		return nil, err
 	}
 	e, err := ParseExtensions(ext)
-	if err == nil && e.Relay {
+	switch {
+	case err != nil:
+	case e.Relay:
 		err = ProtocolError("W-45: extension %d is for calls", ExtTarget)
+	case e.Metadata != "":
+		err = ProtocolError("W-45: metadata has no place here")
 	}
 	if err != nil {
 		return nil, err
@@ -209,8 +211,8 @@ func ParseWelcome(b []byte) (id SessionID, err error) {
 	return id, nil
 }
 
-// RefuseCrossed in a refusal says that the two nodes dialled each other, and
-// that the accepting side holds to its own dial: its connection will come.
+// RefuseCrossed in a refusal says that the two nodes dialled each other, and that the accepting
+// side keeps its own dial: its connection will come.
 const RefuseCrossed fault.Kind = 0
 
 // AppendRefuse appends the message that ends a handshake: a fault kind and a text.
@@ -239,10 +241,9 @@ func ParseHandshakePrefix(b []byte) (HandshakeKind, int, error) {
 	return k, n, nil
 }
 
-// Transcript is what both sides sign, each before what its own proof says
-// (Proof.Signed): the two hello messages (prefix
-// included), the dialling side's first, and the TLS channel's exporter value
-// (empty without TLS), which ties the proof to this very connection.
+// Transcript returns what both sides sign, each before what its own proof says (Proof.Signed). It
+// covers the two hello messages with their prefixes, the dialling side's first. It also covers the
+// TLS channel's exporter value (empty without TLS), which ties the proof to this very connection.
 func Transcript(dialler bool, diallerHello, acceptorHello, binding []byte) []byte {
 	h := sha256.New()
 	h.Write(diallerHello)
@@ -259,9 +260,8 @@ func appendHandshake(b []byte, k HandshakeKind, n int) []byte {
 	return append(b, byte(k), byte(n>>8), byte(n))
 }
 
-// fixed cuts the extensions off a handshake message of n fixed bytes, of which
-// the last two are the extensions' length. Extensions must be well formed;
-// types that are not skippable are refused.
+// fixed cuts the extensions off a handshake message of n fixed bytes. The last two of these are the
+// extensions' length. Extensions must be well formed. Types that are not skippable are refused.
 func fixed(k HandshakeKind, b []byte, n int) ([]byte, error) {
 	head, err := split(k, b, n)
 	if err == nil {
@@ -270,7 +270,7 @@ func fixed(k HandshakeKind, b []byte, n int) ([]byte, error) {
 	return head, err
 }
 
-// split is fixed for a message whose extensions the caller looks at.
+// split does what fixed does, for a message whose extensions the caller looks at.
 func split(k HandshakeKind, b []byte, n int) ([]byte, error) {
 	if len(b) < n || int(binary.BigEndian.Uint16(b[n-2:])) != len(b)-n {
 		return nil, ProtocolError("W-5: handshake message %d of %d bytes is cut short or too long", k, len(b))
@@ -278,9 +278,8 @@ func split(k HandshakeKind, b []byte, n int) ([]byte, error) {
 	return b[:n], nil
 }
 
-// cleanText makes a text fit to be logged and shown, whoever wrote it: what is not to be
-// seen (control characters, line ends, marks that turn the direction of a text) becomes
-// a space.
+// cleanText makes a text fit to be logged and shown, whoever wrote it. What must not be seen
+// becomes a space: control characters, line ends, and marks that turn the direction of a text.
 func cleanText(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == utf8.RuneError {

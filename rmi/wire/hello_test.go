@@ -95,8 +95,8 @@ func TestHandshakeMessagesOfOtherLengths(t *testing.T) {
 	}
 }
 
-// Which connection of a session a proof is for stands in it once, whole, and
-// under its signature; nothing else of the handshake says it.
+// A proof says once, in full and under its signature, for which connection of a session it is.
+// Nothing else of the handshake says it.
 func TestConnectionsOfASession(t *testing.T) {
 	ext := wire.AppendConnection(nil, wire.Connection{Epoch: 0x01020304, Begin: true})
 	if want := unhex(t, "04 0005 01020304 01"); !bytes.Equal(ext, want) {

@@ -2,34 +2,30 @@ package wire
 
 import "math"
 
-// Limits bounds what a peer can make this process hold or compute for one
-// body. A zero or negative field means its default, so the zero value is
-// usable; both ends check, so that a sender learns at home what the receiver
-// would refuse.
+// Limits bounds what a peer can make this process hold or compute for one body. A zero or negative
+// field means its default, so the zero value is usable. Both ends check. So a sender learns locally
+// what the receiver would refuse.
 type Limits struct {
 	// Message is the largest body in bytes. If zero, 4 MiB; at most 1 GiB.
 	Message int
-	// Depth is how deep arrays and maps may nest, the array of the arguments
-	// included. If zero, 64; at most 255.
+	// Depth is how deep arrays and maps may nest. The array of the arguments counts. If zero, 64;
+	// at most 255.
 	Depth int
-	// Elements is how many array elements, map keys and map values a body
-	// may declare in total. If zero, 1<<20.
+	// Elements is how many array elements, map keys and map values a body may declare in total. If
+	// zero, 1<<20.
 	Elements int
-	// Memory is how many bytes of Go values one body may be decoded into: a
-	// one-byte nil can stand for a large struct. If zero, 256 MiB.
+	// Memory is how many bytes of Go values one body may be decoded into: a one-byte nil can stand
+	// for a large struct. If zero, 256 MiB.
 	Memory int
-	// References is how many entries the reference table of one frame may
-	// have. If zero, 16384; at most 65535, because an index has 16 bits.
+	// References is how many entries the reference table of one frame may have. If zero, 16384; at
+	// most 65535, because an index has 16 bits.
 	References int
-	// Name is the longest name of a method, type or interface in bytes. If
-	// zero, 255; at most 255, because names have an 8-bit length.
-	Name int
 }
 
 const (
 	MaxNesting     = 255 // the largest Limits.Depth
 	DefaultNesting = 64  // Limits.Depth, if zero
-	MaxName        = 255 // bytes of a name; the largest Limits.Name
+	MaxName        = 255 // bytes of the name of a method, type or interface
 
 	defaultMessage    = 4 << 20
 	defaultElements   = 1 << 20
@@ -47,7 +43,6 @@ func (l Limits) WithDefaults() Limits {
 	limit(&l.Elements, defaultElements, maxMessage)
 	limit(&l.Memory, defaultMemory, math.MaxInt)
 	limit(&l.References, defaultReferences, maxReferences)
-	limit(&l.Name, MaxName, MaxName)
 	return l
 }
 

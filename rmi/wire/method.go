@@ -2,8 +2,8 @@ package wire
 
 import "hash/fnv"
 
-// MethodID identifies a method on the wire: the 32-bit FNV-1a hash of its
-// name. 0 stands for "describe yourself" and is no method's.
+// MethodID identifies a method on the wire. It is the 32-bit FNV-1a hash of the method's name. 0
+// stands for "describe yourself" and is no method's id.
 type MethodID uint32
 
 // DescribeID asks an object for its interface's description.

@@ -2,8 +2,8 @@ package wire
 
 import "encoding/binary"
 
-// Multicast packets travel on a stream that the sender opens for them, one per
-// direction of a session; doc.go specifies it.
+// Multicast packets travel on a stream that the sender opens for them, one per direction of a
+// session. doc.go specifies it.
 const (
 	// MulticastPreamble begins the stream: purpose, version, reserved.
 	MulticastPreamble = "EVNT\x01\x00\x00\x00"
@@ -11,7 +11,7 @@ const (
 	MaxReceivers = 4096
 	// MaxHead bounds the head of a packet.
 	MaxHead = 1 << 10
-	// MaxMulticast is how many bytes a packet may have besides table and body.
+	// MaxMulticast is the most bytes that a packet may have besides table and body.
 	MaxMulticast = MaxReceivers*binary.MaxVarintLen64 + MaxHead + 32
 )
 
@@ -26,8 +26,8 @@ type Multicast struct {
 	Body       []byte
 }
 
-// AppendMulticast appends a packet up to its body, which the caller appends:
-// body is the body's length. Receivers ascend, each once, at least one.
+// AppendMulticast appends a packet up to its body, which the caller appends. body is the body's
+// length. There is at least one receiver. Receivers ascend, each once.
 func AppendMulticast(b []byte, to []ReceiverID, head []byte, references int, table []byte, body int) []byte {
 	start := len(b)
 	b = append(b, 0, 0, 0, 0)

@@ -90,8 +90,8 @@ func TestEveryRuleThatIsCitedExists(t *testing.T) {
 	}
 }
 
-// Who breaks the protocol is told which rule: every error of ProtocolError, and every
-// one of kind Protocol that a peer or a log may see, begins with its number.
+// A peer that breaks the protocol learns which rule it broke. Every error of ProtocolError, and
+// every one of kind Protocol that a peer or a log may see, begins with the number of the rule.
 func TestEveryProtocolErrorCitesItsRule(t *testing.T) {
 	found := 0
 	sources(t, func(path, text string) {
@@ -135,7 +135,7 @@ func TestEveryProtocolErrorCitesItsRule(t *testing.T) {
 	}
 }
 
-// lastName is the name behind the last dot of an expression.
+// lastName returns the name after the last dot of an expression.
 func lastName(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.SelectorExpr:

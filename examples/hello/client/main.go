@@ -1,5 +1,5 @@
-// Command client looks the greeter up, has itself greeted, and is called back by the greeter over the connection that
-// it opened: it listens on no port.
+// Command client looks the greeter up and calls it. The greeter calls the client back over the
+// connection that the client opened: the client listens on no port.
 package main
 
 import (

@@ -11,13 +11,13 @@ import (
 	"gormi/examples/hello"
 )
 
-// greeter is the remote object. Its methods are called by many clients at a time.
+// greeter is the remote object. Many clients call its methods concurrently.
 type greeter struct {
 	mu       sync.Mutex // guards watchers; not held while they are called
 	watchers map[*watcher]bool
 }
 
-// watcher is a client's function: to call it is a remote call to that client.
+// watcher is a client's function. Calling it is a remote call to that client.
 type watcher struct {
 	tell func(ctx context.Context, name string) error
 }
@@ -40,7 +40,8 @@ func (g *greeter) Greet(ctx context.Context, name string) (string, error) {
 	return "Hello, " + name + "!", nil
 }
 
-// Watch adds a watcher. The subscription that it returns stays here too: the client cancels it by a remote call.
+// Watch adds a watcher. The subscription that it returns stays here too: the client cancels it by a
+// remote call.
 func (g *greeter) Watch(_ context.Context, f func(ctx context.Context, name string) error) (callback.Subscription, error) {
 	w := &watcher{f}
 	g.mu.Lock()

@@ -23,7 +23,7 @@ type Types[T any] interface {
 	// IsWhole reports whether a value travels as one, whatever fields it has: a time, a reference,
 	// and what has a codec of its own.
 	IsWhole(T) bool
-	// HasIsZero reports whether a method IsZero tells that a value is empty.
+	// HasIsZero reports whether a method IsZero says if a value is empty.
 	HasIsZero(T) bool
 	// IsOfSync reports whether a type is a mutex or the like, which nobody takes for data.
 	IsOfSync(T) bool
@@ -72,9 +72,10 @@ type Layout[T any] struct {
 	types  Types[T]
 }
 
-// String tells in one line how the struct travels: the fields in order, each as "Go.Path", "*" in
-// front if an embedded pointer lies on the way, "=name" behind if it has another name on the wire,
-// and "?" if it may be left out ("?0" if a method IsZero decides).
+// String describes in one line how the struct travels. The fields stand in order, each as
+// "Go.Path". "*" stands in front if an embedded pointer lies on the way. "=name" follows if the
+// field has another name on the wire. "?" follows if it may be left out ("?0" if a method IsZero
+// decides).
 func (l *Layout[T]) String() string {
 	kind := "struct"
 	if l.Tuple {
@@ -228,9 +229,9 @@ func (c *collector[T]) pointee(t T) (_ T, pointer bool) {
 	return t, false
 }
 
-// isPlain reports whether an embedded field of an unexported type t is like
-// any other unexported field, of which everybody knows that it does not travel:
-// it has no fields and no codec that seem to be those of the struct.
+// isPlain reports whether an embedded field of an unexported type t is like any other unexported
+// field, which does not travel, as everybody knows. It has no fields and no codec that seem to be
+// those of the struct.
 func (c *collector[T]) isPlain(t T) bool {
 	t, _ = c.pointee(t)
 	return !c.types.IsWhole(t) && !c.types.IsStruct(t) && !c.types.IsInterface(t)
@@ -243,10 +244,10 @@ func (c *collector[T]) isInlined(t T) bool {
 		!slices.ContainsFunc(c.open, func(o T) bool { return c.types.Same(o, t) })
 }
 
-// inline returns the fields of an embedded struct, which travel as if they were
-// the outer struct's own. None of them may have the name of another: which one a
-// value is for would change with the types' versions. (In msgpack an outer field
-// hides the inner one, or keeps the whole embedded struct from being inlined.)
+// inline returns the fields of an embedded struct. They travel as if they were the outer struct's
+// own. None of them may have the name of another: which one a value is for would change with the
+// types' versions. (In msgpack an outer field hides the inner one, or keeps the whole embedded
+// struct from being inlined.)
 func (c *collector[T]) inline(f Declared[T]) []*Field[T] {
 	t, pointer := c.pointee(f.Type)
 	outer := c.exported
@@ -264,7 +265,7 @@ func (c *collector[T]) inline(f Declared[T]) []*Field[T] {
 	for _, in := range inner {
 		in.Path = slices.Concat([]Declared[T]{f}, in.Path)
 		if pointer {
-			// What is written tells that the pointer is not nil.
+			// If such a field is written, the pointer is not nil.
 			in.Pointers, in.OmitEmpty = true, false
 		}
 	}

@@ -1,6 +1,5 @@
-// Package cases has one method for every rule of how parameters travel. It is
-// declared twice, with a generated stub and without, so that tests can compare
-// the two on either side of a call.
+// Package cases has one method for every rule for parameters. It is declared twice, with a
+// generated stub and without, so that tests can compare the two on either side of a call.
 package cases
 
 import (
@@ -22,8 +21,8 @@ import (
 
 //go:generate go tool rmigen -type Bench,Cases,Listener
 
-// Cases has a method of one argument and an equal result for each rule, and
-// those of other shapes.
+// Cases has a method of one argument and an equal result for each rule, and methods of other
+// shapes.
 type Cases interface {
 	Null(ctx context.Context) error
 	//rmi:idempotent
@@ -210,14 +209,14 @@ type Embedding struct {
 	Outer       string `msgpack:"a"`
 }
 
-// Sparse has nothing that is written unless it is set.
+// Sparse has only fields that are not written unless they are set.
 type Sparse struct {
 	Num  int `msgpack:",omitempty"`
 	Ptr  *int
 	Some []int `msgpack:",omitempty"`
 }
 
-// Pointing embeds by pointer what may have nothing but nils.
+// Pointing embeds by pointer structs that may have only nils.
 type Pointing struct {
 	*Sparse
 	N int
@@ -378,14 +377,14 @@ func (p *Packed) UnmarshalMsgpack(b []byte) error {
 // NewPacked returns a Packed and a Streamed of n.
 func NewPacked(n int) (Packed, Streamed) { return Packed{n}, Streamed{n} }
 
-// Stamp has the methods of the time that it embeds, but not as its own: it is a
-// struct of two fields, and empty if both are.
+// Stamp does not count as having the methods of the time that it embeds. It is a struct of two
+// fields, and empty if both are.
 type Stamp struct {
 	time.Time
 	N int
 }
 
-// Lent has methods of its own beside those that it is lent, which are tried first.
+// Lent has methods of its own beside the promoted ones, which are tried first.
 type Lent struct {
 	netip.AddrPort
 	N int
@@ -406,7 +405,7 @@ func (l *Lent) UnmarshalText(b []byte) (err error) {
 // IsZero reports that N is 0.
 func (l Lent) IsZero() bool { return l.N == 0 }
 
-// Promoted has types that embed others with methods that the codec looks at.
+// Promoted has types that embed others whose methods the codec looks at.
 type Promoted struct {
 	Stamp   Stamp
 	Omitted Stamp    `msgpack:",omitempty"`
@@ -458,7 +457,7 @@ type Codecs struct {
 	Lent     Lent
 }
 
-// Remotes has remote values, and others that are no data.
+// Remotes has remote values, and others that are not data.
 type Remotes struct {
 	Listener Listener
 	Many     []Listener
@@ -470,7 +469,7 @@ type Remotes struct {
 	Any      any
 }
 
-// Long has more fields than one byte counts.
+// Long has more fields than one byte can count.
 type Long struct {
 	F01, F02, F03, F04, F05, F06, F07, F08, F09, F10, F11, F12, F13, F14, F15, F16, F17 int
 	Last                                                                                string `msgpack:",omitempty"`

@@ -59,7 +59,7 @@ func promoted() cases.Promoted {
 		Texts: map[string]cases.Texted{"a": {Text: other.Text[int]{Value: 5}, N: 6}}}
 }
 
-// slicesOf returns slices of n elements, which take all forms that numbers have.
+// slicesOf returns slices of n elements, in all forms of numbers.
 func slicesOf(n int) cases.Slices {
 	return cases.Slices{B: numbers(n, func(i int) bool { return i%3 == 1 }), I: numbers(n, signed[int]), I8: numbers(n, signed[int8]), I16: numbers(n, signed[int16]),
 		I32: numbers(n, signed[int32]), I64: numbers(n, signed[int64]), U: numbers(n, unsigned[uint]), U16: numbers(n, unsigned[uint16]), U32: numbers(n, unsigned[uint32]),
@@ -78,8 +78,8 @@ func signed[T codec.Signed](i int) T { return T(int64(1)<<(i*2%64) - int64(i%2)*
 
 func unsigned[T codec.Unsigned](i int) T { return T(uint64(1)<<(i*2%64) - uint64(i%2)) }
 
-// calls are the parameter cases: each passes values and returns what came back,
-// which equals want. Their maps have one entry, for the order of more is random.
+// calls are the parameter cases. Each passes values and returns what came back, which equals
+// want. Their maps have one entry, because the order of more is random.
 var calls = []struct {
 	name string
 	want any
@@ -257,7 +257,7 @@ func TestEveryPairOfProxyAndSkeletonSendsTheSameBytes(t *testing.T) {
 	}
 }
 
-// Calls that fail do so alike, with whichever proxy and skeleton.
+// Calls fail alike with every proxy and skeleton.
 func TestEveryPairFailsAlike(t *testing.T) {
 	type secret struct{ N int } // has no name on the wire
 	loops := cases.Tree{}
@@ -300,8 +300,8 @@ func TestEveryPairFailsAlike(t *testing.T) {
 	}
 }
 
-// Both skeletons take and refuse the same bodies, whatever is done to them and
-// whatever the limits are.
+// Both skeletons accept and refuse the same bodies, however these are changed and whatever the
+// limits are.
 func TestSkeletonsAgreeOnHostileBodies(t *testing.T) {
 	generated, _ := newLoop[cases.Cases, cases.Cases](t, &echo{})
 	reflective, _ := newLoop[cases.Cases, cases.Plain](t, &echo{})
@@ -408,8 +408,8 @@ func pointers(n int) []*cases.Inner {
 
 func last[T any](_ T, err error) error { return err }
 
-// passesLiteral names the calls that pass an object as an interface without a
-// name, which no stub can serve: the owner needs run-time proxies.
+// passesLiteral names the calls that pass an object as an interface without a name. No stub can
+// serve them: the owner needs run-time proxies.
 var passesLiteral = map[string]bool{"pointers to interfaces": true, "an interface literal": true}
 
 // TestFourPairsOverNodes is the same over real nodes.

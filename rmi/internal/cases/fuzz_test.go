@@ -8,7 +8,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// FuzzSkeletonsAgree compares what generated code and reflection make of a body.
+// FuzzSkeletonsAgree compares the results of generated code and of reflection for a body.
 func FuzzSkeletonsAgree(f *testing.F) {
 	recorder, p := newLoop[cases.Cases, cases.Cases](f, &echo{})
 	methods := interfaceOf[cases.Cases](f).Methods

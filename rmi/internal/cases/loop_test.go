@@ -15,7 +15,7 @@ import (
 	"gormi/skeleton"
 )
 
-// loop is a Caller that hands calls to a skeleton of its own, and keeps the bytes.
+// loop is a Caller that passes calls to a skeleton of its own, and stores the bytes.
 type loop struct {
 	skeleton *skeleton.Skeleton
 	table    proxy.Table
@@ -58,7 +58,7 @@ func (l *loop) ExportRef(v reflect.Value, _ *codec.Interface) (refs.Ref, error) 
 	return refs.Ref{ID: refs.ID{Object: refs.ObjNum(len(l.exported))}}, nil
 }
 
-// ImportRef finds it again.
+// ImportRef finds what ExportRef numbered.
 func (l *loop) ImportRef(r refs.Ref, i *codec.Interface) (reflect.Value, error) {
 	n := int(r.ID.Object) - 1
 	if n < 0 || n >= len(l.exported) || !l.exported[n].Type().AssignableTo(i.Type) {
@@ -106,7 +106,7 @@ func (x *looped) Send(err error) {
 	x.d, x.err = codec.NewDecoder(x.l.results, table, x.l, nil)
 }
 
-// serve gives encoded arguments to the skeleton.
+// serve passes encoded arguments to the skeleton.
 func (l *loop) serve(ctx context.Context, method string, args []byte, table []refs.Ref) ([]byte, []refs.Ref, error) {
 	d, err := codec.NewDecoder(args, table, l, &l.limits)
 	if err != nil {

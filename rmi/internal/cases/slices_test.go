@@ -15,7 +15,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// elements are what a slice may have to read, and some that none does.
+// elements are values that a slice may have to read, and some that no slice can read.
 var elements = map[string]string{
 	"small": "\x05", "-1": "\xff", "8 bits": "\xcc\xff", "16 bits": "\xcd\xff\xff", "32 bits": "\xce\xff\xff\xff\xff", "64 bits": "\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
 	"signed 8 bits": "\xd0\x80", "signed 16 bits": "\xd1\x80\x00", "signed 32 bits": "\xd2\x80\x00\x00\x00", "signed 64 bits": "\xd3\x80\x00\x00\x00\x00\x00\x00\x00",
@@ -25,7 +25,7 @@ var elements = map[string]string{
 	"text": "\xa1x", "bytes": "\xc4\x01x", "list": "\x90", "map": "\x80", "extension": "\xd4\x7f\x00",
 }
 
-// alike is what calls must agree on: the error in full, but for the interface's name.
+// alike is what calls must agree on: the whole error, except for the interface's name.
 func alike(err error) string {
 	if err == nil {
 		return ""

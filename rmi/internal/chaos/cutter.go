@@ -29,9 +29,9 @@ type Rule struct {
 }
 
 // Cutter is a forwarder that follows the messages and records of its connections, which must
-// be in the clear, and cuts once, at the byte that its rule names. The bytes up
-// to there reach the receiver, and, unless the rule is for one way, from when the
-// last is on its way none goes the other way.
+// not be encrypted. It cuts once, at the byte that its rule names. The bytes before it reach
+// the receiver. Once the last of them is on its way, none goes the other way, unless the rule
+// is for one way.
 type Cutter struct {
 	*Forwarder
 	rule Rule
@@ -44,8 +44,7 @@ type Cutter struct {
 	broken  error
 }
 
-// NewCutter returns a cutter that listens on address. It does nothing but count
-// until Arm is called.
+// NewCutter returns a cutter that listens on address. It only counts until Arm is called.
 func NewCutter(n Network, address string, r Rule) (*Cutter, error) {
 	if r.Match == nil {
 		r.Match = func(wire.Prefix) bool { return true }
@@ -73,22 +72,22 @@ func (c *Cutter) Arm() {
 // Cutting is closed when the record came and the connection was cut.
 func (c *Cutter) Cutting() <-chan struct{} { return c.cut }
 
-// Seen is how many records of a kind began in a direction, the one at which the
-// connection was cut included.
+// Seen is how many records of a kind began in a direction. It includes the record at which the
+// connection was cut.
 func (c *Cutter) Seen(w Way, k wire.FrameKind) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.seen[w][k]
 }
 
-// Err tells of bytes that are not what package wire specifies.
+// Err returns an error if bytes passed that are not what package wire specifies.
 func (c *Cutter) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.broken
 }
 
-// record notes a record and reports whether it is the one.
+// record notes a record and reports whether to cut at it.
 func (c *Cutter) record(w Way, p wire.Prefix, err error) (hit bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,8 +117,8 @@ func (c *Cutter) matches(w Way, match bool) (hit bool) {
 	return true
 }
 
-// stream follows one direction of one connection: magic, messages of the
-// handshake up to the last of this side, records.
+// stream follows one direction of one connection: the magic, the messages of the handshake up
+// to the last of this side, and records.
 type stream struct {
 	cutter *Cutter
 	way    Way
@@ -137,10 +136,10 @@ const (
 	magic phase = iota
 	handshake
 	records
-	refused // after a refusal nothing is to come
+	refused // after a refusal nothing may come
 )
 
-// prefix is the size of what begins a message.
+// prefix is the size of the beginning of a message.
 func (p phase) prefix() int {
 	return [...]int{magic: len(wire.Magic), handshake: wire.HandshakePrefix, records: wire.PrefixSize, refused: 1}[p]
 }
@@ -184,9 +183,9 @@ func (s *stream) pass(b []byte) (on []byte, cut extent) {
 	return s.out, nothing
 }
 
-// begin takes a complete prefix and says how many of its bytes go on. cutIn is
-// then the number of bytes behind it until the cut, or negative for a cut right
-// behind the prefix.
+// begin handles a complete prefix and returns how many of its bytes go on. cutIn is then the
+// number of bytes behind the prefix until the cut. It is negative for a cut right behind the
+// prefix.
 func (s *stream) begin() (on int) {
 	switch s.phase {
 	case magic:
@@ -213,8 +212,7 @@ func (s *stream) begin() (on int) {
 	return len(s.head)
 }
 
-// cutAt finds the byte of the message that begins at which to cut: on, of the
-// prefix, and cutIn.
+// cutAt finds the byte at which to cut the message that begins: on, of the prefix, and cutIn.
 func (s *stream) cutAt(prefix int) (on int) {
 	size := prefix + s.left
 	at := [...]int{Before: 0, Middle: size / 2, After: size}[s.cutter.rule.Where]

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Network opens the forwarder's connections and its listener. It has the shape
-// of rmi.Options.Network.
+// Network opens the forwarder's connections and its listener. It has the methods of
+// rmi.Options.Network.
 type Network interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
@@ -40,13 +40,13 @@ const (
 
 func (w Way) String() string { return [...]string{"up", "down"}[w] }
 
-// parting is how long the two nodes get to close a connection that was cut
-// cleanly; then it is closed for them.
+// parting is how long the two nodes may take to close a connection that was cut cleanly. Then
+// it is closed for them.
 const parting = 5 * time.Second
 
-// gate sees the bytes of one direction as they come and returns those that go
-// on, and what is cut behind them. It is called by one goroutine at a time, and
-// no more after a cut; what it returns may alias b and is good until the next call.
+// gate sees the bytes of one direction as they come. It returns those that go on, and what is
+// cut behind them. It is called by one goroutine at a time, and not after a cut. What it
+// returns may alias b and is valid until the next call.
 type gate func(b []byte) (on []byte, cut extent)
 
 // extent is what a cut ends.
@@ -58,8 +58,7 @@ const (
 	both
 )
 
-// Forwarder passes connections on to a target. Its methods are safe for
-// concurrent use.
+// Forwarder passes connections on to a target. Its methods are safe for concurrent use.
 type Forwarder struct {
 	network  Network
 	listener net.Listener
@@ -77,8 +76,7 @@ type Forwarder struct {
 	closed bool
 }
 
-// Listen returns a forwarder that listens on address and passes nothing on
-// until To is called.
+// Listen returns a forwarder that listens on address. It passes nothing on until To is called.
 func Listen(n Network, address string) (*Forwarder, error) { return listen(n, address, nil) }
 
 func listen(n Network, address string, gates func() [2]gate) (*Forwarder, error) {
@@ -96,7 +94,7 @@ func listen(n Network, address string, gates func() [2]gate) (*Forwarder, error)
 // Addr is where the forwarder listens.
 func (f *Forwarder) Addr() string { return f.listener.Addr().String() }
 
-// To sets where connections go that are accepted from now on.
+// To sets the target of the connections that are accepted from now on.
 func (f *Forwarder) To(target string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,12 +107,12 @@ func (f *Forwarder) Cuts() int64 { return f.cuts.Load() }
 // Opened is the number of connections that it passed on.
 func (f *Forwarder) Opened() int64 { return f.opened.Load() }
 
-// Slow has every connection carry at most so many bytes a second in each direction,
-// from now on; 0 is as many as it can.
+// Slow limits every connection, from now on, to so many bytes a second in each direction. 0
+// means no limit.
 func (f *Forwarder) Slow(rate int64) { f.rate.Store(rate) }
 
-// Cut cuts all connections at once: some bytes may be lost on their way, both
-// nodes read the end of the connection.
+// Cut cuts all connections at once. Some bytes may be lost on their way. Both nodes read the
+// end of the connection.
 func (f *Forwarder) Cut() {
 	for _, l := range f.all() {
 		l.part()
@@ -235,7 +233,7 @@ func (l *link) pump(w Way) {
 	}
 }
 
-// carry passes bytes on and says what is to be cut behind them.
+// carry passes bytes on and returns what is cut behind them.
 func (l *link) carry(w Way, to net.Conn, b []byte) (cut extent) {
 	if g := l.gates[w]; g != nil {
 		if b, cut = g(b); cut == both {
@@ -259,8 +257,8 @@ func (l *link) carry(w Way, to net.Conn, b []byte) (cut extent) {
 	return cut
 }
 
-// part cuts the connection and lets both nodes read what was passed on, and
-// then its end. The pumps go on and throw away what they read.
+// part cuts the connection. Both nodes read what was passed on, and then the end. The pumps go
+// on and discard what they read.
 func (l *link) part() {
 	l.cut.Store(true)
 	l.count()
@@ -270,8 +268,8 @@ func (l *link) part() {
 	}
 }
 
-// abort cuts the connection by a reset, where there is such a thing: what was
-// passed on may be lost too.
+// abort cuts the connection by a reset, if the network has one. What was passed on may be lost
+// too.
 func (l *link) abort() {
 	l.cut.Store(true)
 	l.count()

@@ -10,14 +10,13 @@ import (
 const (
 	cleanly = int32(iota) // both nodes read the end
 	reset                 // both get an error, perhaps before they read the last bytes
-	oneWay                // one node reads the end; the other goes on until its bytes are up, too
+	oneWay                // one node reads the end; the other goes on until its bytes are used up, too
 	styles
 )
 
-// Storm cuts every connection, every so often, until ctx ends: from each tick
-// on, a number of bytes drawn at random from seed goes on in each direction,
-// exactly, and then nothing. Who is not done with them at the next tick is cut
-// there.
+// Storm cuts every connection, every so often, until ctx ends. At each tick it draws a number
+// of bytes for each direction, at random from seed. Exactly so many go on, and then nothing. A
+// connection that has not carried them by the next tick is cut there.
 func (f *Forwarder) Storm(ctx context.Context, seed uint64, every time.Duration) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	ticks := time.NewTicker(every)
@@ -43,7 +42,7 @@ func (f *Forwarder) Storm(ctx context.Context, seed uint64, every time.Duration)
 // offset draws a number of bytes below 64 KiB, as often a small one as a large one.
 func offset(random *rand.Rand) int64 { return random.Int64N(1 << random.IntN(17)) }
 
-// doom lets so many bytes more go on.
+// doom sets how many more bytes go on.
 func (l *link) doom(style int32, up, down int64) {
 	l.style.Store(style)
 	for w, n := range [2]int64{Up: up, Down: down} {

@@ -15,8 +15,8 @@ import (
 // Checked reports whether this build checks the order of locks.
 const Checked = true
 
-// Mutex is a mutex and the state that it guards. The zero value is unlocked, with the
-// zero state.
+// Mutex is a mutex with the state that it guards. The zero value is unlocked, with the zero
+// state.
 type Mutex[T any] struct {
 	mu    sync.Mutex
 	state T
@@ -43,7 +43,7 @@ var checker = struct {
 	held    map[uint64][]reflect.Type // by goroutine, in the order in which they were taken
 }{held: make(map[uint64][]reflect.Type)}
 
-// Allow adds to the nestings that are allowed.
+// Allow adds nestings to those that are allowed.
 func Allow(nestings []Nesting) {
 	checker.Lock()
 	defer checker.Unlock()
@@ -106,8 +106,8 @@ func Unseen() []Nesting {
 	return unseen
 }
 
-// goroutine is the number of the calling goroutine. Only a stack trace tells it:
-// "goroutine 12 [running]: ...".
+// goroutine is the number of the calling goroutine. Only a stack trace has it: "goroutine 12
+// [running]: ...".
 func goroutine() uint64 {
 	var buf [32]byte
 	_, b, _ := bytes.Cut(buf[:runtime.Stack(buf[:], false)], []byte(" "))

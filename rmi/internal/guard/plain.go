@@ -7,8 +7,8 @@ import "sync"
 // Checked reports whether this build checks the order of locks.
 const Checked = false
 
-// Mutex is a mutex and the state that it guards. The zero value is unlocked, with the
-// zero state.
+// Mutex is a mutex with the state that it guards. The zero value is unlocked, with the zero
+// state.
 type Mutex[T any] struct {
 	mu    sync.Mutex
 	state T
@@ -23,7 +23,7 @@ func (m *Mutex[T]) Lock() *T {
 // Unlock unlocks m.
 func (m *Mutex[T]) Unlock() { m.mu.Unlock() }
 
-// Allow adds to the nestings that are allowed.
+// Allow adds nestings to those that are allowed.
 func Allow([]Nesting) {}
 
 // NoneHeld panics if the calling goroutine holds the lock of any Mutex.

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Options say how bad a link is. Probabilities are from 0 to 1, of one datagram.
+// Options say how bad a link is. Probabilities are from 0 to 1, for one datagram.
 type Options struct {
 	Seed    uint64
 	Loss    float64 // it never arrives
@@ -25,18 +25,18 @@ type Options struct {
 type Counts struct {
 	Sent int // by those who use the link
 	Lost int
-	Dup  int // more that arrived than were sent
+	Dup  int // how many more arrived than were sent
 	Late int
 }
 
-// link throws the dice. It is safe for concurrent use.
+// link decides what happens to datagrams. It is safe for concurrent use.
 type link struct {
 	mu      sync.Mutex // guards the fields below
 	opts    Options
 	dice    *rand.Rand
 	counts  Counts
 	late    []delivery // in the order in which they are due
-	running bool       // a timer, or the function that it called, looks after late
+	running bool       // a timer, or the function that it called, delivers late
 	timer   *time.Timer
 	closed  bool
 }
@@ -63,8 +63,8 @@ func (l *link) set(o Options) {
 	l.opts = o
 }
 
-// send delivers b, which it does not keep, as the dice say: now, by the caller,
-// or later, or not at all. Nothing is delivered after close.
+// send delivers b as the random decision says: now, on the caller's goroutine, or later, or not
+// at all. It does not keep b. Nothing is delivered after close.
 func (l *link) send(b []byte, to func([]byte)) {
 	l.mu.Lock()
 	if l.closed {
@@ -98,7 +98,7 @@ func (l *link) send(b []byte, to func([]byte)) {
 		if !l.running {
 			l.running = true
 			l.timer = time.AfterFunc(delay, l.run)
-		} else if i == 0 && l.timer != nil && l.timer.Stop() { // else run comes to it
+		} else if i == 0 && l.timer != nil && l.timer.Stop() { // if it does not stop, run does it
 			l.timer = time.AfterFunc(delay, l.run)
 		}
 	}
@@ -142,48 +142,47 @@ func (l *link) count() Counts {
 	return l.counts
 }
 
-// PacketConn is a socket whose sending side is bad.
+// PacketConn is a socket with a bad sending side.
 type PacketConn struct {
 	net.PacketConn
 	link *link
 }
 
-// Wrap returns socket with a bad link before it: what it sends suffers, what
-// it receives does not.
+// Wrap returns socket with a bad link for what it sends. What it receives is not affected.
 func Wrap(socket net.PacketConn, o Options) *PacketConn { return &PacketConn{socket, newLink(o)} }
 
-// WriteTo sends b to a, or not. An error tells nothing about the datagram.
+// WriteTo sends b to a, or not. An error says nothing about the datagram.
 func (c *PacketConn) WriteTo(b []byte, a net.Addr) (int, error) {
 	c.link.send(b, func(b []byte) { _, _ = c.PacketConn.WriteTo(b, a) })
 	return len(b), nil
 }
 
-// Close closes the socket. What was late is lost.
+// Close closes the socket. Delayed datagrams are lost.
 func (c *PacketConn) Close() error {
 	c.link.close()
 	return c.PacketConn.Close()
 }
 
-// Counts returns what passed.
+// Counts returns the counts so far.
 func (c *PacketConn) Counts() Counts { return c.link.count() }
 
-// Conn is a socket with one peer whose sending side is bad.
+// Conn is a socket with one peer and a bad sending side.
 type Conn struct {
 	net.Conn
 	link *link
 }
 
-// Write sends b, or not. An error tells nothing about the datagram.
+// Write sends b, or not. An error says nothing about the datagram.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.link.send(b, func(b []byte) { _, _ = c.Conn.Write(b) })
 	return len(b), nil
 }
 
-// Close closes the socket. What was late is lost.
+// Close closes the socket. Delayed datagrams are lost.
 func (c *Conn) Close() error {
 	c.link.close()
 	return c.Conn.Close()
 }
 
-// Counts returns what passed.
+// Counts returns the counts so far.
 func (c *Conn) Counts() Counts { return c.link.count() }

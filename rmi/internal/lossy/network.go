@@ -17,8 +17,8 @@ const (
 	capacity       = 4096 // datagrams that a socket holds unread; more are lost
 )
 
-// Network is hosts with sockets and a bad link between them. A host exists by
-// being named. It is safe for concurrent use.
+// Network has hosts with sockets and a bad link between them. A host exists once it is named.
+// It is safe for concurrent use.
 type Network struct {
 	link *link
 
@@ -32,10 +32,10 @@ func New(o Options) *Network {
 	return &Network{link: newLink(o), sockets: make(map[Addr]*socket), next: firstEphemeral}
 }
 
-// Set makes the link better or worse, from now on. The seed stays.
+// Set changes the quality of the link from now on. The seed stays.
 func (n *Network) Set(o Options) { n.link.set(o) }
 
-// Counts returns what passed until now.
+// Counts returns the counts so far.
 func (n *Network) Counts() Counts { return n.link.count() }
 
 // Addr is a host and a port.
@@ -71,7 +71,7 @@ func resolve(network, address string) (Addr, error) {
 	return Addr{host, int(p)}, nil
 }
 
-// ListenPacket returns a socket at address; port 0 is any that is free.
+// ListenPacket returns a socket at address. Port 0 means any free port.
 func (n *Network) ListenPacket(_ context.Context, network, address string) (net.PacketConn, error) {
 	a, err := resolve(network, address)
 	if err != nil {
@@ -80,8 +80,7 @@ func (n *Network) ListenPacket(_ context.Context, network, address string) (net.
 	return n.open(a, nil)
 }
 
-// DialContext returns a socket, on a free port of the host "dialler", that has
-// one peer.
+// DialContext returns a socket with one peer, on a free port of the host "dialler".
 func (n *Network) DialContext(_ context.Context, network, address string) (net.Conn, error) {
 	peer, err := resolve(network, address)
 	if err != nil {
@@ -109,7 +108,7 @@ func (n *Network) open(a Addr, peer *Addr) (*socket, error) {
 	return s, nil
 }
 
-// socket is a port of a host. With a peer, it is the peer's alone.
+// socket is a port of a host. If it has a peer, only the peer can reach it.
 type socket struct {
 	network *Network
 	addr    Addr
@@ -193,7 +192,7 @@ func (s *socket) WriteTo(b []byte, a net.Addr) (int, error) {
 
 func (s *socket) Write(b []byte) (int, error) { return s.WriteTo(b, *s.peer) }
 
-// arrive keeps a copy of b, if there is room and it comes from whom it may.
+// arrive stores a copy of b, if there is room and its sender may reach the socket.
 func (s *socket) arrive(b []byte, from Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,8 +6,7 @@ import (
 	"sync"
 )
 
-// Sockets are real UDP sockets whose sending sides are bad. It is safe for
-// concurrent use.
+// Sockets are real UDP sockets with bad sending sides. It is safe for concurrent use.
 type Sockets struct {
 	opts Options
 
@@ -15,7 +14,7 @@ type Sockets struct {
 	links []*link
 }
 
-// NewSockets returns a place to get sockets from. Each has dice of its own.
+// NewSockets returns a source of sockets. Each makes its own random decisions.
 func NewSockets(o Options) *Sockets { return &Sockets{opts: o} }
 
 func (s *Sockets) link() *link {
@@ -46,7 +45,7 @@ func (s *Sockets) ListenPacket(ctx context.Context, network, address string) (ne
 	return &PacketConn{c, s.link()}, nil
 }
 
-// Counts returns what passed, through all the sockets.
+// Counts returns the counts so far of all the sockets together.
 func (s *Sockets) Counts() Counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -44,7 +44,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, c.opError("write", err)
 }
 
-// CloseWrite ends this side's writing; the peer reads the rest, then io.EOF.
+// CloseWrite ends this side's writing. The peer reads the rest, then io.EOF.
 func (c *conn) CloseWrite() error {
 	if c.shut.Load() {
 		return c.opError("close", net.ErrClosed)
@@ -53,8 +53,8 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// Close ends both directions at this side. The peer reads what was written,
-// then io.EOF; what it wrote and nobody read is lost.
+// Close ends both directions at this side. The peer reads what was written, then io.EOF. What
+// the peer wrote and nobody read is lost.
 func (c *conn) Close() error {
 	if !c.shut.CompareAndSwap(false, true) {
 		return c.opError("close", net.ErrClosed)
@@ -88,7 +88,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	return c.opError("set", c.out.setWriteDeadline(t, c.shut.Load()))
 }
 
-// opError dresses an error as package net does. End of file stays bare: readers
+// opError wraps an error as package net does. It does not wrap end of file, because readers
 // compare it.
 func (c *conn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// capacity is how many bytes one direction of a connection holds, in flight and
-// unread together, before its writer blocks.
+// capacity is how many bytes one direction of a connection holds before its writer blocks.
+// Bytes in flight and unread bytes count together.
 const capacity = 256 << 10
 
-// half is one direction of a connection: what one end writes and the other
-// reads. Bytes are in flight until they are due, then they have arrived. Nobody
-// moves them but the reader, which knows when the next are due.
+// half is one direction of a connection: what one end writes and the other reads. Bytes are in
+// flight until they are due. Then they have arrived. Only the reader moves them: it knows when
+// the next are due.
 type half struct {
 	mu      sync.Mutex // guards the fields below
 	changed notice
@@ -42,8 +42,8 @@ type segment struct {
 	due  time.Time
 }
 
-// receive moves what is due from flight to arrived and returns when the next
-// segment is due, zero if nothing is on its way or time alone does not bring it.
+// receive moves what is due from flight to arrived. It returns when the next segment is due:
+// zero if nothing is on its way, or if time alone does not bring it.
 func (h *half) receive(now time.Time) time.Time {
 	for len(h.flight) > 0 && !h.held {
 		s := h.flight[0]
@@ -62,7 +62,7 @@ func (h *half) receive(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// send puts data, which it copies, on its way. A nil data ends the direction.
+// send sends a copy of data. If data is nil, it ends the direction.
 func (h *half) send(data []byte) {
 	now := time.Now()
 	if h.receive(now); h.delay == 0 && !h.held && len(h.flight) == 0 {
@@ -79,7 +79,7 @@ func (h *half) send(data []byte) {
 	h.changed.broadcast()
 }
 
-// read fills b with what has arrived, waiting for the first byte.
+// read fills b with what has arrived. It waits for the first byte.
 func (h *half) read(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,7 +106,7 @@ func (h *half) read(b []byte) (int, error) {
 	}
 }
 
-// write sends all of b, waiting for room. It reports how much it sent.
+// write sends all of b and waits for room. It returns how much it sent.
 func (h *half) write(b []byte) (n int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -145,8 +145,8 @@ func (h *half) write(b []byte) (n int, err error) {
 	}
 }
 
-// wait returns when the half changed or until came, if it is not zero; h.mu is
-// held, and let go meanwhile.
+// wait returns when the half has changed, or at until, if that is not zero. h.mu is held, but
+// not during the wait.
 func (h *half) wait(until, now time.Time) {
 	changed := h.changed.wait()
 	h.mu.Unlock()
@@ -163,8 +163,8 @@ func (h *half) wait(until, now time.Time) {
 	}
 }
 
-// closeWrite ends the direction at the writer's side. It reports whether it was
-// the first to do so.
+// closeWrite ends the direction at the writer's side. It reports whether it was the first to do
+// so.
 func (h *half) closeWrite() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -179,7 +179,7 @@ func (h *half) closeWrite() bool {
 	return true
 }
 
-// closeRead ends the direction at the reader's side; what is unread is lost.
+// closeRead ends the direction at the reader's side. Unread bytes are lost.
 func (h *half) closeRead() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -195,14 +195,14 @@ func (h *half) cut() {
 	h.drop()
 }
 
-// drop loses the bytes; h.mu is held.
+// drop drops the bytes. h.mu is held.
 func (h *half) drop() {
 	h.arrived = bytes.Buffer{}
 	h.flight, h.flying = nil, 0
 	h.changed.broadcast()
 }
 
-// hold keeps bytes from arriving, or lets them arrive again.
+// hold stops bytes from arriving, or lets them arrive again.
 func (h *half) hold(on bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -228,8 +228,8 @@ func (h *half) setReadDeadline(t time.Time) error {
 	return nil
 }
 
-// setWriteDeadline is refused by a closed connection but not by one whose
-// writing side alone is closed, hence the argument.
+// setWriteDeadline fails on a closed connection, but not if only the writing side is closed.
+// Hence the argument.
 func (h *half) setWriteDeadline(t time.Time, closed bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -245,7 +245,7 @@ func passed(deadline, now time.Time) bool {
 	return !deadline.IsZero() && !deadline.After(now)
 }
 
-// earlier returns the earlier of two times of which zero means never.
+// earlier returns the earlier of two times. Zero means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -253,8 +253,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// notice is a condition variable that can be waited for together with timers
-// and contexts. Its owner's lock guards it.
+// notice is a condition variable that can be waited for together with timers and contexts. Its
+// owner's lock guards it.
 type notice struct{ ch chan struct{} }
 
 // wait returns a channel that the next broadcast closes.

@@ -17,9 +17,8 @@ const (
 	backlog        = 128 // connections waiting for Accept before dials wait
 )
 
-// Network is a set of hosts and the links between them. It is safe for
-// concurrent use. It holds nothing that outlives it: an unused network is
-// collected like any value.
+// Network is a set of hosts and the links between them. It is safe for concurrent use. It needs
+// no Close: an unused network is collected like any value.
 type Network struct {
 	mu        sync.Mutex // guards the fields below; taken before any connection's lock
 	listeners map[Addr]*listener
@@ -33,7 +32,7 @@ type Network struct {
 // linkKey names a link with its hosts in order, so that both directions find it.
 type linkKey struct{ low, high string }
 
-// link is what is out of the ordinary between two hosts.
+// link is what is unusual between two hosts.
 type link struct {
 	partitioned bool
 	delay       map[string]time.Duration // by sending host
@@ -46,7 +45,7 @@ func keyOf(a, b string) linkKey {
 	return linkKey{a, b}
 }
 
-// New returns a network without hosts, on which everything works.
+// New returns a network without hosts. All its links work.
 func New() *Network {
 	return &Network{
 		listeners: make(map[Addr]*listener),
@@ -69,7 +68,7 @@ func (n *Network) Host(name string) *Host { return &Host{network: n, name: name}
 // Name returns the name that the host's addresses carry.
 func (h *Host) Name() string { return h.name }
 
-// Listen announces address, which must name this host. Port 0 picks a free port.
+// Listen listens on address, which must name this host. Port 0 means any free port.
 func (h *Host) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	a, err := resolve(h.name, network, address)
 	if err == nil && a.Host != h.name {
@@ -78,18 +77,17 @@ func (h *Host) Listen(ctx context.Context, network, address string) (net.Listene
 	return h.network.listen(ctx, network, a, err)
 }
 
-// DialContext connects this host to address. A dial waits out the delay both
-// ways, and while the hosts are partitioned or the listener's backlog is full
-// it waits for ctx.
+// DialContext connects this host to address. A dial takes the delay both ways. While the hosts
+// are partitioned or the listener's backlog is full, it waits, at most until ctx ends.
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	a, err := resolve(h.name, network, address)
 	return h.network.dial(ctx, network, h.name, a, err)
 }
 
-// localhost is the host on which a Network's own methods stand.
+// localhost is the host on which a Network's own methods act.
 const localhost = "localhost"
 
-// Listen announces address on the host that it names. Port 0 picks a free port.
+// Listen listens on address, on the host that it names. Port 0 means any free port.
 func (n *Network) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	a, err := resolve(localhost, network, address)
 	return n.listen(ctx, network, a, err)
@@ -100,8 +98,8 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	return n.Host(localhost).DialContext(ctx, network, address)
 }
 
-// Cut fails every connection between a and b at once, on both sides, with
-// ECONNRESET. What was in flight or unread is lost. New dials succeed.
+// Cut fails every connection between a and b at once, on both sides, with ECONNRESET. Bytes in
+// flight and unread bytes are lost. New dials succeed.
 func (n *Network) Cut(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -121,9 +119,8 @@ func (n *Network) Far(host string) {
 	n.far[host] = true
 }
 
-// Partition stops the bytes between a and b without telling anyone: what has
-// not arrived waits, writers fill their buffers, dials hang until their context
-// ends.
+// Partition stops the bytes between a and b, and nobody is told. What has not arrived waits,
+// writers fill their buffers, and dials wait until their context ends.
 func (n *Network) Partition(a, b string) { n.setPartitioned(a, b, true) }
 
 // Heal undoes Partition. The bytes that waited go on.
@@ -141,9 +138,8 @@ func (n *Network) setPartitioned(a, b string, on bool) {
 	n.changed.broadcast()
 }
 
-// Delay sets the time that bytes written on a take to reach b. The way back
-// has its own. Bytes already in flight keep the delay they left with, and never
-// overtake one another.
+// Delay sets how long bytes written on a take to reach b. The way back has its own delay. Bytes
+// already in flight keep the delay with which they were sent. Bytes never overtake one another.
 func (n *Network) Delay(a, b string, d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -157,7 +153,7 @@ func (n *Network) Delay(a, b string, d time.Duration) {
 	}
 }
 
-// linkOf returns the link between a and b; n.mu is held.
+// linkOf returns the link between a and b. n.mu is held.
 func (n *Network) linkOf(a, b string) *link {
 	key := keyOf(a, b)
 	l := n.links[key]
@@ -168,7 +164,7 @@ func (n *Network) linkOf(a, b string) *link {
 	return l
 }
 
-// between yields the connections between a and b; n.mu is held.
+// between yields the connections between a and b. n.mu is held.
 func (n *Network) between(a, b string) func(yield func(*pair) bool) {
 	key := keyOf(a, b)
 	return func(yield func(*pair) bool) {
@@ -180,7 +176,7 @@ func (n *Network) between(a, b string) func(yield func(*pair) bool) {
 	}
 }
 
-// forget drops a connection of which no end is open.
+// forget removes a connection with no open end.
 func (n *Network) forget(p *pair) {
 	n.mu.Lock()
 	delete(n.conns, p)
@@ -207,9 +203,8 @@ func (n *Network) listen(ctx context.Context, network string, a Addr, err error)
 	return l, nil
 }
 
-// freePort picks a port of host that nobody listens on; n.mu is held. Dialers'
-// ports are not reserved: two connections may share one if a test makes tens of
-// thousands.
+// freePort returns a port of host on which nobody listens. n.mu is held. The ports of dialers
+// are not reserved: two connections may share one if a test makes tens of thousands.
 func (n *Network) freePort(host string) (int, error) {
 	const count = lastPort - firstEphemeral + 1
 	for range count {
@@ -271,7 +266,7 @@ func (n *Network) dial(ctx context.Context, network, from string, to Addr, err e
 	return nil, &net.OpError{Op: "dial", Net: network, Source: local, Addr: to, Err: err}
 }
 
-// connect makes a connection and returns its dialling end; n.mu is held.
+// connect makes a connection and returns its dialling end. n.mu is held.
 func (n *Network) connect(network string, from, to Addr, l *link) *conn {
 	p := &pair{network: n, net: network, ends: [2]Addr{from, to}, far: from.Host != to.Host && (n.far[from.Host] || n.far[to.Host])}
 	for i := range p.halves {
@@ -303,10 +298,10 @@ type farAddr struct{ Addr }
 
 func (farAddr) IsLocal() bool { return false }
 
-// String returns the address as DialContext takes it.
+// String returns the address in the form for DialContext.
 func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
 
-// resolve reads an address as the host called self would.
+// resolve reads an address in the view of the host self.
 func resolve(self, network, address string) (Addr, error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6":

@@ -1,5 +1,5 @@
-// Package mempool lends memory for large bodies, so that they need not be made and
-// cleared anew: package codec encodes into it, and package transport receives into it.
+// Package mempool lends memory for large bodies, so that it need not be allocated and cleared
+// each time. Package codec encodes into it, and package transport receives into it.
 package mempool
 
 import (
@@ -11,9 +11,9 @@ import (
 	"unsafe"
 )
 
-// Buffers of large bodies are used again: making one means clearing it, and the
-// collector's work for it. They are in pools by size, four sizes for each power of
-// two from 4 KiB to 128 MiB, which the collector empties when they are not used.
+// Buffers of large bodies are reused: a new one must be cleared, and is work for the collector.
+// They are in pools by size, four sizes for each power of two from 4 KiB to 128 MiB. The
+// collector empties pools that are not used.
 const (
 	leastPower = 12
 	mostPower  = 27
@@ -48,11 +48,11 @@ func Get(n int) []byte {
 	return make([]byte, 0, sizeOf(class))
 }
 
-// copyAtOnce is how many bytes are copied before others get their turn.
+// copyAtOnce is how many bytes are copied before other goroutines may run.
 const copyAtOnce = 64 << 10
 
-// Join makes one piece of a body's blocks, whose memory it gives back. It lets
-// others run now and then.
+// Join makes one piece of a body's blocks, and gives their memory back. It lets other
+// goroutines run now and then.
 func Join(blocks [][]byte) []byte {
 	if len(blocks) == 1 {
 		return blocks[0]
@@ -61,7 +61,7 @@ func Join(blocks [][]byte) []byte {
 	for _, b := range blocks {
 		size += len(b)
 	}
-	var all strings.Builder // whose memory is not cleared
+	var all strings.Builder // its memory is not cleared
 	all.Grow(size)
 	for _, b := range blocks {
 		for piece := range slices.Chunk(b, copyAtOnce) {
@@ -73,15 +73,15 @@ func Join(blocks [][]byte) []byte {
 	return unsafe.Slice(unsafe.StringData(all.String()), size)
 }
 
-// Put gives the memory of a body back that nobody uses any more. It does
-// nothing with memory that is not a large body's.
+// Put gives back the memory of a body that nobody uses any more. It ignores memory that is not
+// a large body's.
 func Put(b []byte) {
 	n := cap(b)
 	if n < 1<<leastPower {
 		return
 	}
 	if class := classOf(n); class < len(pools) && sizeOf(class) == n {
-		empty := b[:0] // escapes, b does not
+		empty := b[:0] // this escapes, b does not
 		pools[class].Put(&empty)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,14 +15,15 @@ const callTime = 5 * time.Second
 // describe is the method that every object has.
 const describe = ""
 
-// request is what to call.
+// request says what to call.
 type request struct {
 	object uint64
 	method string
 	args   []any
 	target *owner // if the call goes to a relay
+	pairs  []pair // metadata
 	extra  []byte // more extensions
-	unsent bool   // it is lost on its way
+	unsent bool   // it is lost on the way
 }
 
 // outgoing is a call in flight.
@@ -31,12 +33,13 @@ type outgoing struct {
 	chain    [16]byte
 	deadline time.Time
 
-	args   []byte                         // what is still to be sent of its payload; guarded by s.writing
-	record func(left time.Duration) error // sends the record and, of one that is made again, all fragments; s.writing is held
-	sentOn uint32                         // number of the connection on which it was sent last; guarded by s.writing
+	args   []byte                         // the part of its payload that is not sent; guarded by s.writing
+	record func(left time.Duration) error // sends the record and, when a call is sent again, all fragments; s.writing is held
+	sentOn uint32                         // number of the connection on which it was last sent; guarded by s.writing
 	gaveUp bool                           // guarded by s.mu
 
 	result *payload
+	pairs  []pair        // metadata of the return
 	failed bool          // by an error form
 	flags  byte          // of the return
 	done   chan struct{} // closed when the return is complete
@@ -66,7 +69,7 @@ func (s *session) call(r request) ([]any, error) {
 	return c.wait()
 }
 
-// begin sends a call's record. Large arguments are still to be sent by sendArgs.
+// begin sends a call's record. sendArgs must still send large arguments.
 func (s *session) begin(r request) (*outgoing, error) {
 	var e encoder
 	e.value(append([]any{}, r.args...))
@@ -88,9 +91,9 @@ func (s *session) begin(r request) (*outgoing, error) {
 	h = binary.BigEndian.AppendUint32(h, uint32(len(e.table)))
 	h = binary.BigEndian.AppendUint32(h, uint32(len(table)))
 	h = binary.BigEndian.AppendUint32(h, uint32(len(e.body)))
-	h = append(h, 0, 0) // all calls of this program come from outside, and none was relayed before
+	h = append(h, 0, 0) // all calls of this program come from outside, and none was relayed
 
-	extensions := r.extra
+	extensions := slices.Concat(r.extra, metadataExtension(r.pairs))
 	if r.target != nil {
 		extensions = append(append(extensions, extTarget, 0, 24), r.target.node[:]...)
 		extensions = binary.BigEndian.AppendUint64(extensions, uint64(r.target.started))
@@ -99,7 +102,8 @@ func (s *session) begin(r request) (*outgoing, error) {
 	var rest []byte
 	all := c.args
 	if len(all) > maxChunk {
-		// The peer's budget is no concern: one payload fits, and this program never sends two of them at a time.
+		// The peer's budget does not matter: one payload fits, and this program never sends two
+		// of them concurrently.
 		flags = fragmented
 	} else {
 		rest, c.args = all, nil
@@ -119,7 +123,7 @@ func (s *session) begin(r request) (*outgoing, error) {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if c.sentOn != 0 { // on a connection that was made meanwhile
+	if c.sentOn != 0 { // a new connection was made meanwhile
 		return c, nil
 	}
 	return c, c.record(callTime)
@@ -131,7 +135,7 @@ func (c *outgoing) takeSlot() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.peer.Slots
-	for slot := range all - uint32(uint64(all)*3/4) { // the others are for calls made while serving one
+	for slot := range all - uint32(uint64(all)*3/4) { // the others are for calls made by a method that is being served
 		if s.calls[slot] == nil {
 			s.sent[slot]++
 			c.number = number{slot, s.sent[slot]}
@@ -150,7 +154,7 @@ func (c *outgoing) sendArgs(n int) error {
 	return c.sendArgsNow(min(n, len(c.args)))
 }
 
-// sendArgsNow is sendArgs while s.writing is held.
+// sendArgsNow is sendArgs for when s.writing is held.
 func (c *outgoing) sendArgsNow(n int) error {
 	for n > 0 {
 		piece := c.args[:min(n, maxChunk)]
@@ -162,7 +166,7 @@ func (c *outgoing) sendArgsNow(n int) error {
 	return nil
 }
 
-// cancel gives the call up. It is in flight until the return comes.
+// cancel gives the call up. It stays in flight until the return comes.
 func (c *outgoing) cancel() error {
 	c.s.mu.Lock()
 	c.gaveUp = true
@@ -197,7 +201,21 @@ func (c *outgoing) wait() ([]any, error) {
 }
 
 // readReturn handles the return of a call.
-func (s *session) readReturn(flags byte, header, rest []byte) error {
+func (s *session) readReturn(flags byte, header, extensions, rest []byte) error {
+	var pairs []pair
+	err := eachExtension(extensions, func(kind byte, value []byte) (err error) {
+		switch {
+		case kind == extMetadata && pairs != nil:
+			return errors.New("metadata twice")
+		case kind == extMetadata:
+			pairs, err = parseMetadata(value)
+			return err
+		}
+		return refuseExtension(kind, value)
+	})
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	c, lose := s.calls[binary.BigEndian.Uint32(header)], s.lose
 	s.lose = false
@@ -212,7 +230,7 @@ func (s *session) readReturn(flags byte, header, rest []byte) error {
 	if err != nil {
 		return err
 	}
-	c.result, c.failed, c.flags = p, flags&failed != 0, flags
+	c.result, c.pairs, c.failed, c.flags = p, pairs, flags&failed != 0, flags
 	if p.complete() {
 		s.finish(c)
 	}
@@ -223,13 +241,13 @@ func (s *session) readReturn(flags byte, header, rest []byte) error {
 func (s *session) finish(c *outgoing) {
 	s.mu.Lock()
 	delete(s.calls, c.slot)
-	owes := s.resumable && len(c.result.bytes) > ackAbove
+	owes := s.resumable && len(c.result.bytes)+len(metadataExtension(c.pairs)) > ackAbove
 	if owes {
 		s.large[c.slot] = c.number
 	}
 	s.mu.Unlock()
 	if owes {
-		s.write(recordAck, 0, nil, c.header()) // an error ends the session, and its reader finds that out
+		s.write(recordAck, 0, nil, c.header()) // an error ends the session: its reader notices
 	}
 	close(c.done)
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Kinds of types that this program treats in a special way.
+// Kinds of types that this program handles in a special way.
 const (
 	kindString = 12
 	kindList   = 19
@@ -53,7 +53,7 @@ func funcDescription() []byte {
 	return encode([]any{1, "func(string)", []any{[]any{kindString}}, []any{[]any{"Call", false, []any{0}, []any{}}}})
 }
 
-// part returns element i of a list as a T, the zero value if the list ends before it.
+// part returns element i of a list as a T. If the list ends before it, that is the zero value.
 func part[T any](list []any, i int) (v T, err error) {
 	if i >= len(list) {
 		return v, nil
@@ -101,7 +101,7 @@ func parseDescription(b []byte) (*description, error) {
 	return d, errors.Join(err4, err5)
 }
 
-// reader reads the parts of a description that has so many types.
+// reader reads the parts of a description that has a number of types.
 type reader struct{ types int }
 
 func (r reader) number(list []any, i int) (int, error) {
@@ -162,7 +162,7 @@ func (r reader) indices(list []any, i int) ([]int, error) {
 	return all, err
 }
 
-// signatures prints methods for people. Remote interfaces within are printed to the depth of one.
+// signatures prints methods for people. Remote interfaces inside are printed one level deep.
 func (d *description) signatures(methods []methodInfo, deep bool) string {
 	list := func(types []int) string {
 		var s []string
@@ -244,7 +244,7 @@ func appendMethods(b []byte, of []hash, methods []methodInfo) []byte {
 	return b
 }
 
-// has finds out whether the description has all these signatures.
+// has reports whether the description has all these signatures.
 func (d *description) has(signatures ...string) bool {
 	all := make(map[string]bool)
 	for _, m := range d.methods {

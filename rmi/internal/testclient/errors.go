@@ -12,7 +12,7 @@ var errorKinds = strings.Fields("Crossed Invalid NotBound AlreadyBound NoSuchObj
 
 var outcomes = strings.Fields("Unknown NotExecuted Executed")
 
-// Kinds of errors, and outcomes, that this program sends or looks for.
+// Kinds of errors, and outcomes, that this program sends or expects.
 const (
 	noSuchObject = 4
 	noSuchMethod = 6
@@ -36,7 +36,7 @@ func nameOf(names []string, i int) string {
 	return names[i]
 }
 
-// notice is why a connection is refused or ended.
+// notice says why a connection is refused or ended.
 type notice struct {
 	kind byte
 	text string
@@ -51,7 +51,7 @@ func parseNotice(b []byte) (notice, error) {
 	return notice{b[0], string(b[1:])}, nil
 }
 
-// callError is the error form.
+// callError is the error form of a return.
 type callError struct {
 	kind, outcome int
 	text, op      string

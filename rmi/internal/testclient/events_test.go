@@ -9,7 +9,8 @@ import (
 	"gormi/rmi"
 )
 
-// Events come by a stream. A node that announced none is refused them, and not left without; it can read what is kept.
+// Events come on a stream. A node that announced no streams is refused them: it is not left
+// without an answer. It can read what is retained.
 func TestANodeWithoutStreamsIsRefusedEvents(t *testing.T) {
 	owner, err := rmi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {

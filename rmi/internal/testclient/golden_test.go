@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -89,8 +90,8 @@ func TestGoldenDescription(t *testing.T) {
 	}
 }
 
-// This program does not know semantics: it skips them, and the interface is to it
-// what it is without.
+// This program does not know semantics. It skips them, and for it the interface is the same
+// without them.
 func TestGoldenDescriptionOfLaterNodes(t *testing.T) {
 	plain, with := golden(t, "description"), golden(t, "description_semantics")
 	d, err := parseDescription(with[:len(with)-16])
@@ -118,6 +119,25 @@ func TestGoldenErrors(t *testing.T) {
 		}
 		if got := e.Error(); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestGoldenMetadata(t *testing.T) {
+	for name, c := range map[string]struct {
+		header int
+		want   []pair
+	}{
+		"call_metadata":   {callHeader, []pair{{"authorization", "Bearer s3cret", false}, {"tenant", "blue", true}}},
+		"return_metadata": {returnHeader, []pair{{"version", "7", false}}},
+	} {
+		b := golden(t, name)
+		extension := b[8+c.header:][:binary.BigEndian.Uint16(b[2:])]
+		if got := metadataExtension(c.want); !bytes.Equal(got, extension) {
+			t.Errorf("%s: %x, want %x", name, got, extension)
+		}
+		if got, err := parseMetadata(extension[3:]); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
 }
@@ -166,7 +186,7 @@ func goldenSession(t *testing.T) []spokenBytes {
 	return all
 }
 
-// What this program makes of the specification is what the nodes of the transcript said.
+// This program, made from the specification, produces the bytes of the nodes of the transcript.
 func TestGoldenSession(t *testing.T) {
 	find := func(who, connection byte, what string) []byte {
 		t.Helper()

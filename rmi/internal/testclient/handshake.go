@@ -30,7 +30,7 @@ const (
 	maxHandshakeBytes = 4096
 )
 
-// hello is who a node is, and what it accepts from its peer.
+// hello says who a node is, and what it accepts from its peer.
 type hello struct {
 	Newest, Oldest uint16
 	Features       uint64
@@ -55,7 +55,7 @@ func idOf(key []byte) (id nodeID) {
 	return id
 }
 
-// refusal is the error if the peer refuses the connection.
+// refusal is the error for a connection that the peer refused.
 type refusal struct{ notice }
 
 func (r refusal) Error() string { return "refused: " + r.notice.String() }
@@ -110,8 +110,8 @@ func parseHello(body []byte) (h hello, err error) {
 	return h, checkExtensions(body[helloSize:])
 }
 
-// checkExtensions reads the length and the extensions at the end of a message that has none of those that this program
-// knows, so it accepts those that may be skipped.
+// checkExtensions reads the length and the extensions at the end of a message. This program
+// knows none of that message, so it accepts those that may be skipped.
 func checkExtensions(b []byte) error {
 	if len(b) < 2 || int(binary.BigEndian.Uint16(b)) != len(b)-2 {
 		return errors.New("a message with a wrong length of extensions")
@@ -124,7 +124,7 @@ func checkExtensions(b []byte) error {
 	})
 }
 
-// eachExtension calls f with type and value of each extension.
+// eachExtension calls f with the type and the value of each extension.
 func eachExtension(b []byte, f func(kind byte, value []byte) error) error {
 	for len(b) > 0 {
 		if len(b) < 3 || len(b)-3 < int(binary.BigEndian.Uint16(b[1:])) {
@@ -139,21 +139,22 @@ func eachExtension(b []byte, f func(kind byte, value []byte) error) error {
 	return nil
 }
 
-// signed returns the bytes that the node with this role ("D" or "A") signs, on a connection without TLS. The hellos are
-// whole messages, ids the two session ids of the proof and behind them the extensions.
+// signed returns the bytes that the node with this role ("D" or "A") signs, on a connection
+// without TLS. The hellos are whole messages. ids is the two session ids of the proof, followed
+// by its extensions.
 func signed(role string, dialler, acceptor, ids []byte) []byte {
 	hellos := sha256.Sum256(append(bytes.Clone(dialler), acceptor...))
 	return append(append([]byte("GoRMI handshake 1 "+role), hellos[:]...), ids...)
 }
 
-// purpose is what the dialling node wants a connection for.
+// purpose says what the dialling node wants a connection for.
 type purpose struct {
 	session    [16]byte
 	connection uint32 // its number; 0 leaves the extension out
 	begin      bool
 }
 
-// extensions returns those of the proof.
+// extensions returns the extensions of the proof.
 func (p purpose) extensions() []byte {
 	if p.connection == 0 {
 		return nil
@@ -165,7 +166,7 @@ func (p purpose) extensions() []byte {
 	return b
 }
 
-// proofMessage returns the PROOF of the dialling node, which knows no session to be over.
+// proofMessage returns the PROOF of the dialling node. It names no session that is over.
 func proofMessage(key ed25519.PrivateKey, dialler, acceptor []byte, p purpose) []byte {
 	ids := append(p.session[:], make([]byte, 16)...)
 	extensions := p.extensions()
@@ -186,8 +187,9 @@ func checkProof(key []byte, dialler, acceptor, proof []byte) error {
 	return checkExtensions(proof[extensions:])
 }
 
-// shake does the handshake of the dialling side, and returns the peer's hello. It expects the node with an id, unless
-// that is zero. An extension that the purpose has is left out if the peer cannot resume sessions.
+// shake does the handshake of the dialling side, and returns the peer's hello. It expects the
+// node expected, unless that is zero. It leaves out the extension of the purpose if the peer
+// cannot resume sessions.
 func (n *node) shake(c net.Conn, expected nodeID, p purpose) (peer hello, err error) {
 	c.SetDeadline(time.Now().Add(handshakeTime))
 	defer c.SetDeadline(time.Time{})

@@ -1,11 +1,12 @@
 /*
-Command testclient is a node of GoRMI that shares no code with GoRMI. It was written from the specification of the
-protocol alone, the package comments of rmi/wire, refs and registry, and with nothing but Go's standard library; so it
-shows that the specification is complete, and that a node in another language can be written as well.
+Command testclient is a node of GoRMI that shares no code with GoRMI. It was written from the
+specification of the protocol alone: the package comments of rmi/wire, refs and registry. It uses
+only Go's standard library. So it shows that the specification is complete, and that a node in
+another language can be written as well.
 
-It looks up the object that examples/hello/server binds, calls it, is called back, and tries what else the protocol has,
-by the levels of conformance of the specification; it prints each step, and ends with status 1 if one fails. Its test runs
-it against the real programs.
+It looks up the object that examples/hello/server binds, calls it, and is called back. Then it
+tries the rest of the protocol, by the levels of conformance of the specification. It prints each
+step, and ends with status 1 if one fails. Its test runs it against the real programs.
 */
 package main
 

@@ -9,10 +9,10 @@ import (
 	"slices"
 )
 
-// maxNesting is how deep the bodies nest at most, the outer array counted.
+// maxNesting is how deep bodies may nest, including the outer array.
 const maxNesting = 64
 
-// encoder writes MessagePack, and collects the references that it meets in the table that goes with the body.
+// encoder writes MessagePack. It collects references in the table that goes with the body.
 // Values are nil, bool, int, uint64, string, []byte, []any, map[string]any and reference.
 type encoder struct {
 	body  []byte
@@ -30,7 +30,7 @@ func (e *encoder) value(v any) {
 			e.body = append(e.body, 0xc2)
 		}
 	case int:
-		e.body = binary.BigEndian.AppendUint64(append(e.body, 0xd3), uint64(v)) // any width will do
+		e.body = binary.BigEndian.AppendUint64(append(e.body, 0xd3), uint64(v)) // any width is allowed
 	case uint64:
 		e.body = binary.BigEndian.AppendUint64(append(e.body, 0xcf), v)
 	case string:
@@ -56,7 +56,7 @@ func (e *encoder) value(v any) {
 	}
 }
 
-// encode returns one value, which holds no references.
+// encode returns one value, which contains no references.
 func encode(v any) []byte {
 	var e encoder
 	e.value(v)
@@ -65,8 +65,8 @@ func encode(v any) []byte {
 
 var errShort = errors.New("MessagePack ends too early")
 
-// decoder reads MessagePack. Integers become int64, or uint64 if they are too large for it; all else is as encoder has
-// it. Maps with other keys than strings do not occur in what this program reads.
+// decoder reads MessagePack. Integers become int64, or uint64 if they are too large for it. All
+// else is as in encoder. What this program reads has no maps with keys that are not strings.
 type decoder struct {
 	rest  []byte
 	table []reference

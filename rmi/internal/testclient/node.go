@@ -9,25 +9,26 @@ import (
 	"time"
 )
 
-// node is one end of the protocol: this program's, which dials and does not listen.
+// node is this program's end of the protocol. It dials and does not listen.
 type node struct {
 	key     ed25519.PrivateKey
 	id      nodeID
 	started int64
 
-	features uint64 // that it announces
+	features uint64 // which it announces
 
 	mu      sync.Mutex
 	objects map[uint64]*object
 }
 
-// object is something that peers can call: a function of one string, which is an interface with the method Call.
+// object is something that peers can call: a function of one string, which is an interface with
+// the method Call.
 type object struct {
 	description []byte
-	described   chan struct{} // gets a value, if there is room, whenever a peer has asked for the description
+	described   chan struct{} // gets a value, if there is room, when a peer asks for the description
 	call        func(ctx context.Context, in *incoming, name string) error
 
-	methods map[uint32]func(args []any) ([]any, error) // of an object that is no function
+	methods map[uint32]func(args []any) ([]any, error) // of an object that is not a function
 }
 
 func newNode(features uint64) (*node, error) {
@@ -39,13 +40,13 @@ func newNode(features uint64) (*node, error) {
 	return &node{key: key, id: id, started: time.Now().UnixNano(), features: features, objects: make(map[uint64]*object)}, nil
 }
 
-// export makes an object callable, and returns the reference to it. The reference has no place, since this node does
-// not listen: who has a connection with the node uses that.
+// export makes an object callable, and returns the reference to it. The reference has no place,
+// because this node does not listen. A peer that has a connection with the node uses that.
 func (n *node) export(o *object, fingerprint [16]byte) reference {
 	o.described = make(chan struct{}, 1)
 	var b [8]byte
 	rand.Read(b[:])
-	number := binary.BigEndian.Uint64(b[:]) | 1<<63 // far from the numbers that are well known
+	number := binary.BigEndian.Uint64(b[:]) | 1<<63 // far from the well-known numbers
 	n.mu.Lock()
 	n.objects[number] = o
 	n.mu.Unlock()

@@ -6,14 +6,15 @@ import (
 	"fmt"
 )
 
-// payload is what a call or a return carries, a table of references and a body, while it arrives and after.
+// payload is the content of a call or a return, a table of references and a body, also while it
+// arrives.
 type payload struct {
 	references, table, body uint32
 	bytes                   []byte
 }
 
-// newPayload reads the three numbers that announce a payload, and takes the rest of the record for it, or makes room
-// for the fragments.
+// newPayload reads the three numbers that announce a payload. It takes the rest of the record
+// for it, or makes room for the fragments.
 func (s *session) newPayload(announced []byte, flags byte, rest []byte) (*payload, error) {
 	p := &payload{
 		references: binary.BigEndian.Uint32(announced),

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// nodeID identifies a node: it is made of the hash of the node's key.
+// nodeID identifies a node. It is made of the hash of the node's key.
 type nodeID [16]byte
 
 func (id nodeID) String() string {
@@ -25,7 +25,7 @@ const (
 	flagViaCompleted = 4
 )
 
-// place is where a node listens. It listens nowhere if all is zero.
+// place is where a node listens. The zero value means that it listens nowhere.
 type place struct {
 	host string
 	port uint16
@@ -44,7 +44,8 @@ func (p place) dial(d *net.Dialer) (net.Conn, error) {
 	return d.Dial("tcp", net.JoinHostPort(p.host, strconv.Itoa(int(p.port))))
 }
 
-// owner is the part of a reference that says whose the object is, and the value of the extension "target".
+// owner is the part of a reference that names the object's node, and the value of the extension
+// "target".
 type owner struct {
 	node    nodeID
 	started int64
@@ -87,7 +88,8 @@ func appendTable(b []byte, table []reference) []byte {
 	return b
 }
 
-// parseTable reads a table. Blank hosts become the host by which this node reached the sender.
+// parseTable reads a table. A blank host becomes the host with which this node reached the
+// sender.
 func parseTable(b []byte, count uint32, sender string) ([]reference, error) {
 	var table []reference
 	d := decoder{rest: b}

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// ackAbove is the size of replies of which the peer is told that they arrived.
+// ackAbove is the size above which this program acknowledges replies.
 const ackAbove = 4096
 
-// connectionNow is the number of the connection that the reader reads; it is the reader that asks.
+// connectionNow is the number of the connection that is read. Only the reader calls it.
 func (s *session) connectionNow() uint32 { return s.reading }
 
-// resume makes another connection for a session whose connection was lost because of why.
+// resume makes another connection for a session that lost its connection because of why.
 func (s *session) resume(why error) (net.Conn, error) {
 	s.mu.Lock()
 	closing := s.closing
-	// What is under assembly on either side is thrown away: a call whose payload was has not come.
+	// What is under assembly on either side is discarded: a call without its whole payload has
+	// not come.
 	for _, c := range s.calls {
 		c.result = nil
 	}
@@ -58,7 +59,7 @@ func (s *session) resume(why error) (net.Conn, error) {
 	return nil, fmt.Errorf("no other connection could be made: %w", why)
 }
 
-// sayAgain says on a new connection what the peer may not have heard of.
+// sayAgain sends again, on a new connection, what the peer may not have heard of.
 func (s *session) sayAgain(c net.Conn, connection uint32) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -99,7 +100,7 @@ func (s *session) sayAgain(c net.Conn, connection uint32) error {
 	return nil
 }
 
-// readAck lets go of a reply that the peer has.
+// readAck drops a reply that the peer has.
 func (s *session) readAck(n number) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

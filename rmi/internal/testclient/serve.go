@@ -19,10 +19,12 @@ type incoming struct {
 	depth  byte
 	hops   byte
 	args   *payload
-	wrong  error // in its extensions
+	pairs  []pair // metadata
+	wrong  error  // in its extensions
+	back   []pair // metadata of the return
 
-	connection uint32 // on which it came last
-	comesAgain bool   // its payload is for nothing
+	connection uint32 // on which it last came
+	comesAgain bool   // its payload is discarded
 	lost       bool   // it never came
 
 	ctx    context.Context // ends when the caller gives up, or at the deadline
@@ -47,6 +49,13 @@ func (s *session) readCall(flags byte, header, extensions, rest []byte) error {
 			return errors.New("a malformed target")
 		case kind == extTarget && (nodeID(value) != me.node || binary.BigEndian.Uint64(value[16:]) != uint64(me.started)):
 			in.wrong = &callError{kind: noSuchObject, outcome: notExecuted, text: "this node relays nothing"}
+		case kind == extMetadata && in.pairs != nil:
+			in.wrong = &callError{kind: protocol, outcome: notExecuted, text: "metadata twice"}
+		case kind == extMetadata:
+			var err error
+			if in.pairs, err = parseMetadata(value); err != nil {
+				in.wrong = &callError{kind: protocol, outcome: notExecuted, text: err.Error()}
+			}
 		case kind != extTarget && kind&skippable == 0:
 			in.wrong = &callError{kind: protocol, outcome: notExecuted, text: "an unknown extension"}
 		}
@@ -83,7 +92,7 @@ func (s *session) readCall(flags byte, header, extensions, rest []byte) error {
 	return nil
 }
 
-// arrived goes on with a call whose payload is complete.
+// arrived handles a call whose payload is complete.
 func (in *incoming) arrived() {
 	in.s.mu.Lock()
 	defer in.s.mu.Unlock()
@@ -113,7 +122,7 @@ func (s *session) readCancel(n number, settled bool) error {
 	}
 	s.mu.Lock()
 	in, done := s.serving[n.slot], s.kept[n.slot]
-	if again := s.again[n.slot]; again != nil && again.number == n { // no more of it will come
+	if again := s.again[n.slot]; again != nil && again.number == n { // the rest of it will not come
 		s.drop(again.args)
 		delete(s.again, n.slot)
 	}
@@ -139,14 +148,14 @@ func (s *session) readCancel(n number, settled bool) error {
 	}
 	in.cancel()
 	s.drop(in.args)
-	in.lost = s.resumable // its table was not taken in
+	in.lost = s.resumable // its references were not counted
 	return in.answer(nil, &callError{kind: cancelled, outcome: notExecuted, text: "given up before it began"})
 }
 
 // serve runs a call whose payload is complete, and answers it.
 func (in *incoming) serve() {
 	results, err := in.run()
-	in.answer(results, err) // an error ends the session, and its reader finds that out
+	in.answer(results, err) // an error ends the session: its reader notices
 }
 
 func (in *incoming) run() ([]any, error) {
@@ -206,7 +215,7 @@ func (in *incoming) answer(results []any, err error) error {
 	if in.lost {
 		flags |= uncounted
 	}
-	r := &reply{number: in.number, flags: flags, header: h, payload: append(table, e.body...)}
+	r := &reply{number: in.number, flags: flags, extensions: metadataExtension(in.back), header: h, payload: append(table, e.body...)}
 	in.s.mu.Lock()
 	r.connection = in.connection
 	delete(in.s.serving, in.slot) // before the peer can use it again
@@ -217,16 +226,17 @@ func (in *incoming) answer(results []any, err error) error {
 	return in.s.send(r)
 }
 
-// reply is the answer to a call, which is kept until the peer has it.
+// reply is the answer to a call, which is retained until the peer has it.
 type reply struct {
 	number
 	flags           byte
+	extensions      []byte
 	header, payload []byte
-	connection      uint32 // on which the call came last
-	sentOn          uint32 // connection on which it was sent last; guarded by session.writing
+	connection      uint32 // on which the call last came
+	sentOn          uint32 // connection on which it was last sent; guarded by session.writing
 }
 
-// send sends a reply, unless it was sent on this very connection.
+// send sends a reply, unless it was sent on this connection before.
 func (s *session) send(r *reply) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -234,5 +244,5 @@ func (s *session) send(r *reply) error {
 		return nil
 	}
 	r.sentOn = s.connection
-	return s.writeNow(recordReturn, r.flags, nil, r.header, r.payload...)
+	return s.writeNow(recordReturn, r.flags, r.extensions, r.header, r.payload...)
 }

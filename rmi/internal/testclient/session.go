@@ -36,7 +36,8 @@ const (
 	settle     = 1 // of cancels
 )
 
-// skippable is the bit in the kinds of records and extensions that one may skip without knowing them.
+// skippable is the bit in the kinds of records and extensions that may be skipped without
+// knowing them.
 const skippable = 0x80
 
 // The extensions: of calls to a relay, and of proofs for sessions that outlive their connections.
@@ -63,8 +64,9 @@ const (
 )
 
 const (
-	// pingAfter is the time without a byte after which to ping. The specification has 5 seconds. This program waits a
-	// little longer, so that the peer is the first and its pings are seen.
+	// pingAfter is the time without a byte after which to ping. The specification has 5
+	// seconds. This program waits a little longer, so that the peer pings first and its pings
+	// are seen.
 	pingAfter = 7 * time.Second
 	giveUp    = 15 * time.Second // without a byte, or with a write that makes no progress
 )
@@ -72,13 +74,13 @@ const (
 // errOver is the error of calls when the session ended.
 var errOver = errors.New("the session is over")
 
-// session is the talk with a peer after the handshake. If both sides can resume it, it outlives its connection: see
-// resume.go.
+// session is what this node and a peer have in common after the handshake. If both sides can
+// resume it, it outlives its connection: see resume.go.
 type session struct {
 	node      *node
 	peer      hello
 	id        nodeID // of the peer
-	host      string // by which it was reached
+	host      string // with which it was reached
 	at        place
 	name      [16]byte // the id of the session
 	resumable bool
@@ -91,8 +93,8 @@ type session struct {
 	calls   map[uint32]*outgoing // calls in flight by slot
 	sent    map[uint32]uint32    // last sequence number of each slot
 	serving map[uint32]*incoming
-	again   map[uint32]*incoming // calls that came again, while their payloads come
-	kept    map[uint32]*reply    // replies that the peer did not acknowledge
+	again   map[uint32]*incoming // calls that came again, while their payloads arrive
+	kept    map[uint32]*reply    // retained replies, which the peer did not acknowledge
 	large   map[uint32]number    // free slots with large replies, which were acknowledged
 	closing bool                 // by this node
 	cuts    int                  // connections lost and made again
@@ -108,7 +110,7 @@ type session struct {
 	err        error         // why; to be read when done is closed
 }
 
-// dial connects to a place, and expects the node with an id there, unless that is zero.
+// dial connects to a place. It expects the node with an id there, unless the id is zero.
 func (n *node) dial(at place, expected nodeID) (*session, error) {
 	p := purpose{connection: 1, begin: true}
 	rand.Read(p.session[:])
@@ -172,7 +174,7 @@ func (s *session) run(c net.Conn) {
 	close(s.done)
 }
 
-// watched reads from a session's connection, and pings when nothing comes.
+// watched reads from a session's connection, and pings when nothing arrives.
 type watched struct {
 	s    *session
 	conn net.Conn
@@ -199,7 +201,8 @@ func (s *session) write(kind, flags byte, extensions []byte, header []byte, rest
 	return s.writeNow(kind, flags, extensions, header, rest...)
 }
 
-// writeNow is write while s.writing is held. What is lost with a connection is said again on the next, or need not be.
+// writeNow is write for when s.writing is held. What is lost with a connection is sent again on
+// the next, or need not be.
 func (s *session) writeNow(kind, flags byte, extensions []byte, header []byte, rest ...byte) error {
 	record := binary.BigEndian.AppendUint16([]byte{kind, flags}, uint16(len(extensions)))
 	record = binary.BigEndian.AppendUint32(record, uint32(len(header)+len(extensions)+len(rest)))
@@ -212,14 +215,14 @@ func (s *session) writeNow(kind, flags byte, extensions []byte, header []byte, r
 	return err
 }
 
-// number is that of a call: a slot and its sequence number, the header of fragments and cancels.
+// number names a call: its slot and sequence number. It is the header of fragments and cancels.
 type number struct{ slot, sequence uint32 }
 
 func (n number) header() []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, n.slot), n.sequence)
 }
 
-// readRecord reads one record and does what it says.
+// readRecord reads and handles one record.
 func (s *session) readRecord(r io.Reader) error {
 	head := make([]byte, 8)
 	if _, err := io.ReadFull(r, head); err != nil {
@@ -254,8 +257,11 @@ func (s *session) readRecord(r io.Reader) error {
 	}
 	header, extensions, rest := body[:size], body[size:size+extended], body[size+extended:]
 
-	if kind == recordCall {
+	switch kind {
+	case recordCall:
 		return s.readCall(flags, header, extensions, rest)
+	case recordReturn:
+		return s.readReturn(flags, header, extensions, rest)
 	}
 	if err := eachExtension(extensions, refuseExtension); err != nil {
 		return err
@@ -264,8 +270,6 @@ func (s *session) readRecord(r io.Reader) error {
 		return fmt.Errorf("a record of kind %d has %d bytes behind its header", kind, len(rest))
 	}
 	switch kind {
-	case recordReturn:
-		return s.readReturn(flags, header, rest)
 	case recordFragment:
 		return s.readFragment(flags, numberOf(header), rest)
 	case recordCancel:
@@ -305,8 +309,9 @@ func numberOf(header []byte) number {
 	return number{binary.BigEndian.Uint32(header), binary.BigEndian.Uint32(header[4:])}
 }
 
+// refuseExtension refuses one that is not known, or has its place elsewhere.
 func refuseExtension(kind byte, _ []byte) error {
-	if kind&skippable == 0 {
+	if kind&skippable == 0 || kind == extMetadata {
 		return fmt.Errorf("a record with an extension %#x", kind)
 	}
 	return nil
@@ -336,7 +341,8 @@ func (s *session) ping() error {
 	}
 }
 
-// close announces the end, closes the session, and waits until the peer has closed the connection too.
+// close announces the end, closes the session, and waits until the peer has closed the
+// connection too.
 func (s *session) close() error {
 	s.mu.Lock()
 	s.closing = true

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// The registry's object, which every node that runs a registry has under this number.
+// registryObject is the number of the registry's object in every node that runs a registry.
 const registryObject = 1
 
 // greeterMethods are the methods of the greeter that this program uses, as description prints them.
 var greeterMethods = []string{"Greet(string)(string)", "Watch(remote{Call(string)()})(remote{Cancel()()})"}
 
-// levels does everything that this program shows, up to a level of conformance.
+// levels runs all steps of this program up to a level of conformance.
 func levels(registryAt place, name, level string, idle bool) error {
 	for _, l := range []struct {
 		name string
@@ -35,7 +35,7 @@ func levels(registryAt place, name, level string, idle bool) error {
 	return fmt.Errorf("there is no level %q", level)
 }
 
-// steps does what a minimum client does.
+// steps runs the steps of a minimum client.
 func steps(registryAt place, name string, idle bool) error {
 	n, err := newNode(0)
 	if err != nil {
@@ -97,7 +97,8 @@ func result[T any](results []any, err error) (v T, _ error) {
 	return v, nil
 }
 
-// lookup asks the registry for a name, and returns the reference and the description that are bound there.
+// lookup asks the registry for a name, and returns the reference and the description that are
+// bound to it.
 func lookup(registry *session, name string) (ref reference, description []byte, err error) {
 	entry, err := result[map[string]any](registry.call(request{object: registryObject, method: "Lookup", args: []any{name}}))
 	if err != nil {
@@ -122,7 +123,7 @@ func stranger(n *node, ref reference) error {
 	return nil
 }
 
-// breach sends what breaks a rule, and finds out which.
+// breach breaks a rule, and checks which rule the peer names.
 func breach(ref reference) error {
 	n, err := newNode(0) // there is one session between two nodes
 	if err != nil {
@@ -144,7 +145,7 @@ func breach(ref reference) error {
 	return nil
 }
 
-// registryCalls lists names, and asks for one that is not there.
+// registryCalls lists names, and asks for a name that is not bound.
 func registryCalls(registry *session, name string) error {
 	page, err := result[map[string]any](registry.call(request{
 		object: registryObject, method: "List", args: []any{name, "", 10},
@@ -167,7 +168,7 @@ func want(err error, what string) error {
 	return nil
 }
 
-// agree finds out whether the object has the methods that this program is about to call.
+// agree checks that the object has the methods that this program is about to call.
 func agree(greeter *session, ref reference, bound []byte) error {
 	b, err := result[[]byte](greeter.call(request{object: ref.number, method: describe}))
 	if err != nil {
@@ -202,7 +203,7 @@ func greet(greeter *session, ref reference) error {
 	return nil
 }
 
-// watch has the greeter call a function of this program, and ends that.
+// watch makes the greeter call a function of this program, and ends that.
 func watch(greeter *session, ref reference) error {
 	d, err := parseDescription(funcDescription())
 	if err != nil {
@@ -278,7 +279,7 @@ func mistakes(greeter *session, ref reference) error {
 	return err
 }
 
-// unknowns sends what the peer does not know: it skips what may be skipped.
+// unknowns sends what the peer does not know. The peer skips what may be skipped.
 func unknowns(greeter *session, ref reference) error {
 	if err := greeter.write(skippable|1, 0xff, nil, nil, []byte("a record of a later version")...); err != nil {
 		return err
@@ -291,7 +292,12 @@ func unknowns(greeter *session, ref reference) error {
 	say("greeter: a record and an extension that may be skipped: %s", text)
 	r.extra = []byte{0x70, 0, 1, 'x'}
 	_, err = greeter.call(r)
-	return want(err, "greeter: an extension that may not")
+	if err := want(err, "greeter: an extension that may not"); err != nil {
+		return err
+	}
+	r.extra, r.pairs = nil, []pair{{key: "two\nlines"}}
+	_, err = greeter.call(r)
+	return want(err, "greeter: metadata with a control character in a key")
 }
 
 // giveUpAssembly cancels a call before all of its arguments are sent.
@@ -307,13 +313,14 @@ func giveUpAssembly(greeter *session, ref reference) error {
 	return want(err, "greeter: a call cancelled between its fragments")
 }
 
-// giveUpCall cancels a call while the greeter waits for a callback: the greeter then cancels the callback.
+// giveUpCall cancels a call while the greeter waits for a callback. The greeter then cancels
+// the callback.
 func giveUpCall(greeter *session, ref reference) error {
 	began, gaveUp := make(chan struct{}, 1), make(chan error, 1)
 	o := &object{description: funcDescription()}
 	o.call = func(ctx context.Context, _ *incoming, _ string) error {
 		began <- struct{}{}
-		<-ctx.Done() // at the latest by its deadline
+		<-ctx.Done() // at its deadline at the latest
 		gaveUp <- ctx.Err()
 		return &callError{kind: cancelled, outcome: executed, text: "given up"}
 	}
@@ -338,7 +345,7 @@ func giveUpCall(greeter *session, ref reference) error {
 		return err
 	}
 	say("callback: ended by %v", <-gaveUp)
-	text, err := result[string](c.wait()) // the method's own result, since it does not care
+	text, err := result[string](c.wait()) // the method's own result, because it ignores the cancel
 	if err != nil {
 		return err
 	}
@@ -347,11 +354,13 @@ func giveUpCall(greeter *session, ref reference) error {
 	return err
 }
 
-// relayed binds a function of this program, which does not listen, and has a second node call it through the registry.
+// relayed binds a function of this program, which does not listen. A second node calls it
+// through the registry.
 func relayed(registry *session, registryAt place) error {
 	o := &object{description: funcDescription()}
 	o.call = func(_ context.Context, in *incoming, name string) error {
-		say("relay: called with %q at depth %d after %d hops", name, in.depth, in.hops)
+		say("relay: called with %q at depth %d after %d hops; metadata %+v", name, in.depth, in.hops, in.pairs)
+		in.back = []pair{{key: "version", value: "7"}}
 		return errors.New("the function's own error")
 	}
 	const name = "testclient/function"
@@ -374,10 +383,16 @@ func relayed(registry *session, registryAt place) error {
 	}
 	say("relay: the reference has a place: %v, a relay that is the registry: %v, and its place: %v",
 		ref.at != place{}, ref.relay == second.id, ref.relayAt == registryAt)
-	_, err = second.call(request{object: ref.number, method: "Call", args: []any{"relayed"}, target: &ref.owner})
+	c, err := second.begin(request{object: ref.number, method: "Call", args: []any{"relayed"}, target: &ref.owner,
+		pairs: []pair{{key: "tenant", value: "blue", passedOn: true}, {key: "id", value: "42"}}})
+	if err != nil {
+		return err
+	}
+	_, err = c.wait()
 	if err := want(err, "relay: the call returns"); err != nil {
 		return err
 	}
+	say("relay: metadata of the return: %+v", c.pairs)
 	if err := second.close(); err != nil {
 		return err
 	}

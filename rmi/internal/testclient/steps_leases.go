@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// leaseObject is the object of every node by which references are given back.
+// leaseObject is the number of the object in every node to which references are given back.
 const leaseObject = 2
 
 // given is what a peer gave back by one call of Clean.
@@ -16,7 +16,7 @@ type given struct {
 	references int
 }
 
-// exportLeases makes the node's own object 2, which tells what is given back.
+// exportLeases makes the node's own object 2. The channel receives what peers give back.
 func (n *node) exportLeases() <-chan given {
 	told := make(chan given, 100)
 	o := &object{methods: map[uint32]func([]any) ([]any, error){
@@ -49,7 +49,7 @@ func (n *node) exportLeases() <-chan given {
 	return told
 }
 
-// batches numbers what is told to a peer about leases.
+// batches numbers the calls that tell a peer about leases.
 type batches struct {
 	s    *session
 	last int
@@ -72,7 +72,7 @@ func of(r reference, count int) []any {
 	return []any{r.node[:], int(r.started), r.number, count}
 }
 
-// leaseSteps gives references back, and sees what becomes of them.
+// leaseSteps gives references back, and checks what happens then.
 func leaseSteps(registryAt place, name string) error {
 	n, registry, greeter, ref, err := reach(registryAt, name, featureResume)
 	if err != nil {
@@ -81,7 +81,8 @@ func leaseSteps(registryAt place, name string) error {
 	told := n.exportLeases()
 	atGreeter, atRegistry := batches{s: greeter}, batches{s: registry}
 
-	// What the registry handed this node is the greeter's: register with it, then give back.
+	// The reference that the registry gave this node is to the greeter's object. So register
+	// with the greeter, then give the reference back.
 	missing, err := result[[]any](greeter.call(request{object: leaseObject, method: "Dirty", args: []any{1, []any{ref.number, ref.number ^ 1}}}))
 	if err != nil {
 		return err
@@ -124,7 +125,8 @@ func leaseSteps(registryAt place, name string) error {
 	return errors.Join(greeter.close(), registry.close())
 }
 
-// givenBackOnce has the registry relay calls to a function of this node for as long as a second node holds a reference.
+// givenBackOnce makes the registry relay calls to a function of this node, as long as a second
+// node holds a reference.
 func givenBackOnce(n *node, registry *session, registryAt place, told <-chan given) error {
 	o := &object{description: funcDescription()}
 	o.call = func(context.Context, *incoming, string) error { return nil }

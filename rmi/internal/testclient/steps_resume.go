@@ -31,12 +31,12 @@ func resumeSteps(registryAt place, name string) error {
 	}
 	say("resume: both nodes announce it: %v", greeter.resumable && registry.resumable)
 
-	// A function that counts its calls, and returns when it may.
+	// A function that counts its calls, and returns when it is allowed to.
 	began, may := make(chan struct{}, 10), make(chan struct{}, 10)
 	runs := 0
 	o := &object{description: funcDescription()}
 	o.call = func(ctx context.Context, _ *incoming, _ string) error {
-		runs++ // the calls are one after the other
+		runs++ // the calls do not overlap
 		began <- struct{}{}
 		select {
 		case <-may:
@@ -80,7 +80,7 @@ func resumeSteps(registryAt place, name string) error {
 		say("resume: cut while a call of %d bytes and its callback run; it returns: %v, the callback ran %d times", len(name), text == "Hello, "+name+"!", runs)
 	}
 
-	// The return is lost with the connection: the peer has kept it.
+	// The return is lost with the connection. The peer has retained it.
 	runs = 0
 	c, err := greet("a return that is lost")
 	if err != nil {

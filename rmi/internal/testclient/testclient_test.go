@@ -11,7 +11,6 @@ import (
 	"gormi/rmi/rmitest/proctest"
 )
 
-// build compiles the client and its counterparts, with the race detector if this test has it, and returns where they are.
 // command prepares a program, which is killed when ctx ends.
 func command(ctx context.Context, path string, args ...string) *exec.Cmd {
 	c := proctest.Command(ctx, path, args...)
@@ -25,7 +24,8 @@ func start(ctx context.Context, t *testing.T, path string, args ...string) strin
 	return proctest.Start(t, command(ctx, path, args...)).Line()
 }
 
-// steps that the client prints, one a line. What comes behind … are the peers' own words.
+// printed are the steps that the client prints, one a line. What comes behind … is the peers'
+// own text.
 const printed = `level: client
 registry: handshake done, the node holds its key
 registry: hello is an object of the interface hello.Greeter
@@ -51,12 +51,14 @@ greeter: a target that is not relayed: NoSuchObject/NotExecuted: …
 greeter: a target that is the node itself: Hello, target!
 greeter: a record and an extension that may be skipped: Hello, skipped!
 greeter: an extension that may not: Protocol/NotExecuted…
+greeter: metadata with a control character in a key: Protocol/NotExecuted…
 greeter: a call cancelled between its fragments: Cancelled/NotExecuted: …
 callback: ended by context canceled
 greeter: a call cancelled while it runs returns all the same: Hello, cancel!
 relay: the reference has a place: false, a relay that is the registry: true, and its place: true
-relay: called with "relayed" at depth 0 after 1 hops
+relay: called with "relayed" at depth 0 after 1 hops; metadata [{key:id value:42 passedOn:false} {key:tenant value:blue passedOn:true}]
 relay: the call returns: Application/Executed: the function's own error
+relay: metadata of the return: [{key:version value:7 passedOn:false}]
 greeter: answers a ping
 greeter: pings after a silence, and takes the pong
 both sessions are closed, and the peers have closed the connections
@@ -102,7 +104,7 @@ func TestClient(t *testing.T) {
 	}
 
 	start(ctx, t, dir+"server", "-registry", "rmi://"+registry)
-	for _, level := range []string{"client", "resume", "leases"} { // each again, for it leaves nothing behind
+	for _, level := range []string{"client", "resume", "leases"} { // all with the same programs, because none leaves anything behind
 		printed, args := printed, []string{"-registry", registry, "-level", level}
 		switch level {
 		case "client":

@@ -1,5 +1,5 @@
-// Package proctest runs programs for tests that need processes of their own: to kill
-// them, to stop them, or to read what they print.
+// Package proctest runs programs for tests that need processes of their own: to kill them, to stop
+// them, or to read what they print.
 //
 //	server := proctest.Start(t, proctest.Command(ctx, path, "-registry", at))
 //	address := server.Says("listening on ")
@@ -24,7 +24,7 @@ import (
 // at the latest.
 type Process struct {
 	*exec.Cmd
-	// Stdin ends when it is closed, or when the test's process ends. It is nil if the command had
+	// Stdin ends when it is closed, or when the test's process ends. It is nil if the command has
 	// an input of its own.
 	Stdin io.WriteCloser
 	// Seen are the lines that were read.
@@ -72,15 +72,15 @@ func Build(t testing.TB, packages ...string) (dir string) {
 	return dir
 }
 
-// Command prepares a program, which is killed when ctx ends.
+// Command prepares a program that is killed when ctx ends.
 func Command(ctx context.Context, path string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else -race delays its end by a second
 	return cmd
 }
 
-// Self prepares a process that runs one test of this executable, with variables
-// ("NAME=value") in its environment that tell the test so. Its standard error is that of the test.
+// Self prepares a process that runs one test of this executable. env are variables ("NAME=value")
+// by which that test knows its role. Standard error is that of this process.
 func Self(test string, env ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.count=1")
 	cmd.Env = append(os.Environ(), env...)
@@ -89,7 +89,7 @@ func Self(test string, env ...string) *exec.Cmd {
 }
 
 // Start starts a prepared program. If the command does not say where its standard error goes, Log
-// returns it, and a test that fails prints it.
+// returns it, and it is printed if the test fails.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{Cmd: cmd, t: t}
@@ -183,8 +183,8 @@ func (p *Process) End() (status int) {
 	return Status(p.t, p.Wait())
 }
 
-// Status returns the exit status that the error of a command's Wait tells. The test fails if the
-// error tells of something else.
+// Status returns the exit status of a command whose Wait returned err. The test fails if err is of
+// another kind.
 func Status(t testing.TB, err error) int {
 	t.Helper()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {

@@ -7,7 +7,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// outCall is a call of this side that went directly and is not answered.
+// outCall is a direct call of this side that is not answered.
 type outCall struct {
 	call
 	record    []byte // the call
@@ -17,18 +17,18 @@ type outCall struct {
 	heapIndex int       // -1: not in flight
 }
 
-// flying reports whether the peer is not known to have the call.
+// flying reports whether this side does not know yet that the peer has the call.
 func (c *outCall) flying() bool { return c.heapIndex >= 0 }
 
-// outCalls are this side's direct calls. Those in the heap are in flight: the
-// peer has neither answered nor said that it has them.
+// outCalls are this side's direct calls. Those in the heap are in flight: the peer has neither
+// answered nor acknowledged them.
 type outCalls struct {
 	bySlot map[wire.Slot]*outCall
 	flight callHeap
 	spare  []*outCall // for the next calls; few
 }
 
-// add keeps a call until it is answered.
+// add stores a call until it is answered.
 func (o *outCalls) add(id call, record []byte, due time.Time) {
 	var c *outCall
 	if n := len(o.spare); n > 0 {
@@ -40,14 +40,14 @@ func (o *outCalls) add(id call, record []byte, due time.Time) {
 	if o.bySlot == nil {
 		o.bySlot = make(map[wire.Slot]*outCall)
 	}
-	if old := o.bySlot[id.slot]; old != nil { // a session uses no slot that is not answered; if it did, nothing leaks
+	if old := o.bySlot[id.slot]; old != nil { // a session reuses a slot only after the answer; if it did not, nothing leaks
 		o.answered(old.call)
 	}
 	o.bySlot[id.slot] = c
 	heap.Push(&o.flight, c)
 }
 
-// find returns the call that is not answered, or nil.
+// find returns the call if it is not answered, or nil.
 func (o *outCalls) find(id call) *outCall {
 	if c := o.bySlot[id.slot]; c != nil && c.seq == id.seq {
 		return c
@@ -55,14 +55,14 @@ func (o *outCalls) find(id call) *outCall {
 	return nil
 }
 
-// landed takes a call out of flight, which the peer has.
+// landed notes that the peer has a call: it is no longer in flight.
 func (o *outCalls) landed(c *outCall) {
 	heap.Remove(&o.flight, c.heapIndex)
 	c.heapIndex = -1
 }
 
-// answered forgets a call. It reports whether the call was waiting for an
-// answer, and whether it was in flight.
+// answered removes a call. It reports whether the call was waiting for an answer, and whether
+// it was in flight.
 func (o *outCalls) answered(id call) (waiting, flying bool) {
 	c := o.find(id)
 	if c == nil {
@@ -100,14 +100,14 @@ func (h *callHeap) Pop() any {
 	return c
 }
 
-// inState says how a call of the peer stands.
+// inState is the state of a call of the peer.
 type inState uint8
 
 const (
-	inOrdered  inState = iota // it came by the ordered channel, and its return goes there
+	inOrdered  inState = iota // it came by the ordered channel, and so goes its return
 	inRunning                 // it came directly, a moment ago
-	inCharge                  // it came directly, and the peer was told that it need not repeat it: its return goes by the ordered channel
-	inAnswered                // it came directly, and so its return went
+	inCharge                  // it came directly, and the peer was told not to repeat it: its return goes by the ordered channel
+	inAnswered                // it came directly, and so went its return
 )
 
 type inCall struct {
@@ -115,12 +115,12 @@ type inCall struct {
 	state inState
 }
 
-// inCalls are the newest calls of the peer's slots. The session takes no slot
-// beyond its limit, so there are no more than those and what it has not read yet.
+// inCalls are the newest calls of the peer's slots. Their number is bounded: the session
+// accepts no slot beyond its limit, and only calls that it has not read yet come on top.
 type inCalls struct {
 	bySlot map[wire.Slot]inCall
-	fresh  []freshCall // perhaps running: in the order in which they are due
-	gots   []call      // to be told that they are here
+	fresh  []freshCall // perhaps running, in the order in which they are due
+	gots   []call      // to be acknowledged by a GOT
 }
 
 type freshCall struct {
@@ -135,8 +135,8 @@ func (i *inCalls) set(id call, s inState) {
 	i.bySlot[id.slot] = inCall{id.seq, s}
 }
 
-// arrived takes in a call that came directly. It reports whether the session is
-// to see it: it is new, or its answer was lost, which the session gives again.
+// arrived notes a call that came directly. It reports whether the session must see it. It must
+// if the call is new, or if the answer was lost: then the session gives the answer again.
 func (i *inCalls) arrived(id call, now time.Time) bool {
 	c, ok := i.bySlot[id.slot]
 	switch {
@@ -144,7 +144,7 @@ func (i *inCalls) arrived(id call, now time.Time) bool {
 		i.set(id, inRunning)
 		i.fresh = append(i.fresh, freshCall{id, now.Add(ackDelay)})
 		return true
-	case c.seq != id.seq: // the slot was used again, so its return is there
+	case c.seq != id.seq: // the slot was reused, so its return arrived
 		return false
 	case c.state == inAnswered:
 		return true
@@ -154,7 +154,7 @@ func (i *inCalls) arrived(id call, now time.Time) bool {
 	return false
 }
 
-// cancelled reports whether a cancel that came directly is of a call that runs.
+// cancelled reports whether a cancel that came directly belongs to a call that runs.
 func (i *inCalls) cancelled(id call) bool {
 	c, ok := i.bySlot[id.slot]
 	return ok && c.seq == id.seq && (c.state == inRunning || c.state == inCharge)
@@ -169,17 +169,17 @@ const (
 	nowhere
 )
 
-// answer tells how a return travels, which fits a datagram or does not.
+// answer returns how a return travels. fits says whether it fits a datagram.
 func (i *inCalls) answer(id call, fits bool) way {
 	c, ok := i.bySlot[id.slot]
 	switch {
 	case !ok || c.seq == id.seq && (c.state == inOrdered || c.state == inCharge):
 		return inOrder
 	case int32(id.seq-c.seq) < 0:
-		return nowhere // given again, while the slot was used again: the first one is there
+		return nowhere // given again, but the slot was reused: the first one arrived
 	case c.seq != id.seq:
 		return inOrder
-	case !fits: // in order, where it is repeated: the call is not to come again
+	case !fits: // in order, where it is repeated: the call must not come again
 		if c.state == inRunning {
 			i.set(id, inCharge)
 			i.got(id)
@@ -190,14 +190,14 @@ func (i *inCalls) answer(id call, fits bool) way {
 	return directly
 }
 
-// got has the peer told that a call need not be sent again.
+// got tells the peer, by the next GOT, that a call need not be sent again.
 func (i *inCalls) got(id call) {
 	if len(i.gots) < maxGots {
 		i.gots = append(i.gots, id)
 	}
 }
 
-// takeCharge has the peer told of the calls that run for a while.
+// takeCharge tells the peer the same of the calls that have run for a while.
 func (i *inCalls) takeCharge(now time.Time) {
 	n := 0
 	for ; n < len(i.fresh) && !i.fresh[n].due.After(now) && len(i.gots) < maxGots; n++ {

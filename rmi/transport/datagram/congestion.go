@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// ackDelay is how long a receiver waits for something to put an
-	// acknowledgement beside: a call that is answered within it costs two datagrams.
+	// ackDelay is how long a receiver waits for a datagram that an acknowledgement can share.
+	// So a call that is answered in that time costs two datagrams.
 	ackDelay = 10 * time.Millisecond
 
 	firstTimeout = 200 * time.Millisecond // until a round trip was measured
@@ -34,8 +34,8 @@ func (r *roundTrip) measure(d time.Duration) {
 	r.mean += (d - r.mean) / 8
 }
 
-// timeout is how long to wait for the answer to what was sent tries times
-// before. The delay of acknowledgements is in it, as in QUIC's (RFC 9002).
+// timeout is how long to wait for the answer to something that was sent tries times before. It
+// includes the delay of acknowledgements, as in QUIC (RFC 9002).
 func (r *roundTrip) timeout(tries int) time.Duration {
 	t := firstTimeout
 	if r.measured {
@@ -44,8 +44,8 @@ func (r *roundTrip) timeout(tries int) time.Duration {
 	return min(t<<min(tries, 12), mostTimeout)
 }
 
-// jitter makes d up to a quarter longer, so that what was lost together is not
-// sent again together.
+// jitter makes d up to a quarter longer, so that what was lost together is not sent again
+// together.
 func jitter(d time.Duration) time.Duration { return d + rand.N(d/4+1) }
 
 const (
@@ -54,9 +54,9 @@ const (
 	mostWindow  = window
 )
 
-// congestion bounds the datagrams in flight, as NewReno does (RFC 5681, counted
-// in datagrams): by one for each that arrived until the first loss, then by one
-// a round trip, and half at a loss, at most once a round trip.
+// congestion bounds the datagrams in flight, as NewReno does (RFC 5681, counted in datagrams).
+// The window grows by one for each that arrived until the first loss, and then by one in a
+// round trip. A loss halves it, at most once in a round trip.
 type congestion struct {
 	window    float64
 	threshold float64   // where slow start ends
@@ -65,8 +65,8 @@ type congestion struct {
 
 func newCongestion() congestion { return congestion{window: firstWindow, threshold: mostWindow} }
 
-// arrived counts n datagrams that the peer got, of inFlight. A window that is
-// not used does not grow (RFC 7661).
+// arrived counts n datagrams that the peer got, of inFlight. A window that is not used does not
+// grow (RFC 7661).
 func (c *congestion) arrived(n, inFlight int) {
 	if float64(inFlight) < c.window/2 {
 		return
@@ -90,7 +90,7 @@ func (c *congestion) lost(now time.Time, trip time.Duration) {
 	c.threshold = c.window
 }
 
-// timedOut is for when all that was in flight seems lost.
+// timedOut is called when all that was in flight seems lost.
 func (c *congestion) timedOut(now time.Time) {
 	c.reduced = now
 	c.threshold = max(c.window/2, leastWindow)

@@ -13,43 +13,42 @@ import (
 )
 
 const (
-	// sendQueue is how many bytes of the ordered channel may be queued before Write waits.
-	// It is small: what waits in the session instead can be overtaken.
+	// sendQueue is how many bytes of the ordered channel may be queued before Write waits. It
+	// is small: what waits in the session can still be overtaken.
 	sendQueue = 64 << 10
 	// maxUnread is how many bytes may wait for Read before direct records are
 	// dropped. They come again.
 	maxUnread = 256 << 10
 
-	// deadAfter is how long this side repeats itself without a datagram from the
-	// peer before the peer counts as gone.
+	// deadAfter is how long this side repeats itself without a datagram from the peer before it
+	// considers the peer gone.
 	deadAfter = 10 * time.Second
-	// closeTimeout is how long Close waits for the peer to have everything.
+	// closeTimeout is how long Close waits until the peer has everything.
 	closeTimeout = time.Second
 	// refusals is how often in a row the system must say that nobody has the peer's port
 	// before a connection that existed is over.
 	refusals = 3
 )
 
-// Conn is a connection over datagrams. It has one goroutine, which looks after
-// its timers and ends with Close. The goroutine that reads the socket hands it the datagrams of
-// the peer. Whoever finds that something is to be sent packs it (packer), and sends it after the
-// lock.
+// Conn is a connection over datagrams. Its one goroutine looks after its timers and ends with
+// Close. The goroutine that reads the socket passes it the datagrams of the peer. Whatever is
+// to be sent is packed under the lock (packer), and sent after it.
 type Conn struct {
 	connConfig
 	transmit func([]byte) error // one datagram, to the peer
 	release  func()             // gives the socket back; waits for its reader if it was the last user
-	pumped   chan struct{}      // closed when the goroutine is over
+	pumped   chan struct{}      // closed when the goroutine has ended
 
 	mu    sync.Mutex
-	state connState // guarded by mu; reached by lock alone
+	state connState // guarded by mu; reached only through lock
 }
 
-// connConfig is what does not change in a connection's life.
+// connConfig is what does not change while a connection lives.
 type connConfig struct {
 	id            connID
-	dialler       bool // this side is
+	dialler       bool // this side dialled
 	local, remote net.Addr
-	began         time.Time     // 0 of the clock in datagrams
+	began         time.Time     // time 0 of the clock in datagrams
 	wake          chan struct{} // capacity 1: the timers changed
 }
 
@@ -60,11 +59,11 @@ type connState struct {
 	writable sync.Cond // room in send, done, err, closed or the deadline changed
 
 	in      []byte // to be read: pieces of the handshake, then whole records
-	read    int    // bytes of in that were
+	read    int    // bytes of in that were read
 	eof     bool   // the peer closed; what it sent before is in in
 	err     error  // why the connection is broken
 	closed  bool   // Close was called: nothing is read or written any more
-	over    bool   // and is about to return: nothing is sent any more
+	over    bool   // Close is about to return: nothing is sent any more
 	writing bool   // a Write is under way; others wait, so that records do not mix
 
 	readDeadline, writeDeadline deadline
@@ -77,10 +76,10 @@ type connState struct {
 	trip               roundTrip
 	congestion         congestion
 
-	peerSent uint32    // the newest of the peer's clock
+	peerSent uint32    // the newest value of the peer's clock
 	peerAt   time.Time // when it came; zero: nothing came
 	asking   time.Time // since when this side repeats itself and hears nothing; zero: it does not
-	refused  int       // times that the system said so since the last datagram
+	refused  int       // times that the system refused a datagram since the last one came
 	armed    time.Time // until when the goroutine sleeps; zero: until woken
 }
 
@@ -104,7 +103,7 @@ func (s *connState) init(c *Conn) {
 	s.congestion = newCongestion()
 }
 
-// lock returns the state, which the caller may use until it unlocks mu.
+// lock returns the state. The caller may use it until it unlocks mu.
 func (c *Conn) lock() *connState {
 	c.mu.Lock()
 	return &c.state
@@ -127,9 +126,9 @@ func (c *connConfig) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "udp", Source: c.local, Addr: c.remote, Err: err}
 }
 
-// Read reads what the peer wrote. Records come whole, in the order in which they
-// became available: a direct one may come before others that were written
-// earlier. After the peer's Close it returns io.EOF.
+// Read reads what the peer wrote. Records come whole, in the order in which they became
+// available. A direct record may come before others that were written earlier. After the peer's
+// Close, Read returns io.EOF.
 func (c *Conn) Read(b []byte) (int, error) {
 	s := c.lock()
 	n, ok, err := s.takeOut(b)
@@ -145,7 +144,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// takeOut is Read. If ok is false there is nothing to read yet.
+// takeOut is Read without the wait. If ok is false, there is nothing to read yet.
 func (c *connState) takeOut(b []byte) (n int, ok bool, err error) {
 	switch {
 	case c.over:
@@ -174,16 +173,15 @@ func (c *connState) takeOut(b []byte) (n int, ok bool, err error) {
 	return 0, false, nil
 }
 
-// room is how many segments there is room for.
+// room is the number of segments for which there is room.
 func (c *connState) room() int {
 	return max(0, window-(len(c.in)-c.read+c.incoming.held())/maxSegment)
 }
 
-// Write sends b, part of the handshake or of records. It waits while much is
-// queued.
+// Write sends b, a part of the handshake or of records. It waits while much is queued.
 func (c *Conn) Write(b []byte) (int, error) { return c.write(b, true) }
 
-// TryWrite is Write for as much of b as can be queued without waiting.
+// TryWrite writes as much of b as can be queued without waiting.
 func (c *Conn) TryWrite(b []byte) (int, error) { return c.write(b, false) }
 
 func (c *Conn) write(b []byte, wait bool) (n int, err error) {
@@ -229,8 +227,8 @@ func (c *Conn) write(b []byte, wait bool) (n int, err error) {
 	return n, err
 }
 
-// put queues b, or as much of it as there is room for: then full is true. What may be sent now
-// is packed.
+// put queues b, or as much of it as there is room for: then full is true. It packs what may be
+// sent now.
 func (c *connState) put(p *packer, b []byte) (n int, full bool, err error) {
 	for n < len(b) {
 		if c.send.queued() >= sendQueue {
@@ -255,7 +253,7 @@ func (c *connState) put(p *packer, b []byte) (n int, full bool, err error) {
 	return n, false, nil
 }
 
-// writeError tells why nothing can be written.
+// writeError returns why nothing can be written.
 func (c *connState) writeError() error {
 	switch {
 	case c.over:
@@ -272,14 +270,14 @@ func (c *connState) writeError() error {
 
 // writeRecord chooses how a record travels.
 func (c *connState) writeRecord(p *packer, rec []byte) {
-	prefix, _ := wire.ParsePrefix(rec) // the framer did
+	prefix, _ := wire.ParsePrefix(rec) // the framer has checked it
 	if direct(prefix) {
 		id := callOf(rec[wire.PrefixSize:])
 		fits := len(rec) <= maxDirect
 		switch prefix.Kind {
 		case wire.FrameCall:
-			// The window holds for direct calls alone, too: they need not wait behind
-			// what is under way in order, and there are never twice as many datagrams.
+			// The window bounds direct calls on their own. So they need not wait behind what is
+			// under way in order, and there are never more than twice as many datagrams.
 			if fits && c.congestion.allows(len(c.out.flight)) {
 				c.out.add(id, rec, p.now.Add(jitter(c.trip.timeout(0))))
 				p.direct(rec)
@@ -356,8 +354,8 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// beginClose has the END sent behind what was written. It reports whether it is late already:
-// the peer is not known to be there, or has not been heard for long.
+// beginClose queues the END behind what was written. late says that it is too late to wait: the
+// peer is not known to be there, or has not been heard for long.
 func (c *connState) beginClose(p *packer) (late bool) {
 	c.closed, c.send.ending = true, true
 	c.in, c.read = nil, 0
@@ -367,8 +365,8 @@ func (c *connState) beginClose(p *packer) (late bool) {
 	return !c.dialler && c.peerAt.IsZero() || !c.asking.IsZero() && p.now.Sub(c.asking) > closeTimeout
 }
 
-// endClose is the end of the connection. It reports whether the peer is to be reset, because it
-// did not take all of it.
+// endClose ends the connection. reset says that the peer must be reset, because it did not get
+// all of it.
 func (c *connState) endClose(p *packer) (reset bool) {
 	c.readDeadline.stop()
 	c.writeDeadline.stop()
@@ -382,11 +380,11 @@ func (c *connState) endClose(p *packer) (reset bool) {
 	return !c.send.done() && !errors.Is(c.err, syscall.ECONNRESET)
 }
 
-// deadline is one of the two of a connection.
+// deadline is the read or the write deadline of a connection.
 type deadline struct {
 	passed bool
 	timer  *time.Timer
-	set    int // counts, so that a timer that was stopped too late does nothing
+	set    int // counts, so that a timer that was stopped too late has no effect
 }
 
 func (d *deadline) stop() {
@@ -397,7 +395,8 @@ func (d *deadline) stop() {
 	d.set++
 }
 
-// setDeadline sets the deadline that of picks. Its passing wakes those who wait on cond.
+// setDeadline sets the deadline that of returns. When it passes, those who wait on cond wake
+// up.
 func (c *Conn) setDeadline(of func(*connState) (d *deadline, cond *sync.Cond), t time.Time) error {
 	s := c.lock()
 	defer c.mu.Unlock()

@@ -12,14 +12,13 @@ import (
 	"time"
 )
 
-// cookieLife is how long a secret makes cookies. It takes them for as long
-// again.
+// cookieLife is how long a secret makes cookies. They are accepted for as long again.
 const cookieLife = 10 * time.Second
 
-// cookies makes cookies and knows them again, with nothing kept for those who
-// got one. One goroutine uses it.
+// cookies makes cookies and recognises them, without storing anything for each. One goroutine
+// uses it.
 type cookies struct {
-	secrets [2]hash.Hash // that of now, and the one before
+	secrets [2]hash.Hash // the present one, and the one before
 	since   time.Time
 	scratch []byte
 }
@@ -30,8 +29,8 @@ func newSecret() hash.Hash {
 	return hmac.New(sha256.New, key)
 }
 
-// of returns the cookie that the secret i makes for who wants the connection id
-// from an address. It is valid until the next call.
+// of returns the cookie that secret i makes for a dialler at an address that wants a connection
+// id. It is valid until the next call.
 func (c *cookies) of(i int, from address, id connID) []byte {
 	b := binary.BigEndian.AppendUint64(c.scratch[:0], uint64(id))
 	ip := from.ip.Addr().As16() // zero if there is none
@@ -50,7 +49,7 @@ func (c *cookies) make(now time.Time, from address, id connID) []byte {
 	return c.of(0, from, id)
 }
 
-// knows reports whether this is a cookie that make gave a short while ago.
+// knows reports whether make returned this cookie a short while ago.
 func (c *cookies) knows(cookie []byte, now time.Time, from address, id connID) bool {
 	c.rotate(now)
 	for i := range c.secrets {
@@ -76,7 +75,7 @@ func (c *cookies) rotate(now time.Time) {
 // address is where a datagram came from.
 type address struct {
 	ip    netip.AddrPort
-	other net.Addr // what the socket said, if it was not asked for ip
+	other net.Addr // what the socket returned, if it was not asked for ip
 }
 
 func addressOf(a net.Addr) address {
@@ -94,7 +93,7 @@ func (a address) addr() net.Addr {
 	return net.UDPAddrFromAddrPort(a.ip)
 }
 
-// name tells addresses apart that are none of IP: of an in-memory network.
+// name distinguishes addresses that are not of IP: those of an in-memory network.
 func (a address) name() string {
 	if a.ip.IsValid() {
 		return ""

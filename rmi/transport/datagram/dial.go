@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Dial makes a connection over a socket that has one peer, such as net.Dial
-// returns for "udp". It owns the socket from then on, and closes it if it fails. It tries until
-// the peer answers or ctx ends.
+// Dial makes a connection over a socket that has one peer, such as net.Dial returns for "udp".
+// It owns the socket from then on, and closes it if it fails. It tries until the peer answers
+// or ctx ends.
 func Dial(ctx context.Context, socket net.Conn) (*Conn, error) {
 	var random [idSize]byte
 	rand.Read(random[:])
@@ -41,12 +41,11 @@ func Dial(ctx context.Context, socket net.Conn) (*Conn, error) {
 	return c, nil
 }
 
-// mostPause is the longest time for which the dialler waits for an answer before it asks
-// again. It asks at least ten times before it, or the listener's session, gives up.
+// mostPause is the longest time that the dialler waits for an answer before it asks again. It
+// asks at least ten times before it, or the listener's session, gives up.
 const mostPause = time.Second
 
-// introduce asks until the listener says OPEN, and returns how long an answer
-// took.
+// introduce asks until the listener sends OPEN, and returns how long an answer took.
 func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, error) {
 	stop := context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -61,7 +60,7 @@ func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, 
 		sent := time.Now()
 		until := sent.Add(jitter(min(estimate.timeout(try), mostPause)))
 		_ = socket.SetReadDeadline(until)
-		if ctx.Err() != nil { // and it may have set the deadline before
+		if ctx.Err() != nil { // its function may have set the deadline already
 			continue
 		}
 		if _, err := socket.Write(appendInit(nil, id, cookie)); err != nil && !errors.Is(err, syscall.ENOBUFS) {
@@ -73,7 +72,7 @@ func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, 
 			case errors.Is(err, os.ErrDeadlineExceeded):
 				again = true
 				continue
-			case err != nil: // nobody has the port, perhaps: the peer's system tells
+			case err != nil: // perhaps the peer's system says that the port is closed
 				return 0, told(err)
 			}
 			got, ok := idOf(b[:n])
@@ -91,11 +90,11 @@ func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, 
 			case typeReset:
 				return 0, syscall.ECONNREFUSED
 			case typeOpen:
-				if cookie == nil { // to what was it the answer?
+				if cookie == nil { // no INIT with a cookie was sent, so it answers nothing
 					continue
 				}
 				_ = socket.SetReadDeadline(time.Time{})
-				if !stop() { // ctx ended, and its function may set the deadline yet
+				if !stop() { // ctx ended, and its function may still set the deadline
 					return 0, ctx.Err()
 				}
 				return trip, nil
@@ -104,16 +103,16 @@ func introduce(ctx context.Context, socket net.Conn, id connID) (time.Duration, 
 	}
 }
 
-// windowsReset is WSAECONNRESET, by which Windows says of a datagram that was sent
-// what others say by ECONNREFUSED.
+// windowsReset is WSAECONNRESET. Windows returns it for a datagram that was sent, where others
+// return ECONNREFUSED.
 const windowsReset = syscall.Errno(10054)
 
-// refused reports whether an error of the socket says that the peer's port is nobody's.
+// refused reports whether an error of the socket says that the peer's port is closed.
 func refused(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, windowsReset)
 }
 
-// told makes what every system says of a port that is nobody's the same error.
+// told makes the same error of what each system returns for a closed port.
 func told(err error) error {
 	if refused(err) {
 		return syscall.ECONNREFUSED

@@ -4,11 +4,10 @@ import (
 	"gormi/rmi/wire"
 )
 
-// framer finds the units in one direction of a session's byte stream: the
-// magic and the handshake's messages, which pass as they come, and then whole
-// records.
+// framer finds the units in one direction of a session's byte stream. First come the magic and
+// the messages of the handshake, which pass as they come, and then whole records.
 type framer struct {
-	last  wire.HandshakeKind // of the direction: records follow it
+	last  wire.HandshakeKind // of the direction: after it records follow
 	state framerState
 	left  int    // bytes of the magic or of a message's body that are still to come
 	kind  byte   // of the message under way
@@ -23,10 +22,10 @@ const (
 	inPrefix
 	inMessage
 	inRecords
-	inNothing // what follows REFUSE: nothing that means something
+	inNothing // what follows REFUSE: it has no meaning
 )
 
-// newFramer returns the framer of what one side writes.
+// newFramer returns the framer for what one side writes.
 func newFramer(dialler bool) framer {
 	f := framer{last: wire.HandshakeWelcome, left: len(wire.Magic)}
 	if dialler {
@@ -35,7 +34,7 @@ func newFramer(dialler bool) framer {
 	return f
 }
 
-// held is how many bytes of a record wait for the others.
+// held is how many bytes of an incomplete record are stored.
 func (f *framer) held() int {
 	if f.given {
 		return 0
@@ -43,9 +42,8 @@ func (f *framer) held() int {
 	return len(f.buf)
 }
 
-// next takes bytes from the front of b and tells how many. unit is what they
-// complete, if anything: a piece of the handshake, or, if record is true, a
-// record. It is valid until the next call, or as long as b.
+// next takes n bytes from the front of b. unit is what they complete, or nil: a piece of the
+// handshake, or, if record is true, a record. It is valid until the next call, or as long as b.
 func (f *framer) next(b []byte) (unit []byte, n int, record bool, err error) {
 	if f.given {
 		f.given = false
@@ -79,7 +77,7 @@ func (f *framer) next(b []byte) (unit []byte, n int, record bool, err error) {
 	case inNothing:
 		return b, len(b), false, nil
 	}
-	if len(f.buf) == 0 && len(b) >= wire.PrefixSize { // the usual case: nothing is copied
+	if len(f.buf) == 0 && len(b) >= wire.PrefixSize { // the usual case, without a copy
 		p, err := wire.ParsePrefix(b)
 		if err != nil {
 			return nil, 0, false, err
@@ -108,7 +106,7 @@ func (f *framer) next(b []byte) (unit []byte, n int, record bool, err error) {
 	return f.buf, n, true, nil
 }
 
-// messageOver moves on behind the magic or a message.
+// messageOver sets the state after the magic or a message.
 func (f *framer) messageOver() {
 	switch kind := wire.HandshakeKind(f.kind); {
 	case f.state == inMagic:

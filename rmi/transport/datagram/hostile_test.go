@@ -123,7 +123,7 @@ func TestNothingIsKeptBeforeTheCookie(t *testing.T) {
 	})
 }
 
-// The secret changes while a dialler is on its way back with what it made.
+// The secret changes between a dialler's cookie and its next INIT.
 func TestACookieOutlivesItsSecret(t *testing.T) {
 	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
 		s := newStranger(t, packets)
@@ -468,8 +468,8 @@ func TestConnectionsThatNobodyAcceptedAreReset(t *testing.T) {
 	})
 }
 
-// Who goes away without a word, and whose port is free, is gone when the
-// system says so again and again.
+// A peer that ends without a word, and whose port is then closed, is gone when the system says
+// so again and again.
 func TestRealSocketsTellThatNobodyListens(t *testing.T) {
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -497,8 +497,8 @@ func TestRealSocketsTellThatNobodyListens(t *testing.T) {
 	l.Close()
 }
 
-// Anybody may have said in the peer's name that nobody listens there: it counts if it is said again
-// and again, and nothing comes from the peer in between.
+// Anybody may forge in the peer's name that nobody listens there. It counts only if it is said
+// again and again, and nothing comes from the peer in between.
 func TestARefusalIsNotTheEnd(t *testing.T) {
 	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {
 		d, a := connected(t, packets, l)

@@ -10,23 +10,22 @@ import (
 	"gormi/rmi/backoff"
 )
 
-// backlog is how many connections may wait for Accept. When there are so many, no other one
-// begins.
+// backlog is how many connections may wait for Accept. While so many wait, no new one begins.
 const backlog = 128
 
-// listener is a socket that accepts connections. Its goroutine reads datagrams and
-// hands them to the connections. It ends when the socket is closed, which is
-// when the listener and all its connections are.
+// listener is a socket that accepts connections. Its goroutine reads datagrams and passes them
+// to the connections. It ends when the socket is closed. That is when the listener and all its
+// connections are closed.
 type listener struct {
 	socket  net.PacketConn
-	udp     *net.UDPConn // socket, if it is one: addresses need no memory then
+	udp     *net.UDPConn // socket, if it is a *net.UDPConn: then addresses need no memory
 	cookies cookies      // the reader's
 	waiting chan *Conn
 	stopped chan struct{} // closed by Close
-	done    chan struct{} // closed when the reader is over
+	done    chan struct{} // closed when the reader has ended
 
 	mu    sync.Mutex
-	state listenerState // guarded by mu; reached by lock alone
+	state listenerState // guarded by mu; reached only through lock
 }
 
 // listenerState is what the lock of a listener guards.
@@ -35,7 +34,7 @@ type listenerState struct {
 	closed bool
 }
 
-// lock returns the state, which the caller may use until it unlocks mu.
+// lock returns the state. The caller may use it until it unlocks mu.
 func (l *listener) lock() *listenerState {
 	l.mu.Lock()
 	return &l.state
@@ -106,8 +105,8 @@ func (l *listener) Close() error {
 	return nil
 }
 
-// release takes out a connection that is closed. The last one closes
-// the socket and waits for its reader.
+// release removes a connection that is closed. The last one closes the socket and waits for its
+// reader.
 func (l *listener) release(c *Conn) {
 	s := l.lock()
 	if c != nil {
@@ -121,7 +120,7 @@ func (l *listener) release(c *Conn) {
 	}
 }
 
-// reads are the pauses after reads of a socket that failed.
+// reads are the pauses after failed reads of the socket.
 var reads = backoff.Policy{Min: time.Millisecond, Max: 100 * time.Millisecond}
 
 // serve reads the socket.
@@ -144,7 +143,7 @@ func (l *listener) serve() {
 			l.datagram(b[:n], from)
 		case errors.Is(err, net.ErrClosed):
 			return
-		default: // of a datagram that was sent, on some systems; or out of memory
+		default: // on some systems the error of a datagram that was sent; or out of memory
 			failures++
 			time.Sleep(reads.Delay(failures))
 		}
@@ -162,7 +161,7 @@ func (l *listener) write(b []byte, to address) error {
 	return err
 }
 
-// datagram takes in what came from a peer. What it answers is not longer.
+// datagram handles a datagram. The answer is not longer than the datagram.
 func (l *listener) datagram(b []byte, from address) {
 	id, ok := idOf(b)
 	if !ok {
@@ -212,11 +211,12 @@ func (l *listener) open(id connID, from address) bool {
 	var c *Conn
 	c = newConn(id, false, l.Addr(), from.addr(), func(b []byte) error { return l.write(b, from) }, func() { l.release(c) })
 	s.conns[id] = &peerConn{c, from}
-	l.waiting <- c // there is room: nobody else puts something in
+	l.waiting <- c // there is room: nobody else sends on the channel
 	return true
 }
 
-// answer sends a datagram of type, id and perhaps a cookie. If it is lost, it is asked for again.
+// answer sends a datagram of type, id and perhaps a cookie. If it is lost, the dialler asks
+// again.
 func (l *listener) answer(typ byte, id connID, cookie []byte, to address) {
 	_ = l.write(append(appendShort(make([]byte, 0, cookieAt+cookieSize), typ, id), cookie...), to)
 }

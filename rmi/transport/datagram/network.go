@@ -3,6 +3,7 @@ package datagram
 import (
 	"context"
 	"net"
+	"syscall"
 
 	"gormi/rmi/fault"
 )
@@ -15,11 +16,14 @@ type Packets interface {
 	ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error)
 }
 
-// Network opens connections and listeners over datagrams, for the network
-// "udp". The zero value is that of the operating system, on loopback.
+// Network opens connections and listeners over datagrams, for the network "udp". The zero value
+// uses the operating system's UDP, on loopback.
 type Network struct {
-	Packets  Packets // where sockets come from; nil means the operating system's UDP
-	Insecure bool    // allow addresses beyond loopback, without encryption
+	Packets Packets // where sockets come from; nil means the operating system's UDP
+	// Control is the ControlContext of the operating system's sockets that dial; nil means none.
+	Control func(ctx context.Context, network, address string, c syscall.RawConn) error
+
+	Insecure bool // allow addresses beyond loopback, without encryption
 }
 
 type system struct {
@@ -36,7 +40,8 @@ func (n Network) DialContext(ctx context.Context, network, address string) (net.
 		}
 		return dial(ctx, socket)
 	}
-	socket, err := new(system).DialContext(ctx, network, address) // which sends nothing
+	d := net.Dialer{ControlContext: n.Control}
+	socket, err := d.DialContext(ctx, network, address) // this sends nothing
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +53,8 @@ func (n Network) DialContext(ctx context.Context, network, address string) (net.
 	return dial(ctx, socket)
 }
 
-// roomy lets the system keep more of what arrives while the program is busy:
-// by default it is less than a window in full. It helps and is not needed.
+// roomy lets the system store more of what arrives while the program is busy. By default that
+// is less than a full window. It helps but is not needed.
 func roomy(socket any) {
 	if u, ok := socket.(*net.UDPConn); ok {
 		_ = u.SetReadBuffer(4 * window * MaxDatagram)
@@ -59,7 +64,7 @@ func roomy(socket any) {
 func dial(ctx context.Context, socket net.Conn) (net.Conn, error) {
 	c, err := Dial(ctx, socket)
 	if err != nil {
-		return nil, err // and not a *Conn that is nil
+		return nil, err // not a nil *Conn
 	}
 	return c, nil
 }
@@ -85,7 +90,7 @@ func (n Network) Listen(ctx context.Context, network, address string) (net.Liste
 	return Listen(socket), nil
 }
 
-// allow refuses what leaves this machine unless that was asked for by name.
+// allow refuses addresses beyond this machine, unless Insecure is set.
 func (n Network) allow(a net.Addr) error {
 	if u, ok := a.(*net.UDPAddr); n.Insecure || ok && u.IP.IsLoopback() {
 		return nil

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// segment is a numbered piece of the ordered channel, on its way.
+// segment is a numbered piece of the ordered channel, in flight.
 type segment struct {
 	num   segNum
 	data  []byte // empty: the end
 	sent  time.Time
 	tries int
-	here  bool // the receiver has it, and lacks one before it
+	here  bool // the receiver has it, but lacks one before it
 	lost  bool // to be sent again
 }
 
@@ -21,13 +21,13 @@ type segment struct {
 //	out == segments of flight that are neither here nor lost
 type sender struct {
 	queue  []byte // not cut yet
-	taken  int    // bytes of queue that are
+	taken  int    // bytes of queue that are cut
 	flight []*segment
 	next   segNum
 	limit  segNum // the receiver has room for the numbers below
 	out    int
-	ending bool // an END goes after the queue
-	ended  bool // it went
+	ending bool // an END follows the queue
+	ended  bool // the END was sent
 
 	backoff  int       // timeouts without progress
 	progress time.Time // when something arrived, or, with nothing in flight, was sent
@@ -38,17 +38,17 @@ func (s *sender) first() segNum { return s.next - segNum(len(s.flight)) }
 
 func (s *sender) queued() int { return len(s.queue) - s.taken }
 
-// done reports whether the peer has everything, the END too.
+// done reports whether the peer has everything, including the END.
 func (s *sender) done() bool { return s.ended && len(s.flight) == 0 }
 
-// ready reports whether there is something to send that the receiver has room for.
+// ready reports whether there is something to send for which the receiver has room.
 func (s *sender) ready() bool {
 	return s.out < len(s.flight) && slices.ContainsFunc(s.flight, func(g *segment) bool { return g.lost }) ||
 		s.next < s.limit && (s.queued() > 0 || s.ending && !s.ended)
 }
 
-// take returns the next segment to send: one that was lost, or a new one. It is
-// only to be called if ready.
+// take returns the next segment to send: one that was lost, or a new one. It must only be
+// called if ready.
 func (s *sender) take(now time.Time) *segment {
 	i := slices.IndexFunc(s.flight, func(g *segment) bool { return g.lost })
 	var g *segment
@@ -79,10 +79,9 @@ func (s *sender) take(now time.Time) *segment {
 	return g
 }
 
-// arrived takes in what the receiver says: next is the first number it lacks,
-// ranges follow, as in an ACK. It returns how many segments it has that were not
-// known to be there, and whether others are found to be lost. An acknowledgement
-// of what was not sent says nothing.
+// arrived handles an ACK. Its number is the first that the receiver lacks, and ranges follow.
+// It returns how many segments are newly known to be there, and whether others are found to be
+// lost. An acknowledgement of segments that were not sent is ignored.
 func (s *sender) arrived(f *frame, now time.Time, trip time.Duration) (news int, lost bool) {
 	first := s.first()
 	if f.num < first || f.num > s.next {
@@ -110,7 +109,7 @@ func (s *sender) arrived(f *frame, now time.Time, trip time.Duration) (news int,
 		took(g)
 	}
 	s.flight = slices.Delete(s.flight, 0, n)
-	at, above := 0, 0 // above: segments that are here, from some point on
+	at, above := 0, 0 // above: segments with larger numbers that are here
 	for l := f.list; len(l) > 0; l = l[2:] {
 		at += int(l[0])
 		for range l[1] {
@@ -124,8 +123,8 @@ func (s *sender) arrived(f *frame, now time.Time, trip time.Duration) (news int,
 	if news > 0 {
 		s.backoff, s.progress = 0, now
 	}
-	// Lost is what three later ones overtook (RFC 6675), or one that was sent a
-	// while later (RFC 8985), which finds retransmissions that were lost too.
+	// A segment is lost if three later ones overtook it (RFC 6675), or one that was sent a
+	// while later (RFC 8985). The second rule also finds lost retransmissions.
 	newest = newest.Add(-max(trip/4, time.Millisecond))
 	for _, g := range slices.Backward(s.flight) {
 		switch {
@@ -139,9 +138,9 @@ func (s *sender) arrived(f *frame, now time.Time, trip time.Duration) (news int,
 	return news, lost
 }
 
-// timedOut has the first segment sent again that is not known to be there; the
-// answer tells about the others. If there was none the time before, it gives up
-// on all that is in flight, and reports so.
+// timedOut marks the first segment as lost that is not known to be there, so that it is sent
+// again. The answer tells about the others. At the second time-out in a row, all that is in
+// flight is lost, and timedOut returns true.
 func (s *sender) timedOut(now time.Time) (all bool) {
 	s.backoff++
 	s.progress = now
@@ -158,10 +157,10 @@ func (s *sender) timedOut(now time.Time) (all bool) {
 	return true
 }
 
-// due is when the sender has to act if nothing comes until then; zero: never.
+// due is when the sender has to act if nothing arrives before; zero: never.
 func (s *sender) due(r *roundTrip) time.Time {
 	tries := s.backoff
-	if s.ending { // somebody waits in Close, and not for long
+	if s.ending { // Close waits, but not for long
 		tries = min(tries, 2)
 	}
 	switch {
@@ -173,8 +172,8 @@ func (s *sender) due(r *roundTrip) time.Time {
 	return time.Time{}
 }
 
-// stuck reports whether only the receiver's window stops the sender: should it
-// open, and the news of that be lost, somebody has to ask.
+// stuck reports whether only the receiver's window stops the sender. The news that the window
+// opened may be lost, so the sender has to ask.
 func (s *sender) stuck() bool {
 	return len(s.flight) == 0 && s.next >= s.limit && (s.queued() > 0 || s.ending && !s.ended)
 }
@@ -182,17 +181,17 @@ func (s *sender) stuck() bool {
 // receiver is the receiving half of the ordered channel.
 type receiver struct {
 	next    segNum
-	early   map[segNum][]byte // those behind the first that is missing
+	early   map[segNum][]byte // those behind the first missing one
 	highest segNum            // of them
-	limit   segNum            // numbers below were announced to have room
+	limit   segNum            // room was announced for the numbers below
 	ended   bool
 	unacked int       // segments since the last acknowledgement
-	ackNow  bool      // it does not wait for company
+	ackNow  bool      // send the acknowledgement at once
 	ackDue  time.Time // set if unacked > 0
 }
 
-// take takes a segment in. It appends what is now in order to parts, which
-// alias data and memory that is not used again.
+// take handles a segment. It appends what is now in order to parts. The parts alias data and
+// memory that is not reused.
 func (r *receiver) take(num segNum, data []byte, now time.Time, parts [][]byte) [][]byte {
 	if r.unacked++; r.unacked == 1 {
 		r.ackDue = now.Add(ackDelay)
@@ -223,8 +222,8 @@ func (r *receiver) take(num segNum, data []byte, now time.Time, parts [][]byte) 
 	return parts
 }
 
-// ranges appends what stands behind the first missing segment to b, as an ACK
-// has it, and returns the number of ranges.
+// ranges appends to b, in the form of an ACK, what there is behind the first missing segment.
+// It returns the number of ranges.
 func (r *receiver) ranges(b []byte) ([]byte, int) {
 	if len(r.early) == 0 {
 		return b, 0

@@ -85,8 +85,8 @@ func TestALostRetransmissionIsSentAgain(t *testing.T) {
 	}
 }
 
-// The first timeout asks by one segment, since the answer tells about the
-// others; the second gives all up.
+// The first time-out asks by one segment, because the answer tells about the others. The second
+// gives all up.
 func TestTimeoutsOfSegments(t *testing.T) {
 	s, now := sending(5)
 	s.arrived(&frame{num: 1, window: window}, now, time.Second)

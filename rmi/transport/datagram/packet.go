@@ -6,20 +6,20 @@ import (
 	"gormi/rmi/wire"
 )
 
-// The first byte of a datagram: the version of this format in the upper half,
-// the type in the lower one.
+// The first byte of a datagram has the version of this format in the upper half and the type in
+// the lower half.
 const (
-	typeInit   = 0x11 // dialler: may I? Padded, so that no answer to it is larger
-	typeCookie = 0x12 // listener: say that again with this
-	typeOpen   = 0x13 // listener: the connection stands
+	typeInit   = 0x11 // dialler: may I connect? Padded, so that no answer to it is larger
+	typeCookie = 0x12 // listener: ask again with this cookie
+	typeOpen   = 0x13 // listener: the connection exists
 	typeData   = 0x14
-	typeReset  = 0x15 // there is no such connection
+	typeReset  = 0x15 // the connection does not exist
 )
 
 // Sizes in bytes.
 const (
-	// MaxDatagram is the largest datagram that is sent: it passes every network
-	// that IPv6 does, tunnels included. Larger ones that arrive are dropped.
+	// MaxDatagram is the largest datagram that is sent. It passes every network that IPv6
+	// passes, tunnels included. Larger ones that arrive are dropped.
 	MaxDatagram = 1200
 
 	cookieSize = 16
@@ -33,19 +33,19 @@ const (
 	maxRanges     = 32                                       // in one ACK frame
 	maxGots       = 128                                      // calls in one GOT frame
 
-	// window bounds the segments that a receiver holds, and so the numbers that
-	// it looks at: those below the next one that it waits for plus the window.
+	// window bounds the segments that a receiver holds. So the largest number that it accepts
+	// is below the next one that it waits for plus the window.
 	window = 256
 )
 
-// connID names a connection; the dialler draws it at random.
+// connID names a connection. The dialler draws it at random.
 type connID uint64
 
-// frameKind says what a part of a data datagram is.
+// frameKind is the kind of a frame, a part of a data datagram.
 type frameKind uint8
 
 const (
-	frameDirect  frameKind = 1 // a record, outside of the order
+	frameDirect  frameKind = 1 // a record outside of the order
 	frameSegment frameKind = 2 // the next bytes of the ordered channel
 	frameEnd     frameKind = 3 // in place of a segment: no more come
 	frameAck     frameKind = 4 // which segments are here, and how many more may come
@@ -71,14 +71,14 @@ type frame struct {
 	kind   frameKind
 	record wire.FrameKind // direct: call, return or cancel
 	call   call           // direct
-	num    segNum         // segment, end; of an ack the first that is missing
+	num    segNum         // of a segment or end; of an ack the first that is missing
 	window uint16         // ack
 	list   []byte         // ack: ranges; got: calls
 	data   []byte         // direct: the record; segment: its bytes
 }
 
-// nextFrame reads the frame at the beginning of b, which is not empty. ok is
-// false if it is malformed.
+// nextFrame reads the frame at the beginning of b, which is not empty. ok is false if the frame
+// is malformed.
 func nextFrame(b []byte) (f frame, rest []byte, ok bool) {
 	f.kind = frameKind(b[0])
 	b = b[1:]
@@ -143,9 +143,9 @@ func nextFrame(b []byte) (f frame, rest []byte, ok bool) {
 	return f, nil, false
 }
 
-// direct reports whether records such as p describes may travel directly.
+// direct reports whether a record with the prefix p may travel directly.
 func direct(p wire.Prefix) bool {
-	if p.Length < wire.CancelSize { // slot and number
+	if p.Length < wire.CancelSize { // slot and sequence number
 		return false
 	}
 	switch p.Kind {
@@ -187,8 +187,8 @@ func parseData(b []byte) data {
 	return data{connID(be.Uint64(b[1:])), be.Uint32(b[9:]), be.Uint32(b[13:])}
 }
 
-// idOf returns the connection that a datagram is of; ok is false if it is none
-// of this version's, by type and length.
+// idOf returns the connection of a datagram. ok is false if its type and length are not those
+// of this version.
 func idOf(b []byte) (id connID, ok bool) {
 	if len(b) < 1+idSize || len(b) > MaxDatagram {
 		return 0, false
@@ -206,8 +206,8 @@ func idOf(b []byte) (id connID, ok bool) {
 	return connID(binary.BigEndian.Uint64(b[1:])), ok
 }
 
-// appendShort appends a datagram of type and id, all that OPEN and RESET are and
-// INIT and COOKIE begin with.
+// appendShort appends a datagram of type and id. OPEN and RESET are no more than that; INIT and
+// COOKIE begin with it.
 func appendShort(b []byte, typ byte, id connID) []byte {
 	return binary.BigEndian.AppendUint64(append(b, typ), uint64(id))
 }

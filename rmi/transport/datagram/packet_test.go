@@ -24,8 +24,8 @@ type part struct {
 
 const goldenID = connID(0xc0c1c2c3c4c5c6c7)
 
-// golden compares b with testdata/golden/name.txt, in which the bytes stand in
-// hexadecimal, with what they mean after a '#'.
+// golden compares b with testdata/golden/name.txt, which has the bytes in hexadecimal, with
+// their meaning after a '#'.
 func golden(t *testing.T, name, about string, b []byte, parts ...part) {
 	t.Helper()
 	path := filepath.Join("testdata", "golden", name+".txt")
@@ -207,8 +207,8 @@ func FuzzDatagram(f *testing.F) {
 	})
 }
 
-// newTestConn is a connection behind the handshake, with calls on their way,
-// that sends into the void and has no goroutine.
+// newTestConn is a connection after the handshake, with calls under way. What it sends is
+// dropped, and it has no goroutine.
 func newTestConn() *Conn {
 	c := &Conn{
 		connConfig: connConfig{id: goldenID, began: time.Now(), wake: make(chan struct{}, 1)},
@@ -222,7 +222,7 @@ func newTestConn() *Conn {
 	return c
 }
 
-// checkBounds checks what no datagram may bring about.
+// checkBounds checks the bounds that no datagram may break.
 func (c *connState) checkBounds(t *testing.T) {
 	t.Helper()
 	if n := len(c.in) - c.read; n > maxUnread+window*maxSegment {

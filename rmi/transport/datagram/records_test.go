@@ -16,7 +16,7 @@ import (
 	"gormi/rmi/wire"
 )
 
-// bad is what the issue names: a fifth of the datagrams lost, others twice or late.
+// bad is a bad link: a fifth of the datagrams is lost, others arrive twice or late.
 var bad = lossy.Options{Seed: 7, Loss: 0.2, Dup: 0.1, Reorder: 0.2, Delay: 3 * time.Millisecond, Late: 20 * time.Millisecond}
 
 // pair is the two ends of a connection, behind the handshake.
@@ -61,7 +61,7 @@ func pairOver(t *testing.T, packets datagram.Packets, address string) *pair {
 	p.d, p.a = &end{c}, &end{<-accepted}
 	t.Cleanup(p.close)
 
-	// A handshake in form: the carrier does not look at what it says.
+	// A handshake in form only: the carrier does not look at the content.
 	hello := append([]byte(wire.Magic), message(wire.HandshakeHello, 120)...)
 	proof := message(wire.HandshakeProof, 98)
 	welcome := message(wire.HandshakeWelcome, 18)
@@ -76,8 +76,7 @@ func pairOver(t *testing.T, packets datagram.Packets, address string) *pair {
 	return p
 }
 
-// close closes both ends, and so all that there is: synctest fails if a
-// goroutine is left.
+// close closes both ends. Then nothing is left: synctest fails if a goroutine is.
 func (p *pair) close() {
 	p.listener.Close()
 	p.d.Close()
@@ -194,7 +193,7 @@ func TestRecordsWrittenTogetherShareADatagram(t *testing.T) {
 	})
 }
 
-// What is no small call or return arrives as it was written.
+// What is not a small call or return arrives as it was written.
 func TestOrderedRecordsOverABadLink(t *testing.T) {
 	for _, o := range []lossy.Options{{}, {Delay: 30 * time.Millisecond}, bad} {
 		t.Run(fmt.Sprint(o.Loss), func(t *testing.T) {
@@ -262,8 +261,7 @@ func TestOrderedRecordsOverABadLink(t *testing.T) {
 	}
 }
 
-// Calls over a bad link: each is executed once, whatever arrives twice, and each
-// is answered.
+// Calls over a bad link: each is executed once, whatever arrives twice, and each is answered.
 func TestDirectCallsOverABadLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { newPair(t, bad).call(t, 16, 700) })
 }
@@ -275,7 +273,7 @@ func TestDirectCallsOverBadSockets(t *testing.T) {
 	p.call(t, 32, 30)
 }
 
-// call makes calls by so many callers at once, and plays the sessions' part.
+// call makes calls by so many concurrent callers, in place of the sessions.
 func (p *pair) call(t *testing.T, callers, each int) {
 	began := time.Now()
 	executed := make(map[[2]uint32]int)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What a system says of a port that is nobody's is a refusal everywhere.
+// What a system returns for a closed port is a refusal on every system.
 func TestARefusalIsTheSameOnEverySystem(t *testing.T) {
 	for errno, want := range map[syscall.Errno]bool{
 		syscall.ECONNREFUSED: true, windowsReset: true, syscall.EHOSTUNREACH: false, syscall.ENOBUFS: false,

@@ -53,9 +53,9 @@ func (p *packer) room() int {
 
 func (p *packer) direct(rec []byte) { copy(p.frame(frameDirect, len(rec)), rec) }
 
-// directCall packs a call and, if it was cancelled, the cancel behind it in the
-// same datagram, so that it does not arrive before. If both do not fit, the
-// cancel goes when the peer said that it has the call.
+// directCall packs a call. If the call was cancelled, the cancel follows it in the same
+// datagram, so that it does not arrive first. If both do not fit, the cancel goes once the peer
+// has acknowledged the call.
 func (p *packer) directCall(o *outCall) {
 	n := len(o.record)
 	if o.cancel == nil || n+1+len(o.cancel) > maxDirect {
@@ -93,8 +93,7 @@ func (p *packer) ack() {
 	copy(f[11:], list)
 }
 
-// send sends what was packed, and wakes the goroutine if wake says that it sleeps too long. c is
-// not locked.
+// send sends what was packed, and wakes the goroutine if wake is true. c is not locked.
 func (c *Conn) send(p *packer, wake bool) {
 	if wake {
 		c.poke()
@@ -109,7 +108,8 @@ func (c *Conn) send(p *packer, wake bool) {
 	p.full = p.full[:0]
 }
 
-// rearm reports whether the goroutine sleeps too long. It is called before each unlock.
+// rearm reports whether the goroutine must wake up earlier than planned. It is called before
+// each unlock.
 func (c *connState) rearm() (wake bool) {
 	due := c.due()
 	if due.IsZero() || !c.armed.IsZero() && !due.Before(c.armed) {
@@ -126,10 +126,10 @@ func (c *connConfig) poke() {
 	}
 }
 
-// inFlight is the number of datagrams' worth under way.
+// inFlight is the number of datagrams in flight, for the congestion window.
 func (c *connState) inFlight() int { return c.send.out + len(c.out.flight) }
 
-// pack packs what is to be sent now, timers aside.
+// pack packs what is to be sent now, except what timers cause.
 func (c *connState) pack(p *packer) {
 	r := &c.receive
 	if r.ackNow || r.unacked > 0 && !r.ackDue.After(p.now) {
@@ -157,13 +157,13 @@ func (c *connState) pack(p *packer) {
 	}
 }
 
-// onTime does what the timers ask for.
+// onTime does what is due.
 func (c *connState) onTime(p *packer) {
 	now := p.now
 	again := 0
 	for len(c.out.flight) > 0 && !c.out.flight[0].due.After(now) {
 		o := c.out.flight[0]
-		if again++; again <= int(c.congestion.window) { // else it gets its turn
+		if again++; again <= int(c.congestion.window) { // the others get their turn later
 			o.tries++
 			p.directCall(o)
 		}
@@ -251,7 +251,7 @@ func (c *Conn) pump() {
 	}
 }
 
-// handle takes in a data datagram of this connection.
+// handle handles a data datagram of this connection.
 func (c *Conn) handle(b []byte) {
 	if !wellFormed(b[dataHeader:]) {
 		return
@@ -265,7 +265,7 @@ func (c *Conn) handle(b []byte) {
 	c.send(&p, wake)
 }
 
-// handle takes in a data datagram, which is well-formed.
+// handle handles a data datagram that is well-formed.
 func (c *connState) handle(p *packer, b []byte) {
 	if c.over || c.err != nil {
 		return
@@ -293,12 +293,12 @@ func (c *connState) handle(p *packer, b []byte) {
 	c.pack(p)
 }
 
-// frame takes in one frame.
+// frame handles one frame.
 func (c *connState) frame(f *frame, now time.Time) {
 	switch f.kind {
 	case frameDirect:
-		// What overtook the end of the handshake comes again, and so does a call
-		// that finds no room.
+		// A record that overtook the end of the handshake comes again. So does one for which
+		// there is no room.
 		if c.incoming.state == inRecords && len(c.in)-c.read <= maxUnread && c.pass(f, now) && !c.closed {
 			c.in = append(c.in, f.data...)
 		}
@@ -352,7 +352,7 @@ func (c *connState) pass(f *frame, now time.Time) bool {
 	return c.calls.cancelled(f.call)
 }
 
-// ordered takes in bytes of the ordered channel.
+// ordered handles bytes of the ordered channel.
 func (c *connState) ordered(b []byte) error {
 	for len(b) > 0 {
 		unit, n, record, err := c.incoming.next(b)
@@ -360,13 +360,13 @@ func (c *connState) ordered(b []byte) error {
 			return err
 		}
 		b = b[n:]
-		if c.closed { // nobody reads it; what is acknowledged is what arrived
+		if c.closed { // nobody reads it; acknowledging it only says that it arrived
 			continue
 		}
 		if c.in = append(c.in, unit...); !record {
 			continue
 		}
-		p, _ := wire.ParsePrefix(unit) // the framer did
+		p, _ := wire.ParsePrefix(unit) // the framer has checked it
 		if p.Length < wire.CancelSize {
 			continue
 		}
@@ -384,15 +384,15 @@ func (c *connState) ordered(b []byte) error {
 func (c *connState) header(now time.Time) data {
 	h := data{id: c.id, sent: c.clock(now)}
 	if !c.peerAt.IsZero() {
-		h.echo = max(1, c.peerSent+uint32(now.Sub(c.peerAt)/time.Microsecond)) // 0 says that there is none
+		h.echo = max(1, c.peerSent+uint32(now.Sub(c.peerAt)/time.Microsecond)) // 0 would say that none came
 	}
 	return h
 }
 
-// clock is this side's time as it stands in datagrams.
+// clock is this side's time as datagrams have it.
 func (c *connConfig) clock(now time.Time) uint32 { return uint32(now.Sub(c.began) / time.Microsecond) }
 
-// reset takes in that the peer does not know the connection.
+// reset is called when the peer does not know the connection.
 func (c *Conn) reset() {
 	s := c.lock()
 	if !s.eof {
@@ -402,7 +402,7 @@ func (c *Conn) reset() {
 	c.poke()
 }
 
-// trouble takes in an error of the socket. Most mean that a datagram was lost.
+// trouble handles an error of the socket. Most mean that a datagram was lost.
 func (c *Conn) trouble(err error) {
 	s := c.lock()
 	s.trouble(err)
@@ -415,8 +415,8 @@ func (c *connState) trouble(err error) {
 	case errors.Is(err, net.ErrClosed):
 		c.fail(net.ErrClosed)
 	case refused(err):
-		// The peer's system told this one so. Anybody may have written that in its
-		// name, so it is believed when it happens again.
+		// The peer's system said so. But anybody can forge that in its name, so it is believed
+		// only when it happens again.
 		if c.refused++; c.refused >= refusals {
 			c.fail(syscall.ECONNRESET)
 		}

@@ -8,24 +8,24 @@ import (
 )
 
 const (
-	// partSize is the largest part of a Write: with its header it fills a chunk.
+	// partSize is the largest part of a Write. With its header it fills a chunk.
 	partSize = MaxChunk - headerSize
-	// outSize is how many bytes writers may have queued for Send together.
+	// outSize is how many bytes all writers together may have queued for Send.
 	outSize = 64 << 10
-	// answersSize is how many more bytes may be queued by frames that nobody
-	// waits to send: acknowledgements, window updates, resets, answers to pings.
+	// answersSize is how many more bytes may be queued by frames that nobody waits to send:
+	// acknowledgements, window updates, resets, answers to pings.
 	answersSize = 256 << 10
-	// keepSize is the largest buffer that is kept when it is empty.
+	// keepSize is the largest empty buffer that is retained.
 	keepSize = 128 << 10
 )
 
-// buffers is the connection that yamux sees. Its Read waits for Feed; its Write
-// and Close wait for nothing.
+// buffers is the connection that yamux sees. Its Read waits for Feed. Its Write and Close do
+// not wait.
 type buffers struct{ lane *Lane }
 
 var _ io.ReadWriteCloser = buffers{}
 
-// Read gives filtered frames to yamux, and end of file when the lane is over.
+// Read passes filtered frames to yamux, and end of file when the lane is over.
 func (b buffers) Read(p []byte) (int, error) {
 	l := b.lane.lock()
 	defer b.lane.mu.Unlock()
@@ -41,7 +41,7 @@ func (b buffers) Read(p []byte) (int, error) {
 	return l.in.Read(p)
 }
 
-// Write queues what yamux sends: a header, or the data of the header before.
+// Write queues what yamux sends: a header, or the data that belongs to the last header.
 func (b buffers) Write(p []byte) (int, error) {
 	l := b.lane.lock()
 	defer b.lane.mu.Unlock()
@@ -54,22 +54,21 @@ func (b buffers) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close is called when yamux has shut down, which ends the lane.
+// Close is called when yamux has shut down. That ends the lane.
 func (b buffers) Close() error {
 	b.lane.fail(io.ErrClosedPipe)
 	return nil
 }
 
-// ledger is the state of the parser of what yamux writes. It tells the lane
-// what the filter needs to know: numbers, windows granted and ends sent.
+// ledger is the state of the parser of what yamux writes. The filter needs the result: numbers,
+// windows granted and ends sent.
 type ledger struct {
 	header header       // of data that yamux writes next
 	left   int          // bytes of that data, 0 if a header is next
-	stream *streamState // whose they are; nil if they are dropped
+	stream *streamState // that the data belongs to; nil if it is dropped
 }
 
-// enter notes p and queues it. Frames of streams that have ended are
-// dropped.
+// enter notes p and queues it. Frames of streams that have ended are dropped.
 func (l *laneState) enter(p []byte) {
 	g := &l.ledger
 	if g.left > 0 {
@@ -91,7 +90,7 @@ func (l *laneState) enter(p []byte) {
 	}
 	h := header(p)
 	if k := h.kind(); k != typeData && k != typeWindowUpdate {
-		return // it only goes away, and only when the lane is over for other reasons
+		return // a go-away, which yamux sends only when the lane is over anyway
 	}
 	if h.flags()&flagSYN != 0 && l.next != nil {
 		st := l.next
@@ -125,8 +124,8 @@ func (l *laneState) enter(p []byte) {
 	}
 }
 
-// queue queues a frame that is a header alone. A peer that makes us
-// answer without reading the answers ends the lane.
+// queue queues a frame without data. A peer that makes us answer, and does not read the
+// answers, ends the lane.
 func (l *laneState) queue(h header) {
 	l.out = append(l.out, h[:]...)
 	if len(l.out)+l.sending > outSize+answersSize {
@@ -136,12 +135,12 @@ func (l *laneState) queue(h header) {
 	l.outReady.Signal()
 }
 
-// room tells whether n more bytes of data may be queued.
+// room reports whether n more bytes of data may be queued.
 func (l *laneState) room(n int) bool {
 	return len(l.out)+l.sending+l.reserved+n <= outSize
 }
 
-// admit gives room to the writers that wait for it, in their order.
+// admit gives room to the writers that wait for it, in order.
 func (l *laneState) admit() {
 	for len(l.waiting) > 0 && l.room(l.waiting[0].wants) {
 		st := l.waiting[0]
@@ -152,7 +151,7 @@ func (l *laneState) admit() {
 	}
 }
 
-// flush gives what is queued to Config.Send until the lane is over.
+// flush passes what is queued to Config.Send until the lane is over.
 func (l *Lane) flush() {
 	var spare []byte
 	for {

@@ -41,8 +41,8 @@ func (h *header) stream() uint32  { return binary.BigEndian.Uint32(h[4:]) }
 func (h *header) length() uint32  { return binary.BigEndian.Uint32(h[8:]) }
 
 const (
-	// maxSendWindow bounds what window updates may add up to, well below the
-	// 32 bits in which yamux counts.
+	// maxSendWindow bounds the sum of window updates, well below the 32 bits in which yamux
+	// counts.
 	maxSendWindow = 1 << 31
 
 	pingBurst = 16                     // pings that may come at once
@@ -52,10 +52,10 @@ const (
 // filter is the state of the parser of what arrives.
 type filter struct {
 	header header
-	have   int // bytes of header that are there
+	have   int // bytes of header that have arrived
 
-	left   uint32       // bytes that the frame under way still has to bring
-	stream *streamState // whose data they are; nil if they are dropped
+	left   uint32       // bytes of the frame under way that have not arrived
+	stream *streamState // that the data belongs to; nil if it is dropped
 	first  uint16       // flags to pass on with the next data
 	fin    bool         // the frame ends its stream
 
@@ -67,7 +67,7 @@ func violation(format string, a ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrProtocol}, a...)...)
 }
 
-// take checks chunk and passes on what yamux is to see.
+// take checks chunk and passes on what yamux must see.
 func (l *laneState) take(chunk []byte) error {
 	f := &l.filter
 	for len(chunk) > 0 {
@@ -161,7 +161,7 @@ func (l *laneState) streamFrame(h *header) error {
 	case isData && length > l.c.Window:
 		return violation("stream %d: data frame of %d bytes, larger than any window", id, length)
 	}
-	if isData { // dropped unless all is well
+	if isData { // dropped unless the checks below pass
 		f.left, f.stream, f.first, f.fin = length, nil, 0, false
 	}
 
@@ -226,8 +226,7 @@ func (l *laneState) streamFrame(h *header) error {
 	return nil
 }
 
-// arrive admits a stream that the peer opens. It returns nil if the
-// stream was refused.
+// arrive admits a stream that the peer opens. It returns nil if the stream was refused.
 func (l *laneState) arrive(id uint32, flags uint16) (*streamState, error) {
 	switch {
 	case !l.isRemote(id):
@@ -265,7 +264,7 @@ func (l *laneState) data(part []byte) {
 	st.received += uint64(len(part))
 	f.first = 0
 	if f.left == 0 && f.fin {
-		// Apart from the data: yamux tells readers of the end first.
+		// Separate from the data: otherwise yamux tells readers of the end first.
 		l.pass(makeHeader(typeWindowUpdate, flagFIN, st.id, 0), nil)
 		st.finIn = true
 		l.endIfDone(st)
@@ -279,11 +278,11 @@ func (l *laneState) pass(h header, data []byte) {
 	l.inReady.Signal()
 }
 
-// isRemote tells whether the peer gives out the number: dialers' are odd.
+// isRemote reports whether the peer gives out the number: a dialer's numbers are odd.
 func (l *laneState) isRemote(id uint32) bool { return (id%2 == 1) != l.c.Dialer }
 
-// drop has yamux forget a stream that is open on the wire, and fails it
-// with cause. unacked says that yamux has not seen the acknowledgement.
+// drop makes yamux forget a stream that is open on the wire, and fails it with cause. unacked
+// says that yamux has not seen the acknowledgement.
 func (l *laneState) drop(st *streamState, cause error, unacked bool) {
 	flags := flagRST
 	if unacked {
@@ -294,8 +293,8 @@ func (l *laneState) drop(st *streamState, cause error, unacked bool) {
 	l.end(st)
 }
 
-// reset resets a stream from this side: the peer is told, and yamux is
-// told that the peer did it.
+// reset resets a stream from this side. It tells the peer, and it tells yamux that the peer did
+// it.
 func (l *laneState) reset(st *streamState, cause error) {
 	if st.ended || l.err != nil {
 		return
@@ -304,14 +303,14 @@ func (l *laneState) reset(st *streamState, cause error) {
 	l.queue(makeHeader(typeWindowUpdate, flagRST, st.id, 0))
 }
 
-// endIfDone ends a stream that both ends have ended.
+// endIfDone ends a stream if both sides have ended their directions.
 func (l *laneState) endIfDone(st *streamState) {
 	if st.finIn && st.finOut {
 		l.end(st)
 	}
 }
 
-// end forgets a stream that has left the wire.
+// end removes a stream that is no longer on the wire.
 func (l *laneState) end(st *streamState) {
 	st.ended = true
 	delete(l.streams, st.id)

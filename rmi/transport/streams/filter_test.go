@@ -150,7 +150,7 @@ func TestPingsAreAnswered(t *testing.T) {
 	until(t, "the answer", func() bool { return bytes.Equal(sent(), frame(typePing, flagACK, 0, 77)) })
 }
 
-// Pings that do not come in a flood are answered for ever; a pause saves up no more than a burst.
+// Pings that are no flood are answered for ever. A pause saves up no more than a burst.
 func TestPingsMayComeAgainAfterAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := rawLane(t, Config{})
@@ -273,7 +273,7 @@ func FuzzFeed(f *testing.F) {
 		if opens {
 			until(t, "the stream is open", func() bool { return l.Stats().Streams == 1 })
 		}
-		// Cut anywhere, the bytes mean the same.
+		// Wherever they are cut, the bytes mean the same.
 		step := 1
 		if len(b) > 0 {
 			step += int(b[len(b)-1]) % 16

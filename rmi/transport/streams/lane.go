@@ -21,8 +21,8 @@ const MaxChunk = 32 << 10
 const protocolWindow = 256 << 10
 
 var (
-	// ErrProtocol is wrapped by what Feed returns when the peer broke the
-	// protocol or a bound. The text says how.
+	// ErrProtocol is wrapped by what Feed returns when the peer broke the protocol or a bound.
+	// The text says how.
 	ErrProtocol = errors.New("stream lane: peer broke the protocol")
 	// ErrReset is what a stream fails with when the peer reset it.
 	ErrReset = errors.New("stream was reset by the peer")
@@ -41,16 +41,16 @@ var (
 type Config struct {
 	// Dialer is true at the end that dialled the connection. The ends must differ.
 	Dialer bool
-	// MaxStreams bounds the open streams, those of both sides together. If
-	// zero, 256. The ends should agree.
+	// MaxStreams bounds the open streams of both sides together. If zero, 256. The ends should
+	// agree.
 	MaxStreams int
-	// Window is how many bytes of a stream may wait for their reader. It is at least 256 KiB, which
-	// the protocol grants every stream. All streams together hold
-	// up to MaxStreams times Window.
+	// Window is how many bytes of a stream may wait for their reader. It is at least 256 KiB,
+	// which the protocol grants every stream. All streams together hold up to MaxStreams times
+	// Window.
 	Window uint32
-	// Buffer bounds the bytes that were fed and that yamux has not taken yet.
-	// It takes them as fast as it is scheduled, whether or not streams are read.
-	// If zero, 16 MiB, but never more than MaxStreams times Window.
+	// Buffer bounds the bytes that were fed and that yamux has not taken yet. yamux takes them
+	// as fast as it is scheduled, whether or not streams are read. If zero, 16 MiB, but never
+	// more than MaxStreams times Window.
 	Buffer int
 	// OpenTimeout is how long Open waits for the peer's answer. If zero, 10 s.
 	OpenTimeout time.Duration
@@ -60,10 +60,10 @@ type Config struct {
 	CloseTimeout time.Duration
 	// Logger receives yamux' remarks. If nil they are dropped.
 	Logger *slog.Logger
-	// Send takes one chunk of at most MaxChunk bytes to the session's writer. It
-	// may block for as long as the connection is congested, must not keep the
-	// chunk, and must return an error once the session is over, which ends the
-	// lane. One goroutine calls it. It must not call Close.
+	// Send passes one chunk of at most MaxChunk bytes to the session's writer. It may block as
+	// long as the connection is congested. It must not keep the chunk. It must return an error
+	// once the session is over; that ends the lane. One goroutine calls it. It must not call
+	// Close.
 	Send func(chunk []byte) error
 }
 
@@ -90,18 +90,18 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Lane is one end of a session's stream lane. It is safe for concurrent use,
-// but chunks must be fed in order, so by one goroutine at a time.
+// Lane is one end of a session's stream lane. It is safe for concurrent use, except that chunks
+// must be fed in order, so by one goroutine at a time.
 type Lane struct {
 	laneConfig
 	starting sync.Once  // see start
 	opening  sync.Mutex // held while a stream is put on the wire; taken before mu
 
 	mu    sync.Mutex
-	state laneState // guarded by mu, with the states of the streams; reached by lock alone
+	state laneState // guarded by mu, like the states of the streams; reached only through lock
 }
 
-// laneConfig is what does not change in a lane's life.
+// laneConfig is what does not change while a lane lives.
 type laneConfig struct {
 	c    Config
 	done chan struct{} // closed when the lane is over, after err was set
@@ -122,7 +122,7 @@ type laneState struct {
 	slots      int
 	remoteOpen int                     // streams opened by the peer, in streams
 	arriving   map[uint32]*streamState // opened by the peer, not yet out of yamux
-	next       *streamState            // the stream that OpenStream is putting on the wire
+	next       *streamState            // the stream that yamux.Session.OpenStream is putting on the wire
 	lastLocal  uint32                  // highest number that this end opened
 	lastRemote uint32                  // highest number that the peer opened
 	goingAway  bool                    // the peer wants no more streams
@@ -144,8 +144,7 @@ type laneState struct {
 	remarks remarks
 }
 
-// New returns a lane. It is cheap: buffers, goroutines and yamux come with the
-// first Open or Feed.
+// New returns a lane. It is cheap: the first Open or Feed makes buffers, goroutines and yamux.
 func New(c Config) *Lane {
 	l := &Lane{laneConfig: laneConfig{c: c.withDefaults(), done: make(chan struct{})}}
 	s := &l.state
@@ -154,7 +153,7 @@ func New(c Config) *Lane {
 	return l
 }
 
-// lock returns the state, which the caller may use until it unlocks mu.
+// lock returns the state. The caller may use it until it unlocks mu.
 func (l *Lane) lock() *laneState {
 	l.mu.Lock()
 	return &l.state
@@ -167,7 +166,7 @@ type Stats struct {
 	Queued   int // bytes written and not yet taken by Config.Send
 }
 
-// Stats tells what the lane holds.
+// Stats returns what the lane holds.
 func (l *Lane) Stats() Stats {
 	s := l.lock()
 	defer l.mu.Unlock()
@@ -178,8 +177,8 @@ func (l *Lane) Stats() Stats {
 	return stats
 }
 
-// Done is closed when the lane is over: it was closed, Send failed, or the peer
-// broke the protocol. Close is due then.
+// Done is closed when the lane is over: it was closed, Send failed, or the peer broke the
+// protocol. Then Close must be called.
 func (l *Lane) Done() <-chan struct{} { return l.done }
 
 // Feed takes the next chunk that arrived, copies what it keeps, and never waits.
@@ -233,9 +232,9 @@ func (s *stream) ifOpened(err error) (Stream, error) {
 	return s, nil
 }
 
-// opened reports whether the peer acknowledged the stream. If not, changed is closed when there
-// is news. why says that it will not be: because of the lane, of the peer, or of err, which the
-// stream is reset for.
+// opened reports whether the peer acknowledged the stream. If not, changed is closed when that
+// may have changed. why says that the peer will not acknowledge it, because of the lane, the
+// peer, or err. If it is err, the stream is reset.
 func (s *streamState) opened(err error) (opened bool, changed <-chan struct{}, why error) {
 	switch {
 	case s.lane.err != nil:
@@ -251,7 +250,7 @@ func (s *streamState) opened(err error) (opened bool, changed <-chan struct{}, w
 	return false, s.changed.wait(), nil
 }
 
-// send has yamux open a stream. The lane learns its number when yamux writes it.
+// send makes yamux open a stream. The lane learns its number when yamux writes it.
 func (l *Lane) send() (*stream, error) {
 	l.opening.Lock()
 	defer l.opening.Unlock()
@@ -269,7 +268,7 @@ func (l *Lane) send() (*stream, error) {
 
 	s = l.lock()
 	defer l.mu.Unlock()
-	if s.next != nil { // not even numbered
+	if s.next != nil { // it has no number yet
 		s.next = nil
 		s.slots--
 	}
@@ -283,7 +282,7 @@ func (l *Lane) send() (*stream, error) {
 	return st.user, nil
 }
 
-// beginOpen makes a stream that yamux is to open next.
+// beginOpen makes the stream that yamux opens next.
 func (l *laneState) beginOpen() (*streamState, error) {
 	switch {
 	case l.err != nil:
@@ -325,7 +324,7 @@ func (l *Lane) Accept(ctx context.Context) (Stream, error) {
 	}
 }
 
-// accepted takes the next stream out of the backlog; nil if there is none.
+// accepted removes the next stream from the backlog; nil if there is none.
 func (l *laneState) accepted() (*stream, error) {
 	if l.err != nil {
 		return nil, l.err
@@ -339,11 +338,10 @@ func (l *laneState) accepted() (*stream, error) {
 	return st.user, nil
 }
 
-// Close ends the lane for the reason err, nil meaning net.ErrClosed. It waits
-// for the lane's goroutines, so Send must return. Streams deliver what they have. Then
-// they fail with err, unless the peer had ended them. Nothing is sent: the peer
-// learns of it from its session. Close may be called again, also by the
-// goroutine that feeds.
+// Close ends the lane for the reason err; nil means net.ErrClosed. It waits for the lane's
+// goroutines, so Send must return. Streams deliver what they have. Then they fail with err,
+// unless the peer had ended them. Nothing is sent: the peer learns of it from its session.
+// Close may be called again, also by the goroutine that feeds.
 func (l *Lane) Close(err error) {
 	if err == nil {
 		err = net.ErrClosed
@@ -362,7 +360,7 @@ func (l *Lane) fail(err error) {
 	l.lock().fail(err)
 }
 
-// fail ends the lane; the first reason counts.
+// fail ends the lane. The first reason counts.
 func (l *laneState) fail(err error) {
 	if l.err != nil {
 		return
@@ -409,13 +407,13 @@ func (l *Lane) start() {
 			return
 		}
 		if !l.lock().start(session) {
-			defer session.Close() // behind the lock
+			defer session.Close() // after the unlock
 		}
 		l.mu.Unlock()
 	})
 }
 
-// start begins with what yamux runs, unless the lane is over already.
+// start notes the yamux session, unless the lane is over already.
 func (l *laneState) start(session *yamux.Session) bool {
 	if l.err != nil {
 		return false
@@ -429,7 +427,7 @@ func (l *laneState) start(session *yamux.Session) bool {
 	return true
 }
 
-// accept takes streams out of yamux until yamux is closed, which ends the lane.
+// accept takes streams out of yamux until yamux is closed. Then the lane ends.
 func (l *Lane) accept(session *yamux.Session) {
 	for {
 		y, err := session.AcceptStream()
@@ -442,7 +440,7 @@ func (l *Lane) accept(session *yamux.Session) {
 	}
 }
 
-// arrived takes in a stream that came out of yamux.
+// arrived handles a stream that came out of yamux.
 func (l *laneState) arrived(y *yamux.Stream) {
 	st := l.arriving[y.StreamID()]
 	delete(l.arriving, y.StreamID())

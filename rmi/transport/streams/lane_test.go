@@ -22,8 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errSessionOver = errors.New("session over")
 
-// pump carries one lane's chunks to the other as a session would: a few on the
-// way, then Send blocks. It can be stopped to play a congested connection.
+// pump carries one lane's chunks to the other as a session would: a few are on the way, then
+// Send blocks. It can be stopped, as a congested connection is.
 type pump struct {
 	chunks  chan []byte
 	over    chan struct{}
@@ -277,8 +277,8 @@ func TestCongestion(t *testing.T) {
 	}
 }
 
-// TestSimultaneousOpensStayWithinTheBound opens as many streams as fit from
-// both ends at once: some are refused, nothing breaks.
+// TestSimultaneousOpensStayWithinTheBound opens as many streams as fit from both ends
+// concurrently: some are refused, nothing breaks.
 func TestSimultaneousOpensStayWithinTheBound(t *testing.T) {
 	const most = 10
 	s := newSession(t, Config{MaxStreams: most})

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// maxRemarks is how many of yamux' log lines a lane passes on. Behind the
-// filter it has little to say.
+// maxRemarks is how many of yamux' log lines a lane passes on. Behind the filter, yamux has
+// little to say.
 const maxRemarks = 64
 
-// logger is yamux' logger. yamux logs with its locks held, so lines are queued
-// and logged by a goroutine that lives while there are any.
+// logger is yamux' logger. yamux logs with its locks held. So lines are queued, and logged by a
+// goroutine that lives while there are any.
 type logger struct{ lane *Lane }
 
 // remarks are the lines that wait to be logged. They are part of the lane's state.

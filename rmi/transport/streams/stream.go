@@ -13,27 +13,27 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// Stream is a flow-controlled sequence of bytes in each direction. It is safe
-// for concurrent use; concurrent writes do not mix.
+// Stream is a flow-controlled sequence of bytes in each direction. It is safe for concurrent
+// use. Concurrent writes do not mix.
 //
-// Read returns io.EOF only when the peer ended its direction and everything
-// before that was read. A reset discards what is under way in both directions.
-// Write returns when the bytes are queued; a peer that does not read stops it
-// once the window is full. Deadlines give os.ErrDeadlineExceeded.
+// Read returns io.EOF only when the peer ended its direction and everything before that was
+// read. A reset discards what is under way in both directions. Write returns when the bytes are
+// queued. If the peer does not read, Write waits once the window is full. Deadlines give
+// os.ErrDeadlineExceeded.
 type Stream interface {
 	net.Conn
-	// CloseWrite ends our direction; the peer reads the rest, then io.EOF.
+	// CloseWrite ends our direction. The peer reads the rest, then io.EOF.
 	CloseWrite() error
-	// Reset ends both directions at once. The peer fails with ErrReset. Use it
-	// to abandon a stream: after Close, the peer's writes would wait for a reader
-	// that is gone, until Config.CloseTimeout.
+	// Reset ends both directions at once. The peer fails with ErrReset. Use it to abandon a
+	// stream: after Close, the peer's writes would wait until Config.CloseTimeout for a reader
+	// that is gone.
 	Reset() error
-	// ID is the stream's number: the same at both ends, used once in a session.
+	// ID is the stream's number. It is the same at both ends, and used once in a session.
 	ID() uint32
 }
 
-// shrinkAfter is how many bytes pass before an empty receive buffer is given
-// back: yamux would keep its largest for as long as the stream lives.
+// shrinkAfter is how many bytes pass before an empty receive buffer is given back. Otherwise
+// yamux would retain its largest buffer as long as the stream lives.
 const shrinkAfter = 1 << 20
 
 // stream is what its users see of a stream.
@@ -43,10 +43,10 @@ type stream struct {
 
 	reading sync.Mutex // held by one Read at a time; taken before Lane.mu
 
-	state streamState // guarded by Lane.mu; reached by lock alone, and from the lane's state
+	state streamState // guarded by Lane.mu; reached only through lock, and from the lane's state
 }
 
-// streamState is what the lock of the lane guards of a stream. Its methods need that lock.
+// streamState is the part of a stream that the lane's lock guards. Its methods need that lock.
 type streamState struct {
 	lane *laneState
 	user *stream
@@ -56,15 +56,15 @@ type streamState struct {
 	acked      bool // the opener knows that the other end has the stream
 	finIn      bool // the peer ended its direction
 	finOut     bool // this side's end is queued
-	ended      bool // off the wire: reset, or both directions ended
+	ended      bool // no longer on the wire: reset, or both directions ended
 	failure    error
 	recvWindow uint64 // bytes that the peer may still send
 	sendWindow uint64 // bytes that may still be sent
-	received   uint64 // bytes that went to yamux
+	received   uint64 // bytes that were passed to yamux
 	consumed   uint64 // bytes of them that Read returned
 	unshrunk   uint64 // bytes read since the last shrink
 
-	changed       notice // anything that Open or Write waits for
+	changed       notice // wakes Open and Write
 	writing       bool   // a Write or an end is under way
 	wants         int    // bytes for which the writer waits in lane.waiting
 	admitted      bool   // they are reserved
@@ -77,7 +77,7 @@ type streamState struct {
 
 var _ Stream = (*stream)(nil)
 
-// lock returns the state, which the caller may use until it unlocks the lane's mu.
+// lock returns the state. The caller may use it until it unlocks the lane's mu.
 func (s *stream) lock() *streamState {
 	s.owner.mu.Lock()
 	return &s.state
@@ -114,7 +114,7 @@ func (s *stream) Read(b []byte) (int, error) {
 	}
 }
 
-// readable returns why nothing may be read, even if there is something.
+// readable returns why nothing may be read, even if bytes are there.
 func (s *streamState) readable() error {
 	switch {
 	case s.closed:
@@ -125,7 +125,7 @@ func (s *streamState) readable() error {
 	return nil
 }
 
-// consume notes that n bytes were read. It reports whether yamux' buffer is to be given back.
+// consume notes that n bytes were read. It reports whether to give yamux' buffer back.
 func (s *streamState) consume(n int) (shrink bool) {
 	s.consumed += uint64(n)
 	s.unshrunk += uint64(n)
@@ -135,8 +135,8 @@ func (s *streamState) consume(n int) (shrink bool) {
 	return shrink
 }
 
-// readFailure says what an error of yamux' Read means: its end of file may be
-// the end of the lane.
+// readFailure returns what an error of yamux' Read means. An end of file may be the end of the
+// lane.
 func (s *stream) readFailure(err error) error {
 	st := s.lock()
 	closed := st.closed
@@ -151,8 +151,8 @@ func (s *stream) readFailure(err error) error {
 	return s.whyFailed()
 }
 
-// whyFailed returns why yamux failed the stream: it was reset, or the lane is
-// over, of which yamux may know first.
+// whyFailed returns why yamux failed the stream. It was reset, or the lane is over: yamux may
+// learn that first.
 func (s *stream) whyFailed() error {
 	failure := s.lock().failure
 	s.unlock()
@@ -238,8 +238,8 @@ func (s *streamState) finish() {
 	s.changed.broadcast()
 }
 
-// reserve waits until some of n bytes fit the window and the out buffer,
-// and returns how many it reserved.
+// reserve waits until some of n bytes fit the window and the out buffer. It returns how many it
+// reserved.
 func (s *stream) reserve(n int) (int, error) {
 	for {
 		st := s.lock()
@@ -274,7 +274,7 @@ func (s *streamState) reserve(n int) (int, error) {
 	return n, nil
 }
 
-// unreserve gives back what the stream reserved, or does not wait for any more.
+// unreserve gives back what the stream reserved, or ends its wait for it.
 func (s *streamState) unreserve() {
 	l := s.lane
 	if s.admitted {
@@ -284,7 +284,7 @@ func (s *streamState) unreserve() {
 	} else if i := slices.Index(l.waiting, s); i >= 0 {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
 		s.wants = 0
-		l.admit() // who is next may want less
+		l.admit() // the next may want less
 	}
 }
 
@@ -302,7 +302,7 @@ type news struct {
 
 func (s *streamState) news() news { return news{s.changed.wait(), s.writeDeadline} }
 
-// wait waits until there is news, the write deadline passed or the lane is over.
+// wait waits until there is news, the write deadline has passed or the lane is over.
 func (s *stream) wait(n news) {
 	var timeout <-chan time.Time
 	if !n.deadline.IsZero() {
@@ -331,8 +331,8 @@ func (s *stream) CloseWrite() error {
 	return nil
 }
 
-// Close ends both directions. What was written still reaches the peer; what the
-// peer wrote is lost. The second Close is no error.
+// Close ends both directions. What was written still reaches the peer. What the peer wrote is
+// lost. A second Close is no error.
 func (s *stream) Close() error {
 	ends := s.lock().close()
 	s.unlock()
@@ -368,7 +368,7 @@ func (s *streamState) reset() {
 	s.changed.broadcast()
 }
 
-// closeReading fails reads, also one that waits in yamux.
+// closeReading fails reads, including one that waits in yamux.
 func (s *streamState) closeReading() {
 	s.closed = true
 	s.user.y.SetReadDeadline(time.Unix(1, 0))
@@ -382,8 +382,8 @@ func (s *streamState) closeWriting() (ends bool) {
 	return ends
 }
 
-// endWriting has yamux end our direction once the Write under way is out
-// of the way, which it is at once: it sees writeClosed.
+// endWriting makes yamux end our direction, once the Write under way has returned. That Write
+// returns at once, because it sees writeClosed.
 func (s *stream) endWriting() {
 	st := s.lock()
 	for st.writing {

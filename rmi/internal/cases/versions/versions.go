@@ -1,6 +1,6 @@
-// Package versions makes random struct types and later versions of them, and
-// says which of their fields belong together. Its tests find out what becomes
-// of values that one version sends to another.
+// Package versions makes random struct types and later versions of them, and says which of
+// their fields correspond. Its tests find out how values arrive that one version sends to
+// another.
 package versions
 
 import (
@@ -15,11 +15,10 @@ import (
 //go:generate go test -run TestTheTypesAreCurrent -update .
 //go:generate go tool rmigen -type Old,New
 
-// Leaf is a struct that is no part of its outer struct.
+// Leaf is a struct that is not embedded.
 type Leaf struct{ X, Y int }
 
-// leaves are the types of fields. Those of two different ones do not agree on
-// the wire, but for the first two.
+// leaves are the types of fields. Only the first two agree on the wire.
 var leaves = []struct {
 	typ  reflect.Type
 	text string
@@ -29,18 +28,18 @@ var leaves = []struct {
 	{reflect.TypeFor[[]byte](), "[]byte"}, {reflect.TypeFor[Leaf](), "Leaf"}, {reflect.TypeFor[netip.Addr](), "netip.Addr"},
 }
 
-// A Shape is a struct type.
+// Shape is a struct type.
 type Shape struct {
 	Tuple  bool
 	Fields []Field
 }
 
-// A Field is a field of one.
+// Field is a field of a Shape.
 type Field struct {
 	Name string
-	Leaf int // in leaves
-	// Embedded is embedded instead, by a pointer or not. Kept whole it travels as
-	// a field of its own.
+	Leaf int // index in leaves
+	// Embedded is embedded instead, by a pointer or not. Kept whole it travels as a field of
+	// its own.
 	Embedded       *Shape
 	Pointer, Whole bool
 
@@ -90,7 +89,7 @@ func (s *Shape) Type() reflect.Type {
 	return reflect.StructOf(fields)
 }
 
-// source writes the declaration of the type under a name, and of those that it embeds.
+// source writes the declaration of the type under a name, and of the types that it embeds.
 func (s *Shape) source(name string) string {
 	var b, more strings.Builder
 	fmt.Fprintf(&b, "// %s is a version of a random struct.\ntype %[1]s struct {\n", name)
@@ -113,7 +112,7 @@ func (s *Shape) source(name string) string {
 	return b.String() + "}\n" + more.String()
 }
 
-// A maker makes shapes. Names of embedded fields come once, those of others are few.
+// maker makes shapes. Names of embedded fields are used once. Those of others are few.
 type maker struct {
 	*rand.Rand
 	embedded, tags int
@@ -216,8 +215,7 @@ func (m *maker) later(s *Shape) *Shape {
 	return s
 }
 
-// A slot is a value that travels of its own: a field of a struct, or of one that
-// it embeds.
+// slot is a value that travels separately: a field of a struct, or of one that it embeds.
 type slot struct {
 	name, alias string
 	typ         reflect.Type
@@ -225,7 +223,7 @@ type slot struct {
 	omit        bool
 }
 
-// slots lists what travels of a struct. It does not ask the codec.
+// slots lists the values of a struct that travel. It does not ask the codec.
 func slots(t reflect.Type) (list []slot, tuple bool) {
 	for i := range t.NumField() {
 		f := t.Field(i)

@@ -31,7 +31,7 @@ func of(t reflect.Type) (*codec.Method, error) {
 	return i.Methods[0], nil
 }
 
-// sent returns what becomes of v where it is taken for a value of another version.
+// sent returns how v arrives where it is decoded as a value of another version.
 func sent(from, to *codec.Method, v reflect.Value) (reflect.Value, error) {
 	e := codec.NewEncoder(nil, nil)
 	defer e.Release()
@@ -116,7 +116,7 @@ func through(v reflect.Value) reflect.Value {
 	return v
 }
 
-// partner finds the slot of the sender whose value a slot takes.
+// partner finds the sender's slot whose value a slot gets.
 func partner(senders []slot, tuple bool, to slot, i int) *slot {
 	if tuple {
 		if i < len(senders) {
@@ -134,8 +134,8 @@ func partner(senders []slot, tuple bool, to slot, i int) *slot {
 	return nil
 }
 
-// arrived compares a value with what came of it, field by field of those that
-// both have; the others are to be zero. It returns the first difference.
+// arrived compares a value with the one that was sent, in the fields that both versions have.
+// The other fields must be zero. It returns the first difference.
 func arrived(from, got reflect.Value, omit bool) string {
 	from, got = through(from), through(got)
 	switch {
@@ -178,8 +178,8 @@ func arrived(from, got reflect.Value, omit bool) string {
 	return ""
 }
 
-// differs reports whether two versions have a field of one name (tuples: at one
-// place) and different forms.
+// differs reports whether two versions have a field of the same name but of different forms.
+// Tuples have fields by place.
 func differs(a, b reflect.Type) bool {
 	for ; a.Kind() == reflect.Pointer; a = a.Elem() {
 	}
@@ -213,8 +213,8 @@ func aliased(t reflect.Type) bool {
 	return false
 }
 
-// Whatever was done to a struct between two versions: what both have arrives as
-// it was, or somebody is told.
+// Whatever was changed in a struct between two versions: the fields that both have arrive
+// unchanged, or there is an error.
 func TestVersionsOfAStructLoseNothingWithoutAWord(t *testing.T) {
 	rounds := 3000
 	if testing.Short() {
@@ -313,7 +313,7 @@ func sameWay(a, b reflect.Value) bool {
 	return true
 }
 
-// nothing reports whether a struct has nothing but embedded pointers that are nil.
+// nothing reports whether a struct has only embedded pointers that are nil.
 func nothing(v reflect.Value) bool {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -327,7 +327,7 @@ func nothing(v reflect.Value) bool {
 	return true
 }
 
-// generated is how many pairs of versions there are generated stubs for.
+// generated is the number of pairs of versions with generated stubs.
 const generated = 16
 
 // source writes types.go: pairs of versions that agree.
@@ -355,7 +355,7 @@ func source() []byte {
 	return text
 }
 
-// The same by generated code, on either side or both.
+// The same with generated code, on either side or both.
 func TestVersionsOfAStructByGeneratedStubs(t *testing.T) {
 	type (
 		plainOld interface{ Old }
