@@ -3,6 +3,7 @@ package rmi_test
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"gormi/refs"
 	"gormi/rmi"
 	"gormi/rmi/access"
+	"gormi/rmi/internal/guard"
 	"gormi/rmi/rmitest"
 )
 
@@ -306,6 +308,12 @@ func TestAnObjectHasOneGate(t *testing.T) {
 }
 
 func TestAGateCostsNoAllocation(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
+	if guard.Checked {
+		t.Skip("the check of the order of locks allocates")
+	}
 	measure := func(gate access.Gate) float64 {
 		owner, caller := listening(t, "127.0.0.1:0", &rmi.Options{Authorize: gate}), client(t, nil)
 		h, err := rmi.Export[Func](owner, func(_ context.Context, n int64) (int64, error) { return n, nil }, &rmi.ExportOptions{Authorize: gate})
@@ -314,11 +322,15 @@ func TestAGateCostsNoAllocation(t *testing.T) {
 		}
 		f := resolve[Func](t, caller, h.Ref())
 		ctx := within(t)
-		return testing.AllocsPerRun(500, func() {
-			if _, err := f(ctx, 1); err != nil {
-				t.Fatal(err)
-			}
-		})
+		least := math.Inf(1)
+		for range 5 { // what else runs allocates too
+			least = min(least, testing.AllocsPerRun(200, func() {
+				if _, err := f(ctx, 1); err != nil {
+					t.Fatal(err)
+				}
+			}))
+		}
+		return least
 	}
 	without, with := measure(nil), measure(func(_ context.Context, c access.Call) bool { return c.Method == "Call" && c.Local })
 	if with > without+0.5 {

@@ -34,7 +34,6 @@ func TestProofNothingIsMeasuredByTheWallClock(t *testing.T) {
 		"../rmi/inventory/inventory.go: sessions, Round":         "of a duration, for people",
 		"../rmi/transport/absence.go: absent, Format":            "when a connection was lost, for people",
 		"../rmi/transport/absence.go: absent, Round":             "of a duration, for people",
-		"../rmi/transport/carrier.go: local, Local":              "of an address",
 		"../rmi/node.go: NewNode, UnixNano":                      "the node's start names it; nobody computes with it",
 		"../rmi/transport/datagram/dial.go: introduce, Unix":     "a deadline that has passed, whenever it is",
 		"../rmi/transport/link.go: cutAfter, Unix":               "a deadline that has passed, whenever it is",
