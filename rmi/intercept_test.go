@@ -401,6 +401,60 @@ func TestErrorsOfInterceptors(t *testing.T) {
 	}
 }
 
+// Of several calls of next the error of any may be returned, and the outcome is that of all.
+func TestErrorsOfInterceptorsThatTryAgain(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		w := intercepted(t, &worker{do: func(context.Context, int64) (int64, error) { return 0, errPoor }}, interceptors(
+			func(ctx context.Context, _ *intercept.Call, next intercept.Handler) error {
+				err := next(ctx)
+				expect{rmi.KindApplication, rmi.OutcomeExecuted, errPoor}.check(t, err)
+				over, cancel := context.WithCancel(ctx)
+				cancel()
+				again := next(over)
+				expect{rmi.KindCancelled, rmi.OutcomeNotExecuted, context.Canceled}.check(t, again)
+				if first {
+					return err
+				}
+				return again
+			}), nil)
+		_, err := w.Do(within(t), 1)
+		if want := (expect{rmi.KindCancelled, rmi.OutcomeExecuted, context.Canceled}); !first {
+			want.check(t, err)
+		} else {
+			expect{rmi.KindApplication, rmi.OutcomeExecuted, errPoor}.check(t, err)
+		}
+	}
+}
+
+// An interceptor that waits for too long says so by its context's error.
+func TestAnInterceptorWhoseTimeIsOver(t *testing.T) {
+	wait := func(ctx context.Context, _ *intercept.Call, next intercept.Handler) error {
+		<-ctx.Done()
+		return fmt.Errorf("no room: %w", ctx.Err())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := intercepted(t, &worker{}, interceptors(wait), nil).Do(ctx, 1)
+	expect{rmi.KindDeadline, rmi.OutcomeNotExecuted, context.DeadlineExceeded}.check(t, err)
+}
+
+// An error whose own methods panic ends no process.
+func TestAnInterceptorsErrorThatPanics(t *testing.T) {
+	bad := func(context.Context, *intercept.Call, intercept.Handler) error { return panicky{} }
+	for _, sides := range [][2][]intercept.Interceptor{{interceptors(bad), nil}, {nil, interceptors(bad)}} {
+		_, err := intercepted(t, &worker{}, sides[0], sides[1]).Do(within(t), 1)
+		if rmi.KindOf(err) != rmi.KindApplication {
+			t.Error(rmi.KindOf(err))
+		}
+	}
+}
+
+type panicky struct{}
+
+func (panicky) Error() string { return "panicky" }
+func (panicky) As(any) bool   { panic("ouch") }
+func (panicky) Is(error) bool { panic("ouch") }
+
 // A method without results succeeds if its interceptors say so.
 func TestAnInterceptorThatLeavesAMethodOut(t *testing.T) {
 	network := rmitest.New(t)

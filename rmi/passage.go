@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"gormi/refs"
@@ -27,6 +28,7 @@ type passage struct {
 	over    bool          // the outermost interceptor has returned
 	tried   bool          // last was called
 	err     error         // what it returned last
+	errs    []*Error      // that it returned
 	outcome Outcome       // of all calls of last together
 }
 
@@ -42,16 +44,30 @@ func (p *passage) through(ctx context.Context, all []intercept.Interceptor) *Err
 		<-running
 	}
 	p.mu.Lock()
-	last, outcome := p.err, p.outcome
+	made, outcome := p.errs, p.outcome
 	p.mu.Unlock()
 	if err == nil {
 		return nil
 	}
+	return errorOfPassage(err, made, outcome, ctx.Err() != nil)
+}
+
+// errorOfPassage is the call's error, of what the outermost interceptor returned. made are the
+// errors that next returned. It runs the error's own methods, which may panic.
+func errorOfPassage(err error, made []*Error, outcome Outcome, ended bool) (of *Error) {
+	defer func() {
+		if recover() != nil {
+			of = fault.Add(nil, KindApplication, outcome, fault.Cause(err))
+		}
+	}()
 	f, found := errors.AsType[*Error](err)
 	switch own, direct := err.(*Error); {
-	case err == last && direct:
+	case direct && slices.Contains(made, own):
+		if own.Outcome != outcome { // another next may have run
+			own = fault.Add(own, outcome)
+		}
 		return own
-	case found && error(f) == last:
+	case found && slices.Contains(made, f):
 		return fault.Add(nil, f.Kind, outcome, f.Origin, fault.Cause(err))
 	case direct && refusal(own.Kind):
 		return fault.Add(own, outcome)
@@ -59,7 +75,11 @@ func (p *passage) through(ctx context.Context, all []intercept.Interceptor) *Err
 	if _, is := err.(*skeleton.PanicError); is {
 		return fault.Add(nil, KindPanic, outcome, fault.Msg(inInterceptor), fault.Cause(err))
 	}
-	return fault.Add(nil, KindApplication, outcome, fault.Cause(err))
+	kind := KindApplication
+	if k := fault.ContextKind(err); k != 0 && ended {
+		kind = k
+	}
+	return fault.Add(nil, kind, outcome, fault.Cause(err))
 }
 
 // inInterceptor says in the error of a panic where it was.
@@ -141,6 +161,9 @@ func (p *passage) leave(err error, outcome Outcome) {
 	defer p.mu.Unlock()
 	close(p.running)
 	p.running, p.err = nil, err
+	if f, ok := err.(*Error); ok {
+		p.errs = append(p.errs, f)
+	}
 	switch {
 	case p.outcome == OutcomeExecuted || outcome == OutcomeExecuted:
 		p.outcome = OutcomeExecuted

@@ -43,8 +43,9 @@
 //     returned stays what it is, when it is returned as it is, or wrapped. An interceptor's own
 //     *rmi.Error keeps its kind if that is Denied, Overloaded, Invalid, BadArguments or TooLarge;
 //     Refuse makes one. Callers try again by themselves what an object refused as Overloaded.
+//     The error of the call's context, once that has ended, is of kind Deadline or Cancelled.
 //     Every other error is of kind Application, as a method's own. The outcome is that of what
-//     next did: NotExecuted if it was not called.
+//     next did, of all together if there were several: NotExecuted if it was not called.
 //  7. A panic in an interceptor is an error of the call, of kind Panic, as a method's is. The
 //     stack goes to the node's log.
 //  8. Interceptors of one node run at the same time, for different calls.
