@@ -136,14 +136,14 @@ func TestLeaseFloods(t *testing.T) {
 			defer p.drop()
 			var b []byte
 			for slot, body := range [][]byte{
-				pack(1, many(500, []any{4242, 1<<32 - 1}), many(200, []any{id, 1, 7, 1 << 30})),
+				pack(1, many(500, []any{4242, int64(1<<32 - 1)}), many(200, []any{id, 1, 7, 1 << 30})),
 				pack(2, many(1000, []any{77777777, 9}), []any{}),
-				pack(2, nil, nil), pack(1<<62, []any{}, []any{}),
+				pack(2, nil, nil), pack(int64(1)<<62, []any{}, []any{}),
 			} {
 				b = append(b, p.call(wire.Slot(slot), leases, "Clean", body)...)
 			}
 			b = append(b, p.call(10, leases, "Dirty", pack(3, many(2000, 4242)))...)
-			b = append(b, p.call(11, leases, "Dirty", pack(4, many(2000, 1<<62)))...)
+			b = append(b, p.call(11, leases, "Dirty", pack(4, many(2000, int64(1)<<62)))...)
 			b = append(b, p.call(12, leases, "Linger", pack(many(1000, 4242), many(500, []any{id, 1, 7})))...)
 			go func() { _ = p.write(b) }()
 			for range 7 {
