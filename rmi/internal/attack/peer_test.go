@@ -236,6 +236,8 @@ func value(b []byte, v any) []byte {
 		}
 		return append(b, 0xc2)
 	case int:
+		return value(b, int64(v))
+	case int64:
 		return binary.BigEndian.AppendUint64(append(b, 0xd3), uint64(v))
 	case string:
 		return append(binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(len(v))), v...)
