@@ -23,7 +23,7 @@ const idleSessions = 10_000
 func BenchmarkIdleSession(b *testing.B) {
 	b.Run("tcp", func(b *testing.B) { // in two processes: one may not have so many files
 		for b.Loop() {
-			server := newNode(b, &tcp{}, "127.0.0.1")
+			server := newNode(b, &tcp{}, "127.0.0.1", oneAccount)
 			before := inUse()
 			clients := proctest.Self("TestIdleClients", "RMI_IDLE_AT="+server.at.Address())
 			until, err := clients.StdinPipe()
@@ -54,7 +54,7 @@ func BenchmarkIdleSession(b *testing.B) {
 	b.Run("memnet", func(b *testing.B) {
 		for b.Loop() {
 			mem := memnet.New()
-			server := newNode(b, mem, "127.0.0.1")
+			server := newNode(b, mem, "127.0.0.1", oneAccount)
 			used, end := useIdle(b, mem, server.at)
 			b.ReportMetric(float64(used)/idleSessions/2, "B/side")
 			end()
@@ -62,6 +62,9 @@ func BenchmarkIdleSession(b *testing.B) {
 		}
 	})
 }
+
+// oneAccount lets the peers of one address have all that a node has.
+func oneAccount(c *Config) { c.Limits.Share = 100 }
 
 // TestIdleClients is the clients' process of BenchmarkIdleSession.
 func TestIdleClients(t *testing.T) {
