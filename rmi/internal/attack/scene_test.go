@@ -82,6 +82,9 @@ type attacker struct {
 // suffer lets a victim be attacked, and checks what the package's comment says. harm counts what
 // was done. It returns what the victim was like at the end of the attack.
 func suffer(t *testing.T, harm func(a *attacker) int) (after measured) {
+	if !long && os.Getenv("RMI_ATTACK") == "" {
+		t.Skip("attacks want a machine of their own: RMI_ATTACK=1 go test ./rmi/internal/attack")
+	}
 	if !long {
 		t.Parallel()
 	}
