@@ -186,6 +186,9 @@ func TestListenersOutliveACut(t *testing.T) {
 		for i, pause := range []time.Duration{0, 2 * time.Second, 8 * time.Second} {
 			net.Partition(owner, user)
 			net.Cut(owner, user)
+			if pause > 5*time.Second { // a call that was sent by then would fail after Options.Grace
+				synctest.Wait() // until the cut was noticed
+			}
 			b.tell(i)
 			<-time.After(pause)
 			net.Heal(owner, user)

@@ -50,7 +50,7 @@ func (s *Session) detach(l *Link) {
 	t.disconnected(l.account)
 	st := s.mu.Lock()
 	s.link.Store(nil)
-	st.lost, st.lostAt, st.since, st.met, st.told = l.err, time.Now(), t.now.Load(), nil, false
+	st.lost, st.lostAt, st.since, st.met, st.told = l.err, time.Now(), t.now.Load()+1, nil, false
 	st.away = make(chan struct{})
 	over := st.over
 	resumes := s.resumable && s.closing.Load() == nil

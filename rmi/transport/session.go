@@ -102,7 +102,7 @@ type lockedSession struct {
 	attaching chan struct{} // closed when the connection under attachment is the session's; nil: there is none
 	lost      error         // why there is no connection
 	lostAt    time.Time     // when the session was detached
-	since     int64         // the same, in ticks
+	since     int64         // the first tick after that: the time from it on has passed in full
 	met       error         // error of the last attempt to dial since then; nil: none ended
 	told      bool          // Config.OnAbsent was called since then
 	connected chan struct{} // closed when there is a connection again; nil if nobody waits
