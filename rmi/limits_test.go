@@ -59,6 +59,25 @@ func TestThePeersLimitCounts(t *testing.T) {
 	expect{rmi.KindTooLarge, rmi.OutcomeExecuted, nil}.check(t, err)
 }
 
+// A result asks for room as it grows: not when it is encoded as a whole, with its like in all
+// handlers. The nil in this one is not reached.
+func TestAResultForWhichThereIsNoRoomIsNotEncoded(t *testing.T) {
+	network := rmitest.New(t)
+	owner, caller := network.NodeWith(&rmi.Options{Limits: rmi.Limits{RetainedTotal: 1 << 20}}), network.Client()
+	size := 800 << 10
+	w := hire(t, owner, caller, &worker{visit: func(context.Context, Visit) (Visit, error) {
+		return Visit{Name: strings.Repeat("x", size), Host: (*worker)(nil)}, nil
+	}})
+	_, err := w.Visit(within(t), Visit{})
+	expect{rmi.KindTooLarge, rmi.OutcomeExecuted, nil}.check(t, err)
+	if err == nil || !strings.Contains(err.Error(), "RetainedTotal") {
+		t.Errorf("the text does not name the limit: %v", err)
+	}
+	size = 400 << 10
+	_, err = w.Visit(within(t), Visit{})
+	expect{rmi.KindInvalid, rmi.OutcomeExecuted, nil}.check(t, err)
+}
+
 func TestAnObjectsOwnLimit(t *testing.T) {
 	network := rmitest.New(t)
 	owner, caller := network.Node(), network.Client()

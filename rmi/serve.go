@@ -76,6 +76,7 @@ func (v server) Serve(in *transport.Incoming) {
 // the call's, counted already.
 func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Ref) *Error {
 	enc := codec.NewEncoder(sideOf(in.Session), &n.limits)
+	enc.Within(in)
 	kept := false
 	defer func() {
 		if !kept {

@@ -34,12 +34,40 @@ type Encoder struct {
 }
 
 // bodyWriter is the buffer of an Encoder. It has the methods that keep msgpack from wrapping the
-// writer. It stops at max bytes.
+// writer. It stops at max bytes, or where there is no room for more.
 type bodyWriter struct {
 	buf   []byte
-	limit int
+	limit int // what may be written without asking: see raise
+	max   int
+	room  Room
 	// over is how long the body would have become when it passed max.
 	over int
+}
+
+// Room is asked for the memory of bodies, by encoders that a peer makes work.
+type Room interface {
+	// Reserve makes room for size bytes in place of what it made room for before.
+	Reserve(size int) *fault.Error
+}
+
+// raise raises the limit to n, which is needed, or better to size. It asks for the room first.
+// Above max nothing fits.
+func (w *bodyWriter) raise(n, size int) error {
+	if n > w.max {
+		w.over = n
+		return errSize
+	}
+	size = min(size, w.max)
+	err := w.room.Reserve(size)
+	if err != nil && size > n {
+		size = n
+		err = w.room.Reserve(n)
+	}
+	if err != nil {
+		return err
+	}
+	w.limit = size
+	return nil
 }
 
 func (w *bodyWriter) Write(p []byte) (int, error) {
@@ -50,11 +78,13 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 }
 
 func write[T []byte | string](w *bodyWriter, p T) error {
-	if n := len(w.buf) + len(p); n > w.limit {
-		w.over = n
-		return errSize
+	n := len(w.buf) + len(p)
+	if n > w.limit {
+		if err := w.raise(n, n); err != nil {
+			return err
+		}
 	}
-	if n := len(w.buf) + len(p); n > cap(w.buf) && n > keepBuffer {
+	if n > cap(w.buf) && n > keepBuffer {
 		w.grow(n)
 	}
 	rest := p
@@ -78,12 +108,7 @@ func (w *bodyWriter) grow(n int) {
 }
 
 func (w *bodyWriter) WriteByte(c byte) error {
-	if len(w.buf) >= w.limit {
-		w.over = len(w.buf) + 1
-		return errSize
-	}
-	w.buf = append(w.buf, c)
-	return nil
+	return w.put(append(w.buf, c))
 }
 
 var encoders = sync.Pool{New: func() any {
@@ -104,8 +129,14 @@ func NewEncoder(x Exporter, l *wire.Limits) *Encoder {
 	e := encoders.Get().(*Encoder)
 	e.exporter = x
 	e.limits = l.Effective()
-	e.w.limit = e.limits.Message
+	e.w.max = e.limits.Message
+	e.w.limit = e.w.max
 	return e
+}
+
+// Within makes the encoder ask for room before its body takes more memory than a small one.
+func (e *Encoder) Within(r Room) {
+	e.w.room, e.w.limit = r, min(e.w.max, keepBuffer)
 }
 
 // Release gives the encoder and its buffers back. The encoder, and what Body
@@ -302,5 +333,5 @@ func (e *Encoder) sized(err error) error {
 	if v, ok := err.(*valueError); ok {
 		path = v.path
 	}
-	return &valueError{kind: fault.KindTooLarge, path: path, msg: tooLarge(e.w.over, e.w.limit)}
+	return &valueError{kind: fault.KindTooLarge, path: path, msg: tooLarge(e.w.over, e.w.max)}
 }

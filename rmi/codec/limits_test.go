@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -338,4 +339,60 @@ func TestDescriptionsAreBounded(t *testing.T) {
 	}
 	_, err := InterfaceOf(funcOf(fields(300)))
 	wantError(t, err, fault.KindInvalid, "rule 6: ", "more than 65536 bytes or 4096 types")
+}
+
+// room is a Room that has some bytes.
+type room struct {
+	size  int
+	asked []int
+}
+
+func (r *room) Reserve(n int) *fault.Error {
+	r.asked = append(r.asked, n)
+	if n > r.size {
+		return fault.New(fault.KindOverloaded, fault.OutcomeExecuted, "no room for %d", n)
+	}
+	return nil
+}
+
+// An encoder takes no memory for which it did not get room, whatever makes its body grow.
+func TestAnEncoderAsksForRoom(t *testing.T) {
+	type pair struct{ A, B string }
+	for name, v := range map[string]any{
+		"bytes":   make([]byte, 1<<20),
+		"string":  strings.Repeat("x", 1<<20),
+		"ints":    make([]int, 1<<20),
+		"structs": slices.Repeat([]pair{{"some", "thing"}}, 40_000),
+		"strings": slices.Repeat([]string{"something"}, 100_000),
+		"map":     map[string][]byte{"a": make([]byte, 1<<20)},
+	} {
+		m := methodOf(t, reflect.TypeOf(v))
+		encode := func(size int) (*Encoder, *room, error) {
+			e, r := NewEncoder(nil, &wire.Limits{Message: 2 << 20, Elements: 2 << 20}), &room{size: size}
+			e.Within(r)
+			return e, r, m.EncodeArgs(e, []reflect.Value{reflect.ValueOf(v)})
+		}
+		e, r, err := encode(2 << 20)
+		if err != nil || len(e.Body()) < 600_000 || r.asked[0] <= keepBuffer || r.asked[len(r.asked)-1] < len(e.Body()) {
+			t.Errorf("%s: %d bytes, after asking for %v: %v", name, len(e.Body()), r.asked, err)
+		}
+		e.Release()
+		e, r, err = encode(300_000)
+		if fault.KindOf(err) != fault.KindOverloaded || !strings.Contains(err.Error(), "no room for") || len(e.Body()) > 300_000 {
+			t.Errorf("%s, without room: %d bytes, after asking for %v: %v", name, len(e.Body()), r.asked, err)
+		}
+		e.Release()
+		e = NewEncoder(nil, &wire.Limits{Message: 2 << 20, Elements: 2 << 20})
+		if err := m.EncodeArgs(e, []reflect.Value{reflect.ValueOf(v)}); err != nil {
+			t.Errorf("%s, by one that asks nobody: %v", name, err)
+		}
+		e.Release()
+	}
+	e, r := NewEncoder(nil, &wire.Limits{Message: 1 << 20}), &room{size: 4 << 20}
+	defer e.Release()
+	e.Within(r)
+	m := methodOf(t, reflect.TypeFor[[]byte]())
+	if err := m.EncodeArgs(e, []reflect.Value{reflect.ValueOf(make([]byte, 1<<20))}); fault.KindOf(err) != fault.KindTooLarge || len(r.asked) > 0 {
+		t.Errorf("more than a message may have: %v, after asking for %v", err, r.asked)
+	}
 }

@@ -12,11 +12,21 @@ import (
 // put makes b the buffer. b is the buffer and a few bytes more.
 func (w *bodyWriter) put(b []byte) error {
 	if len(b) > w.limit {
-		w.over = len(b)
-		return errSize
+		return w.putAbove(b)
 	}
 	w.buf = b
 	return nil
+}
+
+// putAbove does what put does, for a b above the limit.
+//
+//go:noinline
+func (w *bodyWriter) putAbove(b []byte) error {
+	err := w.raise(len(b), 2*len(b))
+	if err == nil {
+		w.buf = b
+	}
+	return err
 }
 
 func (e *Encoder) nil() error           { return e.w.put(append(e.w.buf, 0xc0)) }

@@ -28,7 +28,7 @@ func TestPutAsMsgpack(t *testing.T) {
 		if !bytes.Equal(e.Body(), want.Bytes()) {
 			t.Errorf("%v: %x, msgpack writes %x", what, e.Body(), want.Bytes())
 		}
-		e.w.buf, e.w.limit = e.w.buf[:0], want.Len()-1
+		e.w.buf, e.w.limit, e.w.max = e.w.buf[:0], want.Len()-1, want.Len()-1
 		if err := put(e); err != errSize || e.w.over < want.Len() {
 			t.Errorf("%v with room for %d of %d bytes: %v, over by %d", what, want.Len()-1, want.Len(), err, e.w.over)
 		}

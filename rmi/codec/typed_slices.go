@@ -49,7 +49,7 @@ func EncodeInts[S ~[]E, E Signed](e *Encoder, v S) {
 		return
 	}
 	i := 0
-	for ; i < len(v) && len(b) <= e.w.limit; i++ {
+	for ; i < len(v) && len(b) <= e.w.max; i++ {
 		if x := int64(v[i]); x >= 0 {
 			b = appendUint(b, uint64(x))
 		} else {
@@ -66,7 +66,7 @@ func EncodeUints[S ~[]E, E Unsigned](e *Encoder, v S) {
 		return
 	}
 	i := 0
-	for ; i < len(v) && len(b) <= e.w.limit; i++ {
+	for ; i < len(v) && len(b) <= e.w.max; i++ {
 		if x := uint64(v[i]); x < 1<<7 {
 			b = append(b, byte(x))
 		} else {
@@ -84,11 +84,11 @@ func EncodeFloats[S ~[]E, E Float](e *Encoder, v S) {
 	}
 	i := 0
 	if reflect.TypeFor[E]().Kind() == reflect.Float32 {
-		for ; i < len(v) && len(b) <= e.w.limit; i++ {
+		for ; i < len(v) && len(b) <= e.w.max; i++ {
 			b = appendFloat32(b, float32(v[i]))
 		}
 	} else {
-		for ; i < len(v) && len(b) <= e.w.limit; i++ {
+		for ; i < len(v) && len(b) <= e.w.max; i++ {
 			b = appendFloat64(b, float64(v[i]))
 		}
 	}
@@ -102,7 +102,7 @@ func EncodeBools[S ~[]E, E ~bool](e *Encoder, v S) {
 		return
 	}
 	i := 0
-	for ; i < len(v) && len(b) <= e.w.limit; i++ {
+	for ; i < len(v) && len(b) <= e.w.max; i++ {
 		b = appendBool(b, bool(v[i]))
 	}
 	e.closeSlice(b, i-1)

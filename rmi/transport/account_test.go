@@ -219,6 +219,37 @@ func TestAReplyAfterItsSessionIsNotRetained(t *testing.T) {
 	}
 }
 
+// A reply of a session that cannot be resumed is not retained. It is counted all the same, from
+// when it is made to when the connection has taken it.
+func TestAReplyThatIsNotRetainedIsCountedWhileItIsMade(t *testing.T) {
+	c := crowdsAt(t, func(l *Limits) { l.RetainedTotal = 400 << 10 })
+	made := make(chan int64, 1)
+	c.b.handler.methods[first] = func(in *Incoming) {
+		if err := in.Reserve(90 << 10); err != nil {
+			t.Error(err)
+		}
+		if err := in.Reserve(100 << 10); err != nil {
+			t.Error(err)
+		}
+		wantKind(t, in.Reserve(201<<10), fault.KindTooLarge, fault.OutcomeExecuted, "Options.Limits.Share and RetainedTotal")
+		made <- c.b.retained.now()
+		in.Reply(0, nil, make([]byte, 100<<10))
+	}
+	p := rawTo(t, c.b, c.mem.Host("raw"))
+	p.join()
+	s := c.b.Live(p.node())
+	changed := s.changed.next()
+	p.write(p.call(0, first, ""))
+	p.whole(0)
+	if n := <-made; n != 100<<10 {
+		t.Errorf("%d bytes are counted while the reply is made", n)
+	}
+	for c.b.retained.now() != 0 {
+		<-changed
+		changed = s.changed.next()
+	}
+}
+
 // What was reserved for a reply that is not made is given back, and a long error is counted.
 func TestAFailedReplyIsCountedAsItIs(t *testing.T) {
 	c := crowdsAt(t, func(*Limits) {})

@@ -27,7 +27,7 @@ type Incoming struct {
 	turn      *Turn        // nil: it takes none, or has not entered
 	refused   *fault.Error // why it will not be served, although its payload must be received
 	answered  bool
-	reserved  int       // bytes of the reply for which there is room in the account
+	reserved  int       // bytes for which there is room in the account, for the reply
 	uncounted bool      // the table had no room, or will never come
 	asm       *assembly // of a payload that came in fragments; holds its charge
 	next      *Incoming // in inbound's queue
@@ -60,25 +60,25 @@ func (in *Incoming) Body() []byte { return in.payload[in.Header.Payload.Table:] 
 // Owned says that the memory of Body holds nothing else, and never will.
 func (in *Incoming) Owned() bool { return in.asm != nil }
 
-// Reserve makes room for a reply of n bytes. Its error is what the call is to fail with if
-// there is none. Reply does the same; whoever gave something with the results that must be taken
-// back then asks before.
+// Reserve makes room for a reply of n bytes, in place of what it made room for before. Its error
+// is what the call is to fail with if there is none. Reply does the same. A reply is counted from
+// when it is encoded to when the caller has it, or the connection that cannot be resumed has
+// taken it.
 func (in *Incoming) Reserve(n int) *fault.Error {
-	s := in.Session
-	t, l := s.transport, &s.transport.Limits
-	if in.reserved == n {
-		return nil
+	t, a := in.Session.transport, in.Session.account
+	l := &t.Limits
+	if n <= ackAbove {
+		n = 0
 	}
-	if in.reserved > 0 { // for another reply
-		t.retained.add(-int64(in.reserved))
-		s.account.retained.add(-int64(in.reserved))
-		in.reserved = 0
-	}
-	if n <= ackAbove || !s.resumable {
-		return nil
-	}
-	if !both(&t.retained, int64(l.RetainedTotal), &s.account.retained, l.share(l.RetainedTotal), int64(n)) {
-		return t.crowded(fault.OutcomeExecuted, fmt.Sprintf("the reply of %d bytes has no room beside those that wait for their callers to say that they have them", n), "RetainedTotal", l.RetainedTotal)
+	more := int64(n - in.reserved)
+	switch share := l.share(l.RetainedTotal); {
+	case int64(n) > share: // which no time changes
+		return fault.New(fault.KindTooLarge, fault.OutcomeExecuted, "the reply of %d bytes is more than may wait for one principal, or one address, to say that it has it: %d%% of %d (Options.Limits.Share and RetainedTotal)", n, l.Share, l.RetainedTotal)
+	case more < 0:
+		t.retained.add(more)
+		a.retained.add(more)
+	case more > 0 && !both(&t.retained, int64(l.RetainedTotal), &a.retained, share, more):
+		return t.crowded(fault.OutcomeExecuted, fmt.Sprintf("the reply of %d bytes has no room beside those that are made, or wait for their callers to say that they have them", n), "RetainedTotal", l.RetainedTotal)
 	}
 	in.reserved = n
 	return nil
@@ -129,6 +129,9 @@ func (in *Incoming) answer(flags uint8, references int, table, body []byte, m wi
 	in.answered = true
 	r := reply{flags: flags, extensions: extensions, reserved: in.reserved > 0, parts: [2][]byte{table, body},
 		payload: wire.Payload{References: uint32(references), Table: uint32(len(table)), Body: uint32(len(body))}}
+	if s.resumable {
+		in.reserved = 0 // it is the slot's now
+	}
 	// From here on the peer may use the slot again.
 	l, many := s.inbound.answered(in, &r)
 	if l == nil {
@@ -158,6 +161,9 @@ var incomings = sync.Pool{New: func() any { return new(Incoming) }}
 
 // recycle gives the memory of a served call back.
 func (in *Incoming) recycle() {
+	if in.reserved > 0 {
+		_ = in.Reserve(0)
+	}
 	if in.asm != nil {
 		in.asm.release()
 	}
