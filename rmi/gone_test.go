@@ -76,7 +76,7 @@ func TestGone(t *testing.T) {
 		}, short, short + 1250*time.Millisecond}, // a lease is counted in ticks of 250 ms
 		{"without a trace", func(network *rmitest.Network, owner, caller *rmi.Node) { // noticed after 15 s without a byte
 			network.Partition(owner, caller)
-		}, short + 10*time.Second, short + 16*time.Second},
+		}, short + 10*time.Second, short + 16250*time.Millisecond},
 	} {
 		for _, called := range []bool{true, false} {
 			name := c.name

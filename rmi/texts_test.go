@@ -28,7 +28,7 @@ func TestErrorsOfLimitsNameTheOption(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case e.IsDir() && (e.Name() == "bench" || e.Name() == "examples" || e.Name() == "testclient" || strings.HasPrefix(e.Name(), ".") && len(e.Name()) > 2):
+		case e.IsDir() && (e.Name() == "bench" || e.Name() == "examples" || e.Name() == "testclient" || e.Name() == "testdata" || strings.HasPrefix(e.Name(), ".") && len(e.Name()) > 2):
 			return filepath.SkipDir
 		case e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
 			return nil

@@ -12,7 +12,7 @@ const (
 
 	firstTimeout = 200 * time.Millisecond // until a round trip was measured
 	leastTimeout = 15 * time.Millisecond
-	mostTimeout  = 2 * time.Second
+	mostTimeout  = time.Second
 	mostTrip     = 60 * time.Second // a measurement beyond it is nonsense
 )
 
@@ -41,7 +41,7 @@ func (r *roundTrip) timeout(tries int) time.Duration {
 	if r.measured {
 		t = max(r.mean+max(4*r.variance, 2*time.Millisecond)+ackDelay, leastTimeout)
 	}
-	return min(t<<min(tries, 12), mostTimeout)
+	return min(t<<min(tries, 12), max(t, mostTimeout))
 }
 
 // jitter makes d up to a quarter longer, so that what was lost together is not sent again

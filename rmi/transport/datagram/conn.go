@@ -20,9 +20,12 @@ const (
 	// dropped. They come again.
 	maxUnread = 256 << 10
 
-	// deadAfter is how long this side repeats itself without a datagram from the peer before it
-	// considers the peer gone.
-	deadAfter = 10 * time.Second
+	// deadAfter and deadRepeats are for how long, and how often, this side repeats itself
+	// without a datagram from the peer before it considers the peer gone. Time alone says
+	// little: where round trips are slow and a third of them fails, ten seconds of silence are
+	// a few tries.
+	deadAfter   = 10 * time.Second
+	deadRepeats = 12
 	// closeTimeout is how long Close waits until the peer has everything.
 	closeTimeout = time.Second
 	// refusals is how often in a row the system must say that nobody has the peer's port
@@ -79,6 +82,7 @@ type connState struct {
 	peerSent uint32    // the newest value of the peer's clock
 	peerAt   time.Time // when it came; zero: nothing came
 	asking   time.Time // since when this side repeats itself and hears nothing; zero: it does not
+	repeated int       // datagrams since then that repeat something
 	refused  int       // times that the system refused a datagram since the last one came
 	armed    time.Time // until when the goroutine sleeps; zero: until woken
 }

@@ -33,7 +33,8 @@
 //
 // A connection fails in these cases. Each is its end, as a cut is for TCP:
 //
-//   - The peer is not heard for 10 seconds while this side repeats itself: syscall.ETIMEDOUT.
+//   - The peer is not heard for 10 seconds in which this side repeats itself, 12 times or more:
+//     syscall.ETIMEDOUT.
 //   - The peer says that it does not know the connection, because it was restarted:
 //     syscall.ECONNRESET. It is the same when the system says three times in a row that nobody
 //     has the peer's port.
@@ -116,7 +117,7 @@
 //
 // The timeout is the mean round trip, four times its variation (as in RFC 6298), and the 10
 // milliseconds that an acknowledgement may wait. It is at least 15 milliseconds, and doubles each
-// time up to 2 seconds. The congestion window is NewReno's, counted in datagrams. It is 10 at
+// time up to a second, if it is not longer from the first. The congestion window is NewReno's, counted in datagrams. It is 10 at
 // first, and from 10 to 256. It grows by one for each datagram that arrives, and later by one in a
 // round trip. It is halved after a loss, and 10 again when all was lost.
 //

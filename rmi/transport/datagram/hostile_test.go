@@ -288,6 +288,27 @@ func TestAPeerThatVanishes(t *testing.T) {
 	}
 }
 
+// Ten seconds of silence are few tries where answers take long. So tries count too.
+func TestAPeerThatIsFarAwayIsAskedOften(t *testing.T) {
+	inBubble(t, lossy.Options{Delay: 700 * time.Millisecond}, func(t *testing.T, packets *lossy.Network, l *listener) {
+		d, _ := connected(t, packets, l)
+		packets.Set(lossy.Options{Loss: 1})
+		before := packets.Counts().Sent
+		if _, err := d.Write(nullCall(0, 1)); err != nil {
+			t.Fatal(err)
+		}
+		asked := time.Now()
+		_, err := d.Read(make([]byte, 1))
+		if n := packets.Counts().Sent - before; !errors.Is(err, syscall.ETIMEDOUT) || n < deadRepeats {
+			t.Errorf("after %d datagrams in %v: %v", n, time.Since(asked), err)
+		}
+		if took := time.Since(asked); took < 12*1400*time.Millisecond {
+			t.Errorf("%d repeats in %v, where an answer takes 1.4 s", deadRepeats, took)
+		}
+		d.Close()
+	})
+}
+
 // The peer's program was killed and began anew: it does not know the connection.
 func TestAPeerThatForgot(t *testing.T) {
 	inBubble(t, lossy.Options{}, func(t *testing.T, packets *lossy.Network, l *listener) {

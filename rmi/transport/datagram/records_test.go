@@ -311,6 +311,12 @@ func (p *pair) call(t *testing.T, callers, each int) {
 		for {
 			rec, err := p.d.record()
 			if err != nil {
+				if !errors.Is(err, net.ErrClosed) {
+					t.Errorf("the calling end's connection ended with %v", err)
+				}
+				for _, slot := range slots {
+					close(slot)
+				}
 				return
 			}
 			slot, _ := slotOf(rec)
@@ -331,7 +337,10 @@ func (p *pair) call(t *testing.T, callers, each int) {
 					t.Error(err)
 					return
 				}
-				rec := <-slots[i]
+				rec, ok := <-slots[i]
+				if !ok {
+					return
+				}
 				if _, got := slotOf(rec); got != seq || len(rec) != len(returnRecord(0, 0, int(seq)%1500)) {
 					t.Errorf("return of call %d in slot %d where %d was due", got, i, seq)
 				}

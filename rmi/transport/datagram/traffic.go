@@ -186,9 +186,10 @@ func (c *connState) onTime(p *packer) {
 		}
 	}
 	if again > 0 {
+		c.repeated += again
 		if c.asking.IsZero() {
 			c.asking = now
-		} else if now.Sub(c.asking) >= deadAfter {
+		} else if now.Sub(c.asking) >= deadAfter && c.repeated >= deadRepeats {
 			c.fail(syscall.ETIMEDOUT)
 		}
 	}
@@ -271,7 +272,7 @@ func (c *connState) handle(p *packer, b []byte) {
 		return
 	}
 	h, b := parseData(b), b[dataHeader:]
-	c.asking, c.refused = time.Time{}, 0
+	c.asking, c.repeated, c.refused = time.Time{}, 0, 0
 	if c.peerAt.IsZero() || int32(h.sent-c.peerSent) > 0 {
 		c.peerSent, c.peerAt = h.sent, p.now
 	}
