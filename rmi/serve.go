@@ -75,24 +75,8 @@ func (v server) Serve(in *transport.Incoming) {
 // serve answers a call of an object of this node, or returns why not. table is
 // the call's, counted already.
 func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Ref) *Error {
-	enc := codec.NewEncoder(sideOf(in.Session), &n.limits)
-	enc.Within(in)
-	kept := false
-	defer func() {
-		if !kept {
-			enc.Release()
-		}
-	}()
 	if in.Header.Method == describe {
-		b, err := e.Interface.Description().MarshalBinary()
-		if err == nil {
-			err = codec.EncodeAny(enc, []any{b})
-		}
-		if err != nil {
-			return fault.New(KindInternal, OutcomeNotExecuted, "%w", err)
-		}
-		kept = in.Reply(0, nil, enc.Body())
-		return nil
+		return n.serveDescription(in, e)
 	}
 	m := e.Interface.ByID(in.Header.Method)
 	if m == nil {
@@ -108,12 +92,17 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	if in.Owned() {
 		dec.Own()
 	}
-	defer dec.Release()
-	returned := false
+	enc := codec.NewEncoder(sideOf(in.Session), &n.limits)
+	enc.Within(in)
+	returned, kept := false, false
 	defer func() {
 		if !returned { // runtime.Goexit: the transport answers
 			n.opts.Logger.Error("a method ended its goroutine instead of returning", "interface", e.Interface.Name, "method", m.Name, "stack", string(debug.Stack()))
 			n.ungive(in.Session, enc.Refs()...)
+		}
+		dec.Release()
+		if !kept {
+			enc.Release()
 		}
 	}()
 	var err *Error
@@ -129,16 +118,38 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 		n.logPanic(err, e.Interface.Name, m.Name)
 		return err
 	}
-	out, failed := n.results(in.Session, enc.Refs(), enc.Body())
-	if failed != nil {
-		return failed
+	kept, err = n.answer(in, enc)
+	return err
+}
+
+// serveDescription answers a call that asks for the description of an object's interface.
+func (n *Node) serveDescription(in *transport.Incoming, e *skeleton.Export) *Error {
+	enc := codec.NewEncoder(nil, &n.limits)
+	b, err := e.Interface.Description().MarshalBinary()
+	if err == nil {
+		err = codec.EncodeAny(enc, []any{b})
 	}
-	if failed := in.Reserve(len(out) + len(enc.Body())); failed != nil {
-		n.ungive(in.Session, enc.Refs()...)
-		return failed
+	if err != nil {
+		enc.Release()
+		return fault.New(KindInternal, OutcomeNotExecuted, "%w", err)
 	}
-	kept = in.Reply(len(enc.Refs()), out, enc.Body())
+	if !in.Reply(0, nil, enc.Body()) {
+		enc.Release()
+	}
 	return nil
+}
+
+// answer replies with what was encoded. kept says that the reply is retained there.
+func (n *Node) answer(in *transport.Incoming, enc *codec.Encoder) (kept bool, err *Error) {
+	table, err := n.results(in.Session, enc.Refs(), enc.Body())
+	if err != nil {
+		return false, err
+	}
+	if err := in.Reserve(len(table) + len(enc.Body())); err != nil {
+		n.ungive(in.Session, enc.Refs()...)
+		return false, err
+	}
+	return in.Reply(len(enc.Refs()), table, enc.Body()), nil
 }
 
 func methodNames(i *codec.Interface) (names []string) {

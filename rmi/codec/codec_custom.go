@@ -193,7 +193,7 @@ func (c *compiler) fillCodec(p *plan) bool {
 // checkOwn scans what a type's own codec wrote behind start. So a mistake in
 // it is reported here and not by the peer.
 func (e *Encoder) checkOwn(start int, t reflect.Type) error {
-	lim := e.limits
+	lim := *e.limits
 	lim.Depth -= e.depth
 	lim.Elements -= e.elements
 	var stack [wire.MaxNesting]uint32

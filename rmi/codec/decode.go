@@ -23,7 +23,7 @@ type Decoder struct {
 	mp       *msgpack.Decoder // reads from r; sees only what user codecs read
 	table    []refs.Ref
 	importer Importer
-	limits   wire.Limits
+	limits   *wire.Limits
 	memory   int             // bytes of Go values that may still be made
 	errors   int             // how many typed errors this decoder's value stands inside
 	text     strings.Builder // short strings; see string
@@ -85,7 +85,7 @@ func NewDecoder(body []byte, table []refs.Ref, im Importer, l *wire.Limits) (*De
 		d.Release()
 		return nil, err
 	}
-	if _, err := scanBody(body, &d.limits, d.stack[:]); err != nil {
+	if _, err := scanBody(body, d.limits, d.stack[:]); err != nil {
 		d.Release()
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (d *Decoder) payload(h valueHead) ([]byte, error) {
 // raw returns the bytes of the next value and skips it.
 func (d *Decoder) raw() ([]byte, Shape, error) {
 	rest := d.r.b[d.r.pos:]
-	shape, end, err := scanValue(rest, &d.limits, d.stack[:])
+	shape, end, err := scanValue(rest, d.limits, d.stack[:])
 	if err != nil {
 		return nil, Shape{}, err
 	}

@@ -23,7 +23,7 @@ type Encoder struct {
 	w        bodyWriter
 	mp       *msgpack.Encoder // writes to w
 	exporter Exporter
-	limits   wire.Limits
+	limits   *wire.Limits
 	refs     []refs.Ref
 	index    map[refs.Ref]int // of refs, once there are many
 	depth    int

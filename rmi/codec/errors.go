@@ -340,8 +340,7 @@ func (d *Decoder) inner(payload []byte) (in *Decoder, give func(), err error) {
 	if d.errors == maxErrorNesting {
 		return nil, nil, errors.New("typed errors nest too deep")
 	}
-	lim := d.limits
-	if in, err = NewDecoder(payload, nil, nil, &lim); err != nil {
+	if in, err = NewDecoder(payload, nil, nil, d.limits); err != nil {
 		return nil, nil, err
 	}
 	in.errors, in.memory = d.errors+1, d.memory

@@ -168,7 +168,7 @@ type Shape struct {
 func Scan(body []byte, l *wire.Limits) (Shape, error) {
 	lim := l.Effective()
 	var stack [wire.MaxNesting]uint32
-	return scanBody(body, &lim, stack[:])
+	return scanBody(body, lim, stack[:])
 }
 
 // scanBody is Scan with a stack that the caller lends.

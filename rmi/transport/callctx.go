@@ -182,6 +182,13 @@ func (c *callContext) Err() error {
 	return st.err
 }
 
+// ended is why the context has ended, unless only the clock says so.
+func (c *callContext) ended() error {
+	st := c.mu.Lock()
+	defer c.mu.Unlock()
+	return st.err
+}
+
 // AfterFunc arranges for f to be called in its own goroutine when the context ends. Package
 // context uses it to derive contexts without a goroutine for each.
 func (c *callContext) AfterFunc(f func()) (stop func() bool) {

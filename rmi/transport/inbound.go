@@ -462,6 +462,7 @@ func (c *inbound) drop() {
 
 // push appends to the queue.
 func (c *lockedInbound) push(in *Incoming) {
+	in.waited = true
 	if c.last == nil {
 		c.first = in
 	} else {

@@ -27,6 +27,7 @@ type Incoming struct {
 	turn      *Turn        // nil: it takes none, or has not entered
 	refused   *fault.Error // why it will not be served, although its payload must be received
 	answered  bool
+	waited    bool      // before it was served: its deadline may have passed
 	reserved  int       // bytes for which there is room in the account, for the reply
 	uncounted bool      // the table had no room, or will never come
 	asm       *assembly // of a payload that came in fragments; holds its charge

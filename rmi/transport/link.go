@@ -32,6 +32,7 @@ type Link struct {
 	pinged   atomic.Int64 // tick of the last ping sent
 	nudged   int64        // lastRead at the last nudge; the clock's
 
+	arrived    time.Time    // when the bytes came that are being looked at; zero: not asked for; the reader's
 	order      order        // of the calls that come, over datagrams; the reader's
 	assembling atomic.Int64 // bytes of payloads announced and not complete; the reader changes it
 	pieces     atomic.Int64 // bytes that came of such payloads

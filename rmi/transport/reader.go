@@ -103,6 +103,7 @@ func (x *intake) move(to []byte) {
 // true, it ends the session too.
 func (x *intake) took(n int) (over bool, err error) {
 	l := x.link
+	l.arrived = time.Time{}
 	l.lastRead.Store(l.session.transport.now.Load())
 	if l.session.closing.Load() != nil {
 		l.heard.Store(true)
@@ -302,7 +303,10 @@ func (l *Link) call(p wire.Prefix, rec []byte) error {
 	if h.Depth == 0 && in.refused == nil && s.goingOff.Load() {
 		in.refused = fault.New(fault.KindPeerGone, fault.OutcomeNotExecuted, "the node is shutting down and takes no new calls")
 	}
-	in.deadline = time.Now().Add(timeout(h.Timeout))
+	if l.arrived.IsZero() {
+		l.arrived = time.Now() // once for all calls that came together
+	}
+	in.deadline = l.arrived.Add(timeout(h.Timeout))
 	in.ctx = &callContext{session: s, chain: h.Chain, depth: h.Depth, relayed: h.Hops > 0, deadline: in.deadline}
 	if in.Extensions.Metadata != "" {
 		in.ctx.metadata.Store(&callMetadata{came: in.Extensions.Metadata})

@@ -33,6 +33,7 @@ func (t *Turn) enter(in *Incoming) bool {
 		st.running = append(st.running, in)
 		return true
 	}
+	in.waited = true
 	st.queue = append(st.queue, in)
 	return false
 }

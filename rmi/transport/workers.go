@@ -74,7 +74,7 @@ func (w *workers) loop(in *Incoming) {
 
 // serve serves one call and returns the next for this goroutine, or nil.
 func (w *workers) serve(in *Incoming) *Incoming {
-	if err := in.ctx.Err(); err != nil {
+	if err := in.late(); err != nil {
 		in.dropTable()
 		in.Fail(notSent(err))
 	} else {
@@ -82,6 +82,14 @@ func (w *workers) serve(in *Incoming) *Incoming {
 		w.handle(in)
 	}
 	return w.finish(in)
+}
+
+// late is why the call is not served after all, or nil.
+func (in *Incoming) late() error {
+	if in.waited {
+		return in.ctx.Err()
+	}
+	return in.ctx.ended() // its deadline has just been counted from now
 }
 
 // handle answers the call by the handler. A method may end its goroutine (runtime.Goexit, which

@@ -20,6 +20,8 @@ type Limits struct {
 	// References is how many entries the reference table of one frame may have. If zero, 16384; at
 	// most 65535, because an index has 16 bits.
 	References int
+
+	effective bool // WithDefaults has seen to it
 }
 
 const (
@@ -43,6 +45,7 @@ func (l Limits) WithDefaults() Limits {
 	limit(&l.Elements, defaultElements, maxMessage)
 	limit(&l.Memory, defaultMemory, math.MaxInt)
 	limit(&l.References, defaultReferences, maxReferences)
+	l.effective = true
 	return l
 }
 
@@ -55,10 +58,17 @@ func limit(n *int, standard, most int) {
 	}
 }
 
-// Effective returns the limits that a nil or incomplete l stands for.
-func (l *Limits) Effective() Limits {
-	if l == nil {
-		return Limits{}.WithDefaults()
+// standard is what a nil stands for.
+var standard = Limits{}.WithDefaults()
+
+// Effective returns the limits that a nil or incomplete l stands for. They are not to be changed.
+func (l *Limits) Effective() *Limits {
+	switch {
+	case l == nil:
+		return &standard
+	case l.effective:
+		return l
 	}
-	return l.WithDefaults()
+	full := l.WithDefaults()
+	return &full
 }
