@@ -274,18 +274,21 @@ func TestAStrangerDoesNotTakeTheNameOfWhoIsCutOff(t *testing.T) {
 	must[*registry.Binding](t)(g.bind(holder, "a", registry.BindOptions{}))
 	g.network.Partition(holder, g.home)
 	g.network.Cut(holder, g.home)
-	var err error
-	for range 100 {
-		if _, err = g.bind(stranger, "a", registry.BindOptions{}); rmi.KindOf(err) != rmi.KindAlreadyBound {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		if _, err := g.bind(stranger, "a", registry.BindOptions{}); rmi.KindOf(err) != rmi.KindAlreadyBound {
 			t.Fatalf("a stranger: %v", err)
 		}
-		if _, err = g.bind(again, "a", registry.BindOptions{}); err == nil {
+		_, err := g.bind(again, "a", registry.BindOptions{})
+		if err == nil {
 			break
 		}
-		time.Sleep(20 * time.Millisecond) // until the session counts as detached
-	}
-	if err != nil {
-		t.Errorf("a new process of the holder's: %v", err)
+		select {
+		case <-time.After(5 * time.Millisecond): // until the registry has noticed the cut
+		case <-ctx.Done():
+			t.Fatalf("a new process of the holder's: %v", err)
+		}
 	}
 	g.network.Heal(holder, g.home)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"gormi/refs"
 	"gormi/rmi"
@@ -172,6 +172,10 @@ func TestReferencesInADeniedCallAreGivenBack(t *testing.T) {
 }
 
 func TestAGateIsAskedAboutOneWayCalls(t *testing.T) {
+	synctest.Test(t, aGateIsAskedAboutOneWayCalls)
+}
+
+func aGateIsAskedAboutOneWayCalls(t *testing.T) {
 	network := rmitest.New(t)
 	gate := &warden{deny: everything}
 	owner, caller := network.Node(), network.Client()
@@ -187,13 +191,9 @@ func TestAGateIsAskedAboutOneWayCalls(t *testing.T) {
 	if err := tell(within(t), 1); err != nil {
 		t.Errorf("a one-way call waits for no answer: %v", err)
 	}
-	for gate.last().Method != "Call" {
-		time.Sleep(time.Millisecond)
-	}
-	select {
-	case <-ran:
-		t.Error("it ran")
-	case <-time.After(50 * time.Millisecond):
+	synctest.Wait()
+	if gate.last().Method != "Call" || len(ran) > 0 {
+		t.Errorf("the last that was asked is %v, and it ran %d times", gate.last(), len(ran))
 	}
 }
 

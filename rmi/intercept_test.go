@@ -25,6 +25,7 @@ import (
 // trail is what interceptors and methods note of the order in which they run.
 type trail struct {
 	mu    sync.Mutex // guards the fields below
+	noted *sync.Cond // a step; nil: nobody waits
 	steps []string
 	only  refs.ID // if not zero, the object whose calls are noted
 }
@@ -50,6 +51,9 @@ func (x *trail) step(s string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.steps = append(x.steps, s)
+	if x.noted != nil {
+		x.noted.Broadcast()
+	}
 }
 
 // around notes when it is entered and left.
@@ -67,16 +71,13 @@ func (x *trail) around(name string) intercept.Interceptor {
 
 // sorted waits for so many steps, and sorts them.
 func (x *trail) sorted(n int) {
-	for {
-		x.mu.Lock()
-		if len(x.steps) >= n {
-			slices.Sort(x.steps)
-			x.mu.Unlock()
-			return
-		}
-		x.mu.Unlock()
-		time.Sleep(time.Millisecond)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.noted = sync.NewCond(&x.mu)
+	for len(x.steps) < n {
+		x.noted.Wait()
 	}
+	slices.Sort(x.steps)
 }
 
 func (x *trail) check(t *testing.T, want ...string) {
@@ -561,9 +562,13 @@ func TestAnInterceptorTriesAgain(t *testing.T) {
 				t.Errorf("%d, %v after %d tries", n, err, tries)
 			}
 		}
-		for caller.Exports() > before { // until the owner has given the functions back
-			time.Sleep(100 * time.Millisecond)
+		for ctx := within(t); caller.Exports() > before; { // until the owner has given the functions back
 			runtime.GC()
+			select {
+			case <-time.After(5 * time.Millisecond): // cleanups run, and batches gather
+			case <-ctx.Done():
+				t.Fatal("the functions are not given back")
+			}
 		}
 	})
 }

@@ -10,7 +10,7 @@ func TestEachLimitReachesTheTransport(t *testing.T) {
 	var below []string
 	of := reflect.TypeOf(Limits{}.transport())
 	for _, f := range reflect.VisibleFields(of) {
-		if !f.Anonymous {
+		if !f.Anonymous && f.IsExported() {
 			below = append(below, f.Name)
 		}
 	}

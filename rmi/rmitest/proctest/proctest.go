@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Process is a program whose standard output is read line by line. It ends with the test
@@ -38,12 +39,30 @@ type Process struct {
 type log struct {
 	mu   sync.Mutex
 	text strings.Builder
+	more chan struct{} // closed with the next write; nil: nobody waits
 }
 
 func (l *log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.more != nil {
+		close(l.more)
+		l.more = nil
+	}
 	return l.text.Write(p)
+}
+
+// lacks returns a channel that is closed when more was written, or nil if text was.
+func (l *log) lacks(text string) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if strings.Contains(l.text.String(), text) {
+		return nil
+	}
+	if l.more == nil {
+		l.more = make(chan struct{})
+	}
+	return l.more
 }
 
 func (l *log) String() string {
@@ -149,6 +168,21 @@ func (p *Process) Says(prefix string) string {
 		}
 		if rest, ok := strings.CutPrefix(line, prefix); ok {
 			return rest
+		}
+	}
+}
+
+// Logs waits until standard error contains text, as Log returns it. The test fails if that takes
+// more than a minute.
+func (p *Process) Logs(text string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+	defer cancel()
+	for more := p.log.lacks(text); more != nil; more = p.log.lacks(text) {
+		select {
+		case <-more:
+		case <-ctx.Done():
+			p.t.Fatalf("the log does not say %q: %s", text, p.Log())
 		}
 	}
 }
