@@ -183,8 +183,8 @@
 //  4. A peer that may do something with no name at all is refused before its arguments are
 //     decoded. What it may not do with one name is refused with rmi.KindDenied, whether the
 //     name is bound or not.
-//  5. Who loses a name is told by whom ([Binding.Err]). The registry logs "name taken over" and
-//     "name taken away", with name, from, by and revision.
+//  5. Who loses a name is told by whom ([Binding.Err]). It is an event of package audit too,
+//     NameTaken, as is each operation that the policy denies.
 //  6. A peer that calls through a relay counts as an anonymous one of another machine.
 //  7. The registry's own process may do everything.
 //

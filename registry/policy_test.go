@@ -322,7 +322,7 @@ func TestWhoLosesANameIsToldByWhom(t *testing.T) {
 		t.Fatal(err)
 	}
 	told(b, "unbound by", "spiffe://gormi/client")
-	for _, want := range []string{`msg="name taken over" name=a from="\"spiffe://gormi/server\"`, `msg="name taken away" name=b from="\"spiffe://gormi/server\"`, `by="\"spiffe://gormi/client\"`} {
+	for _, want := range []string{`msg="name taken" audit=true principal=spiffe://gormi/client node=`, `name=a holder="\"spiffe://gormi/server\" (node `, `reason="bound anew"`, `name=b holder="\"spiffe://gormi/server\" (node `, `reason=unbound`} {
 		if !strings.Contains(g.log.String(), want) {
 			t.Errorf("the log says\n%s\nwant %s", g.log, want)
 		}

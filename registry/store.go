@@ -12,6 +12,7 @@ import (
 	"gormi/refs"
 	"gormi/registry/policy"
 	"gormi/rmi"
+	"gormi/rmi/audit"
 )
 
 // store is the servant: a registry that keeps its tables in memory. Each method checks its
@@ -24,6 +25,7 @@ type store struct {
 	detached func(refs.NodeID) bool
 	limits   ServeOptions // without zeros
 	policy   atomic.Pointer[policy.Policy]
+	audit    func(audit.Event)
 	start    time.Time     // zero of the store's time; see now
 	earlier  chan struct{} // has room for one: sent to when a lease comes before all others
 
@@ -40,7 +42,7 @@ func newStore(o ServeOptions, log *slog.Logger, n node) *store {
 	first := Revision(now.UnixNano())
 	limits := o.withDefaults()
 	s := &store{
-		log: log, public: n.Public, detached: n.Detached, start: now, earlier: make(chan struct{}, 1),
+		log: log, public: n.Public, detached: n.Detached, audit: n.Audit, start: now, earlier: make(chan struct{}, 1),
 		limits: limits, state: tables{limits: limits, first: first, revision: first, held: make(map[refs.NodeID]int), shares: make(map[party]share)},
 	}
 	s.policy.Store(cmp.Or(o.Policy, policy.Default()))
@@ -63,6 +65,7 @@ func (s *store) rlock() *tables {
 type node interface {
 	Public() bool
 	Detached(refs.NodeID) bool
+	Audit(audit.Event)
 }
 
 // now is the store's time. No change of the computer's clock moves it.
@@ -94,6 +97,7 @@ func (s *store) put(b *binding, allow allow) error {
 	revision := b.revision
 	s.mu.Unlock()
 	if err != nil {
+		s.note(b.by, b.name, err)
 		return err
 	}
 	if earliest {
@@ -103,11 +107,24 @@ func (s *store) put(b *binding, allow allow) error {
 		}
 	}
 	if old != nil && old.by != b.by {
-		s.log.Info("name taken over", "name", b.name, "from", old.by.String(), "by", b.by.String(), "ref", b.ref, "revision", revision)
+		s.audit(audit.Event{Kind: audit.NameTaken, Principal: b.by.principal, Node: b.by.node, Name: b.name, Holder: old.by.String(), Reason: "bound anew"})
 	} else {
 		s.log.Debug("bound", "name", b.name, "by", b.by.String(), "ref", b.ref, "revision", revision)
 	}
 	return nil
+}
+
+// note tells of an operation that failed because the policy or a limit did not allow it.
+func (s *store) note(by holder, name string, err error) {
+	e := audit.Event{Kind: audit.CallDenied, Principal: by.principal, Node: by.node, Name: name, Reason: err.Error()}
+	switch rmi.KindOf(err) {
+	case kindDenied:
+	case rmi.KindOverloaded:
+		e.Kind = audit.QuotaExceeded
+	default:
+		return
+	}
+	s.audit(e)
 }
 
 // check returns why an entry cannot be bound.
@@ -151,9 +168,10 @@ func (s *store) Unbind(ctx context.Context, name string, only refs.Ref) error {
 	b, err := s.unbind(name, only, who)
 	switch {
 	case err != nil:
+		s.note(who.holder, name, err)
 		return err
 	case b.by != who.holder:
-		s.log.Info("name taken away", "name", name, "from", b.by.String(), "by", who.holder.String(), "revision", b.revision)
+		s.audit(audit.Event{Kind: audit.NameTaken, Principal: who.principal, Node: who.node, Name: name, Holder: b.by.String(), Reason: "unbound"})
 	default:
 		s.log.Debug("unbound", "name", name)
 	}
@@ -172,7 +190,9 @@ func (s *store) Lookup(ctx context.Context, name string) (Entry, error) {
 		return Entry{}, err
 	}
 	if p := peerOf(ctx); !s.may(p, policy.Lookup, name) {
-		return Entry{}, p.denied(policy.Lookup)
+		err := p.denied(policy.Lookup)
+		s.note(p.holder, name, err)
+		return Entry{}, err
 	}
 	now := s.now()
 	defer s.mu.RUnlock()

@@ -10,6 +10,7 @@ import (
 	"gormi/refs"
 	"gormi/registry/policy"
 	"gormi/rmi"
+	"gormi/rmi/audit"
 )
 
 // served is the node of a store without one.
@@ -18,6 +19,7 @@ type served struct {
 	detached map[refs.NodeID]bool
 }
 
+func (s served) Audit(audit.Event)            {}
 func (s served) Public() bool                 { return !s.at.IsLoopback() }
 func (s served) Detached(id refs.NodeID) bool { return s.detached[id] }
 

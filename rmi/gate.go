@@ -6,6 +6,7 @@ import (
 
 	"gormi/refs"
 	"gormi/rmi/access"
+	"gormi/rmi/audit"
 	"gormi/rmi/fault"
 	"gormi/rmi/transport"
 	"gormi/skeleton"
@@ -75,7 +76,11 @@ func (n *Node) passes(g access.Gate, in *transport.Incoming, c access.Call) (ok 
 // denied notes a call that a gate denies, and returns the answer to it. It is the same whether
 // the object is exported or not: it says nothing but what the peer knows.
 func (n *Node) denied(c access.Call) *Error {
-	n.opts.Logger.Debug("call denied", "principal", c.Principal, "node", c.Node.String(), "interface", c.Interface, "method", c.Method, "onward", c.Onward)
+	e := audit.Event{Kind: audit.CallDenied, Principal: c.Principal, Node: c.Node, Interface: c.Interface, Method: c.Method}
+	if c.Onward {
+		e.Reason = "to be relayed"
+	}
+	n.transport.Note(e)
 	if c.Principal == transport.Anonymous {
 		return fault.New(KindDenied, OutcomeNotExecuted, "the node does not know who you are, and does not let such peers call this: "+
 			"connect with a certificate of an authority that it trusts (rmi.TLSFromEnv), or ask who runs it (its Options.Authorize or ExportOptions.Authorize)")

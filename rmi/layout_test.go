@@ -16,7 +16,7 @@ import (
 // import those in the lines above its own, and none beside or below it.
 var layers = [][]string{
 	{"gormi/refs", "gormi/proxy/dynamic", "gormi/rmi/tlsfiles", "gormi/registry/policy", "gormi/rmi/rmitest/proctest"},
-	{"gormi/refs/lease", "gormi/rmi/access"},
+	{"gormi/refs/lease", "gormi/rmi/access", "gormi/rmi/audit"},
 	{"gormi/rmi/fault", "gormi/rmi/backoff"},
 	{"gormi/rmi/wire", "gormi/rmi/dialpolicy", "gormi/rmi/internal/mempool", "gormi/rmi/internal/guard"},
 	{"gormi/rmi/codec/fields", "gormi/rmi/internal/callmeta"},
@@ -43,9 +43,9 @@ var forbidden = map[string][]string{
 // Package stub is what stubs written by hand need, like generated ones. A node's port and
 // multicast are for the packages that build on a node.
 var only = map[string][]string{
-	"gormi/registry":                {"gormi/rmi", "gormi/rmi/access", "gormi/registry/policy", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
+	"gormi/registry":                {"gormi/rmi", "gormi/rmi/access", "gormi/rmi/audit", "gormi/registry/policy", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
 	"gormi/callback":                {"gormi/registry", "gormi/rmi", "gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/multicast", "gormi/refs", "gormi/rmi/stub"},
-	"gormi/rmi/port":                {"gormi/refs", "gormi/rmi/multicast"},
+	"gormi/rmi/port":                {"gormi/refs", "gormi/rmi/audit", "gormi/rmi/multicast"},
 	"gormi/rmi/internal/testclient": nil,
 	"gormi/rmi/transport/datagram":  {"gormi/rmi/backoff", "gormi/rmi/fault", "gormi/rmi/wire"},
 	"gormi/rmi/internal/lossy":      nil,

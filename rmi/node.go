@@ -14,6 +14,7 @@ import (
 	"gormi/proxy"
 	"gormi/refs"
 	"gormi/rmi/access"
+	"gormi/rmi/audit"
 	"gormi/rmi/dialpolicy"
 	"gormi/rmi/fault"
 	"gormi/rmi/intercept"
@@ -104,6 +105,9 @@ type Options struct {
 
 	// Limits bound what peers can make the node hold.
 	Limits Limits
+
+	// Audit is told of each security event: see package audit. May be nil.
+	Audit func(audit.Event)
 
 	// Logger gets the node's log. If nil, slog.Default().
 	Logger *slog.Logger
@@ -207,7 +211,7 @@ func NewNode(o *Options) *Node {
 	n.multicast = multicast.NewExchange((*multicastHost)(n))
 	n.transport = transport.New(transport.Config{
 		Key: key, Time: n.time, Handler: server{n}, Network: n.opts.Network, Dial: rules, TLS: n.opts.TLS, RequirePrincipal: n.opts.RequirePrincipal,
-		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.multicast.Opened,
+		Limits: n.opts.Limits.transport(), Logger: n.opts.Logger, Audit: n.opts.Audit, Attach: n.attach, OnEnd: n.sessionEnded, OnStream: n.multicast.Opened,
 		SessionLease: n.opts.SessionLease, Grace: n.opts.Grace, RefusalsPass: n.opts.RefusalsPass, BusyPoll: n.opts.BusyPoll, OnConnect: n.multicast.Connected, OnDisconnect: n.multicast.Disconnected,
 		OnAbsent: n.sessionCut, OnTable: n.tableDropped,
 	})

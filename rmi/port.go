@@ -5,6 +5,7 @@ import (
 
 	"gormi/proxy"
 	"gormi/refs"
+	"gormi/rmi/audit"
 	"gormi/rmi/multicast"
 	"gormi/rmi/port"
 )
@@ -53,6 +54,8 @@ func (n *nodePort) Detached(id refs.NodeID) bool {
 	s := n.transport.Live(id)
 	return s == nil || s.Detached()
 }
+
+func (n *nodePort) Audit(e audit.Event) { n.transport.Note(e) }
 
 func (n *nodePort) Multicast() *multicast.Exchange { return n.multicast }
 

@@ -110,7 +110,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, stdout io.Writer) 
 	if rules != nil {
 		reloading, stop := context.WithCancel(ctx)
 		var reloader sync.WaitGroup
-		reloader.Go(func() { o.reload(reloading, log, names) })
+		reloader.Go(func() { o.reload(reloading, node, names) })
 		defer reloader.Wait()
 		defer stop()
 	} else if !node.Endpoint().IsLoopback() && !node.Endpoint().IsUnix() && (config == nil || o.tlsCert != "" && o.tlsClientCA == "") {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -12,6 +11,8 @@ import (
 
 	"gormi/registry"
 	"gormi/registry/policy"
+	"gormi/rmi"
+	"gormi/rmi/audit"
 )
 
 // loadPolicy reads the file of -policy, nil if there is none.
@@ -28,7 +29,7 @@ func (o *options) loadPolicy() (*policy.Policy, error) {
 
 // reload reads the file of -policy again at each SIGHUP, until ctx ends. If the file is broken the
 // policy stays as it is.
-func (o *options) reload(ctx context.Context, log *slog.Logger, names *registry.Server) {
+func (o *options) reload(ctx context.Context, n *rmi.Node, names *registry.Server) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -40,11 +41,11 @@ func (o *options) reload(ctx context.Context, log *slog.Logger, names *registry.
 		}
 		p, err := o.loadPolicy()
 		if err != nil {
-			log.Error("policy refused; the one before stays", "err", err)
+			n.Port().Audit(audit.Event{Kind: audit.PolicyRefused, Reason: err.Error() + "; the one before stays"})
 			continue
 		}
 		names.SetPolicy(p)
-		log.Info("policy reloaded", "file", o.policy, "rules", p.Rules())
+		n.Port().Audit(audit.Event{Kind: audit.PolicyReloaded, Reason: fmt.Sprintf("%s, rules: %d", o.policy, p.Rules())})
 	}
 }
 

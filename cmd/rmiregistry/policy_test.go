@@ -109,7 +109,7 @@ func TestAPolicyIsReloaded(t *testing.T) {
 		t.Error(status)
 	}
 	log := d.Log()
-	for _, want := range []string{`msg="policy refused; the one before stays"`, `msg="policy reloaded"`, "rules=1"} {
+	for _, want := range []string{`level=ERROR msg="policy refused" audit=true reason=`, "; the one before stays", `msg="policy reloaded" audit=true`, "rules: 1"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log says\n%s\nwant %s", log, want)
 		}

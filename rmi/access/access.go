@@ -43,8 +43,8 @@
 // question. So somebody who guesses numbers of objects, and whom Options.Authorize allows
 // nothing, cannot tell which objects there are. Numbers of objects are random, but for the
 // well-known ones, and a guess finds none in practice. That is why ExportOptions.Authorize may
-// be told apart: its Denied says that there is an object. The node logs a call that is denied
-// at the level Debug, as "call denied".
+// be told apart: its Denied says that there is an object. A call that is denied is an event of
+// package audit.
 //
 // # What a gate costs
 //

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"gormi/refs"
+	"gormi/rmi/audit"
 	"gormi/rmi/multicast"
 )
 
@@ -28,6 +29,9 @@ type Port interface {
 	// back, or is gone. A node is never detached from itself. Detached is meant for nodes that
 	// this one had a session with.
 	Detached(id refs.NodeID) bool
+
+	// Audit tells of a security event.
+	Audit(e audit.Event)
 
 	// Multicast sends values to many receivers.
 	Multicast() *multicast.Exchange

@@ -129,13 +129,13 @@ func (s *Session) refused(err error) *fault.Error {
 
 // DialFailed logs what a dial met whose error is not passed on.
 func (t *Transport) DialFailed(ep refs.Endpoint, err error) {
-	t.remark(slog.LevelDebug, "dial failed", "address", ep.String(), "reason", detail(err))
+	t.remark(slog.LevelDebug, "dial failed", slog.String("address", ep.String()), slog.String("reason", detail(err)))
 }
 
 // unsaid takes the place of what a dial met, in errors of a session whose address a peer chose.
 // Callers pass these errors on, perhaps to that peer: see fault.Private. The log tells it.
 func (s *Session) unsaid(err error) error {
-	s.transport.remark(slog.LevelDebug, "dial failed", "peer", s.peer.String(), "reason", text(err))
+	s.transport.remark(slog.LevelDebug, "dial failed", slog.String("peer", s.peer.String()), slog.String("reason", text(err)))
 	return fault.Public(fault.Add(err, fault.Private))
 }
 

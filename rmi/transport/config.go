@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/audit"
 	"gormi/rmi/dialpolicy"
 	"gormi/rmi/transport/streams"
 	"gormi/rmi/wire"
@@ -77,6 +78,9 @@ type Config struct {
 	TLS     *tls.Config // for TCP, both ways; nil: in the clear
 	Limits  Limits
 	Logger  *slog.Logger
+
+	// Audit is told of each security event. It must not block. May be nil.
+	Audit func(audit.Event)
 
 	// Dial says which addresses may be dialled. If nil, dialpolicy's default.
 	Dial *dialpolicy.Rules

@@ -174,7 +174,7 @@ func toldWhy(t *testing.T, a, b *node, at refs.Endpoint, served <-chan struct{})
 	if errors.As(err, &f) && f.Origin != fault.OriginPeer {
 		t.Errorf("%v: made here, says the error", err)
 	}
-	a.logs.wait(t, "level=WARN msg=\"session ended\"")
+	a.logs.wait(t, "level=WARN msg=\"protocol broken\" audit=true")
 }
 
 // A close record is not answered, and its text is made safe to print.
@@ -249,10 +249,10 @@ func TestBreachesOfTheProtocolDoNotFloodTheLog(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second) // of the test's own clock
 		synctest.Wait()
-		if n := strings.Count(b.logs.String(), "session ended"); n != remarksPerSecond {
+		if n := strings.Count(b.logs.String(), "protocol broken\" audit=true"); n != remarksPerSecond {
 			t.Errorf("%d lines for %d peers, want %d", n, peers, remarksPerSecond)
 		}
-		b.logs.wait(t, fmt.Sprintf("number=%d", peers-remarksPerSecond))
+		b.logs.wait(t, fmt.Sprintf("event=\"protocol broken\" number=%d", peers-remarksPerSecond))
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"gormi/rmi/audit"
 	"gormi/rmi/codec"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/mempool"
@@ -79,7 +80,9 @@ func (in *Incoming) Reserve(n int) *fault.Error {
 		t.retained.add(more)
 		a.retained.add(more)
 	case more > 0 && !both(&t.retained, int64(l.RetainedTotal), &a.retained, share, more):
-		return t.crowded(fault.OutcomeExecuted, fmt.Sprintf("the reply of %d bytes has no room beside those that are made, or wait for their callers to say that they have them", n), "RetainedTotal", l.RetainedTotal)
+		err := t.crowded(fault.OutcomeExecuted, fmt.Sprintf("the reply of %d bytes has no room beside those that are made, or wait for their callers to say that they have them", n), "RetainedTotal", l.RetainedTotal)
+		in.Session.noteOf(audit.QuotaExceeded, err)
+		return err
 	}
 	in.reserved = n
 	return nil

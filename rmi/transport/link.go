@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gormi/rmi/audit"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
 	"gormi/rmi/transport/streams"
@@ -212,7 +213,9 @@ func (l *Link) onTick(now int64) {
 		l.cut(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the peer took no byte for %v", deadAfter))
 		return
 	case l.slow.looks(now, l.assembling.Load(), l.pieces.Load()):
-		l.cut(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "less than %d bytes of a message came in %v", slowBytes, deadAfter))
+		err := fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "less than %d bytes of a message came in %v", slowBytes, deadAfter)
+		s.noteOf(audit.QuotaExceeded, err)
+		l.cut(err)
 		return
 	case silent >= ping && time.Duration(now-l.pinged.Load())*tick >= ping:
 		l.pinged.Store(now)

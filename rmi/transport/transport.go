@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"maps"
 	"net"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"gormi/refs"
+	"gormi/rmi/audit"
 	"gormi/rmi/backoff"
 	"gormi/rmi/dialpolicy"
 	"gormi/rmi/fault"
@@ -30,9 +30,9 @@ type Transport struct {
 	node  refs.NodeID
 	began time.Time
 
-	unlogged atomic.Int64 // remarks of this second; see remark
-	now      atomic.Int64 // ticks since the beginning; see tick
-	conns    atomic.Int64 // connections, handshakes under way included
+	remarks remarks
+	now     atomic.Int64 // ticks since the beginning; see tick
+	conns   atomic.Int64 // connections, handshakes under way included
 
 	// Of all accounts, like the uses of the same name there.
 	handshakes, held, retained use
@@ -163,6 +163,9 @@ func (t *Transport) acceptLoop(l net.Listener) {
 		}
 		failures = 0
 		if !t.admitConnection(conn) {
+			if t.ctx.Err() == nil {
+				t.Note(audit.Event{Kind: audit.QuotaExceeded, From: addressOf(conn), Reason: "as many connections as the node accepts, or as many from this address (Options.Limits.Connections, Handshakes and Share)"})
+			}
 			if t.ctx.Err() == nil && !t.secured(l.Addr().Network()) {
 				// It fits the socket's empty buffer.
 				_ = conn.SetWriteDeadline(time.Now().Add(closeTimeout))
@@ -172,17 +175,6 @@ func (t *Transport) acceptLoop(l net.Listener) {
 			continue
 		}
 		go t.serveConn(conn, l.Addr().Network())
-	}
-}
-
-// remarksPerSecond bounds what strangers can make a node log.
-const remarksPerSecond = 10
-
-// remark logs a mistake of a peer, but not too often: whoever can connect can repeat it at
-// will.
-func (t *Transport) remark(level slog.Level, msg string, args ...any) {
-	if t.unlogged.Add(1) <= remarksPerSecond {
-		t.Logger.Log(context.Background(), level, msg, args...)
 	}
 }
 
@@ -308,7 +300,7 @@ func (t *Transport) serveConn(conn net.Conn, network string) {
 		}
 	}
 	if err != nil && !errors.Is(err, errCrossed) {
-		t.remark(slog.LevelInfo, "connection refused", "from", conn.RemoteAddr().String(), "reason", text(err))
+		t.Note(audit.Event{Kind: audit.ConnectionRefused, From: addressOf(conn), Reason: text(err)})
 	}
 	if err != nil {
 		c.linger(time.Now().Add(closeTimeout), lingerRefused)
@@ -350,10 +342,9 @@ func (t *Transport) ended(s *Session) {
 		t.OnEnd(s)
 	}
 	if fault.KindOf(s.err) == fault.KindProtocol {
-		t.remark(slog.LevelWarn, "session ended", "peer", s.peer.String(), "reason", s.err)
-	} else {
-		t.Logger.Debug("session ended", "peer", s.peer.String(), "reason", s.err)
+		s.noteOf(audit.ProtocolBroken, s.err)
 	}
+	t.Logger.Debug("session ended", "peer", s.peer.String(), "reason", s.err)
 	if entered {
 		s.inbound.forget()
 		t.accounts.close(s.account)
@@ -380,9 +371,7 @@ func (t *Transport) clock() {
 		t.boundDetached(list)
 		clear(list)
 		if now%int64(time.Second/tick) == 0 {
-			if left := t.unlogged.Swap(0); left > remarksPerSecond {
-				t.Logger.Info("connections refused, or ended for a breach of the protocol, and not logged one by one", "number", left-remarksPerSecond)
-			}
+			t.tellUnlogged()
 		}
 		if now%int64(workerIdle/tick) == 0 {
 			t.workers.trim()
@@ -418,7 +407,9 @@ func (t *Transport) boundDetached(list []*Session) {
 		}
 		s := has[most][0]
 		has[most] = has[most][1:]
-		s.end(fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost, and more than %d sessions were without one (Options.Limits.Detached)", t.Limits.Detached))
+		err := fault.New(fault.KindPeerGone, fault.OutcomeUnknown, "the connection was lost, and more than %d sessions were without one (Options.Limits.Detached)", t.Limits.Detached)
+		s.noteOf(audit.QuotaExceeded, err)
+		s.end(err)
 	}
 }
 

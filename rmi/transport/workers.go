@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"gormi/rmi/audit"
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/guard"
 	"gormi/rmi/wire"
@@ -351,6 +352,9 @@ func (c *lockedInbound) admitQueued() (first *Incoming, list bool) {
 
 // refuse answers a call that is not served. It neither waits nor writes.
 func (s *Session) refuse(in *Incoming, why *fault.Error) {
+	if why.Kind == fault.KindOverloaded {
+		s.noteOf(audit.QuotaExceeded, why)
+	}
 	in.dropTable()
 	r := refused(why, in.uncounted && s.resumable)
 	l, _ := s.inbound.answered(in, &r)
