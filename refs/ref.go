@@ -22,8 +22,8 @@ type Via struct {
 func (v Via) IsZero() bool { return v == Via{} }
 
 // Ref is a reference to a remote object. It is a value: comparable, and safe to copy and share. Use
-// == to ask whether two are written the same and came the same way. Compare their ID to ask whether they name the same
-// object.
+// == to ask whether two are written the same and came the same way. Compare their ID to ask whether
+// they name the same object.
 type Ref struct {
 	Endpoint // where the owner listens; zero when it does not
 	ID

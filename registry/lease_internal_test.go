@@ -410,13 +410,42 @@ func (s *store) counts() (names, leases, bytes int) {
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	var p past
 	for i := range 5 * maxPast {
-		p.add(fmt.Sprint(i), end{revision: Revision(i + 1)}, time.Duration(i))
+		p.add(fmt.Sprint(i), end{revision: Revision(i + 1), held: party{host: fmt.Sprint(i % 8)}}, time.Duration(i))
 		if len(p.young)+len(p.old) > 2*maxPast {
 			t.Fatal(len(p.young), len(p.old))
 		}
 	}
 	if p.last(fmt.Sprint(4*maxPast)).revision != 4*maxPast+1 {
 		t.Error("one of the last is forgotten")
+	}
+}
+
+// Whoever lets names lapse makes the registry forget only its own.
+func TestAPartyHasAShareOfWhatIsRemembered(t *testing.T) {
+	var p past
+	hers := end{revision: 7, held: party{principal: "hers"}}
+	p.add("hers", hers, 0)
+	his := party{principal: "his"}
+	for i := range 5 * maxPast {
+		p.add(fmt.Sprint(i), end{revision: 1, held: his}, 0)
+	}
+	if p.last("hers") != hers || len(p.young)+len(p.old) != 1+maxPastEach {
+		t.Errorf("of %d names that are remembered hers is %v", len(p.young)+len(p.old), p.last("hers"))
+	}
+	// A name that is bound and ends again and again counts once.
+	for i := range 2 * maxPastEach {
+		p.forget("hers")
+		hers.revision = Revision(i)
+		p.add("hers", hers, 0)
+	}
+	if p.last("hers") != hers {
+		t.Errorf("the last end of hers is forgotten: %v", p.last("hers"))
+	}
+	// An end that is not remembered does not leave an older one in its place.
+	p.old = map[string]end{"twice": {revision: 1, held: his}}
+	p.add("twice", end{revision: 2, held: his}, 0)
+	if got := p.last("twice").revision; got == 1 {
+		t.Error("an older end is remembered than the last")
 	}
 }
 

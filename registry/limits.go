@@ -27,9 +27,10 @@ const (
 	// maxSweep is how many leases the sweep looks at while it holds the lock.
 	maxSweep = 512
 
-	// pastFor and maxPast bound what is remembered of names that ended.
-	pastFor = 5 * time.Minute
-	maxPast = 1 << 16
+	// pastFor, maxPast and maxPastEach bound what is remembered of names that ended.
+	pastFor     = 5 * time.Minute
+	maxPast     = 1 << 16
+	maxPastEach = maxPast / 4 // that one party held
 )
 
 // withDefaults returns the options without zeros.

@@ -100,7 +100,7 @@ func (t *tables) remove(b *binding, how ending, now time.Duration, by holder) {
 	t.let(b)
 	t.names.remove(b.name)
 	t.bytes -= b.size()
-	e := end{revision: b.revision, how: how, of: b.by.node, by: by}
+	e := end{revision: b.revision, how: how, of: b.by.node, held: b.by.party(), by: by}
 	if b.lease != nil {
 		e.origin = b.lease.origin
 	}

@@ -99,15 +99,15 @@ type served struct {
 	turn transport.Turn // of Serial
 
 	// Where the object was exported: by Export, or by being passed to a node.
-	by string
+	by site
 	to refs.NodeID
 }
 
 // place tells where the object was exported.
 func (x *served) place() string {
 	switch {
-	case x.by != "":
-		return "by Export at " + x.by
+	case x.by != site{}:
+		return "by Export at " + x.by.String()
 	case !x.to.IsZero():
 		return "by being passed to node " + x.to.Short()
 	}
@@ -246,8 +246,8 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 	if i, err = i.With(o.Methods); err != nil {
 		return nil, err
 	}
-	here := caller()
-	e, err := n.exports.Pin(i, rv, o.Number, func(e *skeleton.Export) { e.Extra = &served{ExportOptions: *o, by: here} },
+	at := here()
+	e, err := n.exports.Pin(i, rv, o.Number, func(e *skeleton.Export) { e.Extra = &served{ExportOptions: *o, by: at} },
 		func(old *skeleton.Export, known bool) (*skeleton.Export, error) {
 			x := old.Extra.(*served)
 			both, more, err := x.with(o)
@@ -263,7 +263,7 @@ func Export[T any](n *Node, v T, o *ExportOptions) (*Handle[T], error) {
 				}
 				return &skeleton.Export{Skeleton: skeleton.New(as, rv), Num: both.Number, Extra: &served{ExportOptions: both, by: x.by, to: x.to}}, nil
 			}
-			return nil, fault.Add(unfit(i, "the object was exported %s, with other options than here, at %s: export it with its options first, before it is passed or bound", x.place(), here), fault.Cause(err))
+			return nil, fault.Add(unfit(i, "the object was exported %s, with other options than here, at %s: export it with its options first, before it is passed or bound", x.place(), at), fault.Cause(err))
 		})
 	if err != nil {
 		return nil, err
@@ -276,10 +276,17 @@ func unfit(i *codec.Interface, format string, a ...any) *Error {
 	return fault.Add(fault.New(fault.KindInvalid, fault.OutcomeNotExecuted, format, a...), fault.Op("export"), fault.Of(i.Name))
 }
 
-// caller is the place in the program from which this module was called.
-func caller() string {
-	var pcs [16]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+// site is a place in the program from which this module was called. Its text is made when somebody
+// asks: that takes longer than an export. The zero site is nowhere.
+type site struct{ pcs [8]uintptr }
+
+func here() (s site) {
+	runtime.Callers(2, s.pcs[:])
+	return s
+}
+
+func (s site) String() string {
+	frames := runtime.CallersFrames(s.pcs[:])
 	for {
 		f, more := frames.Next()
 		if !more || !strings.HasPrefix(f.Function, "gormi/rmi.") && !strings.HasPrefix(f.Function, "gormi/registry.") && !strings.HasPrefix(f.Function, "gormi/callback.") {

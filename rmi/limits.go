@@ -38,6 +38,12 @@ type Limits struct {
 	// a connection for longest. The default is 4,096.
 	Detached int
 
+	// CallRate is how many calls a second one principal may make, and HandshakeRate how many
+	// connections a second may come from one address. As many as in a second may come at once.
+	// The default, zero, is no limit.
+	CallRate      int
+	HandshakeRate int
+
 	// Share is how many percent of HandlersTotal, NestedTotal, AssemblyTotal, RetainedTotal,
 	// Connections and Handshakes one principal may use, whose peers are counted together. For
 	// peers of which nothing proves who they are (see PeerInfo), an address counts as one. The
@@ -53,6 +59,6 @@ func (l Limits) transport() transport.Limits {
 		},
 		Assembly: l.Assembly, AssemblyTotal: l.AssemblyTotal, Slots: l.Slots, Handlers: l.Handlers, HandlersTotal: l.HandlersTotal,
 		Nested: l.Nested, NestedTotal: l.NestedTotal, Queue: l.Queue, Streams: l.Streams, Connections: l.Connections, Handshakes: l.Handshakes, Pending: l.Pending,
-		Retained: l.Retained, RetainedTotal: l.RetainedTotal, Detached: l.Detached, Share: l.Share,
+		Retained: l.Retained, RetainedTotal: l.RetainedTotal, Detached: l.Detached, CallRate: l.CallRate, HandshakeRate: l.HandshakeRate, Share: l.Share,
 	}
 }

@@ -38,9 +38,9 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 		in.Fail(failed)
 		return
 	}
-	kept := false
+	retained := false
 	defer func() {
-		if kept {
+		if retained {
 			reply.Detach()
 		} else {
 			reply.Release()
@@ -58,7 +58,7 @@ func (n *Node) relay(in *transport.Incoming, rs []refs.Ref) {
 		in.Fail(failed)
 		return
 	}
-	kept = in.Relay(reply.Failed, len(back), table, reply.Body, reply.Metadata)
+	retained = in.Relay(reply.Failed, len(back), table, reply.Body, reply.Metadata)
 }
 
 // passOn sends a call on its way to the owner of its object and returns the reply. A call

@@ -94,14 +94,14 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 	}
 	enc := codec.NewEncoder(sideOf(in.Session), &n.limits)
 	enc.Within(in)
-	returned, kept := false, false
+	returned, retained := false, false
 	defer func() {
 		if !returned { // runtime.Goexit: the transport answers
 			n.opts.Logger.Error("a method ended its goroutine instead of returning", "interface", e.Interface.Name, "method", m.Name, "stack", string(debug.Stack()))
 			n.ungive(in.Session, enc.Refs()...)
 		}
 		dec.Release()
-		if !kept {
+		if !retained {
 			enc.Release()
 		}
 	}()
@@ -118,7 +118,7 @@ func (n *Node) serve(in *transport.Incoming, e *skeleton.Export, table []refs.Re
 		n.logPanic(err, e.Interface.Name, m.Name)
 		return err
 	}
-	kept, err = n.answer(in, enc)
+	retained, err = n.answer(in, enc)
 	return err
 }
 
@@ -139,8 +139,8 @@ func (n *Node) serveDescription(in *transport.Incoming, e *skeleton.Export) *Err
 	return nil
 }
 
-// answer replies with what was encoded. kept says that the reply is retained there.
-func (n *Node) answer(in *transport.Incoming, enc *codec.Encoder) (kept bool, err *Error) {
+// answer replies with what was encoded. retained says that the reply is retained there.
+func (n *Node) answer(in *transport.Incoming, enc *codec.Encoder) (retained bool, err *Error) {
 	table, err := n.results(in.Session, enc.Refs(), enc.Body())
 	if err != nil {
 		return false, err

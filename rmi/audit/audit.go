@@ -5,7 +5,7 @@
 // and its attributes are the fields of Event that are set, under the names there, with audit=true
 // before them. So a program that reads logs finds them by that attribute:
 //
-//	level=INFO msg="call denied" audit=true principal=spiffe://bank/till node=5d1f… interface=Account method=Close
+//	msg="call denied" audit=true principal=spiffe://bank/till node=5d1f… method=Close
 //
 // Most events are caused by peers, who can repeat them at will. A node writes at most 10 records
 // a second of each kind. Then it writes how many it left out. What came from a peer is shortened

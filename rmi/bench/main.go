@@ -3,7 +3,7 @@
 //	cd rmi/bench && go run . -quick              # a look at everything, in less than 30 s
 //	go run . -suite peers -pin -callers 1        # latency: both processes on one core
 //	go run . -systems 'gormi*,grpc' -works null  # two of them, one work
-//	go run . -json | -plot DIR | -readme FILE    # for programs, as pictures, as Markdown (RESULTS.md)
+//	go run . -json | -plot DIR | -readme FILE    # for programs, as pictures, as Markdown
 //	go run . -breakdown                          # where the time of a null call goes
 //
 // Client and server are separate processes on this machine. The systems run in
@@ -34,8 +34,9 @@
 // one call at a time on a connection, Java RMI opens and reuses as many as
 // calls are in flight (so it is not asked for 1,000), NATS passes every call through
 // its broker, rawtcp-polled is the ping-pong of rawtcp whose ends look at the socket
-// for 100 µs before they wait, as GoRMI does, and a callback of gRPC and drpc is a stream of its own; gormi-unix
-// is measured where rawunix and Java RMI are of interest. References of Java RMI include the work of its distributed garbage collector.
+// for 100 µs before they wait, as GoRMI does, and a callback of gRPC and drpc is a stream of its
+// own; gormi-unix is measured where rawunix and Java RMI are of interest. References of Java RMI
+// include the work of its distributed garbage collector.
 package main
 
 import (

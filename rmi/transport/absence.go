@@ -261,13 +261,13 @@ func (s *Session) waitLink(ctx context.Context, patient bool) (*Link, error) {
 		if st.connected == nil {
 			st.connected = make(chan struct{})
 		}
-		linked, away := st.connected, st.away
+		connected, away := st.connected, st.away
 		s.mu.Unlock()
 		if patient {
 			away = nil
 		}
 		select {
-		case <-linked:
+		case <-connected:
 		case <-s.done:
 			return nil, s.err
 		case <-away:

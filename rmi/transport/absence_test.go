@@ -41,7 +41,7 @@ func waitsFor(ctx context.Context, s *Session, m wire.MethodID, set ...func(*Req
 
 func TestTwoRefusalsEndASession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, a, b, s := linked(t)
+		mem, a, b, s := connected(t)
 		running := waitsFor(t.Context(), s, linger)
 		synctest.Wait()
 		start := time.Now()
@@ -73,7 +73,7 @@ func TestTwoRefusalsEndASession(t *testing.T) {
 
 func TestOneRefusalEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, _, b, s := linked(t)
+		mem, _, b, s := connected(t)
 		running := waitsFor(t.Context(), s, echo)
 		synctest.Wait()
 		<-running
@@ -90,7 +90,7 @@ func TestOneRefusalEndsNothing(t *testing.T) {
 
 func TestWhatRefusesForAWhileEndsNothingIfThatIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, _, b, s := linked(t, func(c *Config) { c.RefusalsPass = true })
+		mem, _, b, s := connected(t, func(c *Config) { c.RefusalsPass = true })
 		kill(mem, b)
 		waiting := waitsFor(t.Context(), s, echo)
 		<-time.After(DefaultSessionLease - 10*time.Second)
@@ -267,7 +267,7 @@ func away(t *testing.T, mem *memnet.Network, s *Session) {
 // calls at once, and when the peer is back everything goes on.
 func TestNobodyWaitsLongForAPeerThatOnlyCanDialItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, a, b, mine := linked(t)
+		mem, a, b, mine := connected(t)
 		s := b.Live(a.Node())
 		cancelled := make(chan struct{})
 		a.handler.methods[first] = func(in *Incoming) { <-in.Context().Done(); close(cancelled); in.Reply(0, nil, nil) }
@@ -324,7 +324,7 @@ func TestNobodyWaitsLongForAPeerThatOnlyCanDialItself(t *testing.T) {
 // A caller that waits for a slot waits for the peer.
 func TestNobodyWaitsForASlotOfAPeerThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, a, b, _ := linked(t, func(c *Config) { c.Limits.Slots = wire.LeastSlots })
+		mem, a, b, _ := connected(t, func(c *Config) { c.Limits.Slots = wire.LeastSlots })
 		s := b.Live(a.Node())
 		lose(mem, s)
 		var waiting []<-chan error
@@ -349,7 +349,7 @@ func TestNobodyWaitsForASlotOfAPeerThatIsAway(t *testing.T) {
 
 func TestWithoutAGraceCallsWaitForTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, a, b, _ := linked(t, func(c *Config) { c.Grace = -1 })
+		mem, a, b, _ := connected(t, func(c *Config) { c.Grace = -1 })
 		s := b.Live(a.Node())
 		lose(mem, s)
 		waiting := waitsFor(t.Context(), s, echo)
@@ -365,7 +365,7 @@ func TestWithoutAGraceCallsWaitForTheLease(t *testing.T) {
 func TestADeadlineWithoutAConnectionSaysSinceWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, coarse := range []bool{false, true} {
-			mem, _, b, s := linked(t)
+			mem, _, b, s := connected(t)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			b.handler.methods[first] = func(in *Incoming) { <-in.Context().Done(); in.Reply(0, nil, nil) }

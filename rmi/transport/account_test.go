@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"net"
 	"runtime"
 	"strings"
@@ -157,6 +158,67 @@ func TestAnAccountHasAShareOfTheNestedCalls(t *testing.T) {
 		p.conn.Close()
 		other.conn.Close()
 	})
+}
+
+// Who makes more calls in a second than CallRate is refused for the rest of it, on all its sessions,
+// whatever depth the calls claim. Others are served, and time gives it more.
+func TestAnAccountHasARateOfCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := crowdsAt(t, func(l *Limits) { l.CallRate = 5 })
+		p, q := c.from("raw"), c.from("raw")
+		for i := range 5 {
+			p.write(p.call(wire.Slot(i), echo, "x"))
+			if got, err := p.returned(wire.Slot(i)); got != "x" || err != nil {
+				t.Fatalf("call %d: %q, %v", i, got, err)
+			}
+		}
+		for i, depth := range []uint8{0, 1} {
+			h := wire.CallHeader{Slot: wire.Slot(i), Seq: 1, Object: 1, Method: echo, Depth: depth, Timeout: 1e6}
+			q.seq[h.Slot] = h.Seq
+			q.write(wire.AppendCall(nil, &h, 0, nil))
+			_, err := q.returned(h.Slot)
+			wantKind(t, err, fault.KindOverloaded, fault.OutcomeNotExecuted, "Options.Limits.CallRate")
+		}
+		c.served(c.from("other"), 0)
+		<-time.After(time.Second)
+		c.served(q, 7)
+		<-time.After(2 * workerIdle)
+		if n := c.b.calls.size(); n != 0 {
+			t.Errorf("%d owners are remembered who did nothing", n)
+		}
+	})
+}
+
+// A connection counts when it is made, also if the one before is gone.
+func TestAnAccountHasARateOfHandshakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := crowdsAt(t, func(l *Limits) { l.HandshakeRate = 3 })
+		for range 3 {
+			p := c.from("raw")
+			p.conn.Close()
+			synctest.Wait()
+		}
+		if told := refusal(rawTo(t, c.b, c.mem.Host("raw")).ended()); !strings.Contains(told, "HandshakeRate") {
+			t.Errorf("the fourth in a second was told %q", told)
+		}
+		c.served(c.from("other"), 0)
+		<-time.After(time.Second)
+		c.served(c.from("raw"), 0)
+	})
+}
+
+// Not even names of owners are remembered without a bound.
+func TestRatesRememberSoManyOwners(t *testing.T) {
+	r := rates{second: 1}
+	for i := range mostOwners + 100 {
+		r.allow(fmt.Sprint(i))
+	}
+	if n := r.size(); n != mostOwners {
+		t.Errorf("%d owners are remembered", n)
+	}
+	if r.forget(time.Now().Add(time.Minute)); r.size() != 0 {
+		t.Errorf("%d are not forgotten", r.size())
+	}
 }
 
 // A reply that has no room beside those that nobody acknowledged fails its call, which ran. While

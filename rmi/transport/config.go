@@ -43,6 +43,8 @@ type Limits struct {
 	Retained      int // bytes of replies that one peer has not acknowledged; at this many its new calls are refused; 32 MiB, must be well above 1 MiB
 	RetainedTotal int // the same, of all peers together; 512 MiB
 	Detached      int // sessions without a connection; above it one ends, of the account that has most of them the one that has been without for longest; 4,096
+	CallRate      int // calls a second of one account; 0: as many as it likes
+	HandshakeRate int // connections a second from one address; 0: as many as it likes
 	Share         int // percent of each total (HandlersTotal, NestedTotal, AssemblyTotal, RetainedTotal, Connections, Handshakes) that one account may use; 50
 }
 

@@ -18,7 +18,7 @@ import (
 
 func TestCallsOfADetachedSessionWaitForItsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, a, b, s := linked(t)
+		mem, a, b, s := connected(t)
 		lose(mem, s)
 		var calls sync.WaitGroup
 		for i, size := range []int{0, 10, 100000, 5 << 20} {
@@ -64,7 +64,7 @@ func TestACallOfADetachedSessionEndsInTime(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				mem, a, b, s := linked(t)
+				mem, a, b, s := connected(t)
 				lose(mem, s)
 				start := time.Now()
 				ctx, cancel := t.Context(), func() {}
@@ -93,7 +93,7 @@ func TestACallOfADetachedSessionEndsInTime(t *testing.T) {
 
 func TestCallsAreCancelledWhileDetached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, a, b, s := linked(t)
+		mem, a, b, s := connected(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		b.handler.methods[first] = func(in *Incoming) {
@@ -129,7 +129,7 @@ func TestCallsInFlightEndUnknownWithTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var absent atomic.Int64
 		start := time.Now()
-		mem, a, b, s := linked(t, func(c *Config) {
+		mem, a, b, s := connected(t, func(c *Config) {
 			c.OnAbsent = func(*Session) {
 				absent.Add(1)
 				if d := time.Since(start); d < 15*time.Second || d > 15*time.Second+tick {
@@ -231,7 +231,7 @@ func TestCloseWhileDetachedReturnsAtOnce(t *testing.T) {
 	for side := range 2 {
 		for dialling := range 2 {
 			synctest.Test(t, func(t *testing.T) {
-				mem, a, b, _ := linked(t)
+				mem, a, b, _ := connected(t)
 				n := []*node{a, b}[side]
 				s := n.Live([]*node{b, a}[side].Node())
 				lose(mem, s)
@@ -307,7 +307,7 @@ func TestGoAwayIsSaidAgain(t *testing.T) {
 
 func TestShutdownWaitsForCallsOfADetachedSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, a, b, s := linked(t)
+		mem, a, b, s := connected(t)
 		open := make(chan struct{})
 		counting(b, first, open, func(in *Incoming) { in.Reply(0, nil, nil) })
 		end := make(chan error, 1)
@@ -493,7 +493,7 @@ func TestWhatEndsRedialling(t *testing.T) {
 // Another process took the address of the peer.
 func TestAnotherNodeAtThePeersAddressEndsTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, a, b, s := linked(t)
+		mem, a, b, s := connected(t)
 		b.stopListening()
 		other := newNode(t, mem.Host("b"), "")
 		if _, err := other.Listen(t.Context(), "tcp", b.at.Address()); err != nil {

@@ -151,7 +151,7 @@ func TestSettledIsNotCancelled(t *testing.T) {
 // connection may be another. There a cancel would request a reply that nobody expects.
 func TestACancelThatIsOutOfDateIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, a, b, s := linked(t)
+		mem, a, b, s := connected(t)
 		open := make(chan struct{})
 		defer close(open)
 		counting(b, first, open, func(in *Incoming) { in.Reply(0, nil, nil) })
@@ -197,7 +197,7 @@ func another(t *testing.T, mem *memnet.Network, s *Session) {
 // call then, and on the one after that it has its reply.
 func TestACallThatResumeHasSentIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, _, b, s := linked(t)
+		mem, _, b, s := connected(t)
 		runs := counting(b, first, nil, func(in *Incoming) { in.Reply(0, nil, []byte("ran")) })
 		r := request(t.Context(), first, []byte("x"))
 		r.Header.Payload = wire.Payload{Body: 1}

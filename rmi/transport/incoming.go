@@ -88,9 +88,9 @@ func (in *Incoming) Reserve(n int) *fault.Error {
 	return nil
 }
 
-// Reply answers the call. kept reports that the reply is retained in table and body: then the
+// Reply answers the call. retained reports that the reply is retained in table and body: then the
 // caller must not use them again.
-func (in *Incoming) Reply(references int, table, body []byte) (kept bool) {
+func (in *Incoming) Reply(references int, table, body []byte) (retained bool) {
 	return in.answer(0, references, table, body, "")
 }
 
@@ -100,7 +100,7 @@ func (in *Incoming) Fail(err *fault.Error) {
 }
 
 // Relay answers the call with the reply of another call, unchanged.
-func (in *Incoming) Relay(failed bool, references int, table, body []byte, m wire.Metadata) (kept bool) {
+func (in *Incoming) Relay(failed bool, references int, table, body []byte, m wire.Metadata) (retained bool) {
 	var flags uint8
 	if failed {
 		flags = wire.FlagError
@@ -109,7 +109,7 @@ func (in *Incoming) Relay(failed bool, references int, table, body []byte, m wir
 }
 
 // answer answers the call. Metadata that the method set goes before m.
-func (in *Incoming) answer(flags uint8, references int, table, body []byte, m wire.Metadata) (kept bool) {
+func (in *Incoming) answer(flags uint8, references int, table, body []byte, m wire.Metadata) (retained bool) {
 	if in.answered {
 		return false
 	}
@@ -191,7 +191,7 @@ type reply struct {
 	reserved   bool      // it is counted in the account
 }
 
-// size is what the reply takes while it is kept, in bytes.
+// size is what the reply takes while it is retained, in bytes.
 func (r *reply) size() int { return r.payload.Len() + len(r.extensions) }
 
 // append appends the return record of a reply that needs no fragments.

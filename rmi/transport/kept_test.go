@@ -97,7 +97,7 @@ func TestKeptRepliesEndWithTheSession(t *testing.T) {
 // Which replies a node acknowledges, and when.
 func TestRepliesAreAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, _, b, s := linked(t)
+		_, _, b, s := connected(t)
 		size := 0
 		counting(b, first, nil, func(in *Incoming) { in.Reply(0, nil, make([]byte, size)) })
 		call := func() {
@@ -125,7 +125,7 @@ func TestRepliesAreAcknowledged(t *testing.T) {
 
 func TestAcknowledgementsAreLostWithTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, _, b, s := linked(t)
+		mem, _, b, s := connected(t)
 		counting(b, first, nil, func(in *Incoming) { in.Reply(0, nil, make([]byte, 100000)) })
 		if _, err := do(t.Context(), s, request(t.Context(), first, nil)); err != nil {
 			t.Fatal(err)
@@ -181,7 +181,7 @@ func TestRepliesThatNobodyReadsAreAcknowledged(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, _, b, s := linked(t, func(cf *Config) { cf.Limits.Retained = 3 * c.size })
+				_, _, b, s := connected(t, func(cf *Config) { cf.Limits.Retained = 3 * c.size })
 				var answered atomic.Int64
 				b.handler.methods[first] = func(in *Incoming) {
 					<-time.After(2 * time.Second)
@@ -207,7 +207,7 @@ func TestRepliesThatNobodyReadsAreAcknowledged(t *testing.T) {
 // A reply for which the caller has no room was received nevertheless.
 func TestARefusedReplyIsAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, a, b, s := linked(t)
+		_, a, b, s := connected(t)
 		counting(b, first, nil, func(in *Incoming) { in.Reply(0, nil, make([]byte, 1<<20)) })
 		a.held.add(int64(a.Limits.AssemblyTotal))
 		_, err := do(t.Context(), s, request(t.Context(), first, nil))
@@ -221,7 +221,7 @@ func TestARefusedReplyIsAcknowledged(t *testing.T) {
 // A slot that was taken for a call and not used acknowledges nothing.
 func TestAnUnusedSlotStillOwes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, _, b, s := linked(t)
+		mem, _, b, s := connected(t)
 		counting(b, first, nil, func(in *Incoming) { in.Reply(0, nil, make([]byte, 100000)) })
 		if _, err := do(t.Context(), s, request(t.Context(), first, nil)); err != nil {
 			t.Fatal(err)

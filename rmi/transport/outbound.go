@@ -82,7 +82,7 @@ type lockedOutbound struct {
 	roots   int     // slots in use by calls of depth 0
 	busy    int     // slots not free
 	made    uint64  // calls so far
-	kept    bool    // some free slot has a buffer
+	buffers bool    // some free slot has a buffer
 	owed    int     // sum of the slots' owed
 	large   int     // how many of these are above ackAbove
 	waiting []chan struct{}
@@ -238,7 +238,7 @@ func (c *lockedOutbound) release(s *slot) {
 	if cap(s.buf) > 64<<10 {
 		s.buf = nil
 	}
-	c.kept = c.kept || s.buf != nil
+	c.buffers = c.buffers || s.buf != nil
 	c.free = append(c.free, s)
 	c.busy--
 	if !s.nested {
@@ -578,10 +578,10 @@ func (c *outbound) isAway() bool {
 func (c *outbound) trim() {
 	st := c.mu.Lock()
 	defer c.mu.Unlock()
-	if st.kept {
+	if st.buffers {
 		for _, s := range st.free {
 			s.buf = nil
 		}
-		st.kept = false
+		st.buffers = false
 	}
 }

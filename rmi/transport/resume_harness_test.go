@@ -17,8 +17,8 @@ func alone(t testing.TB, set ...func(*Config)) *node {
 	return newNode(t, memnet.New().Host("b"), "b", set...)
 }
 
-// linked returns two nodes, their network, and the session that a dialled. They are connected.
-func linked(t testing.TB, set ...func(*Config)) (mem *memnet.Network, a, b *node, s *Session) {
+// connected returns two nodes, their network, and the session that a dialled. They are connected.
+func connected(t testing.TB, set ...func(*Config)) (mem *memnet.Network, a, b *node, s *Session) {
 	t.Helper()
 	mem = memnet.New()
 	a, b = newNode(t, mem.Host("a"), "a", set...), newNode(t, mem.Host("b"), "b", set...)

@@ -167,7 +167,7 @@ func TestAPeerThatGoesAwayHearsOfEveryReply(t *testing.T) {
 // replies, once the peer had time to come back.
 func TestShutdownCountsRepliesThatHaveNoConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, _, b, s := linked(t)
+		mem, _, b, s := connected(t)
 		release := make(chan struct{})
 		b.handler.methods[first] = func(in *Incoming) {
 			<-release

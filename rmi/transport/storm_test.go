@@ -17,7 +17,7 @@ import (
 // Calls of all kinds begin, end, expire and are given up while their connection is cut all the
 // time. Each ends, none runs twice, and each error's outcome is true.
 func TestCallsInAStormOfCuts(t *testing.T) {
-	mem, a, b, s := linked(t, func(c *Config) { c.Limits.Retained = 64 << 20 })
+	mem, a, b, s := connected(t, func(c *Config) { c.Limits.Retained = 64 << 20 })
 	const callers, each = 64, 25
 	var runs [callers * each]atomic.Int32
 	var uncounted [callers * each]atomic.Int32

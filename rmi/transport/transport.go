@@ -30,9 +30,11 @@ type Transport struct {
 	node  refs.NodeID
 	began time.Time
 
-	remarks remarks
-	now     atomic.Int64 // ticks since the beginning; see tick
-	conns   atomic.Int64 // connections, handshakes under way included
+	remarks  remarks
+	calls    rates        // by account
+	entering rates        // connections that were accepted, by address
+	now      atomic.Int64 // ticks since the beginning; see tick
+	conns    atomic.Int64 // connections, handshakes under way included
 
 	// Of all accounts, like the uses of the same name there.
 	handshakes, held, retained use
@@ -55,12 +57,12 @@ type Transport struct {
 
 // lockedTransport is the state of a Transport.
 type lockedTransport struct {
-	listeners map[net.Listener]bool
-	sessions  map[*Session]bool
-	byID      map[wire.SessionID]*Session // those that peers dialled
-	shaking   map[net.Conn]*account       // in the handshake; nil: dialled by this node
-	closed    bool
-	leaving   bool // Shutdown was called: no new sessions
+	listeners   map[net.Listener]bool
+	sessions    map[*Session]bool
+	byID        map[wire.SessionID]*Session // those that peers dialled
+	handshaking map[net.Conn]*account       // in the handshake; nil: dialled by this node
+	closed      bool
+	leaving     bool // Shutdown was called: no new sessions
 }
 
 // New returns a transport that does not listen and has no connection. The caller must Close it.
@@ -81,16 +83,17 @@ func New(c Config) *Transport {
 		node:   refs.NodeIDFromKey(c.Key.Public().(ed25519.PublicKey)),
 	}
 	*t.mu.Lock() = lockedTransport{
-		listeners: make(map[net.Listener]bool),
-		sessions:  make(map[*Session]bool),
-		byID:      make(map[wire.SessionID]*Session),
-		shaking:   make(map[net.Conn]*account),
+		listeners:   make(map[net.Listener]bool),
+		sessions:    make(map[*Session]bool),
+		byID:        make(map[wire.SessionID]*Session),
+		handshaking: make(map[net.Conn]*account),
 	}
 	t.mu.Unlock()
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.peers.init()
 	t.workers.handler, t.workers.limits = c.Handler, &t.Limits
 	t.dials.t = t
+	t.calls.second, t.entering.second = t.Limits.CallRate, t.Limits.HandshakeRate
 	t.busy.init(c.BusyPoll)
 	t.now.Store(1) // a tick of 0 stands for never
 	t.wg.Go(t.clock)
@@ -164,12 +167,12 @@ func (t *Transport) acceptLoop(l net.Listener) {
 		failures = 0
 		if !t.admitConnection(conn) {
 			if t.ctx.Err() == nil {
-				t.Note(audit.Event{Kind: audit.QuotaExceeded, From: addressOf(conn), Reason: "as many connections as the node accepts, or as many from this address (Options.Limits.Connections, Handshakes and Share)"})
+				t.Note(audit.Event{Kind: audit.QuotaExceeded, From: addressOf(conn), Reason: "as many connections as the node accepts, or as many from this address (Options.Limits.Connections, Handshakes, HandshakeRate and Share)"})
 			}
 			if t.ctx.Err() == nil && !t.secured(l.Addr().Network()) {
 				// It fits the socket's empty buffer.
 				_ = conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.KindOverloaded, "the node has as many connections as it accepts, or as many from this address (its Options.Limits.Connections, Handshakes and Share)"))
+				_, _ = conn.Write(wire.AppendRefuse([]byte(wire.Magic), fault.KindOverloaded, "the node has as many connections as it accepts, or as many from this address (its Options.Limits.Connections, Handshakes, HandshakeRate and Share)"))
 			}
 			t.wg.Go(func() { conn.Close() }) // over datagrams that may take a moment
 			continue
@@ -182,7 +185,11 @@ func (t *Transport) acceptLoop(l net.Listener) {
 // there are too many of its address.
 func (t *Transport) admitConnection(conn net.Conn) bool {
 	l := &t.Limits
-	a := t.accounts.open(ownerOf(Anonymous, conn.RemoteAddr()))
+	owner := ownerOf(Anonymous, conn.RemoteAddr())
+	if !t.entering.allow(owner) {
+		return false
+	}
+	a := t.accounts.open(owner)
 	if !a.conns.within(1, l.share(l.Connections)) {
 		t.accounts.close(a)
 		return false
@@ -222,7 +229,7 @@ func (t *Transport) beginHandshake(conn net.Conn, by *account) bool {
 		t.conns.Add(-1)
 		return false
 	}
-	st.shaking[conn] = by
+	st.handshaking[conn] = by
 	t.wg.Add(1)
 	return true
 }
@@ -236,8 +243,8 @@ func (t *Transport) endHandshake(conn net.Conn, l *Link, err error) error {
 		mine = t.accounts.open(ownerOf(l.session.principal, conn.RemoteAddr()))
 	}
 	st := t.mu.Lock()
-	by := st.shaking[conn]
-	delete(st.shaking, conn)
+	by := st.handshaking[conn]
+	delete(st.handshaking, conn)
 	var begun *Session
 	if l != nil && !st.sessions[l.session] && l.session.live() { // else an older session is resumed
 		begun = l.session
@@ -375,6 +382,8 @@ func (t *Transport) clock() {
 		}
 		if now%int64(workerIdle/tick) == 0 {
 			t.workers.trim()
+			t.calls.forget(time.Now())
+			t.entering.forget(time.Now())
 			t.peers.forget(now)
 		}
 	}
@@ -465,16 +474,16 @@ func (t *Transport) Close(grace time.Duration) {
 		return
 	}
 	st.closed = true
-	var shaking []net.Conn
-	for c := range st.shaking {
-		shaking = append(shaking, c)
+	var handshaking []net.Conn
+	for c := range st.handshaking {
+		handshaking = append(handshaking, c)
 	}
 	t.mu.Unlock()
 	t.cancel()
 	t.peers.mu.Lock().closed = true
 	t.peers.mu.Unlock()
 	t.stopListening()
-	for _, c := range shaking {
+	for _, c := range handshaking {
 		c.Close()
 	}
 	var closing sync.WaitGroup

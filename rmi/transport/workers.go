@@ -134,13 +134,13 @@ func (w *workers) finish(in *Incoming) *Incoming {
 
 // admitListed admits calls of sessions that wait for the limit on all sessions' calls, while
 // there is room. If keep is true, it returns one of them for the caller to serve.
-func (w *workers) admitListed(keep bool) (kept *Incoming) {
+func (w *workers) admitListed(keep bool) (mine *Incoming) {
 	for s := w.unlist(); s != nil; s = w.unlist() {
-		if in := s.admitQueued(keep && kept == nil, 0); in != nil {
-			kept = in
+		if in := s.admitQueued(keep && mine == nil, 0); in != nil {
+			mine = in
 		}
 	}
-	return kept
+	return mine
 }
 
 // unlist takes a session off the waiting list if there is room for a call of its. The accounts
@@ -216,6 +216,10 @@ func (s *Session) arrive(l *Link, in *Incoming) {
 		return
 	}
 	t := s.transport
+	if !t.calls.allow(s.account.key) {
+		s.refuse(in, fault.New(fault.KindOverloaded, fault.OutcomeNotExecuted, "more than %d calls a second from one principal, or from one address (Options.Limits.CallRate)", t.Limits.CallRate))
+		return
+	}
 	guard.NoneHeld()
 	threading, turn := t.Handler.Route(in)
 	in.turn, in.perCaller = turn, threading == ThreadingPerConnection
@@ -309,7 +313,7 @@ func (c *lockedInbound) admit(in *Incoming) bool {
 
 // admitQueued admits queued calls while there is room. If keep is true, it returns one of them
 // for the caller to serve. ended is how many calls of the session have ended.
-func (s *Session) admitQueued(keep bool, ended int) (kept *Incoming) {
+func (s *Session) admitQueued(keep bool, ended int) (mine *Incoming) {
 	st := s.inbound.mu.Lock()
 	st.running -= ended
 	more, list := st.admitQueued()
@@ -323,13 +327,13 @@ func (s *Session) admitQueued(keep bool, ended int) (kept *Incoming) {
 	for more != nil {
 		in := more
 		more, in.next = in.next, nil
-		if keep && kept == nil {
-			kept = in
+		if keep && mine == nil {
+			mine = in
 		} else {
 			s.transport.workers.run(in)
 		}
 	}
-	return kept
+	return mine
 }
 
 // admitQueued admits queued calls while there is room. It returns the first of those that

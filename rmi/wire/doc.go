@@ -424,8 +424,8 @@
 // assembly has not come.
 //
 // W-72: Let n be the number of the last call that came in a slot, 0 if none did. That call runs
-// until its return is made. It is done while its reply is kept, and acknowledged after that. What
-// comes for the slot means:
+// until its return is made. It is done while its reply is retained, and acknowledged after that.
+// What comes for the slot means:
 //
 //	call n+1    the next call, if n does not run; its header acknowledges n, whatever becomes of
 //	            its payload

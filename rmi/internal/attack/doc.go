@@ -26,8 +26,8 @@
 // The tests need Linux: the victim counts its descriptors in /proc/self/fd, and 127.0.0.2 is an
 // address of every Linux machine.
 //
-// They run with RMI_ATTACK=1, or RMI_LONG=1, and are skipped otherwise: they take a minute of a whole
-// machine, and .ci/run gives them one.
+// They run with RMI_ATTACK=1, or RMI_LONG=1, and are skipped otherwise: they take a minute of a
+// whole machine, and .ci/run gives them one.
 //
 // # To add an attack
 //

@@ -78,8 +78,8 @@ func (s *session) sayAgain(c net.Conn, connection uint32) error {
 		acks = append(acks, n)
 	}
 	s.cuts++
-	close(s.linked)
-	s.linked = make(chan struct{})
+	close(s.connected)
+	s.connected = make(chan struct{})
 	s.mu.Unlock()
 	for _, c := range calls {
 		err := error(nil)
@@ -112,17 +112,17 @@ func (s *session) readAck(n number) {
 // cut loses the connection, and returns when there is another.
 func (s *session) cut() error {
 	s.mu.Lock()
-	linked := s.linked
+	connected := s.connected
 	s.mu.Unlock()
 	s.writing.Lock()
 	s.conn.Close()
 	s.writing.Unlock()
-	return s.waitFor(linked)
+	return s.waitFor(connected)
 }
 
-func (s *session) waitFor(linked chan struct{}) error {
+func (s *session) waitFor(connected chan struct{}) error {
 	select {
-	case <-linked:
+	case <-connected:
 		return nil
 	case <-s.done:
 		return s.err

@@ -89,19 +89,19 @@ type session struct {
 	conn       net.Conn
 	connection uint32 // its number
 
-	mu      sync.Mutex
-	calls   map[uint32]*outgoing // calls in flight by slot
-	sent    map[uint32]uint32    // last sequence number of each slot
-	serving map[uint32]*incoming
-	again   map[uint32]*incoming // calls that came again, while their payloads arrive
-	kept    map[uint32]*reply    // retained replies, which the peer did not acknowledge
-	large   map[uint32]number    // free slots with large replies, which were acknowledged
-	closing bool                 // by this node
-	cuts    int                  // connections lost and made again
-	lose    bool                 // the next return is lost with its connection
-	linked  chan struct{}        // closed when there is another connection
-	taken   map[uint32]uint32    // last sequence number of each of the peer's slots
-	pongs   map[uint64]chan struct{}
+	mu        sync.Mutex
+	calls     map[uint32]*outgoing // calls in flight by slot
+	sent      map[uint32]uint32    // last sequence number of each slot
+	serving   map[uint32]*incoming
+	again     map[uint32]*incoming // calls that came again, while their payloads arrive
+	kept      map[uint32]*reply    // retained replies, which the peer did not acknowledge
+	large     map[uint32]number    // free slots with large replies, which were acknowledged
+	closing   bool                 // by this node
+	cuts      int                  // connections lost and made again
+	lose      bool                 // the next return is lost with its connection
+	connected chan struct{}        // closed when there is another connection
+	taken     map[uint32]uint32    // last sequence number of each of the peer's slots
+	pongs     map[uint64]chan struct{}
 
 	assembling uint64        // bytes of payloads under assembly here; the reader's
 	reading    uint32        // number of the connection that is read; the reader's
@@ -123,7 +123,7 @@ func (n *node) dial(at place, expected nodeID) (*session, error) {
 		resumable: peer.Features&n.features&featureResume != 0,
 		calls:     make(map[uint32]*outgoing), sent: make(map[uint32]uint32),
 		serving: make(map[uint32]*incoming), taken: make(map[uint32]uint32),
-		again: make(map[uint32]*incoming), kept: make(map[uint32]*reply), large: make(map[uint32]number), linked: make(chan struct{}),
+		again: make(map[uint32]*incoming), kept: make(map[uint32]*reply), large: make(map[uint32]number), connected: make(chan struct{}),
 		pongs: make(map[uint64]chan struct{}), pinged: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {

@@ -89,10 +89,10 @@ func resumeSteps(registryAt place, name string) error {
 	<-began
 	greeter.mu.Lock()
 	greeter.lose = true
-	linked := greeter.linked
+	connected := greeter.connected
 	greeter.mu.Unlock()
 	may <- struct{}{}
-	if err := greeter.waitFor(linked); err != nil {
+	if err := greeter.waitFor(connected); err != nil {
 		return err
 	}
 	text, err := result[string](c.wait())

@@ -117,9 +117,10 @@
 //
 // The timeout is the mean round trip, four times its variation (as in RFC 6298), and the 10
 // milliseconds that an acknowledgement may wait. It is at least 15 milliseconds, and doubles each
-// time up to a second, if it is not longer from the first. The congestion window is NewReno's, counted in datagrams. It is 10 at
-// first, and from 10 to 256. It grows by one for each datagram that arrives, and later by one in a
-// round trip. It is halved after a loss, and 10 again when all was lost.
+// time up to a second, if it is not longer from the first.
+//
+// The congestion window is NewReno's, counted in datagrams. It is 10 at first, and from 10 to 256.
+// It grows by one for each datagram that arrives, and later by one in a round trip. It is halved after a loss, and 10 again when all was lost.
 //
 // # Direct calls
 //
