@@ -14,7 +14,7 @@
 // rmi.Options.Audit is a func that is told of each event, also of those that are not written. It
 // is for counting, or for an audit trail of one's own. It runs on the goroutine that met with the
 // event, which may be one that reads a connection. So it must be quick, and must not call the
-// node. Calls of it may be concurrent.
+// node. Calls of it may be concurrent. It gets texts as they came: Attrs makes them safe to print.
 //
 // What is no event: a call that fails for another reason, a connection that is lost, and a
 // certificate file that cannot be read again. These are in the log too.

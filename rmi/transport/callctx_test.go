@@ -6,6 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gormi/rmi/fault"
+	"gormi/rmi/wire"
 )
 
 func newCallContext(timeout time.Duration) *callContext {
@@ -149,6 +152,34 @@ func TestContextsOfACallEndWithIt(t *testing.T) {
 			if d := time.Since(start); d != 0 {
 				t.Errorf("the method heard of it after %v", d)
 			}
+		}
+	})
+}
+
+// A call whose deadline passes while its fragments come does not run.
+func TestACallThatIsLateDoesNotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := alone(t)
+		ran := 0
+		b.handler.methods[first] = func(in *Incoming) {
+			ran++
+			in.Reply(0, nil, nil)
+		}
+		p := rawTo(t, b, b.Network).join()
+		const half = 20_000
+		soon := func(h *wire.CallHeader) { h.Timeout = 2e6 }
+		p.write(p.begin(0, first, 2*half, soon))
+		p.write(p.fragment(0, half))
+		time.Sleep(3 * time.Second)
+		p.write(p.fragment(0, half))
+		_, err := p.returned(0)
+		wantKind(t, err, fault.KindDeadline, fault.OutcomeNotExecuted, "")
+		p.write(p.begin(1, first, 2*half, soon))
+		p.write(p.fragment(1, half))
+		time.Sleep(time.Second)
+		p.write(p.fragment(1, half))
+		if _, err := p.returned(1); err != nil || ran != 1 {
+			t.Errorf("in time: %v, and %d calls ran", err, ran)
 		}
 	})
 }

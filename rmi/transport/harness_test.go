@@ -385,9 +385,12 @@ func (p *raw) call(slot wire.Slot, m wire.MethodID, body string, set ...func(*wi
 }
 
 // begin returns the record of a call whose payload of n bytes travels in fragments.
-func (p *raw) begin(slot wire.Slot, m wire.MethodID, n int) []byte {
+func (p *raw) begin(slot wire.Slot, m wire.MethodID, n int, set ...func(*wire.CallHeader)) []byte {
 	p.seq[slot]++
 	h := wire.CallHeader{Slot: slot, Seq: p.seq[slot], Object: 7, Method: m, Timeout: 10e6, Payload: wire.Payload{Body: uint32(n)}}
+	for _, f := range set {
+		f(&h)
+	}
 	return wire.AppendCall(nil, &h, wire.FlagFragmented, nil)
 }
 

@@ -78,6 +78,7 @@ func (s *Session) hold(in *Incoming) {
 // hold reports whether there was room to hold a call back.
 func (c *lockedInbound) hold(in *Incoming) bool {
 	limits := &c.session.transport.Limits
+	in.waited = true
 	n := in.size()
 	if len(c.held) >= limits.Queue || c.holds+n > limits.Assembly {
 		return false

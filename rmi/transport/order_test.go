@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"gormi/rmi/fault"
 	"gormi/rmi/internal/memnet"
@@ -55,9 +56,9 @@ func aloneLossy(t *testing.T, set ...func(*Config)) (b *node, ran *[]string) {
 }
 
 // nth returns the record of the next call in a slot, the nth on its connection.
-func (p *raw) nth(n wire.CallNum, slot wire.Slot, m wire.MethodID, body string) []byte {
+func (p *raw) nth(n wire.CallNum, slot wire.Slot, m wire.MethodID, body string, set ...func(*wire.CallHeader)) []byte {
 	var h wire.CallHeader
-	p.call(slot, m, body, func(made *wire.CallHeader) { h = *made })
+	p.call(slot, m, body, append(set, func(made *wire.CallHeader) { h = *made })...)
 	return append(wire.AppendCall(nil, &h, 0, wire.AppendOrder(nil, n)), body...)
 }
 
@@ -95,6 +96,25 @@ func TestCallsThatComeEarlyWaitIfTheyTakeTurns(t *testing.T) {
 			t.Errorf("%v ran, want %v", *ran, want)
 		}
 		idle(t, b)
+	})
+}
+
+// A call whose deadline passes while it waits for an earlier one does not run.
+func TestACallThatIsHeldUntilItIsLateDoesNotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, ran := aloneLossy(t)
+		p := enter(t, b)
+		p.write(p.nth(2, 1, first, "2", func(h *wire.CallHeader) { h.Timeout = 2e6 }))
+		time.Sleep(3 * time.Second)
+		p.write(p.nth(1, 0, first, "1"))
+		if _, err := p.returned(0); err != nil {
+			t.Error(err)
+		}
+		_, err := p.returned(1)
+		wantKind(t, err, fault.KindDeadline, fault.OutcomeNotExecuted, "")
+		if want := []string{"1"}; !slices.Equal(*ran, want) {
+			t.Errorf("%v ran, want %v", *ran, want)
+		}
 	})
 }
 

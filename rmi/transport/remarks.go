@@ -75,7 +75,9 @@ func (t *Transport) Note(e audit.Event) {
 		guard.NoneHeld()
 		t.tell(e)
 	}
-	t.remark(e.Level(), string(e.Kind), e.Attrs()...)
+	if t.remarks.may(string(e.Kind)) {
+		t.Logger.LogAttrs(context.Background(), e.Level(), string(e.Kind), e.Attrs()...)
+	}
 }
 
 // tell tells the program's hook. A panic there is not the peer's to cause.

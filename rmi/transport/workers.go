@@ -87,7 +87,7 @@ func (w *workers) serve(in *Incoming) *Incoming {
 
 // late is why the call is not served after all, or nil.
 func (in *Incoming) late() error {
-	if in.waited {
+	if in.waited || in.asm != nil { // in.asm: for its fragments
 		return in.ctx.Err()
 	}
 	return in.ctx.ended() // its deadline has just been counted from now
