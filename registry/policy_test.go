@@ -318,6 +318,11 @@ func TestWhoLosesANameIsToldByWhom(t *testing.T) {
 	must[*registry.Binding](t)(g.rebind(client, "a", short))
 	told(b, "spiffe://gormi/client", "Account", client.ID().Short())
 	b = must[*registry.Binding](t)(g.bind(server, "b", short))
+	_, err := g.bind(g.node("", true), "c", short)
+	wantKind(t, err, rmi.KindDenied)
+	if want := `msg="call denied" audit=true principal=anonymous node=`; !strings.Contains(g.log.String(), want) || !strings.Contains(g.log.String(), "name=c reason=") {
+		t.Errorf("the log says\n%s\nwant %s", g.log, want)
+	}
 	if err := registry.Unbind(testContext(t), client, g.reg.URL("b")); err != nil {
 		t.Fatal(err)
 	}

@@ -291,7 +291,16 @@ func TestAPeerThatVanishes(t *testing.T) {
 // Ten seconds of silence are few tries where answers take long. So tries count too.
 func TestAPeerThatIsFarAwayIsAskedOften(t *testing.T) {
 	inBubble(t, lossy.Options{Delay: 700 * time.Millisecond}, func(t *testing.T, packets *lossy.Network, l *listener) {
+		const far = 700 * time.Millisecond
 		d, _ := connected(t, packets, l)
+		// What was repeated before the peer was heard again does not count.
+		packets.Set(lossy.Options{Loss: 1})
+		if _, err := d.Write(wire.AppendPing(nil, wire.FramePing, 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(deadAfter - time.Second)
+		packets.Set(lossy.Options{Delay: far})
+		time.Sleep(4 * far)
 		packets.Set(lossy.Options{Loss: 1})
 		before := packets.Counts().Sent
 		if _, err := d.Write(nullCall(0, 1)); err != nil {
