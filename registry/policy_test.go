@@ -297,6 +297,7 @@ func TestAStrangerDoesNotTakeTheNameOfWhoIsCutOff(t *testing.T) {
 func TestWhoLosesANameIsToldByWhom(t *testing.T) {
 	g := guard(t, &registry.ServeOptions{Policy: must[*policy.Policy](t)(policy.Parse("p", `
 		allow spiffe://gormi/server bind *
+		deny spiffe://gormi/server bind c
 		allow spiffe://gormi/client rebind,unbind *`))})
 	server, client := g.node("server", true), g.node("client", true)
 	short := registry.BindOptions{Lease: time.Second}
@@ -318,9 +319,9 @@ func TestWhoLosesANameIsToldByWhom(t *testing.T) {
 	must[*registry.Binding](t)(g.rebind(client, "a", short))
 	told(b, "spiffe://gormi/client", "Account", client.ID().Short())
 	b = must[*registry.Binding](t)(g.bind(server, "b", short))
-	_, err := g.bind(g.node("", true), "c", short)
+	_, err := g.bind(server, "c", short)
 	wantKind(t, err, rmi.KindDenied)
-	if want := `msg="call denied" audit=true principal=anonymous node=`; !strings.Contains(g.log.String(), want) || !strings.Contains(g.log.String(), "name=c reason=") {
+	if want := `msg="call denied" audit=true principal=spiffe://gormi/server node=`; !strings.Contains(g.log.String(), want) || !strings.Contains(g.log.String(), "name=c reason=") {
 		t.Errorf("the log says\n%s\nwant %s", g.log, want)
 	}
 	if err := registry.Unbind(testContext(t), client, g.reg.URL("b")); err != nil {
