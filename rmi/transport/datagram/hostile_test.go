@@ -300,7 +300,7 @@ func TestAPeerThatIsFarAwayIsAskedOften(t *testing.T) {
 		}
 		time.Sleep(deadAfter - time.Second)
 		packets.Set(lossy.Options{Delay: far})
-		time.Sleep(4 * far)
+		time.Sleep(10 * far) // the next repeat and its answer
 		packets.Set(lossy.Options{Loss: 1})
 		before := packets.Counts().Sent
 		if _, err := d.Write(nullCall(0, 1)); err != nil {
